@@ -1,0 +1,213 @@
+//! The hidden stage `__cage`: enters the namespaces, then starts init. Single-threaded, dispatched by `main` first.
+//!
+//! Its standard input is a socket to reprov; the messages on it are in [`super::enter`].
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    net::TcpListener,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use rustix::{
+    fs::{Mode, OFlags, StatVfsMountFlags},
+    mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount},
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags},
+    thread::UnshareFlags,
+};
+use serde::{Deserialize, Serialize};
+
+use super::sys;
+
+/// Port of the gateway inside the cage: a constant, since a step may print its proxy.
+pub const GATEWAY_PORT: u16 = 3128;
+
+/// Everything the cage needs to know; sent over its standard input as `u32` length and JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Spec {
+    /// Whether binds can only be made inside the user namespace (ordinary user).
+    pub unprivileged: bool,
+    /// An existing directory of the host, covered by the cage's own tree.
+    pub mount: PathBuf,
+    /// What is seen in that tree.
+    pub binds: Vec<Bind>,
+    /// Whether the gateway's listening socket is wanted.
+    pub listen: bool,
+    /// The plan's file as seen in the cage.
+    pub plan: PathBuf,
+    /// The whole environment of init and its children.
+    pub env: Vec<(String, String)>,
+}
+
+/// One file or directory of the host, seen in the cage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Bind {
+    /// On the host.
+    pub source: PathBuf,
+    /// Name under [`Spec::mount`], one component.
+    pub target: String,
+    /// Whether the cage may not write there.
+    pub readonly: bool,
+}
+
+impl Bind {
+    /// A bind that the cage may not write to.
+    pub fn readonly(source: impl Into<PathBuf>, target: &str) -> Self {
+        Self { source: source.into(), target: target.to_owned(), readonly: true }
+    }
+
+    /// A bind that the cage may write to.
+    pub fn writable(source: impl Into<PathBuf>, target: &str) -> Self {
+        Self { source: source.into(), target: target.to_owned(), readonly: false }
+    }
+}
+
+/// Runs the stage to its end: the exit code is init's, or 125 if the cage could not be made.
+#[must_use]
+pub fn main() -> ExitCode {
+    let control = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(fd) => UnixStream::from(fd),
+        Err(_) => return ExitCode::from(125),
+    };
+    match stage(&control) {
+        Ok(code) => ExitCode::from(code),
+        Err(message) => {
+            let _ = (&control).write_all(format!("E{message}").as_bytes()); // reprov also sees exit code 125.
+            ExitCode::from(125)
+        }
+    }
+}
+
+fn stage(control: &UnixStream) -> Result<u8, String> {
+    let spec = receive(control)?;
+    if !spec.unprivileged {
+        step("make a mount namespace", sys::unshare(UnshareFlags::NEWNS))?;
+        mount_tree(&spec)?;
+    }
+    step("make a user namespace", sys::unshare(UnshareFlags::NEWUSER))?;
+    wait_for_maps(control)?;
+    become_root()?;
+    let namespaces = UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWNET
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS;
+    step("make namespaces", sys::unshare(namespaces))?;
+    if spec.unprivileged {
+        mount_tree(&spec)?;
+    }
+    step("set the host name", rustix::system::sethostname(b"reprov").map_err(Into::into))?;
+    if spec.listen {
+        hand_out_listener(control)?;
+    }
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    start_init(&spec)
+}
+
+fn step<T>(what: &str, outcome: io::Result<T>) -> Result<T, String> {
+    outcome.map_err(|error| format!("cannot {what}: {error}"))
+}
+
+fn receive(mut control: &UnixStream) -> Result<Spec, String> {
+    let mut length = [0; 4];
+    step("read the cage's specification", control.read_exact(&mut length))?;
+    let mut bytes = vec![0; u32::from_be_bytes(length).min(1 << 20) as usize];
+    step("read the cage's specification", control.read_exact(&mut bytes))?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("cannot read the cage's specification: {error}"))
+}
+
+fn open_sources(spec: &Spec) -> Result<Vec<OwnedFd>, String> {
+    let open = |bind: &Bind| {
+        let opened = rustix::fs::open(&bind.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        opened.map_err(|error| format!("cannot open `{}`: {error}", bind.source.display()))
+    };
+    spec.binds.iter().map(open).collect()
+}
+
+/// Covers `spec.mount` with a small file system of our own and binds every source into it. The sources are opened
+/// first (one may lie under `spec.mount`), and in this mount namespace (the kernel binds from no other).
+fn mount_tree(spec: &Spec) -> Result<(), String> {
+    let sources = open_sources(spec)?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    step("make mounts private", mount_change("/", private).map_err(Into::into))?;
+    let own = mount("tmpfs", &spec.mount, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755");
+    step("mount the cage's tree", own.map_err(Into::into))?;
+    for (bind, source) in spec.binds.iter().zip(&sources) {
+        let target = spec.mount.join(&bind.target);
+        let bound = bind_one(source, &target, bind.readonly);
+        bound.map_err(|error| format!("cannot bind `{}` into the cage: {error}", bind.source.display()))?;
+    }
+    Ok(())
+}
+
+fn bind_one(source: &OwnedFd, target: &Path, readonly: bool) -> io::Result<()> {
+    let kind = rustix::fs::fstat(source)?;
+    if rustix::fs::FileType::from_raw_mode(kind.st_mode).is_dir() {
+        fs::create_dir(target)?;
+    } else {
+        fs::File::create(target)?;
+    }
+    let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(source));
+    mount_bind_recursive(link.as_str(), target)?;
+    if readonly {
+        // Flags that the outer namespace locked must be given again, else the kernel says EPERM.
+        let flags = rustix::fs::fstatvfs(source)?.f_flag;
+        let mut keep = MountFlags::BIND | MountFlags::RDONLY;
+        for (has, flag) in [
+            (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+            (StatVfsMountFlags::NODEV, MountFlags::NODEV),
+            (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+            (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
+            (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
+            (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
+        ] {
+            keep |= if flags.contains(has) { flag } else { MountFlags::empty() };
+        }
+        mount_remount(target, keep, c"")?;
+    }
+    Ok(())
+}
+
+fn wait_for_maps(mut control: &UnixStream) -> Result<(), String> {
+    step("ask for id maps", control.write_all(b"U"))?;
+    let mut answer = [0];
+    step("wait for id maps", control.read_exact(&mut answer))
+}
+
+fn become_root() -> Result<(), String> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    let (uid, gid) = (rustix::process::Uid::ROOT, rustix::process::Gid::ROOT);
+    step("drop groups", set_thread_groups(&[]).map_err(Into::into))?;
+    step("become the cage's root group", set_thread_res_gid(gid, gid, gid).map_err(Into::into))?;
+    step("become the cage's root", set_thread_res_uid(uid, uid, uid).map_err(Into::into))
+}
+
+/// A socket stays in the network namespace it was made in: reprov accepts outside what was made inside.
+fn hand_out_listener(control: &UnixStream) -> Result<(), String> {
+    let socket = step("make a socket", std::net::UdpSocket::bind("0.0.0.0:0"))?;
+    step("bring loopback up", sys::loopback_up(&socket))?;
+    let listener = step("listen for the build", TcpListener::bind(("127.0.0.1", GATEWAY_PORT)))?;
+    let fds = [listener.as_fd()];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    let sent = rustix::net::sendmsg(control, &[io::IoSlice::new(b"L")], &mut ancillary, SendFlags::empty());
+    step("hand out the gateway's socket", sent.map(|_| ()).map_err(Into::into))
+}
+
+fn start_init(spec: &Spec) -> Result<u8, String> {
+    let status = Command::new(spec.mount.join("shim"))
+        .arg("init")
+        .arg(&spec.plan)
+        .env_clear()
+        .envs(spec.env.iter().map(|(key, value)| (key, value)))
+        .current_dir("/")
+        .status();
+    let status = step("start init", status)?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(137))
+}

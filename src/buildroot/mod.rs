@@ -1,0 +1,74 @@
+//! The unprivileged container a build happens in. The only part of reprov, beside `source`, that starts programs of
+//! the build. Knows nothing of images, statements or registries.
+#![expect(clippy::disallowed_methods, reason = "an edge: namespaces, files and programs are its job")]
+
+pub mod cage;
+mod doctor;
+mod enter;
+mod ids;
+mod sys;
+mod tools;
+mod workspace;
+
+use std::{io, path::PathBuf};
+
+pub use cage::{Bind, GATEWAY_PORT};
+pub use doctor::{Need, examine};
+pub use enter::{Cage, Ended, enter};
+pub use ids::Ids;
+pub use tools::{Tool, Tools};
+pub use workspace::{Profile, Workspace};
+
+/// Why a build could not happen (not: why it failed).
+#[derive(Debug, thiserror::Error)]
+pub enum BuildrootError {
+    /// No subordinate ids for this user.
+    #[error(
+        "user `{user}` has no 65,536 subordinate ids; add them: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+    )]
+    NoSubids {
+        /// Who.
+        user: String,
+    },
+    /// A program is missing.
+    #[error("`{program}` is not installed; install it: apt-get install {package}")]
+    NoProgram {
+        /// Which.
+        program: &'static str,
+        /// Debian's package.
+        package: &'static str,
+    },
+    /// The engine is too old.
+    #[error("{program} {version} is too old; {required} or later is needed")]
+    TooOld {
+        /// Which program.
+        program: &'static str,
+        /// What is here.
+        version: String,
+        /// What is needed.
+        required: String,
+    },
+    /// A namespace, mount or id map was refused.
+    #[error("cannot enter the buildroot: {0}; `reprov doctor` says what this machine lacks")]
+    Cage(String),
+    /// A program said no.
+    #[error(transparent)]
+    Process(#[from] crate::process::ProcessError),
+    /// The disk said no.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl BuildrootError {
+    fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

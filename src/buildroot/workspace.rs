@@ -1,0 +1,348 @@
+//! The directories of one build: what the cage sees, made before it and removed after it.
+//!
+//! `STORE/engine/` holds `builds/ID` (private, one per build), `bases-N` (base images shared by all builds of one
+//! block of ids) and the shim. All of it may be deleted while nothing runs.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::fs::{AtFlags, FlockOperation, Gid, Uid};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Bind, BuildrootError, Ids, Tools, cage::Spec, enter::{Ended, enter}, tools::PATH,
+};
+use crate::{engine::Command, model::Digest};
+
+/// The shim, compiled by the build script.
+const SHIM: &[u8] = include_bytes!(env!("REPROV_SHIM_BINARY"));
+/// Directories that every Linux host has; the cage covers one of them.
+const MOUNTS: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
+
+/// What RUN steps find in their environment and under `/dev/.gw`.
+#[derive(Debug, Default)]
+pub struct Profile {
+    /// The gateway's CA, PEM.
+    pub ca_pem: String,
+    /// Environment of every step unless image or Dockerfile sets it.
+    pub env: Vec<(String, String)>,
+    /// Files under `/dev/.gw` (path, bytes, mode).
+    pub files: Vec<(String, Vec<u8>, u32)>,
+}
+
+/// One build's directory, and how to enter the cage with it.
+#[derive(Debug)]
+pub struct Workspace {
+    dir: PathBuf,
+    engine_dir: PathBuf,
+    lock: File,
+    ids: Ids,
+    tools: Tools,
+    mount: PathBuf,
+    shim: PathBuf,
+    blobs: PathBuf,
+}
+
+impl Workspace {
+    /// Makes the directory of a new build in the store at `store` (whose blobs are in `blobs`), and removes what
+    /// killed builds left.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn create(store: &Path, blobs: PathBuf, ids: Ids, tools: Tools) -> Result<Self, BuildrootError> {
+        let engine_dir = store.join("engine");
+        let builds = engine_dir.join("builds");
+        fs::create_dir_all(&builds).map_err(BuildrootError::io("create", &builds))?;
+        let shim = install_shim(&engine_dir)?;
+        let mount = MOUNTS.iter().map(PathBuf::from).find(|path| path.is_dir());
+        let mount = mount.ok_or_else(|| BuildrootError::Cage("none of /mnt, /media, /srv, /opt exists".into()))?;
+        let made = tempfile::Builder::new().prefix("b-").tempdir_in(&builds);
+        let dir = made.map_err(BuildrootError::io("create a directory in", &builds))?.keep();
+        let lock = lock_file(&dir.with_extension("lock"))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| BuildrootError::io("lock", &dir)(error.into()))?;
+        let workspace = Self { dir, engine_dir, lock, ids, tools, mount, shim, blobs };
+        workspace.make_directories()?;
+        workspace.remove_leftovers(&builds).await;
+        Ok(workspace)
+    }
+
+    fn make_directories(&self) -> Result<(), BuildrootError> {
+        let inner = ["context", "profile/gw", "store", "run", "tmp", "home", "lowered"].map(|name| self.dir.join(name));
+        for dir in inner.iter().chain([&self.bases()]) {
+            fs::create_dir_all(dir).map_err(BuildrootError::io("create", dir))?;
+        }
+        for dir in [&self.dir, &self.bases()] {
+            let public = fs::set_permissions(dir, fs::Permissions::from_mode(0o755));
+            public.map_err(BuildrootError::io("open up", dir))?;
+        }
+        self.give(&self.bases(), false)
+    }
+
+    /// The build's directory on the host; the cage sees it as `ROOT/build`.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The cage's tree, as its programs name it.
+    #[must_use]
+    pub fn root(&self) -> String {
+        self.mount.to_string_lossy().into_owned()
+    }
+
+    fn bases(&self) -> PathBuf {
+        self.engine_dir.join(format!("bases-{}", self.ids.root().0))
+    }
+
+    /// Writes what the shim injects.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn write_profile(&self, profile: &Profile) -> Result<(), BuildrootError> {
+        let dir = self.dir.join("profile");
+        let env: String = profile.env.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        let policy = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#; // reprov verified every digest itself.
+        for (name, text) in [
+            ("runtime", self.tools.runtime.path.to_string_lossy().as_ref()),
+            ("env", &env),
+            ("steps", ""),
+            ("hostname", "reprov\n"),
+            ("policy.json", policy),
+            ("containers.conf", ""),
+            ("registries.conf", ""),
+            ("storage.conf", "[storage]\ndriver = \"overlay\"\n"),
+            ("gw/ca.pem", &profile.ca_pem),
+            ("gw/apt.conf", APT_CONF),
+            ("gw/wgetrc", "ca_certificate = /dev/.gw/ca.pem\n"),
+        ] {
+            write(&dir.join(name), text.as_bytes(), 0o644)?;
+        }
+        for (path, bytes, mode) in &profile.files {
+            write(&dir.join("gw").join(path), bytes, *mode)?;
+        }
+        Ok(())
+    }
+
+    /// Gives everything in the build's directory to the cage's root, if that is another user than ours.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn hand_over(&self) -> Result<(), BuildrootError> {
+        self.give(&self.dir, true)
+    }
+
+    fn give(&self, path: &Path, recursive: bool) -> Result<(), BuildrootError> {
+        if matches!(self.ids, Ids::User { .. }) {
+            return Ok(());
+        }
+        let (uid, gid) = self.ids.root();
+        chown(path, uid, gid, recursive).map_err(BuildrootError::io("give to the buildroot", path))
+    }
+
+    /// What a cage that runs `plan` looks like.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn spec(&self, plan: &[Command], listen: bool, load_bases: bool) -> Result<Spec, BuildrootError> {
+        let mut bytes = Vec::new();
+        for command in plan {
+            for word in command {
+                bytes.extend_from_slice(word.as_bytes());
+                bytes.push(0);
+            }
+            bytes.push(0);
+        }
+        write(&self.dir.join("plan"), &bytes, 0o644)?;
+        let bases = Bind { source: self.bases(), target: "bases".into(), readonly: !load_bases };
+        let mut binds =
+            vec![Bind::readonly(&self.shim, "shim"), Bind::writable(&self.dir, "build"), bases];
+        if load_bases {
+            binds.push(Bind::readonly(&self.blobs, "blobs"));
+        }
+        let unprivileged = matches!(self.ids, Ids::User { .. });
+        let (mount, plan) = (self.mount.clone(), self.mount.join("build/plan"));
+        Ok(Spec { unprivileged, mount, binds, listen, plan, env: self.engine_env(listen) })
+    }
+
+    fn engine_env(&self, listen: bool) -> Vec<(String, String)> {
+        let root = self.root();
+        let at = |path: &str| format!("{root}/build/{path}");
+        let mut env = vec![
+            ("PATH", PATH.to_owned()),
+            ("LANG", "C.UTF-8".to_owned()),
+            ("TZ", "UTC".to_owned()),
+            ("HOME", at("home")),
+            ("TMPDIR", at("tmp")),
+            ("XDG_RUNTIME_DIR", at("run")),
+            ("REPROV_SHIM", at("profile")),
+            ("CONTAINERS_CONF", at("profile/containers.conf")),
+            ("CONTAINERS_REGISTRIES_CONF", at("profile/registries.conf")),
+            ("REGISTRIES_CONFIG_PATH", at("profile/registries.conf")),
+            ("CONTAINERS_STORAGE_CONF", at("profile/storage.conf")),
+        ];
+        if listen {
+            // The engine fetches too (`ADD https://…`), through the same gateway.
+            let proxy = format!("http://127.0.0.1:{}", super::GATEWAY_PORT);
+            env.extend(["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].map(|key| (key, proxy.clone())));
+            env.push(("SSL_CERT_FILE", at("profile/gw/ca.pem")));
+        }
+        env.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    /// Locks the shared base store for loading; other builds wait. Dropping the file unlocks.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn lock_bases(&self) -> Result<File, BuildrootError> {
+        let path = self.bases().with_extension("lock");
+        let locking = tokio::task::spawn_blocking(move || {
+            let file = lock_file(&path)?;
+            rustix::fs::flock(&file, FlockOperation::LockExclusive)
+                .map_err(|error| BuildrootError::io("lock", &path)(error.into()))?;
+            Ok(file)
+        });
+        locking.await.map_err(|error| BuildrootError::Cage(error.to_string()))?
+    }
+
+    /// Whether the base store has the image whose config has the digest `config`.
+    #[must_use]
+    pub fn has_base(&self, local: &str) -> bool {
+        // Written only after the engine said that image and name are there, under the lock.
+        self.bases().join(format!("{}.loaded", local.rsplit(':').next().unwrap_or(local))).exists()
+    }
+
+    /// Remembers that [`Workspace::has_base`] holds from now on.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn note_base(&self, local: &str) -> Result<(), BuildrootError> {
+        let path = self.bases().join(format!("{}.loaded", local.rsplit(':').next().unwrap_or(local)));
+        write(&path, b"", 0o644)
+    }
+
+    /// The shim's announcements: one line for each step that ran.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn steps(&self) -> Result<String, BuildrootError> {
+        let path = self.dir.join("profile/steps");
+        let file = File::open(&path).map_err(BuildrootError::io("read", &path))?;
+        let bytes = crate::model::limits::read_bounded(file, 64 << 20, "list of steps");
+        Ok(String::from_utf8_lossy(&bytes.map_err(BuildrootError::io("read", &path))?).into_owned())
+    }
+
+    /// Removes the build's directory.
+    ///
+    /// # Errors
+    /// If something of it cannot be removed.
+    pub async fn remove(self) -> Result<(), BuildrootError> {
+        self.remove_tree(&self.dir.clone()).await
+    }
+
+    async fn remove_tree(&self, dir: &Path) -> Result<(), BuildrootError> {
+        if matches!(self.ids, Ids::User { .. }) && dir.exists() {
+            // Files of other ids can be removed only inside a namespace that maps them.
+            let name = dir.file_name().unwrap_or_default().to_string_lossy();
+            let root = self.root();
+            let plan = [vec!["rm".to_owned(), "-rf".into(), format!("{root}/builds/{name}/store"), format!("{root}/builds/{name}/tmp")]];
+            let mut spec = self.spec(&plan, false, false)?;
+            spec.binds.push(Bind::writable(self.engine_dir.join("builds"), "builds"));
+            let cage = enter(spec, &self.ids).await?;
+            cage.wait(Duration::from_secs(300), &CancellationToken::new(), |_| Ok(())).await?;
+        }
+        let path = dir.to_owned();
+        let removing = tokio::task::spawn_blocking(move || match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => fs::remove_file(path.with_extension("lock")),
+        });
+        let removed = removing.await.map_err(io::Error::other).and_then(|outcome| outcome);
+        removed.map_err(BuildrootError::io("remove", dir))
+    }
+
+    /// Removes the directories of builds whose process is gone; what cannot be removed stays for the next time.
+    async fn remove_leftovers(&self, builds: &Path) {
+        let Ok(entries) = fs::read_dir(builds) else { return };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if path == self.dir || path.extension().is_some() {
+                continue;
+            }
+            let Ok(lock) = lock_file(&path.with_extension("lock")) else { continue };
+            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                let _ = self.remove_tree(&path).await;
+            }
+        }
+    }
+
+    /// Runs `plan` in a cage without network; its whole output goes to `each_line`.
+    ///
+    /// # Errors
+    /// Those of entering and waiting.
+    pub async fn run(
+        &self,
+        plan: &[Command],
+        load_bases: bool,
+        cancel: &CancellationToken,
+        each_line: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<Ended, BuildrootError> {
+        let cage = enter(self.spec(plan, false, load_bases)?, &self.ids).await?;
+        cage.wait(Duration::from_secs(3600), cancel, each_line).await
+    }
+
+    /// The block of ids in use.
+    #[must_use]
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// The lock that says this build is alive.
+    #[must_use]
+    pub fn lock(&self) -> &File {
+        &self.lock
+    }
+}
+
+/// apt must trust the gateway's CA for https repositories, and accept a recorded index after its Valid-Until.
+const APT_CONF: &str = "Acquire::https::CaInfo \"/dev/.gw/ca.pem\";\nAcquire::Check-Valid-Until \"false\";\n";
+
+fn install_shim(engine_dir: &Path) -> Result<PathBuf, BuildrootError> {
+    let path = engine_dir.join(format!("shim-{}", Digest::of(SHIM).short()));
+    if path.exists() {
+        return Ok(path);
+    }
+    let fail = |error| BuildrootError::io("install the shim as", &path)(error);
+    let mut file = tempfile::NamedTempFile::new_in(engine_dir).map_err(fail)?;
+    file.write_all(SHIM).map_err(fail)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o755)).map_err(fail)?;
+    file.into_temp_path().persist(&path).map_err(|error| fail(error.error))?;
+    Ok(path)
+}
+
+fn lock_file(path: &Path) -> Result<File, BuildrootError> {
+    File::options().create(true).append(true).open(path).map_err(BuildrootError::io("open", path))
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), BuildrootError> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(BuildrootError::io("create", parent))?;
+    }
+    fs::write(path, bytes).map_err(BuildrootError::io("write", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(BuildrootError::io("set the mode of", path))
+}
+
+fn chown(path: &Path, uid: u32, gid: u32, recursive: bool) -> io::Result<()> {
+    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    rustix::fs::chownat(rustix::fs::CWD, path, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+    if recursive && fs::symlink_metadata(path)?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            chown(&entry?.path(), uid, gid, true)?;
+        }
+    }
+    Ok(())
+}

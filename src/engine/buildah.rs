@@ -1,0 +1,103 @@
+//! buildah 1.28 and later.
+
+use super::{BuildRequest, Command, Engine, RESULT};
+
+/// Options that decide how whiteouts and opaque directories are stored, and so layers: pinned and recorded.
+pub const MOUNT_OPTIONS: &str = "userxattr";
+/// The oldest version whose behaviour is known.
+pub const VERSION_MIN: (u32, u32) = (1, 28);
+
+/// buildah, as seen from inside the cage.
+#[derive(Debug, Clone)]
+pub struct Buildah {
+    /// The program.
+    pub program: String,
+    /// The cage's tree (`/mnt`).
+    pub root: String,
+}
+
+impl Buildah {
+    fn start(&self, store: &str, shared: bool) -> Command {
+        let root = &self.root;
+        let mut argv = vec![self.program.clone()];
+        argv.extend(["--root".into(), format!("{root}/{store}")]);
+        argv.extend(["--runroot".into(), format!("{root}/build/run/storage")]);
+        argv.extend(["--storage-driver".into(), "overlay".into()]);
+        argv.extend(["--storage-opt".into(), format!("overlay.mountopt={MOUNT_OPTIONS}")]);
+        if shared {
+            argv.extend(["--storage-opt".into(), format!("overlay.imagestore={root}/bases")]);
+        }
+        argv
+    }
+
+    fn policy(&self) -> [String; 2] {
+        ["--signature-policy".into(), format!("{}/build/profile/policy.json", self.root)]
+    }
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split_whitespace().map(str::to_owned)
+}
+
+impl Engine for Buildah {
+    fn load(&self, dir: &str, config_hex: &str, local: &str) -> Vec<Command> {
+        let mut pull = self.start("bases", false);
+        pull.extend(words("pull --quiet"));
+        pull.extend(self.policy());
+        pull.push(format!("dir:{dir}"));
+        let mut tag = self.start("bases", false);
+        tag.extend(["tag".into(), config_hex.into(), local.into()]);
+        vec![pull, tag]
+    }
+
+    fn build(&self, request: &BuildRequest) -> Command {
+        let root = &self.root;
+        let mut argv = self.start("build/store", true);
+        argv.extend(words("bud --isolation oci --network host --no-hosts --http-proxy=false --pull=false"));
+        argv.extend(words("--layers --no-cache --format docker --identity-label=false --ignorefile /dev/null"));
+        argv.extend(["--runtime".into(), format!("{root}/shim")]);
+        argv.extend(self.policy());
+        argv.extend(["--platform".into(), request.platform.clone()]);
+        for (written, local) in &request.pinned {
+            argv.extend(["--build-context".into(), format!("{written}=container-image://{local}")]);
+        }
+        if request.heredocs {
+            argv.extend(["--build-context".into(), format!("reprov-heredoc={root}/build/lowered/copy")]);
+        }
+        for (name, value) in &request.build_args {
+            argv.extend(["--build-arg".into(), format!("{name}={value}")]);
+        }
+        if let Some(target) = &request.target {
+            argv.extend(["--target".into(), target.clone()]);
+        }
+        argv.extend(["--tag".into(), RESULT.into(), "--file".into(), format!("{root}/build/Dockerfile")]);
+        argv.push(format!("{root}/build/context"));
+        argv
+    }
+
+    fn export(&self, name: &str, dir: &str) -> Command {
+        let mut argv = self.start("build/store", true);
+        argv.extend(words("push --quiet --disable-compression"));
+        argv.extend(self.policy());
+        argv.extend([name.into(), format!("dir:{dir}")]);
+        argv
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_command_is_data() {
+        let engine = Buildah { program: "/usr/bin/buildah".into(), root: "/mnt".into() };
+        let request = BuildRequest {
+            target: Some("app".into()),
+            build_args: [("V".to_owned(), "1".to_owned())].into(),
+            platform: "linux/amd64".into(),
+            pinned: vec![("debian:x".into(), "localhost/reprov-base:00".into())],
+            heredocs: false,
+        };
+        insta::assert_snapshot!(engine.build(&request).join(" "), @"/usr/bin/buildah --root /mnt/build/store --runroot /mnt/build/run/storage --storage-driver overlay --storage-opt overlay.mountopt=userxattr --storage-opt overlay.imagestore=/mnt/bases bud --isolation oci --network host --no-hosts --http-proxy=false --pull=false --layers --no-cache --format docker --identity-label=false --ignorefile /dev/null --runtime /mnt/shim --signature-policy /mnt/build/profile/policy.json --platform linux/amd64 --build-context debian:x=container-image://localhost/reprov-base:00 --build-arg V=1 --target app --tag localhost/reprov-result:latest --file /mnt/build/Dockerfile /mnt/build/context");
+    }
+}

@@ -1,0 +1,26 @@
+//! What only the machine knows: the time, and names that were never used before.
+#![expect(clippy::disallowed_methods, reason = "the place that reads the clock")]
+
+use std::io::Read;
+
+/// Seconds since 1970, now.
+#[must_use]
+pub fn now_s() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// Now, as RFC 3339 with whole seconds.
+#[must_use]
+pub fn now() -> String {
+    crate::model::rfc3339(now_s())
+}
+
+/// 32 random hex digits.
+///
+/// # Errors
+/// If the kernel gives no random bytes.
+pub fn random_id() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,130 @@
+//! Every bound in one place; each fails loudly.
+
+use std::io::{self, Read};
+
+/// Largest manifest read or written.
+pub const MANIFEST_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// Largest image config read.
+pub const CONFIG_SIZE_BYTES_MAX: u64 = 16 << 20;
+/// Largest statement (decoded payload).
+pub const STATEMENT_SIZE_BYTES_MAX: u64 = 32 << 20;
+/// Largest bundle (base64 of a statement and its frame).
+pub const BUNDLE_SIZE_BYTES_MAX: u64 = 48 << 20;
+/// Most signatures tried of one envelope.
+pub const ENVELOPE_SIGNATURES_MAX: usize = 64;
+/// Most subjects of one statement.
+pub const STATEMENT_SUBJECTS_MAX: usize = 1024;
+/// Deepest nesting of JSON from outside.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// Most layers of one image.
+pub const LAYERS_MAX: usize = 512;
+/// Largest blob a manifest may name.
+pub const BLOB_SIZE_BYTES_MAX: u64 = 1 << 40;
+/// Largest extension record (PAX, GNU long name) of one tar entry.
+pub const TAR_EXTENSION_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Most bytes of names, links and attributes of one layer held in memory.
+pub const LAYER_NAMES_SIZE_BYTES_MAX: u64 = 1 << 30;
+/// Largest drifted file whose bytes are held to be explained.
+pub const CAPTURE_FILE_BYTES_MAX: u64 = 8 << 20;
+/// Most bytes of drifted files held at once.
+pub const CAPTURE_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Most entries of one layer.
+pub const LAYER_ENTRIES_MAX: u64 = 5_000_000;
+/// Longest path in a layer.
+pub const PATH_SIZE_BYTES_MAX: usize = 4096;
+/// Largest decompression ratio, beyond [`INFLATE_FREE_BYTES`].
+pub const INFLATE_RATIO_MAX: u64 = 1000;
+/// Uncompressed bytes that are not held against the ratio.
+pub const INFLATE_FREE_BYTES: u64 = 64 << 20;
+/// Most redirects followed.
+pub const REDIRECTS_MAX: usize = 5;
+/// Largest HTTP request or answer head.
+pub const HTTP_HEAD_SIZE_BYTES_MAX: usize = 64 << 10;
+/// Longest URL a build may ask for.
+pub const URL_SIZE_BYTES_MAX: usize = 8 << 10;
+/// Most events of one build kept.
+pub const EVENTS_MAX: usize = 1_000_000;
+/// Largest request body the gateway takes from a build.
+pub const REQUEST_BODY_SIZE_BYTES_MAX: u64 = 64 << 20;
+/// Largest answer body the gateway records.
+pub const INPUT_SIZE_BYTES_MAX: u64 = 16 << 30;
+/// Most exchanges of one build.
+pub const EXCHANGES_MAX: usize = 500_000;
+/// Referrers opened for one image.
+pub const REFERRERS_MAX: usize = 1000;
+/// Bytes of referrers opened for one image.
+pub const REFERRERS_SIZE_BYTES_MAX: u64 = 64 << 20;
+/// Pages of referrers followed.
+pub const REFERRER_PAGES_MAX: usize = 100;
+/// Most entries of an OCI layout's `index.json` looked at.
+pub const LAYOUT_ENTRIES_MAX: usize = 10_000;
+/// Most blobs of an OCI layout looked at in search of referrers.
+pub const LAYOUT_BLOBS_MAX: usize = 100_000;
+/// Largest file of registry credentials.
+pub const AUTH_FILE_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Largest answer of a token service.
+pub const TOKEN_SIZE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of a registry's error text that are read.
+pub const ERROR_TEXT_SIZE_BYTES_MAX: u64 = 8 << 10;
+/// Largest Dockerfile.
+pub const DOCKERFILE_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// Largest recipe.
+pub const RECIPE_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Largest build log.
+pub const LOG_SIZE_BYTES_MAX: u64 = 1 << 30;
+/// Most entries of a build context.
+pub const CONTEXT_ENTRIES_MAX: usize = 2_000_000;
+/// A body this large is an input layer of its own; smaller ones go into packs.
+pub const INPUT_OWN_LAYER_BYTES: u64 = 1 << 20;
+/// Largest pack of small inputs.
+pub const PACK_SIZE_BYTES_MAX: u64 = 64 << 20;
+/// Most layers of one inputs manifest.
+pub const INPUT_LAYERS_MAX: usize = 500;
+/// Inputs listed in the statement itself; beyond, the transcript stands in their place.
+pub const INLINE_INPUTS_MAX: usize = 2000;
+/// Most values (members, items) of one JSON document from outside; bounds the memory a parse takes.
+pub const JSON_VALUES_MAX: usize = 500_000;
+/// Layer pairs listed in a rebuild statement.
+pub const REBUILT_LAYERS_MAX: usize = 256;
+/// Largest key file.
+pub const KEY_SIZE_BYTES_MAX: u64 = 64 << 10;
+
+/// Fails, rather than truncates, past its bound: a short read must not look like an end.
+#[derive(Debug)]
+pub struct Bounded<R> {
+    inner: R,
+    left_bytes: u64,
+    what: &'static str,
+}
+
+impl<R> Bounded<R> {
+    /// Lets `size_bytes_max` bytes of `inner` through; `what` is named in the error.
+    pub fn new(inner: R, size_bytes_max: u64, what: &'static str) -> Self {
+        Self { inner, left_bytes: size_bytes_max, what }
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.left_bytes = self
+            .left_bytes
+            .checked_sub(count as u64)
+            .ok_or_else(|| io::Error::other(format!("{} is larger than allowed", self.what)))?;
+        Ok(count)
+    }
+}
+
+/// Reads all of `reader`, at most `size_bytes_max` bytes.
+///
+/// # Errors
+/// Those of the reader, and one naming `what` past the bound.
+pub fn read_bounded(
+    reader: impl Read,
+    size_bytes_max: u64,
+    what: &'static str,
+) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    Bounded::new(reader, size_bytes_max, what).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,21 @@
+//! The words everything else is said in. Knows no file, network, clock or process.
+
+pub mod blobs;
+pub mod digest;
+pub mod json;
+pub mod limits;
+pub mod names;
+pub mod path;
+pub mod reference;
+pub mod repository;
+pub mod resource;
+pub mod time;
+pub mod verdict;
+
+pub use blobs::{Blobs, ReadSeek};
+pub use digest::{DiffId, Digest, DigestError, Hasher};
+pub use reference::{ImageName, Location, ReferenceError, Selector};
+pub use repository::{Repository, RepositoryKind};
+pub use resource::{Descriptor, ResourceDescriptor};
+pub use time::rfc3339;
+pub use verdict::Verdict;

@@ -1,0 +1,75 @@
+//! Constants of the wire: URIs and media types (ours and the field's), in one file.
+
+/// Our `buildType`.
+pub const BUILD_TYPE: &str = "https://reprov.example/build/v1";
+/// Our rebuild predicate.
+pub const REBUILD_PREDICATE: &str = "https://reprov.example/rebuild/v1";
+/// `builder.id` unless `--builder-id` sets another.
+pub const BUILDER_LOCAL: &str = "https://reprov.example/builder/local-unverified/v1";
+/// SLSA provenance v1 predicate type.
+pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+/// in-toto statement v1 `_type`.
+pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
+/// in-toto statement v0.1 `_type`, read but never written.
+pub const STATEMENT_V01: &str = "https://in-toto.io/Statement/v0.1";
+/// DSSE payload type, and media type of an unsigned statement.
+pub const IN_TOTO_JSON: &str = "application/vnd.in-toto+json";
+/// sigstore bundle v0.3.
+pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// Annotation on a bundle's referrer: what it holds.
+pub const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
+/// Annotation on a bundle's referrer: its predicate type.
+pub const BUNDLE_PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+
+/// OCI image manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// OCI image index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// OCI image config.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// OCI layer, gzip.
+pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// OCI layer, uncompressed.
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// OCI layer, zstd.
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+/// The empty config of artifacts.
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// Bytes of the empty config.
+pub const OCI_EMPTY_BYTES: &[u8] = b"{}";
+/// Docker image manifest v2 schema 2.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Docker manifest list.
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Docker image config.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Docker layer, gzip.
+pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+/// Docker layer, uncompressed.
+pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+
+/// What the gateway saw (WIRE.md §3).
+pub const TRANSCRIPT: &str = "application/vnd.reprov.transcript.v1+jsonl";
+/// Who asked when, and every refusal.
+pub const EVENTS: &str = "application/vnd.reprov.events.v1+jsonl";
+/// The engine's output.
+pub const LOG: &str = "application/vnd.reprov.log.v1";
+/// Recorded input files.
+pub const INPUTS: &str = "application/vnd.reprov.inputs.v1";
+/// Small inputs, packed.
+pub const PACK: &str = "application/vnd.reprov.pack.v1+tar";
+/// A kept git commit.
+pub const SOURCE: &str = "application/vnd.reprov.source.v1";
+/// A kept base image.
+pub const BASE: &str = "application/vnd.reprov.base.v1";
+/// A drift report.
+pub const REPORT: &str = "application/vnd.reprov.report.v1+json";
+/// An input body of its own.
+pub const OCTETS: &str = "application/octet-stream";
+/// Annotation: number of a part of the inputs.
+pub const PART: &str = "reprov.part";
+
+/// Layer writer (WIRE.md §6).
+pub const WRITER: &str = "tar1.gzip1";
+/// Newest rules profile.
+pub const PROFILE: &str = "default-1";

@@ -1,0 +1,64 @@
+//! Starts short programs and reads what they say; bounded, named, killed with the job.
+#![expect(clippy::disallowed_methods, reason = "the place that starts programs")]
+
+use std::{ffi::OsStr, process::Stdio, time::Duration};
+
+/// Output kept of a short program.
+const OUTPUT_SIZE_BYTES_MAX: usize = 1 << 20;
+
+/// A program that could not be run, or said no.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// It could not be started.
+    #[error("cannot run `{program}`")]
+    Start {
+        /// Which.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It ended with a failure.
+    #[error("`{program}` ended with {status}: {tail}")]
+    Failed {
+        /// Which.
+        program: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// The last of what it said.
+        tail: String,
+    },
+    /// It did not end in time and was killed.
+    #[error("`{program}` did not end within {seconds} s and was killed")]
+    Timeout {
+        /// Which.
+        program: String,
+        /// The bound.
+        seconds: u64,
+    },
+}
+
+/// Runs `program` and waits for it; its standard output as text.
+///
+/// # Errors
+/// [`ProcessError`]; the tail of standard error goes into it.
+pub async fn capture(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    timeout: Duration,
+) -> Result<String, ProcessError> {
+    let name = program.as_ref().to_string_lossy().into_owned();
+    let mut command = tokio::process::Command::new(program);
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    let output = match tokio::time::timeout(timeout, command.output()).await {
+        Err(_) => return Err(ProcessError::Timeout { program: name, seconds: timeout.as_secs() }),
+        Ok(Err(source)) => return Err(ProcessError::Start { program: name, source }),
+        Ok(Ok(output)) => output,
+    };
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        let tail = text.trim().chars().rev().take(2000).collect::<Vec<_>>().into_iter().rev().collect();
+        return Err(ProcessError::Failed { program: name, status: output.status, tail });
+    }
+    let kept = &output.stdout[..output.stdout.len().min(OUTPUT_SIZE_BYTES_MAX)];
+    Ok(String::from_utf8_lossy(kept).into_owned())
+}
