@@ -44,6 +44,8 @@ pub const HTTP_HEAD_SIZE_BYTES_MAX: usize = 64 << 10;
 pub const URL_SIZE_BYTES_MAX: usize = 8 << 10;
 /// Most events of one build kept.
 pub const EVENTS_MAX: usize = 1_000_000;
+/// Most refused or undeclared requests of one build listed; the taint stands for the others.
+pub const REFUSALS_MAX: usize = 10_000;
 /// Largest request body the gateway takes from a build.
 pub const REQUEST_BODY_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Largest answer body the gateway records.

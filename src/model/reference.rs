@@ -156,6 +156,25 @@ pub fn normalised(text: &str) -> String {
     }
 }
 
+/// A name as a URI, by digest if it has one: `docker://HOST/REPOSITORY@sha256:…` or `oci:DIR@sha256:…`.
+#[must_use]
+pub fn uri(name: &ImageName) -> String {
+    let tag = if name.selector.digest.is_some() { None } else { name.selector.tag.clone() };
+    let name = ImageName { selector: Selector { tag, ..name.selector.clone() }, ..name.clone() };
+    match &name.location {
+        Location::Registry { .. } => format!("docker://{name}"),
+        Location::Layout(_) => name.to_string(),
+    }
+}
+
+/// Reads what [`uri`] wrote.
+///
+/// # Errors
+/// Those of [`ImageName::from_str`].
+pub fn from_uri(uri: &str) -> Result<ImageName, ReferenceError> {
+    uri.strip_prefix("docker://").unwrap_or(uri).parse()
+}
+
 /// Whether the first component is a host: it has a dot or a port, or is `localhost` (distribution's rule).
 fn has_host(path: &str) -> bool {
     path.split_once('/').is_some_and(|(first, _)| {

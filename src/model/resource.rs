@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Digest;
 
-/// in-toto `ResourceDescriptor` (attestation spec v1, "resource_descriptor"); empty fields are left out.
+/// in-toto `ResourceDescriptor` (attestation spec v1, `resource_descriptor`); empty fields are left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceDescriptor {

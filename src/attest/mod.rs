@@ -1,0 +1,28 @@
+//! Statements about images: in-toto statements, DSSE envelopes, sigstore bundles, SLSA provenance, and
+//! our rebuild predicate, as bytes and as types (FORMATS.md §1-4, 8; WIRE.md §2, 5).
+//!
+//! [`BuildDefinition`] is the spine of the whole program. This module checks signatures against keys it is
+//! given; it does not know where keys, bytes or registries are, holds no private key and has no clock.
+
+pub mod bundle;
+pub mod definition;
+pub mod envelope;
+pub mod key;
+pub mod provenance;
+pub mod rebuilt;
+pub mod statement;
+mod strict;
+#[cfg(test)]
+mod tests;
+
+pub use bundle::{Bundle, BundleError};
+pub use definition::{
+    BuildDefinition, BuildrootMode, Clock, Dropped, ExternalParameters, InternalParameters, Limits,
+    Normalize, OnRefused, RecipeFile, Source, Tool,
+};
+pub use envelope::{Envelope, EnvelopeError, pae};
+pub use key::{PublicKey, PublicKeyError};
+pub use provenance::{Provenance, ProvenanceError, RunDetails, builder_id, provenance};
+pub use rebuilt::{Rebuilt, RebuiltError};
+pub use statement::{Statement, StatementError, Subject};
+pub use strict::JsonError;

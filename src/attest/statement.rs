@@ -1,0 +1,165 @@
+//! in-toto statements (in-toto attestation spec v1, "statement"; FORMATS.md §2).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::strict::{self, JsonError, shown};
+use crate::model::{
+    Digest, json,
+    limits::{STATEMENT_SIZE_BYTES_MAX, STATEMENT_SUBJECTS_MAX},
+    names::{STATEMENT_V01, STATEMENT_V1},
+};
+
+/// What a statement is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// What the signer called it; may be empty, never matched.
+    pub name: String,
+    /// Algorithm to hex digest.
+    pub digest: BTreeMap<String, String>,
+}
+
+impl Subject {
+    /// The subject `name` with the manifest digest `digest`.
+    #[must_use]
+    pub fn new(name: impl Into<String>, digest: &Digest) -> Self {
+        Self { name: name.into(), digest: BTreeMap::from([("sha256".to_owned(), digest.hex())]) }
+    }
+}
+
+/// A claim (`predicate`) of some kind (`predicate_type`) about some images (`subject`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// What it is about: 1 to [`STATEMENT_SUBJECTS_MAX`].
+    pub subject: Vec<Subject>,
+    /// URI of the predicate's shape.
+    pub predicate_type: String,
+    /// What is said; an object.
+    pub predicate: Value,
+}
+
+/// Why bytes are not a statement we believe to have understood.
+#[derive(Debug, thiserror::Error)]
+pub enum StatementError {
+    /// Not JSON, too much of it, or JSON that could be read two ways.
+    #[error("statement cannot be read")]
+    Json(#[from] JsonError),
+    /// Another `_type`, or none.
+    #[error("`_type` is `{0}`, not an in-toto statement's")]
+    Type(String),
+    /// A field that is not there or is no such thing.
+    #[error("statement has no {0}")]
+    Field(&'static str),
+    /// None, or too many.
+    #[error("statement has {0} subjects; 1 to {STATEMENT_SUBJECTS_MAX} are allowed")]
+    Subjects(usize),
+    /// A subject without a usable digest.
+    #[error("subject {index}: {why}")]
+    Subject {
+        /// Which one, from 0.
+        index: usize,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// No subject has a digest by an algorithm we can check.
+    #[error("no subject has a sha256 or sha512 digest")]
+    NoDigest,
+}
+
+impl Statement {
+    /// Its bytes: canonical JSON (RFC 8785), `_type` v1.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let subject: Vec<Value> = self.subject.iter().map(subject_value).collect();
+        json::canonical(&json!({
+            "_type": STATEMENT_V1,
+            "subject": subject,
+            "predicateType": self.predicate_type,
+            "predicate": self.predicate,
+        }))
+    }
+
+    /// Reads a statement, v1 or v0.1, strictly (FORMATS.md §2): no key twice, digests in lower-case hex, a
+    /// predicate that is an object. Unknown fields are ignored.
+    ///
+    /// # Errors
+    /// Whatever breaks one of these, or a bound of [`crate::model::limits`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
+        let Value::Object(mut map) = strict::read(bytes, STATEMENT_SIZE_BYTES_MAX)? else {
+            return Err(StatementError::Field("object at its top"));
+        };
+        let kind = strict::text(&mut map, "_type").unwrap_or_default();
+        if kind != STATEMENT_V1 && kind != STATEMENT_V01 {
+            return Err(StatementError::Type(shown(&kind)));
+        }
+        let predicate_type = strict::text(&mut map, "predicateType").filter(|text| !text.is_empty());
+        let predicate = strict::object(&mut map, "predicate");
+        Ok(Self {
+            subject: subjects(
+                strict::array(&mut map, "subject").ok_or(StatementError::Field("`subject` list"))?,
+            )?,
+            predicate_type: predicate_type.ok_or(StatementError::Field("`predicateType`"))?,
+            predicate: Value::Object(predicate.ok_or(StatementError::Field("`predicate` object"))?),
+        })
+    }
+
+    /// Whether one of its subjects is `digest`.
+    #[must_use]
+    pub fn names_subject(&self, digest: &Digest) -> bool {
+        let hex = digest.hex();
+        self.subject.iter().any(|subject| subject.digest.get("sha256") == Some(&hex))
+    }
+}
+
+fn subject_value(subject: &Subject) -> Value {
+    let mut map = Map::new();
+    if !subject.name.is_empty() {
+        map.insert("name".into(), subject.name.clone().into());
+    }
+    map.insert("digest".into(), strict::to_value(&subject.digest));
+    Value::Object(map)
+}
+
+fn subjects(items: Vec<Value>) -> Result<Vec<Subject>, StatementError> {
+    if items.is_empty() || items.len() > STATEMENT_SUBJECTS_MAX {
+        return Err(StatementError::Subjects(items.len()));
+    }
+    let read = |(index, item)| subject(item).map_err(|why| StatementError::Subject { index, why });
+    let subjects = items.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+    let checkable = |subject: &Subject| subject.digest.keys().any(|algorithm| hex_len(algorithm).is_some());
+    if subjects.iter().any(checkable) { Ok(subjects) } else { Err(StatementError::NoDigest) }
+}
+
+fn subject(item: Value) -> Result<Subject, &'static str> {
+    let Value::Object(mut map) = item else { return Err("not an object") };
+    let name = match map.remove("name") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(name)) => name,
+        Some(_) => return Err("`name` is not a string"),
+    };
+    let digest =
+        strict::object(&mut map, "digest").filter(|digest| !digest.is_empty()).ok_or("no `digest`")?;
+    let digest = digest.into_iter().map(digest_entry).collect::<Result<_, _>>()?;
+    Ok(Subject { name, digest })
+}
+
+fn digest_entry((algorithm, hex): (String, Value)) -> Result<(String, String), &'static str> {
+    let Value::String(hex) = hex else { return Err("a digest is not a string") };
+    let lower = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    match hex_len(&algorithm) {
+        Some(len) if hex.len() != len || !lower => {
+            Err("a digest is not lower-case hex of its algorithm's length")
+        }
+        _ => Ok((algorithm, hex)),
+    }
+}
+
+/// Hex digits of a digest by an algorithm we accept.
+fn hex_len(algorithm: &str) -> Option<usize> {
+    match algorithm {
+        "sha256" => Some(64),
+        "sha512" => Some(128),
+        _ => None,
+    }
+}

@@ -1,0 +1,146 @@
+//! The published examples, their schemas and our types say the same (`attestations/`).
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::{Digest, json};
+
+macro_rules! attestations {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/attestations/", $name))
+    };
+}
+
+pub(super) const BUILD: &str = attestations!("build/v1/example.json");
+const REBUILD: &str = attestations!("rebuild/v1/example.json");
+const BUILD_SCHEMA: &str = attestations!("build/v1/schema.json");
+const REBUILD_SCHEMA: &str = attestations!("rebuild/v1/schema.json");
+
+fn value(text: &str) -> Value {
+    json::parse(text.as_bytes()).unwrap()
+}
+
+fn canonical(text: &str) -> String {
+    String::from_utf8(json::canonical(&value(text))).unwrap()
+}
+
+fn valid(schema: &str, statement: &Value) -> Result<(), String> {
+    let schema = jsonschema::draft202012::new(&value(schema)).unwrap();
+    schema.validate(statement).map_err(|error| error.to_string())
+}
+
+#[test]
+fn build_example_round_trips() {
+    let statement = Statement::parse(BUILD.as_bytes()).unwrap();
+    let Provenance { definition, run } = Provenance::read(&statement).unwrap();
+    let written = provenance(&definition, &run, &statement.subject);
+    assert_eq!(String::from_utf8(written.to_bytes()).unwrap(), canonical(BUILD));
+}
+
+#[test]
+fn rebuild_example_round_trips() {
+    let statement = Statement::parse(REBUILD.as_bytes()).unwrap();
+    let written = Rebuilt::read(&statement).unwrap().statement(statement.subject[0].clone());
+    assert_eq!(String::from_utf8(written.to_bytes()).unwrap(), canonical(REBUILD));
+}
+
+#[test]
+fn examples_match_their_schemas() {
+    assert_eq!(valid(BUILD_SCHEMA, &value(BUILD)), Ok(()));
+    assert_eq!(valid(REBUILD_SCHEMA, &value(REBUILD)), Ok(()));
+}
+
+/// The example with `new` at `pointer` (removed if null).
+fn edited(example: &str, pointer: &str, new: Value) -> Value {
+    let mut edited = value(example);
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    let parent = edited.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+    if new.is_null() {
+        drop(parent.remove(field).unwrap());
+    } else {
+        drop(parent.insert(field.into(), new));
+    }
+    edited
+}
+
+/// Neither the schema nor our types take the example with `new` at `pointer`.
+#[track_caller]
+fn refused(pointer: &str, new: Value) {
+    let (schema, example) =
+        if pointer.starts_with("rebuild:") { (REBUILD_SCHEMA, REBUILD) } else { (BUILD_SCHEMA, BUILD) };
+    let edited = edited(example, &pointer.replacen("rebuild:", "/predicate/", 1), new);
+    assert!(valid(schema, &edited).is_err(), "{pointer}: schema");
+    let statement = Statement::parse(edited.to_string().as_bytes());
+    let read = statement.is_ok_and(|statement| match schema {
+        REBUILD_SCHEMA => Rebuilt::read(&statement).is_ok(),
+        _ => Provenance::read(&statement).is_ok(),
+    });
+    assert!(!read, "{pointer}: types");
+}
+
+#[test]
+fn schema_and_types_refuse_the_same() {
+    refused("/_type", "https://in-toto.io/Statement/v2".into());
+    refused("/predicateType", "https://slsa.dev/provenance/v0.2".into());
+    refused("/subject", json!([]));
+    refused("/predicate/buildDefinition/buildType", "https://ci.example.org/other/v1".into());
+    let external = |field: &str| format!("/predicate/buildDefinition/externalParameters/{field}");
+    refused(&external("surprise"), 1.into());
+    refused(&external("source/ref"), "main".into());
+    refused(&external("buildArgs"), Value::Null);
+    refused(&external("learn"), Value::Null);
+    refused(&external("clock"), "commit-time".into());
+    refused(&external("source"), json!(["uri", "rev", "", false]));
+    refused(&external("repositories"), json!([["n", "apt", "u", []]]));
+    refused(&external("recipe/digest"), "sha256:12".into());
+    refused("/predicate/buildDefinition/internalParameters", Value::Null);
+    refused("/predicate/buildDefinition/internalParameters/epoch", json!(1.5));
+    refused("/predicate/buildDefinition/internalParameters/engine/sha256", "AB".into());
+    refused("/predicate/runDetails/builder/id", "".into());
+    refused("/predicate/runDetails/metadata/finishedOn", "yesterday".into());
+    refused("rebuild:verdict", "fine".into());
+    refused("rebuild:provenance/digest", "12".into());
+    refused("rebuild:engine", Value::Null);
+    refused("rebuild:startedOn", "now".into());
+    refused("rebuild:upstreamRequests", json!(-1));
+}
+
+/// Schema and types both take the example with `new` at `pointer`.
+#[track_caller]
+fn accepted(pointer: &str, new: Value) {
+    let edited = edited(BUILD, pointer, new);
+    assert_eq!(valid(BUILD_SCHEMA, &edited), Ok(()), "{pointer}");
+    Provenance::read(&Statement::parse(edited.to_string().as_bytes()).unwrap()).unwrap();
+}
+
+#[test]
+fn other_unknown_or_missing_fields_pass() {
+    accepted("/surprise", 1.into());
+    accepted("/predicate/reprov_x", json!({"a": null}));
+    accepted("/predicate/runDetails/reprov_x", json!([1]));
+    accepted("/predicate/runDetails/byproducts", Value::Null);
+    accepted("/predicate/runDetails/metadata/invocationId", Value::Null);
+    accepted("/predicate/runDetails/builder/version", Value::Null);
+    accepted("/predicate/buildDefinition/internalParameters/surprise", 1.into());
+    accepted("/predicate/buildDefinition/externalParameters/target", Value::Null);
+}
+
+#[test]
+fn null_means_unset() {
+    let mut statement = Statement::parse(BUILD.as_bytes()).unwrap();
+    statement.predicate["runDetails"]["byproducts"] = Value::Null;
+    statement.predicate["buildDefinition"]["externalParameters"]["recipe"] = Value::Null;
+    let read = Provenance::read(&statement).unwrap();
+    assert_eq!((read.definition.external.recipe, read.run.byproducts.len()), (None, 0));
+    statement.predicate["buildDefinition"]["externalParameters"]["buildArgs"] = Value::Null;
+    assert!(matches!(Provenance::read(&statement), Err(ProvenanceError::Shape(_))));
+}
+
+#[test]
+fn at_most_256_layers_are_written() {
+    let statement = Statement::parse(REBUILD.as_bytes()).unwrap();
+    let mut rebuilt = Rebuilt::read(&statement).unwrap();
+    rebuilt.layers = vec![rebuilt.layers[0].clone(); 300];
+    let read = Rebuilt::read(&rebuilt.statement(Subject::new("", &Digest::of(b"m")))).unwrap();
+    assert_eq!(read.layers.len(), 256);
+}

@@ -1,0 +1,188 @@
+//! Private keys, and the files keys live in (FORMATS.md §7).
+//!
+//! An edge: it reads and writes key files and draws randomness. It knows nothing of registries or policies;
+//! passwords are given by the caller, never asked for.
+#![expect(clippy::disallowed_methods, reason = "an edge: keys live in files")]
+
+mod private;
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+pub use private::{KeyType, PrivateKey, PrivateKeyError};
+
+use crate::{
+    attest::{PublicKey, PublicKeyError},
+    model::limits::{KEY_SIZE_BYTES_MAX, read_bounded},
+};
+
+/// A failure with a key file.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// It cannot be read.
+    #[error("cannot read key file `{}`", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It holds no private key we can use.
+    #[error("cannot sign with `{}`", path.display())]
+    Private {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: PrivateKeyError,
+    },
+    /// It holds no public key we can use.
+    #[error("cannot trust `{}`", path.display())]
+    Public {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: PublicKeyError,
+    },
+    /// It is there already, and a key is never overwritten.
+    #[error("`{}` exists already and is not overwritten; choose another prefix or move it away", .0.display())]
+    Exists(PathBuf),
+    /// It cannot be written.
+    #[error("cannot write key file `{}`", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl PrivateKey {
+    /// Reads the private key in the PEM file `path`; `password` is needed if it is encrypted.
+    ///
+    /// # Errors
+    /// Those of the file, and of [`PrivateKey::from_pem`]; they name the file.
+    pub fn load(path: &Path, password: Option<&str>) -> Result<Self, SigningError> {
+        Self::from_pem(&read(path)?, password)
+            .map_err(|source| SigningError::Private { path: path.to_owned(), source })
+    }
+}
+
+/// Writes `PREFIX.key` (mode 0600; encrypted if there is a password) and `PREFIX.pub`; gives both paths.
+///
+/// # Errors
+/// If either file exists (nothing is written then), or the disk says no.
+pub fn write_pair(
+    prefix: &Path,
+    key: &PrivateKey,
+    password: Option<&str>,
+) -> Result<(PathBuf, PathBuf), SigningError> {
+    let (private, public) = (with_suffix(prefix, ".key"), with_suffix(prefix, ".pub"));
+    if fs::symlink_metadata(&public).is_ok() {
+        return Err(SigningError::Exists(public));
+    }
+    write_new(&private, 0o600, &key.to_pem(password))?;
+    write_new(&public, 0o644, &key.public_pem()).inspect_err(|_| {
+        let _ = fs::remove_file(&private); // Half a pair is of no use; the first error is the one to tell.
+    })?;
+    Ok((private, public))
+}
+
+/// Reads the public keys to be trusted, in the order of `paths`.
+///
+/// # Errors
+/// If a file cannot be read or holds no public key; they name the file.
+pub fn load_trust(paths: &[PathBuf]) -> Result<Vec<PublicKey>, SigningError> {
+    let load = |path: &PathBuf| {
+        PublicKey::from_pem(&read(path)?)
+            .map_err(|source| SigningError::Public { path: path.clone(), source })
+    };
+    paths.iter().map(load).collect()
+}
+
+fn read(path: &Path) -> Result<String, SigningError> {
+    let bytes = File::open(path).and_then(|file| read_bounded(file, KEY_SIZE_BYTES_MAX, "key file"));
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    text.map_err(|source| SigningError::Read { path: path.to_owned(), source })
+}
+
+fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), SigningError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = opened.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => SigningError::Exists(path.to_owned()),
+        _ => SigningError::Write { path: path.to_owned(), source },
+    })
+}
+
+fn with_suffix(prefix: &Path, suffix: &str) -> PathBuf {
+    let mut name = prefix.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_pair_is_written_once_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = PrivateKey::generate(KeyType::P256);
+        let (private, public) = write_pair(&dir.path().join("ci.v1"), &key, None).unwrap();
+        assert_eq!(private, dir.path().join("ci.v1.key"));
+        assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(load_trust(&[public]).unwrap(), [PrivateKey::load(&private, None).unwrap().public()]);
+
+        let before = fs::read(&private).unwrap();
+        let error = write_pair(&dir.path().join("ci.v1"), &PrivateKey::generate(KeyType::P256), None);
+        assert!(error.unwrap_err().to_string().contains("not overwritten"));
+        assert_eq!(fs::read(&private).unwrap(), before);
+    }
+
+    #[test]
+    fn nothing_is_written_beside_an_existing_file() {
+        for taken in ["a.key", "a.pub"] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(taken), "mine").unwrap();
+            let key = PrivateKey::generate(KeyType::Ed25519);
+            assert!(matches!(write_pair(&dir.path().join("a"), &key, None), Err(SigningError::Exists(_))));
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{taken}");
+            assert_eq!(fs::read(dir.path().join(taken)).unwrap(), b"mine");
+        }
+    }
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: &str) {
+        use std::error::Error as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k.pub");
+        fs::write(&path, bytes).unwrap();
+        let error = load_trust(std::slice::from_ref(&path)).unwrap_err();
+        assert!(error.to_string().contains("k.pub"), "{error}");
+        let cause = error.source().unwrap().to_string();
+        assert!(cause.contains(expected), "{cause}");
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_says_why() {
+        check(b"\xff", "utf-8");
+        check(b"hello", "PEM");
+        check(&vec![b' '; 1 << 20], "larger than allowed");
+        check(PrivateKey::generate(KeyType::P256).to_pem(None).as_bytes(), "reprov key public");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = PrivateKey::load(Path::new("/nonexistent/x.key"), None).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read key file `/nonexistent/x.key`");
+    }
+}
