@@ -58,8 +58,6 @@ pub const REFERRERS_MAX: usize = 1000;
 pub const REFERRERS_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Pages of referrers followed.
 pub const REFERRER_PAGES_MAX: usize = 100;
-/// Most entries of an OCI layout's `index.json` looked at.
-pub const LAYOUT_ENTRIES_MAX: usize = 10_000;
 /// Most blobs of an OCI layout looked at in search of referrers.
 pub const LAYOUT_BLOBS_MAX: usize = 100_000;
 /// Largest file of registry credentials.
@@ -70,12 +68,40 @@ pub const TOKEN_SIZE_BYTES_MAX: u64 = 64 << 10;
 pub const ERROR_TEXT_SIZE_BYTES_MAX: u64 = 8 << 10;
 /// Largest Dockerfile.
 pub const DOCKERFILE_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// Most instructions of one Dockerfile.
+pub const INSTRUCTIONS_MAX: usize = 5000;
+/// Most stages of one Dockerfile.
+pub const STAGES_MAX: usize = 256;
+/// Most heredocs of one instruction.
+pub const HEREDOCS_MAX: usize = 64;
+/// Most bytes that variables may add to one word.
+pub const EXPANSION_SIZE_BYTES_MAX: usize = 1 << 20;
+/// Deepest nesting of `${a:-${b:-…}}`.
+pub const EXPANSION_DEPTH_MAX: usize = 32;
+/// Largest sum of the variables of one build stage.
+pub const ENVIRONMENT_SIZE_BYTES_MAX: usize = 1 << 20;
+/// Largest sum of what is made of one Dockerfile: heredoc files, or history.
+pub const LOWERED_SIZE_BYTES_MAX: usize = 64 << 20;
 /// Largest recipe.
 pub const RECIPE_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest build log.
 pub const LOG_SIZE_BYTES_MAX: u64 = 1 << 30;
 /// Most entries of a build context.
 pub const CONTEXT_ENTRIES_MAX: usize = 2_000_000;
+/// Most repositories of one recipe.
+pub const REPOSITORIES_MAX: usize = 256;
+/// Largest file taken from a commit.
+pub const SOURCE_FILE_SIZE_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of one build context.
+pub const CONTEXT_SIZE_BYTES_MAX: u64 = 64 << 30;
+/// Deepest directory of a commit.
+pub const SOURCE_DEPTH_MAX: usize = 256;
+/// Largest pack of a kept commit.
+pub const SOURCE_PACK_SIZE_BYTES_MAX: u64 = 16 << 30;
+/// Largest `.dockerignore`.
+pub const IGNORE_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Longest build: a week.
+pub const BUILD_TIMEOUT_S_MAX: u64 = 7 * 24 * 3600;
 /// A body this large is an input layer of its own; smaller ones go into packs.
 pub const INPUT_OWN_LAYER_BYTES: u64 = 1 << 20;
 /// Largest pack of small inputs.

@@ -1,0 +1,118 @@
+//! What the gateway remembers; one lock guards it, and no one waits while holding it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::sync::watch;
+use url::Url;
+
+use super::{Closed, Refusal, StepRef, Traffic, ask::Ask};
+use crate::{
+    model::{
+        Digest,
+        limits::{EVENTS_MAX, REFUSALS_MAX},
+    },
+    transcript::{Event, Transcript},
+};
+
+/// URL, method (`GET` for `HEAD`) and request digest: what is asked upstream once at a time.
+pub(super) type Flight = (String, String, Option<Digest>);
+
+/// URL, method, request digest and `Accept` of one request.
+type Question = (String, String, Option<Digest>, String);
+
+/// A URL that an allowed answer pointed to.
+#[derive(Debug, Clone)]
+pub(super) struct Via {
+    pub(super) real: Url,
+    pub(super) from: String,
+    pub(super) repository: String,
+    pub(super) hops: usize,
+}
+
+/// Everything that changes while the gateway runs.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) transcript: Transcript,
+    /// Redacted URL without userinfo to what it stands for.
+    pub(super) vias: BTreeMap<String, Via>,
+    /// Redacted URL to the digest its body must have.
+    pub(super) checksums: BTreeMap<String, Digest>,
+    /// Recordings under way; the receiver hears when one ends.
+    pub(super) flights: BTreeMap<Flight, watch::Receiver<()>>,
+    /// Blobs that were checked or written in this run, and whether they were whole.
+    pub(super) checked: BTreeMap<Digest, bool>,
+    pub(super) private: BTreeSet<Digest>,
+    pub(super) traffic: Traffic,
+    pub(super) upstream_requests: u64,
+    events: Vec<Event>,
+    refused: BTreeSet<Refusal>,
+    undeclared: BTreeSet<(String, String)>,
+    missing: BTreeSet<Digest>,
+    failed: BTreeSet<Question>,
+    tainted: BTreeSet<&'static str>,
+}
+
+impl Ledger {
+    /// Writes an event down.
+    pub(super) fn event(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push(event);
+        } else {
+            self.tainted.insert("events-full");
+        }
+    }
+
+    /// A request was not let through.
+    pub(super) fn refuse(&mut self, method: &str, url: &str, reason: &str, step: Option<StepRef>) {
+        self.tainted.insert("refused");
+        let (step, line) = step.map_or((None, None), |step| (Some(step.step), step.line));
+        if self.refused.len() < REFUSALS_MAX {
+            let (method, url, reason) = (method.to_owned(), url.to_owned(), reason.to_owned());
+            self.refused.insert(Refusal { method, url, reason, line, step });
+        }
+    }
+
+    /// The client saw a failure; taints unless a good answer follows.
+    pub(super) fn fail(&mut self, ask: &Ask) {
+        if self.failed.len() < REFUSALS_MAX {
+            let method = ask.method.to_string();
+            self.failed.insert((ask.url.clone(), method, ask.request, ask.accept.clone()));
+        } else {
+            self.tainted.insert("failed");
+        }
+    }
+
+    /// The recording does not have this request.
+    pub(super) fn undeclared(&mut self, method: &str, url: &str) {
+        if self.undeclared.len() < REFUSALS_MAX {
+            self.undeclared.insert((method.to_owned(), url.to_owned()));
+        }
+    }
+
+    /// The store does not have this body.
+    pub(super) fn missing(&mut self, digest: Digest) {
+        self.missing.insert(digest);
+    }
+
+    /// All that was seen, and the taint that follows from it.
+    pub(super) fn close(mut self) -> Closed {
+        let transcript = &mut self.transcript;
+        let unanswered = |(url, method, request, accept): &Question| {
+            transcript.find(method, url, *request, accept).is_none()
+        };
+        if self.failed.iter().any(unanswered) {
+            self.tainted.insert("failed");
+        }
+        transcript.taint(self.tainted.into_iter().map(str::to_owned));
+        Closed {
+            transcript: self.transcript,
+            events: self.events,
+            refused: self.refused.into_iter().collect(),
+            undeclared: self.undeclared.into_iter().collect(),
+            missing: self.missing.into_iter().collect(),
+            private: self.private.into_iter().collect(),
+            upstream_requests: self.upstream_requests,
+            answered: self.traffic.answers,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! What all connections share.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use hyper::StatusCode;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
+
+use super::{
+    Ca, StepRef, Traffic,
+    allow::{Allow, Refused, Route},
+    ask::Ask,
+    ledger::{Flight, Ledger, Via},
+};
+use crate::{
+    model::{
+        Digest,
+        limits::{EXCHANGES_MAX, REDIRECTS_MAX},
+    },
+    store::Store,
+    transcript::{Event, Exchange, Transcript, canonical_url, redact_url},
+};
+
+/// Recordings under way at once.
+const RECORDINGS_MAX: usize = 64;
+/// Requests with bodies held in memory at once.
+const BODIES_MAX: usize = 4;
+
+/// Where answers come from.
+pub(super) enum Source {
+    /// Repositories.
+    Upstream(Arc<Upstream>),
+    /// A recording with TLS to these origins.
+    Transcript { origins: BTreeSet<String> },
+}
+
+/// The repositories, and the way to them.
+pub(super) struct Upstream {
+    pub(super) allow: Allow,
+    pub(super) client: reqwest::Client,
+}
+
+type Step = Arc<dyn Fn() -> Option<StepRef> + Send + Sync>;
+type Now = Arc<dyn Fn() -> String + Send + Sync>;
+type Progress = Option<Arc<dyn Fn(Traffic) + Send + Sync>>;
+
+pub(super) struct Shared {
+    pub(super) source: Source,
+    pub(super) store: Store,
+    pub(super) ca: Ca,
+    pub(super) ledger: Mutex<Ledger>,
+    pub(super) recordings: TaskTracker,
+    pub(super) abort: CancellationToken,
+    pub(super) recording_slots: Semaphore,
+    pub(super) body_slots: Semaphore,
+    step: Step,
+    now: Now,
+    progress: Progress,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// What a request that has no answer yet does.
+pub(super) enum Turn {
+    /// Takes what is frozen.
+    Frozen(Box<Exchange>),
+    /// Waits for the one who asks upstream.
+    Follow(watch::Receiver<()>),
+    /// Asks upstream.
+    Lead(Lead),
+}
+
+/// The right to ask upstream; others wait until it is dropped.
+pub(super) struct Lead {
+    shared: Arc<Shared>,
+    flight: Flight,
+    _done: watch::Sender<()>,
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.shared.ledger().flights.remove(&self.flight);
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        source: Source,
+        store: Store,
+        ca: Ca,
+        (step, now, progress): (Step, Now, Progress),
+        ledger: Ledger,
+    ) -> Self {
+        Self {
+            source,
+            store,
+            ca,
+            ledger: Mutex::new(ledger),
+            recordings: TaskTracker::new(),
+            abort: CancellationToken::new(),
+            recording_slots: Semaphore::new(RECORDINGS_MAX),
+            body_slots: Semaphore::new(BODIES_MAX),
+            step,
+            now,
+            progress,
+        }
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn step(&self) -> Option<StepRef> {
+        (self.step)()
+    }
+
+    /// An event of now.
+    pub(super) fn event(&self, kind: &str, step: Option<&StepRef>) -> Event {
+        Event {
+            time: (self.now)(),
+            kind: kind.to_owned(),
+            step: step.map(|step| step.step.clone()),
+            line: step.and_then(|step| step.line),
+            ..Event::default()
+        }
+    }
+
+    fn event_of(&self, kind: &str, ask: &Ask, status: StatusCode) -> Event {
+        Event {
+            method: Some(ask.method.to_string()),
+            url: Some(ask.url.clone()),
+            status: Some(status.as_u16()),
+            ..self.event(kind, ask.step.as_ref())
+        }
+    }
+
+    /// Counts `size_bytes` from upstream.
+    pub(super) fn came_in(&self, size_bytes: usize, answers: u64) {
+        let traffic = {
+            let traffic = &mut self.ledger().traffic;
+            traffic.size_bytes += size_bytes as u64;
+            traffic.answers += answers;
+            *traffic
+        };
+        if let Some(progress) = &self.progress {
+            progress(traffic);
+        }
+    }
+
+    /// Writes down that an exchange was given to the build.
+    pub(super) fn answered(&self, kind: &str, ask: &Ask, status: StatusCode, size: u64) {
+        let event = Event { size: Some(size), ..self.event_of(kind, ask, status) };
+        self.ledger().event(event);
+        self.came_in(0, 1);
+    }
+
+    /// Writes down a refusal.
+    pub(super) fn refused(&self, method: &str, url: &str, reason: &str, step: Option<&StepRef>) {
+        let event = Event {
+            method: Some(method.to_owned()),
+            url: Some(url.to_owned()),
+            reason: Some(reason.to_owned()),
+            ..self.event("refused", step)
+        };
+        let mut ledger = self.ledger();
+        ledger.event(event);
+        ledger.refuse(method, url, reason, step.cloned());
+    }
+
+    /// Writes down that the client saw a failure.
+    pub(super) fn failed(&self, ask: &Ask, reason: &str, status: StatusCode) {
+        let event = Event { reason: Some(reason.to_owned()), ..self.event_of("failed", ask, status) };
+        let mut ledger = self.ledger();
+        ledger.event(event);
+        ledger.fail(ask);
+    }
+
+    /// Writes down a request that the recording does not have.
+    pub(super) fn undeclared(&self, method: &str, url: &str, step: Option<&StepRef>) {
+        let event = Event {
+            method: Some(method.to_owned()),
+            url: Some(url.to_owned()),
+            ..self.event("undeclared", step)
+        };
+        let mut ledger = self.ledger();
+        ledger.event(event);
+        ledger.undeclared(method, url);
+    }
+
+    /// Writes down a body that is not in the store as recorded.
+    pub(super) fn missing(&self, ask: &Ask, digest: Digest) {
+        let event = Event {
+            reason: Some(digest.to_string()),
+            ..self.event_of("missing", ask, StatusCode::BAD_GATEWAY)
+        };
+        let mut ledger = self.ledger();
+        ledger.event(event);
+        ledger.missing(digest);
+    }
+
+    pub(super) fn find(&self, ask: &Ask) -> Option<Exchange> {
+        self.ledger().transcript.find(ask.method.as_str(), &ask.url, ask.request, &ask.accept).cloned()
+    }
+
+    /// Decides, in one step, who asks upstream.
+    pub(super) fn turn(self: &Arc<Self>, ask: &Ask) -> Turn {
+        let flight = ask.flight();
+        let mut ledger = self.ledger();
+        let frozen = ledger.transcript.find(ask.method.as_str(), &ask.url, ask.request, &ask.accept);
+        if let Some(exchange) = frozen {
+            return Turn::Frozen(Box::new(exchange.clone()));
+        }
+        if let Some(leader) = ledger.flights.get(&flight) {
+            return Turn::Follow(leader.clone());
+        }
+        let (done, waiting) = watch::channel(());
+        ledger.flights.insert(flight.clone(), waiting);
+        Turn::Lead(Lead { shared: Arc::clone(self), flight, _done: done })
+    }
+
+    /// Makes `exchange` the answer for the rest of the build.
+    pub(super) fn freeze(&self, exchange: Exchange, private: bool) -> Result<(), String> {
+        let mut ledger = self.ledger();
+        if private {
+            ledger.private.insert(exchange.body);
+        }
+        ledger.checked.insert(exchange.body, true);
+        ledger.transcript.insert(exchange).map_err(|error| error.to_string())
+    }
+
+    /// Where `ask` goes: a repository, or a URL that an allowed answer pointed to.
+    pub(super) fn route(&self, allow: &Allow, ask: &Ask) -> Result<Route, Refused> {
+        let via = self.ledger().vias.get(&bare(&ask.asked)).cloned();
+        match (allow.route(&ask.asked), via) {
+            // What the build asks for is the redacted form of what the answer said.
+            (Ok(route), Some(via)) if ask.asked.as_str() == ask.url && via.real.as_str() != ask.url => {
+                Ok(Route { upstream: via.real, ..route })
+            }
+            (Err(_), Some(via)) => Ok(Route {
+                upstream: via.real,
+                repository: via.repository,
+                via: Some(via.from),
+                hops: via.hops,
+            }),
+            (route, _) => route,
+        }
+    }
+
+    /// Lets the build follow `location`, a checksum with it.
+    pub(super) fn point(&self, allow: &Allow, ask: &Ask, route: &Route, location: &Url) {
+        let hops = route.hops + 1;
+        let valid = canonical_url(location.as_str()).is_ok();
+        let mut ledger = self.ledger();
+        if !valid || hops > REDIRECTS_MAX || ledger.vias.len() >= EXCHANGES_MAX || !allow.reachable(location)
+        {
+            return;
+        }
+        let via =
+            Via { real: location.clone(), from: ask.url.clone(), repository: route.repository.clone(), hops };
+        ledger.vias.insert(bare(location), via);
+    }
+
+    /// The digest that the body of `url` must have; a redirect's target inherits it.
+    pub(super) fn checksum(&self, url: &str) -> Option<Digest> {
+        self.ledger().checksums.get(url).copied()
+    }
+
+    /// Passes the checksum of `url` on to where its redirect points.
+    pub(super) fn inherit(&self, url: &str, location: &str) {
+        let mut ledger = self.ledger();
+        if let Some(digest) = ledger.checksums.get(url).copied() {
+            ledger.checksums.insert(location.to_owned(), digest);
+        }
+    }
+
+    /// Whether a tunnel to `origin` may be opened.
+    pub(super) fn connects(&self, origin: &Url) -> bool {
+        match &self.source {
+            Source::Transcript { origins } => origins.contains(&origin.origin().ascii_serialization()),
+            Source::Upstream(upstream) => {
+                upstream.allow.connects(origin)
+                    || self.ledger().vias.values().any(|via| via.real.origin() == origin.origin())
+            }
+        }
+    }
+}
+
+/// Redacted, without userinfo: clients take that out of a URL and put it into a header.
+fn bare(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both calls fail only for URLs without a host, and http URLs have one.
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    redact_url(&url)
+}
+
+/// The https origins of a recording.
+pub(super) fn origins(transcript: &Transcript) -> BTreeSet<String> {
+    let urls = transcript.exchanges().filter_map(|exchange| canonical_url(&exchange.url).ok());
+    urls.filter(|url| url.scheme() == "https").map(|url| url.origin().ascii_serialization()).collect()
+}

@@ -1,0 +1,7 @@
+//! The gateway between real sockets on loopback.
+
+mod hostile;
+mod recording;
+mod replaying;
+mod support;
+mod tls;

@@ -1,0 +1,97 @@
+use reqwest::header::RANGE;
+
+use super::support::{Rig, Upstream, kinds, options, seen, store};
+use crate::{gateway::Mode, model::Digest, transcript::Transcript};
+
+const PATHS: [&str; 7] = ["plain", "chunked", "until-close", "absent", "moved", "vary", "flaky"];
+
+/// What a client sees of all paths.
+async fn walk(rig: &Rig, upstream: &Upstream) -> Vec<String> {
+    let mut all = Vec::new();
+    for path in PATHS {
+        let url = upstream.url(&format!("/repo/{path}"));
+        let response = rig.client().get(&url).send().await.unwrap();
+        let mut headers: Vec<_> =
+            response.headers().iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        // How a body of unknown length is framed may differ; nothing else may.
+        headers.retain(|header| {
+            !header.starts_with("content-length") && !header.starts_with("transfer-encoding")
+        });
+        headers.sort();
+        all.push(format!("{path} {headers:?} {:?}", seen(response).await));
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_replay_sees_what_the_recording_saw() {
+    let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
+    let rig = Rig::record(&upstream, &store);
+    let recorded = walk(&rig, &upstream).await;
+    let transcript = rig.close().await.transcript;
+    let requests = upstream.requests();
+    let read = Transcript::parse(&transcript.to_jsonl()).unwrap();
+    let rig = Rig::replay(read, &store);
+    assert_eq!(walk(&rig, &upstream).await, recorded);
+    let part = rig.client().get(upstream.url("/repo/plain")).header(RANGE, "bytes=1-2").send().await.unwrap();
+    assert_eq!(seen(part).await, (206, "12".to_owned()));
+    let head = rig.client().head(upstream.url("/repo/plain")).send().await.unwrap();
+    assert_eq!(head.headers()["content-length"], "10");
+    let closed = rig.close().await;
+    assert_eq!(closed.transcript, transcript);
+    assert_eq!((closed.upstream_requests, closed.answered, upstream.requests()), (0, 9, requests));
+    assert_eq!(kinds(&closed), ["replayed -"; 9]);
+}
+
+#[tokio::test]
+async fn what_was_not_recorded_is_undeclared() {
+    let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
+    let rig = Rig::replay(Transcript::default(), &store);
+    let url = upstream.url("/repo/plain");
+    let (status, text) = rig.get(&url).await;
+    assert_eq!(status, 403);
+    insta::assert_snapshot!(text.replace(&url, "URL"), @"reprov gateway: GET URL is not in the recording, and a replay fetches nothing");
+    rig.get(&url).await;
+    rig.raw("CONNECT mirror.example.org:443 HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    let closed = rig.close().await;
+    let connect = ("CONNECT".to_owned(), "https://mirror.example.org/".to_owned());
+    assert_eq!(closed.undeclared, [connect, ("GET".to_owned(), url)]);
+    assert!(closed.refused.is_empty());
+    assert_eq!(upstream.requests(), 0);
+}
+
+#[tokio::test]
+async fn bodies_lost_or_altered_are_missing() {
+    let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
+    let rig = Rig::record(&upstream, &store);
+    for path in ["/repo/plain", "/repo/chunked"] {
+        rig.get(&upstream.url(path)).await;
+    }
+    let transcript = rig.close().await.transcript;
+    let (altered, lost) = (Digest::of(b"0123456789"), Digest::of(b"abcde"));
+    tokio::fs::write(store.path(&altered), "0123456780").await.unwrap();
+    store.remove(&lost).unwrap();
+    let rig = Rig::replay(transcript, &store);
+    for path in ["/repo/plain", "/repo/chunked", "/repo/plain"] {
+        assert_eq!(rig.get(&upstream.url(path)).await.0, 502);
+    }
+    let closed = rig.close().await;
+    let mut expected = [altered, lost];
+    expected.sort();
+    assert_eq!(closed.missing, expected);
+    assert_eq!(closed.answered, 0);
+}
+
+#[tokio::test]
+async fn a_checksum_holds_in_a_replay_too() {
+    let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
+    let rig = Rig::record(&upstream, &store);
+    let url = upstream.url("/repo/plain");
+    rig.get(&url).await;
+    let transcript = rig.close().await.transcript;
+    let mut options = options(Mode::Replay(transcript), &store);
+    options.checksums = vec![(url.clone(), Digest::of(b"other"))];
+    let rig = Rig::start(options);
+    assert_eq!(rig.get(&url).await.0, 502);
+    assert_eq!(rig.close().await.refused[0].reason, "checksum");
+}

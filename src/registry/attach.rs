@@ -1,0 +1,172 @@
+//! Making an image refer to what is said about it (FORMATS.md §5): the registry's list, or the fallback tag, which
+//! others edit at the same time and which must lose nothing.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Attached, Listed, RegistryError,
+    http::Http,
+    manifest::{self, digest_of, entries},
+    place::Place,
+    pull, push,
+    referrers::fallback_tag,
+};
+use crate::model::{
+    Descriptor, Digest,
+    names::{OCI_INDEX, OCI_MANIFEST},
+};
+
+/// Rounds of writing and looking again before giving up.
+const ROUNDS_MAX: usize = 60;
+/// How often our entry must be seen before it counts as kept: whoever read the index before we wrote it writes within
+/// the pauses between.
+const SIGHTINGS: usize = 3;
+
+/// Writes `bytes`, the manifest `attachment`, and sees to it that the registry lists it for `subject`.
+pub(super) async fn attach(
+    http: &Http,
+    place: &Place,
+    subject: &Digest,
+    attachment: Descriptor,
+    bytes: &[u8],
+) -> Result<Attached, RegistryError> {
+    let reference = attachment.digest.to_string();
+    let answer = push::manifest(http, place, &reference, OCI_MANIFEST, bytes, None).await?;
+    if push::lists_subject(&answer) {
+        return Ok(Attached { descriptor: attachment, listed: Listed::Api, dropped: Vec::new() });
+    }
+    let unlisted = |source| RegistryError::Unlisted { digest: attachment.digest, subject: *subject, source };
+    let merged = merge(http, place, subject, &attachment).await;
+    let dropped = merged.map_err(|error| unlisted(Some(Box::new(error))))?.ok_or_else(|| unlisted(None))?;
+    Ok(Attached { descriptor: attachment, listed: Listed::FallbackTag, dropped })
+}
+
+/// Adds `attachment` to the fallback tag until it stays there; the dead entries dropped on the way. Nothing if others
+/// kept overwriting it.
+async fn merge(
+    http: &Http,
+    place: &Place,
+    subject: &Digest,
+    attachment: &Descriptor,
+) -> Result<Option<Vec<Digest>>, RegistryError> {
+    let mut dead = Vec::new();
+    let mut sightings = 0;
+    for _ in 0..ROUNDS_MAX {
+        let (mut index, etag) = current(http, place, subject).await?;
+        if entries(&index).iter().any(|entry| digest_of(entry) == Some(attachment.digest)) {
+            sightings += 1;
+            if sightings == SIGHTINGS {
+                return Ok(Some(dead));
+            }
+            pause().await;
+            continue;
+        }
+        sightings = 0;
+        drop_dead(&mut index, &dead);
+        append(&mut index, attachment);
+        match write(http, place, subject, &index, etag.as_deref()).await {
+            Ok(()) => {}
+            Err(RegistryError::Refused { status: 412, .. }) => pause().await,
+            // With one dead entry the registry takes no index at all.
+            Err(error) if error.says("MANIFEST_BLOB_UNKNOWN") => {
+                let found = find_dead(http, place, &index).await?;
+                if found.is_empty() {
+                    return Err(error);
+                }
+                dead.extend(found);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// The fallback index as it is, with its `ETag`; an empty one if there is none or something else stands there.
+async fn current(
+    http: &Http,
+    place: &Place,
+    subject: &Digest,
+) -> Result<(Map<String, Value>, Option<String>), RegistryError> {
+    let tag = fallback_tag(subject);
+    match pull::manifest(http, place, &tag).await {
+        Ok(found) if manifest::is_index(&found.descriptor.media_type) => {
+            Ok((manifest::read(&place.name(&tag), &found.bytes, None)?.1, found.etag))
+        }
+        Ok(found) => Ok((empty(), found.etag)),
+        Err(error) if error.is_not_found() => Ok((empty(), None)),
+        Err(error) => Err(error),
+    }
+}
+
+fn empty() -> Map<String, Value> {
+    let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []});
+    index.as_object().cloned().unwrap_or_default()
+}
+
+/// Adds our entry at the end; all others stay as they are.
+fn append(index: &mut Map<String, Value>, attachment: &Descriptor) {
+    let entry = serde_json::to_value(attachment).unwrap_or_default(); // A descriptor is always JSON.
+    match index.get_mut("manifests").and_then(Value::as_array_mut) {
+        Some(manifests) => manifests.push(entry),
+        None => drop(index.insert("manifests".to_owned(), Value::Array(vec![entry]))),
+    }
+}
+
+async fn write(
+    http: &Http,
+    place: &Place,
+    subject: &Digest,
+    index: &Map<String, Value>,
+    etag: Option<&str>,
+) -> Result<(), RegistryError> {
+    let media_type = index.get("mediaType").and_then(Value::as_str).unwrap_or(OCI_INDEX);
+    let bytes = serde_json::to_vec(index).unwrap_or_default(); // It was JSON a moment ago.
+    push::manifest(http, place, &fallback_tag(subject), media_type, &bytes, etag).await.map(drop)
+}
+
+/// The entries whose manifests the registry no longer has.
+async fn find_dead(
+    http: &Http,
+    place: &Place,
+    index: &Map<String, Value>,
+) -> Result<Vec<Digest>, RegistryError> {
+    let mut dead = Vec::new();
+    for digest in entries(index).iter().filter_map(digest_of) {
+        if !pull::has_manifest(http, place, &digest).await? {
+            dead.push(digest);
+        }
+    }
+    Ok(dead)
+}
+
+fn drop_dead(index: &mut Map<String, Value>, dead: &[Digest]) {
+    if let Some(manifests) = index.get_mut("manifests").and_then(Value::as_array_mut) {
+        manifests.retain(|entry| digest_of(entry).is_none_or(|digest| !dead.contains(&digest)));
+    }
+}
+
+/// 50 to 300 ms. Random, so that writers who met once do not meet for ever; nothing that lasts depends on it.
+async fn pause() {
+    let random = RandomState::new().hash_one(0_u8) % 250;
+    tokio::time::sleep(Duration::from_millis(50 + random)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn append_keeps_what_it_does_not_know() {
+        let mut index = json!({"manifests": [{"digest": "sha512:x", "odd": 1}], "annotations": {"a": "b"}});
+        let index = index.as_object_mut().unwrap();
+        append(index, &Descriptor::of(OCI_MANIFEST, b"{}"));
+        assert_eq!(index["manifests"][0], json!({"digest": "sha512:x", "odd": 1}));
+        assert_eq!(digest_of(&index["manifests"][1]), Some(Digest::of(b"{}")));
+        assert_eq!(index["annotations"]["a"], "b");
+    }
+}

@@ -1,0 +1,399 @@
+//! Requests to registries, kept within bounds: time, size, redirects, encodings, and who sees credentials.
+//!
+//! Does not know what the answers mean.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use reqwest::{
+    Method, Response, StatusCode,
+    header::{
+        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderName, LOCATION, RETRY_AFTER,
+        WWW_AUTHENTICATE,
+    },
+};
+use url::Url;
+
+use super::{
+    Options, RegistryError,
+    access::{Access, Credentials},
+    challenge,
+    place::{Place, is_loopback},
+    retry::{Patience, Retry, Trouble, retry_after},
+};
+use crate::model::limits::{ERROR_TEXT_SIZE_BYTES_MAX, REDIRECTS_MAX};
+
+/// What a request may do there; part of a token's scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Action {
+    Pull,
+    Push,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(super) struct Ask<'a> {
+    pub place: &'a Place,
+    pub action: Action,
+    pub method: Method,
+    pub url: Url,
+    pub headers: Vec<(HeaderName, String)>,
+    pub body: Option<&'a [u8]>,
+    pub patience: Patience,
+    /// What is asked for, for messages.
+    pub what: String,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn get(place: &'a Place, url: Url, what: String) -> Self {
+        Self {
+            place,
+            action: Action::Pull,
+            method: Method::GET,
+            url,
+            headers: Vec::new(),
+            body: None,
+            patience: Patience::Read,
+            what,
+        }
+    }
+
+    pub(super) fn head(place: &'a Place, url: Url, what: String) -> Self {
+        Self { method: Method::HEAD, ..Self::get(place, url, what) }
+    }
+
+    pub(super) fn put(place: &'a Place, url: Url, body: &'a [u8], what: String) -> Self {
+        let patience = Patience::Transfer;
+        let action = Action::Push;
+        Self { method: Method::PUT, body: Some(body), action, patience, ..Self::get(place, url, what) }
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn timeout(&self, url: &Url) -> RegistryError {
+        RegistryError::Timeout { what: self.what.clone(), host: host_of(url) }
+    }
+}
+
+/// An answer read to its end: the body if the status was a success, else the first bytes of the error text.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Whole {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body, if the status is 2xx.
+    pub(super) fn success(self, what: &str) -> Result<Self, RegistryError> {
+        if self.status.is_success() { Ok(self) } else { Err(self.refused(what)) }
+    }
+
+    pub(super) fn refused(&self, what: &str) -> RegistryError {
+        match self.status {
+            StatusCode::NOT_FOUND => RegistryError::NotFound { what: what.to_owned() },
+            status => RegistryError::refused(what, status.as_u16(), &self.body),
+        }
+    }
+}
+
+/// An answer whose body is still to come.
+pub(super) struct Answer<'a> {
+    response: Response,
+    ask: &'a Ask<'a>,
+    started: Instant,
+}
+
+/// All connections to registries.
+pub(super) struct Http {
+    pub options: Options,
+    pub access: Access,
+    clients: Mutex<BTreeMap<(Patience, Roots), reqwest::Client>>,
+}
+
+/// Which certificates a client believes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Roots {
+    /// None: plain HTTP, so that a machine without certificates can do that much. The flag: through no proxy.
+    Plain { direct: bool },
+    /// The system's, and those the user named for this host.
+    System { extra_of: Option<String> },
+}
+
+impl Http {
+    pub(super) fn new(options: Options) -> Self {
+        let access = Access::new(options.docker_config.clone());
+        Self { options, access, clients: Mutex::default() }
+    }
+
+    /// Sends and reads everything, at most `size_bytes_max` of body, trying again where that may help.
+    pub(super) async fn fetch(&self, ask: &Ask<'_>, size_bytes_max: u64) -> Result<Whole, RegistryError> {
+        let mut retry = Retry::new(&self.options.waits, ask.patience);
+        loop {
+            match self.fetch_once(ask, size_bytes_max).await {
+                Ok(whole) => return Ok(whole),
+                Err(trouble) => retry.after(trouble).await?,
+            }
+        }
+    }
+
+    async fn fetch_once(&self, ask: &Ask<'_>, size_bytes_max: u64) -> Result<Whole, Trouble> {
+        let answer = self.send(ask).await?;
+        let (status, headers) = (answer.status(), answer.response.headers().clone());
+        let mut body = Vec::new();
+        if ask.method == Method::HEAD {
+            // No body follows, whatever its length is said to be.
+        } else if status.is_success() {
+            let keep = |bytes: &[u8]| {
+                body.extend_from_slice(bytes);
+                Ok(())
+            };
+            answer.pour(&self.options.waits, size_bytes_max, keep).await?;
+        } else {
+            body = answer.error_text(&self.options.waits).await;
+        }
+        Ok(Whole { status, headers, body })
+    }
+
+    /// Sends, logging in if asked to. 5xx, 429 and 401 are troubles; any other status is an answer.
+    pub(super) async fn send<'a>(&self, ask: &'a Ask<'a>) -> Result<Answer<'a>, Trouble> {
+        let known = self.access.known(ask.place, ask.action);
+        let mut answer = self.follow(ask, known.as_ref()).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED && ask.place.owns(answer.response.url()) {
+            let challenges = answer.response.headers().get_all(WWW_AUTHENTICATE);
+            let challenges: Vec<_> = challenges
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(challenge::parse)
+                .collect();
+            // What was known may have run out: ask anew, once.
+            let fresh = self.access.log_in(self, ask.place, ask.action, &challenges).await?;
+            answer = self.follow(ask, Some(&fresh)).await?;
+        }
+        match answer.status() {
+            StatusCode::UNAUTHORIZED => Err(self.access.unauthorized(ask.place)?.into()),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                Err(answer.passing(&self.options.waits).await)
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    /// Sends with `credentials`, which only their own origin sees, and follows redirects of GET and HEAD.
+    pub(super) async fn follow<'a>(
+        &self,
+        ask: &'a Ask<'a>,
+        credentials: Option<&Credentials>,
+    ) -> Result<Answer<'a>, Trouble> {
+        let started = Instant::now();
+        let mut url = ask.url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let response = self.once(ask, &url, credentials).await?;
+            match redirect(ask, &url, &response)? {
+                Some(next) => url = next,
+                None => return Ok(Answer { response, ask, started }.plain()?),
+            }
+        }
+        let most = REDIRECTS_MAX as u64;
+        Err(RegistryError::TooLarge { what: ask.what.clone(), most, unit: "redirects" }.into())
+    }
+
+    async fn once(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        credentials: Option<&Credentials>,
+    ) -> Result<Response, Trouble> {
+        let client = self.client(url, ask.patience)?;
+        let mut request = client.request(ask.method.clone(), url.clone()).header(ACCEPT_ENCODING, "identity");
+        for (name, value) in &ask.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = ask.body {
+            request = request.body(body.to_vec());
+        }
+        if let Some(credentials) = credentials.filter(|credentials| credentials.origin == url.origin()) {
+            request = request.header(AUTHORIZATION, credentials.value.clone());
+        }
+        let waits = &self.options.waits;
+        let patience = waits.connect(ask.patience) + waits.idle(ask.patience);
+        match tokio::time::timeout(patience, request.send()).await {
+            Err(_) => Err(ask.timeout(url).into()),
+            Ok(sent) => sent.map_err(|error| trouble(error, &ask.what, host_of(url))),
+        }
+    }
+
+    fn client(&self, url: &Url, patience: Patience) -> Result<reqwest::Client, RegistryError> {
+        let host = host_of(url);
+        let roots = if url.scheme() == "http" {
+            Roots::Plain { direct: is_loopback(&host) }
+        } else {
+            let named = self.options.ca.iter().any(|(of, _)| of.eq_ignore_ascii_case(&host));
+            Roots::System { extra_of: named.then_some(host.clone()) }
+        };
+        let key = (patience, roots);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
+        }
+        let client = self.build(&key.1, patience).map_err(|error| unreachable(host, error))?;
+        clients.insert(key, client.clone());
+        Ok(client)
+    }
+
+    fn build(&self, roots: &Roots, patience: Patience) -> reqwest::Result<reqwest::Client> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(self.options.waits.connect(patience));
+        match roots {
+            Roots::Plain { direct } => {
+                builder = builder.tls_certs_only([]);
+                if *direct {
+                    builder = builder.no_proxy();
+                }
+            }
+            Roots::System { extra_of: None } => {}
+            Roots::System { extra_of: Some(host) } => {
+                for (_, pem) in self.options.ca.iter().filter(|(of, _)| of.eq_ignore_ascii_case(host)) {
+                    builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?);
+                }
+            }
+        }
+        builder.build()
+    }
+}
+
+/// How we introduce ourselves.
+pub(super) const USER_AGENT: &str = concat!("reprov/", env!("CARGO_PKG_VERSION"));
+
+impl Answer<'_> {
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// Refuses encodings: we asked for none, and a small body could inflate without end.
+    fn plain(self) -> Result<Self, RegistryError> {
+        match self.response.headers().get(CONTENT_ENCODING) {
+            Some(value) if value != "identity" => {
+                let problem = format!("Content-Encoding {value:?} though none was asked for");
+                Err(RegistryError::answer(&self.ask.what, problem))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// Gives the body to `sink`, piece by piece.
+    pub(super) async fn pour(
+        mut self,
+        waits: &super::Waits,
+        size_bytes_max: u64,
+        mut sink: impl FnMut(&[u8]) -> Result<(), RegistryError>,
+    ) -> Result<(), Trouble> {
+        let what = &self.ask.what;
+        let large = || RegistryError::TooLarge { what: what.clone(), most: size_bytes_max, unit: "bytes" };
+        if self.response.content_length().is_some_and(|length| length > size_bytes_max) {
+            return Err(large().into());
+        }
+        let url = self.response.url().clone();
+        let mut size_bytes = 0;
+        loop {
+            let wait = waits.idle(self.ask.patience).min(self.left(waits, size_bytes));
+            let chunk = match tokio::time::timeout(wait, self.response.chunk()).await {
+                Err(_) => return Err(self.ask.timeout(&url).into()),
+                Ok(chunk) => chunk.map_err(|error| trouble(error, what, host_of(&url)))?,
+            };
+            let Some(chunk) = chunk else { return Ok(()) };
+            size_bytes += chunk.len() as u64;
+            if size_bytes > size_bytes_max {
+                return Err(large().into());
+            }
+            sink(&chunk)?;
+        }
+    }
+
+    /// What is left for the whole answer after `size_bytes`.
+    fn left(&self, waits: &super::Waits, size_bytes: u64) -> Duration {
+        match self.ask.patience {
+            Patience::Transfer => Duration::MAX,
+            Patience::Read => {
+                let mib_begun = u32::try_from(size_bytes >> 20).unwrap_or(u32::MAX).saturating_add(1);
+                waits.read_per_mib.saturating_mul(mib_begun).saturating_sub(self.started.elapsed())
+            }
+        }
+    }
+
+    /// The first bytes of an error's text; what does not come is left out.
+    pub(super) async fn error_text(self, waits: &super::Waits) -> Vec<u8> {
+        let mut text = Vec::new();
+        let mut stop_at_end = |bytes: &[u8]| {
+            let room = usize::try_from(ERROR_TEXT_SIZE_BYTES_MAX).unwrap_or(usize::MAX) - text.len();
+            let part = bytes.get(..room).unwrap_or(bytes);
+            text.write_all(part).map_err(|error| RegistryError::answer("", error.to_string()))?;
+            if room == part.len() { Err(RegistryError::answer("", "enough")) } else { Ok(()) }
+        };
+        // The status is what counts; how the text ended changes nothing.
+        let _ = self.pour(waits, u64::MAX, &mut stop_at_end).await;
+        text
+    }
+
+    pub(super) async fn passing(self, waits: &super::Waits) -> Trouble {
+        let status = self.status().as_u16();
+        let wait = self.response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap_or_default());
+        let wait = retry_after(wait);
+        let what = self.ask.what.clone();
+        let text = self.error_text(waits).await;
+        Trouble::Passing { error: RegistryError::refused(&what, status, &text), wait }
+    }
+
+    pub(super) async fn refused(self, waits: &super::Waits) -> RegistryError {
+        let (status, headers, what) = (self.status(), HeaderMap::new(), self.ask.what.clone());
+        Whole { status, headers, body: self.error_text(waits).await }.refused(&what)
+    }
+}
+
+/// Where a 3xx sends a GET or HEAD: only to HTTP or HTTPS, never from HTTPS down to HTTP.
+fn redirect(ask: &Ask<'_>, from: &Url, response: &Response) -> Result<Option<Url>, RegistryError> {
+    let followed = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
+        && matches!(ask.method, Method::GET | Method::HEAD);
+    let Some(location) = response.headers().get(LOCATION).filter(|_| followed) else { return Ok(None) };
+    let refuse = |problem: &str| Err(RegistryError::answer(&ask.what, problem));
+    let Some(next) = location.to_str().ok().and_then(|text| from.join(text).ok()) else {
+        return refuse("redirects to what is no URL");
+    };
+    match (from.scheme(), next.scheme()) {
+        (_, "https") | ("http", "http") => Ok(Some(next)),
+        _ => refuse("redirects to what is neither HTTPS nor as safe as before"),
+    }
+}
+
+/// `host[:port]` of `url`, for messages and options.
+pub(super) fn host_of(url: &Url) -> String {
+    url[url::Position::BeforeHost..url::Position::AfterPort].to_owned()
+}
+
+pub(super) fn unreachable(host: String, error: reqwest::Error) -> RegistryError {
+    RegistryError::Unreachable { host, source: error.without_url().into() }
+}
+
+/// What an error of the network means: a connection that was made and then cut may hold the next time.
+pub(super) fn trouble(error: reqwest::Error, what: &str, host: String) -> Trouble {
+    if error.is_timeout() {
+        return RegistryError::Timeout { what: what.to_owned(), host }.into();
+    }
+    let lasting = error.is_connect() || error.is_builder();
+    let error = unreachable(host, error);
+    if lasting { error.into() } else { Trouble::Passing { error, wait: None } }
+}

@@ -1,0 +1,384 @@
+//! The door to every place where images live: repositories of registries and `oci:DIR` (distribution-spec 1.1,
+//! image-spec 1.1).
+//!
+//! Everything is asked of both kinds in the same way. Bytes are checked against the digest asked for before anybody
+//! reads them; sizes, times, pages and redirects have bounds (CLI.md, "Network waits"). Does not know what manifests
+//! and attestations mean: it moves them.
+
+mod access;
+mod attach;
+mod auth;
+mod challenge;
+mod error;
+mod http;
+mod layout;
+mod manifest;
+mod place;
+mod pull;
+mod push;
+mod referrers;
+mod retry;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+pub use self::{error::RegistryError, referrers::fallback_tag, retry::Waits};
+use self::{http::Http, layout::Layout, place::Place, push::Uploads, retry::Patience};
+use crate::{
+    model::{Descriptor, Digest, ImageName, Location, names::OCI_MANIFEST},
+    store::Store,
+};
+
+/// How to reach registries. The default: no credentials, HTTPS but for loopback, the system's certificates, the waits
+/// of CLI.md.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Files of credentials (docker's config.json, podman's auth.json), tried in order; they need not exist.
+    pub docker_config: Vec<PathBuf>,
+    /// `host[:port]`s that speak plain HTTP; loopback hosts always do.
+    pub plain_http: Vec<String>,
+    /// Further certificate authorities, PEM, each believed for one `host[:port]` only.
+    pub ca: Vec<(String, Vec<u8>)>,
+    /// How long things may take.
+    pub waits: Waits,
+}
+
+/// How a blob came to be where it was pushed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was there already.
+    Existing,
+    /// The registry took it over from another of its repositories.
+    Mounted,
+    /// We sent it.
+    Sent,
+}
+
+/// Where an attachment is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// By the registry (`OCI-Subject`).
+    Api,
+    /// By the tag `sha256-HEX`, which we keep ourselves.
+    FallbackTag,
+    /// In a layout's `index.json`.
+    Index,
+}
+
+/// What came of [`Registries::attach`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// The attachment's manifest, as it is listed.
+    pub descriptor: Descriptor,
+    /// Where.
+    pub listed: Listed,
+    /// Entries of the fallback tag whose manifests are gone, dropped because the registry takes no index that names
+    /// them; to be told to the user.
+    pub dropped: Vec<Digest>,
+}
+
+/// All places of images, and the connections and logins they share. One for a whole run.
+pub struct Registries {
+    http: Http,
+    uploads: Uploads,
+}
+
+impl fmt::Debug for Registries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registries").field("options", &self.http.options).finish_non_exhaustive()
+    }
+}
+
+/// A place, looked at closely.
+enum Site {
+    Registry(Place),
+    Layout(Layout),
+}
+
+impl Registries {
+    /// Remembers `options`; connects to nothing and reads no file yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { http: Http::new(options), uploads: Uploads::default() }
+    }
+
+    /// The descriptor of the manifest or index `name` means now: by digest, else tag, else `latest` (in a layout: else
+    /// the only image).
+    ///
+    /// # Errors
+    /// Those of [`Registries::manifest`].
+    pub async fn resolve(&self, name: &ImageName) -> Result<Descriptor, RegistryError> {
+        Ok(self.manifest(name).await?.0)
+    }
+
+    /// [`Registries::resolve`], and the bytes, which have exactly the digest of the descriptor.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`]; [`RegistryError::Mismatch`] if the bytes are not those of the digest asked for or
+    /// of `Docker-Content-Digest`; [`RegistryError::TooLarge`] past 4 MiB; [`RegistryError::Answer`] if they are no
+    /// manifest; those of network and disk.
+    pub async fn manifest(&self, name: &ImageName) -> Result<(Descriptor, Vec<u8>), RegistryError> {
+        match self.site(name)? {
+            Site::Registry(place) => {
+                let found = pull::manifest(&self.http, &place, &pull::reference(&name.selector)).await?;
+                Ok((found.descriptor, found.bytes))
+            }
+            Site::Layout(layout) => {
+                let selector = name.selector.clone();
+                blocking(&layout.dir.clone(), move || layout.manifest(&selector)).await
+            }
+        }
+    }
+
+    /// The image manifest of `platform` (`os/architecture[/variant]`): from the index that `name` means, then with
+    /// [`Descriptor::platform`] set; a manifest that stands alone is returned as it is.
+    ///
+    /// # Errors
+    /// [`RegistryError::Platform`] listing what there is; an index within the index; those of
+    /// [`Registries::manifest`].
+    pub async fn platform_manifest(
+        &self,
+        name: &ImageName,
+        platform: &str,
+    ) -> Result<(Descriptor, Vec<u8>), RegistryError> {
+        let (descriptor, bytes) = self.manifest(name).await?;
+        if !manifest::is_index(&descriptor.media_type) {
+            return Ok((descriptor, bytes));
+        }
+        let what = name.to_string();
+        let (_, index) = manifest::read(&what, &bytes, Some(&descriptor.media_type))?;
+        let entry = manifest::select(&what, &index, platform)?;
+        let (mut chosen, bytes) = self.manifest(&name.at(entry.digest)).await?;
+        if !manifest::is_manifest(&chosen.media_type) {
+            let problem = format!("{platform} is a {}, not an image manifest", chosen.media_type);
+            return Err(RegistryError::answer(&what, problem));
+        }
+        if chosen.size != entry.size {
+            let problem = format!("{platform} has {} bytes instead of {}", chosen.size, entry.size);
+            return Err(RegistryError::answer(&what, problem));
+        }
+        chosen.platform = entry.platform;
+        Ok((chosen, bytes))
+    }
+
+    /// Brings the blob `wanted` of `name`'s place into `store`, unless it is there already. For blobs of any size: may
+    /// take any time as long as bytes come.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`]; [`RegistryError::Mismatch`], [`RegistryError::TooLarge`], [`RegistryError::Answer`]
+    /// if the bytes are others, more or fewer than `wanted` says (nothing is kept then); those of network and disk.
+    pub async fn fetch_blob(
+        &self,
+        name: &ImageName,
+        wanted: &Descriptor,
+        store: &Store,
+    ) -> Result<(), RegistryError> {
+        self.fetch(name, wanted, store, Patience::Transfer).await
+    }
+
+    /// [`Registries::fetch_blob`] for small blobs that somebody waits for (attestations): with the shorter waits of
+    /// registry reads, a bound on the whole included.
+    ///
+    /// # Errors
+    /// Those of [`Registries::fetch_blob`].
+    pub async fn fetch_evidence(
+        &self,
+        name: &ImageName,
+        wanted: &Descriptor,
+        store: &Store,
+    ) -> Result<(), RegistryError> {
+        self.fetch(name, wanted, store, Patience::Read).await
+    }
+
+    async fn fetch(
+        &self,
+        name: &ImageName,
+        wanted: &Descriptor,
+        store: &Store,
+        patience: Patience,
+    ) -> Result<(), RegistryError> {
+        if store.size(&wanted.digest) == Some(wanted.size) {
+            return Ok(());
+        }
+        match self.site(name)? {
+            Site::Registry(place) => pull::blob(&self.http, &place, wanted, store, patience).await,
+            Site::Layout(layout) => {
+                let (wanted, store) = (wanted.clone(), store.clone());
+                blocking(&layout.dir.clone(), move || layout.fetch(&wanted, &store)).await
+            }
+        }
+    }
+
+    /// Whether `name`'s place has the blob `digest`.
+    ///
+    /// # Errors
+    /// If it could not be asked.
+    pub async fn blob_exists(&self, name: &ImageName, digest: &Digest) -> Result<bool, RegistryError> {
+        match self.site(name)? {
+            Site::Registry(place) => pull::has_blob(&self.http, &place, digest).await,
+            Site::Layout(layout) => {
+                let digest = *digest;
+                blocking(&layout.dir.clone(), move || layout.has_blob(&digest)).await
+            }
+        }
+    }
+
+    /// Brings the blob `wanted` from `store` to `name`'s place: not at all if it is there, by a mount if `mount_from` is
+    /// another repository of the same registry that has it, else by sending it, checked against its digest.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`] if the store has no such blob or it was altered; those of network and disk.
+    pub async fn push_blob(
+        &self,
+        name: &ImageName,
+        wanted: &Descriptor,
+        store: &Store,
+        mount_from: Option<&ImageName>,
+    ) -> Result<Pushed, RegistryError> {
+        match self.site(name)? {
+            Site::Registry(place) => {
+                let from = match mount_from.map(|from| self.site(from)).transpose()? {
+                    Some(Site::Registry(from)) => Some(from),
+                    _ => None,
+                };
+                push::blob(&self.http, &self.uploads, &place, wanted, store, from.as_ref()).await
+            }
+            Site::Layout(layout) => {
+                let (wanted, store) = (wanted.clone(), store.clone());
+                let sent = blocking(&layout.dir.clone(), move || layout.put(&wanted, &store)).await?;
+                Ok(if sent { Pushed::Sent } else { Pushed::Existing })
+            }
+        }
+    }
+
+    /// Writes a manifest or index by its digest, without a tag. All it names must have been pushed before.
+    ///
+    /// # Errors
+    /// [`RegistryError::Refused`], [`RegistryError::TooLarge`] past 4 MiB, [`RegistryError::Mismatch`] if the registry
+    /// took it for another; those of network and disk.
+    pub async fn push_manifest(
+        &self,
+        name: &ImageName,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Descriptor, RegistryError> {
+        let descriptor = Descriptor::of(media_type, bytes);
+        match self.site(name)? {
+            Site::Registry(place) => {
+                let reference = descriptor.digest.to_string();
+                push::manifest(&self.http, &place, &reference, media_type, bytes, None).await?;
+            }
+            Site::Layout(layout) => {
+                let (digest, bytes) = (descriptor.digest, bytes.to_vec());
+                blocking(&layout.dir.clone(), move || layout.put_manifest(&digest, &bytes)).await?;
+            }
+        }
+        Ok(descriptor)
+    }
+
+    /// Writes a manifest or index and gives it the tag of `name` (`latest` if it has none). The last step of a push.
+    ///
+    /// # Errors
+    /// Those of [`Registries::push_manifest`].
+    pub async fn tag(&self, name: &ImageName, media_type: &str, bytes: &[u8]) -> Result<(), RegistryError> {
+        let tag = name.selector.tag.clone().unwrap_or_else(|| "latest".to_owned());
+        match self.site(name)? {
+            Site::Registry(place) => {
+                push::manifest(&self.http, &place, &tag, media_type, bytes, None).await?;
+                Ok(())
+            }
+            Site::Layout(layout) => {
+                let (image, bytes) = (Descriptor::of(media_type, bytes), bytes.to_vec());
+                let dir = layout.dir.clone();
+                let work = move || {
+                    layout.put_manifest(&image.digest, &bytes)?;
+                    layout.tag(&image, &tag)
+                };
+                blocking(&dir, work).await
+            }
+        }
+    }
+
+    /// What `name`'s place lists as referring to `subject` (FORMATS.md §5), of any type, each digest once; empty if
+    /// nothing does. The descriptors' types and annotations are hints that nobody vouches for.
+    ///
+    /// # Errors
+    /// [`RegistryError::TooLarge`] past 1,000 entries or 100 pages; anything but a clear "there are none" is an error.
+    pub async fn referrers(
+        &self,
+        name: &ImageName,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        match self.site(name)? {
+            Site::Registry(place) => referrers::list(&self.http, &place, subject).await,
+            Site::Layout(layout) => {
+                let subject = *subject;
+                blocking(&layout.dir.clone(), move || layout.referrers(&subject)).await
+            }
+        }
+    }
+
+    /// Writes `manifest_bytes`, an OCI manifest whose `subject` is `subject`, and sees to it that it is listed as
+    /// referring to it, whatever others attach at the same time. Its blobs must have been pushed before. Doing it again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unlisted`] if it is pushed but not listed; those of [`Registries::push_manifest`].
+    pub async fn attach(
+        &self,
+        name: &ImageName,
+        subject: &Descriptor,
+        manifest_bytes: &[u8],
+        artifact_type: &str,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Attached, RegistryError> {
+        let attachment = Descriptor {
+            artifact_type: Some(artifact_type.to_owned()),
+            annotations: annotations.clone(),
+            ..Descriptor::of(OCI_MANIFEST, manifest_bytes)
+        };
+        match self.site(name)? {
+            Site::Registry(place) => {
+                attach::attach(&self.http, &place, &subject.digest, attachment, manifest_bytes).await
+            }
+            Site::Layout(layout) => {
+                let (descriptor, bytes) = (attachment.clone(), manifest_bytes.to_vec());
+                let dir = layout.dir.clone();
+                let work = move || {
+                    layout.put_manifest(&descriptor.digest, &bytes)?;
+                    layout.list(&descriptor)
+                };
+                blocking(&dir, work).await?;
+                Ok(Attached { descriptor: attachment, listed: Listed::Index, dropped: Vec::new() })
+            }
+        }
+    }
+
+    fn site(&self, name: &ImageName) -> Result<Site, RegistryError> {
+        match &name.location {
+            Location::Registry { host, repository } => {
+                Place::new(host, repository, &self.http.options.plain_http).map(Site::Registry)
+            }
+            Location::Layout(dir) => Ok(Site::Layout(Layout { dir: dir.clone() })),
+        }
+    }
+}
+
+/// Does `work` where waiting for the disk holds nobody up; `path` is what it works on.
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, RegistryError> + Send + 'static,
+) -> Result<T, RegistryError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(RegistryError::Layout { path: path.to_owned(), source: error.into() }),
+        },
+    }
+}

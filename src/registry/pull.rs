@@ -1,0 +1,131 @@
+//! Reading manifests and blobs of a registry.
+
+use std::io::Write as _;
+
+use reqwest::{StatusCode, header::ACCEPT};
+
+use super::{
+    RegistryError, Waits,
+    http::{Ask, Http, Whole},
+    manifest,
+    place::Place,
+    retry::{Patience, Retry, Trouble},
+};
+use crate::{
+    model::{Descriptor, Digest, Selector, limits::MANIFEST_SIZE_BYTES_MAX},
+    store::{Store, StoreError},
+};
+
+/// A manifest as it came.
+pub(super) struct Manifest {
+    pub descriptor: Descriptor,
+    pub bytes: Vec<u8>,
+    pub etag: Option<String>,
+}
+
+/// The tag or digest by which `selector` asks; `latest` if it names none.
+pub(super) fn reference(selector: &Selector) -> String {
+    let digest = selector.digest.map(|digest| digest.to_string());
+    digest.or_else(|| selector.tag.clone()).unwrap_or_else(|| "latest".to_owned())
+}
+
+/// Reads the manifest `reference`, a tag or a digest, and checks its bytes against all that was promised: the digest
+/// asked for and the one in `Docker-Content-Digest`.
+pub(super) async fn manifest(http: &Http, place: &Place, reference: &str) -> Result<Manifest, RegistryError> {
+    let what = format!("manifest {}", place.name(reference));
+    let ask = Ask::get(place, place.url(&format!("manifests/{reference}")), what.clone())
+        .header(ACCEPT, manifest::ACCEPT);
+    let whole = http.fetch(&ask, MANIFEST_SIZE_BYTES_MAX).await?.success(&what)?;
+    let actual = Digest::of(&whole.body);
+    let asked = reference.starts_with("sha256:").then_some(reference);
+    for expected in asked.into_iter().chain(promised(&whole)) {
+        matches(&what, expected, actual)?;
+    }
+    let content_type = whole.header("content-type").and_then(|value| value.split(';').next()).map(str::trim);
+    let (media_type, _) = manifest::read(&what, &whole.body, content_type)?;
+    let etag = whole.header("etag").map(ToOwned::to_owned);
+    Ok(Manifest { descriptor: Descriptor::of(&media_type, &whole.body), bytes: whole.body, etag })
+}
+
+/// Whether the registry has the manifest `reference`.
+pub(super) async fn has_manifest(http: &Http, place: &Place, digest: &Digest) -> Result<bool, RegistryError> {
+    let what = format!("manifest {}", place.name(&digest.to_string()));
+    let ask = Ask::head(place, place.url(&format!("manifests/{digest}")), what.clone())
+        .header(ACCEPT, manifest::ACCEPT);
+    present(&http.fetch(&ask, 0).await?, &what)
+}
+
+/// Whether the registry has the blob `digest`.
+pub(super) async fn has_blob(http: &Http, place: &Place, digest: &Digest) -> Result<bool, RegistryError> {
+    let what = format!("blob {}", place.name(&digest.to_string()));
+    let ask = Ask::head(place, place.url(&format!("blobs/{digest}")), what.clone());
+    present(&http.fetch(&ask, 0).await?, &what)
+}
+
+/// Streams the blob `wanted` into `store`; it gets its name there only if digest and size are right.
+pub(super) async fn blob(
+    http: &Http,
+    place: &Place,
+    wanted: &Descriptor,
+    store: &Store,
+    patience: Patience,
+) -> Result<(), RegistryError> {
+    let what = format!("blob {}", place.name(&wanted.digest.to_string()));
+    let ask = Ask { patience, ..Ask::get(place, place.url(&format!("blobs/{}", wanted.digest)), what) };
+    let mut retry = Retry::new(&http.options.waits, patience);
+    loop {
+        match blob_once(http, &ask, wanted, store).await {
+            Ok(()) => return Ok(()),
+            Err(trouble) => retry.after(trouble).await?,
+        }
+    }
+}
+
+async fn blob_once(http: &Http, ask: &Ask<'_>, wanted: &Descriptor, store: &Store) -> Result<(), Trouble> {
+    let waits: &Waits = &http.options.waits;
+    let answer = http.send(ask).await?;
+    if answer.status() != StatusCode::OK {
+        return Err(answer.refused(waits).await.into());
+    }
+    let mut writer = store.writer().map_err(RegistryError::from)?;
+    let keep = |bytes: &[u8]| {
+        let fail = |source| StoreError::Io { action: "write a blob in", path: store.root().into(), source };
+        Ok(writer.write_all(bytes).map_err(fail)?)
+    };
+    answer.pour(waits, wanted.size, keep).await?;
+    Ok(writer.finish_expected(wanted.digest, Some(wanted.size)).map_err(|error| checked(&ask.what, error))?)
+}
+
+/// A mismatch that the store found is the place's fault.
+pub(super) fn checked(what: &str, error: StoreError) -> RegistryError {
+    match error {
+        StoreError::Mismatch { expected, actual } => {
+            RegistryError::Mismatch { what: what.to_owned(), expected: expected.to_string(), actual }
+        }
+        StoreError::Size { expected_bytes, actual_bytes, .. } => {
+            RegistryError::answer(what, format!("{actual_bytes} bytes instead of {expected_bytes}"))
+        }
+        error @ StoreError::Io { .. } => error.into(),
+    }
+}
+
+/// The digest the registry says it sent or took, if it says so in our algorithm.
+pub(super) fn promised(whole: &Whole) -> Option<&str> {
+    whole.header("docker-content-digest").filter(|text| !text.starts_with("sha512:") && !text.is_empty())
+}
+
+pub(super) fn matches(what: &str, expected: &str, actual: Digest) -> Result<(), RegistryError> {
+    if expected == actual.to_string() {
+        return Ok(());
+    }
+    let expected = crate::model::path::printable(&expected.chars().take(100).collect::<String>());
+    Err(RegistryError::Mismatch { what: what.to_owned(), expected, actual })
+}
+
+fn present(whole: &Whole, what: &str) -> Result<bool, RegistryError> {
+    match whole.status {
+        StatusCode::OK => Ok(true),
+        StatusCode::NOT_FOUND => Ok(false),
+        _ => Err(whole.refused(what)),
+    }
+}

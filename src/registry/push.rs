@@ -1,0 +1,298 @@
+//! Writing blobs and manifests to a registry. Mounts and uploads of blobs are done by the crate `oci-distribution`.
+//!
+//! The crate reads error texts without a bound and waits for ever, so it is used only here, towards a registry that is
+//! handed our bytes anyway: under a watchdog, which bounds a flood by time though not by size, and with credentials
+//! that we got, so that it never logs in by itself.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use oci_distribution::{
+    Client, Reference, RegistryOperation,
+    client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol},
+    errors::OciDistributionError,
+    secrets::RegistryAuth,
+    token_cache::{RegistryToken, RegistryTokenType},
+};
+use reqwest::{
+    Method,
+    header::{CONTENT_TYPE, HeaderName, IF_MATCH},
+};
+use tokio::sync::Notify;
+use tokio_util::io::ReaderStream;
+
+use super::{
+    Pushed, RegistryError,
+    access::{Credentials, Grant},
+    http::{Action, Ask, Http, USER_AGENT, Whole, trouble, unreachable},
+    place::{Place, is_loopback},
+    pull,
+    retry::{Patience, Retry, Trouble},
+};
+use crate::{
+    model::{Descriptor, Digest, limits::ERROR_TEXT_SIZE_BYTES_MAX, limits::MANIFEST_SIZE_BYTES_MAX},
+    store::{Store, StoreError},
+};
+
+/// The crate's clients, one a registry.
+#[derive(Default)]
+pub(super) struct Uploads {
+    clients: Mutex<BTreeMap<String, Client>>,
+}
+
+/// Sends the blob `wanted` from `store` unless the registry has it or can mount it from `mount_from`.
+pub(super) async fn blob(
+    http: &Http,
+    uploads: &Uploads,
+    place: &Place,
+    wanted: &Descriptor,
+    store: &Store,
+    mount_from: Option<&Place>,
+) -> Result<Pushed, RegistryError> {
+    if pull::has_blob(http, place, &wanted.digest).await? {
+        return Ok(Pushed::Existing);
+    }
+    if let Some(from) =
+        mount_from.filter(|from| from.host == place.host && from.repository != place.repository)
+        && mount(http, uploads, place, from, &wanted.digest).await?
+    {
+        return Ok(Pushed::Mounted);
+    }
+    let (ours, digest, size) = (store.clone(), wanted.digest, wanted.size);
+    super::blocking(store.root(), move || whole(&ours, &digest, size)).await?;
+    let mut retry = Retry::new(&http.options.waits, Patience::Transfer);
+    let mut renewed = false;
+    loop {
+        let error = match send(http, uploads, place, wanted, &store.path(&wanted.digest)).await {
+            Ok(()) => return Ok(Pushed::Sent),
+            Err(Trouble::Lasting(RegistryError::Unauthorized { .. })) if !renewed => {
+                renewed = true;
+                learn_login(http, place).await?;
+                continue;
+            }
+            Err(error) => error,
+        };
+        // Somebody may have sent the same blob at the same time, and the registry have stumbled over it.
+        if pull::has_blob(http, place, &wanted.digest).await? {
+            return Ok(Pushed::Sent);
+        }
+        retry.after(stumbled(error)).await?;
+    }
+}
+
+/// Logs in anew: the token ran out, or only writing wants a login at all. The session this opens lapses unused.
+async fn learn_login(http: &Http, place: &Place) -> Result<(), RegistryError> {
+    http.access.forget(place, Action::Push);
+    let what = format!("upload to {}/{}", place.host, place.repository);
+    let get = Ask::get(place, place.url("blobs/uploads/"), what.clone());
+    let ask = Ask { method: Method::POST, action: Action::Push, body: Some(b""), ..get };
+    http.fetch(&ask, ERROR_TEXT_SIZE_BYTES_MAX).await?.success(&what).map(drop)
+}
+
+/// Writes a manifest at `reference`, a tag or its digest; the registry's answer.
+pub(super) async fn manifest(
+    http: &Http,
+    place: &Place,
+    reference: &str,
+    media_type: &str,
+    bytes: &[u8],
+    if_match: Option<&str>,
+) -> Result<Whole, RegistryError> {
+    let what = format!("manifest {}", place.name(reference));
+    if bytes.len() as u64 > MANIFEST_SIZE_BYTES_MAX {
+        return Err(RegistryError::TooLarge { what, most: MANIFEST_SIZE_BYTES_MAX, unit: "bytes" });
+    }
+    let url = place.url(&format!("manifests/{reference}"));
+    let mut ask = Ask::put(place, url, bytes, what.clone()).header(CONTENT_TYPE, media_type);
+    if let Some(etag) = if_match {
+        ask = ask.header(IF_MATCH, etag);
+    }
+    let whole = http.fetch(&ask, ERROR_TEXT_SIZE_BYTES_MAX).await?.success(&what)?;
+    if let Some(promised) = pull::promised(&whole) {
+        pull::matches(&what, promised, Digest::of(bytes))?;
+    }
+    Ok(whole)
+}
+
+/// Whether the answer to a manifest's PUT says that its subject lists it (distribution-spec, "Pushing Manifests with
+/// Subject").
+pub(super) fn lists_subject(whole: &Whole) -> bool {
+    whole.headers.contains_key(HeaderName::from_static("oci-subject"))
+}
+
+/// The store's blob, unaltered.
+fn whole(store: &Store, digest: &Digest, size_bytes: u64) -> Result<(), RegistryError> {
+    store.check(digest)?;
+    match store.size(digest) {
+        Some(size) if size != size_bytes => {
+            Err(StoreError::Size { digest: *digest, expected_bytes: size_bytes, actual_bytes: size }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A registry that two senders confused takes the blob the next time.
+fn stumbled(error: Trouble) -> Trouble {
+    match error {
+        Trouble::Lasting(error)
+            if ["DIGEST_INVALID", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN"]
+                .iter()
+                .any(|code| error.says(code)) =>
+        {
+            Trouble::Passing { error, wait: None }
+        }
+        other => other,
+    }
+}
+
+/// Whether the registry took the blob over from its repository `from`; any refusal means "send it".
+async fn mount(
+    http: &Http,
+    uploads: &Uploads,
+    place: &Place,
+    from: &Place,
+    digest: &Digest,
+) -> Result<bool, RegistryError> {
+    let client = uploads.client(http, place).await?;
+    let (image, source) = (image(place, digest), image(from, digest));
+    let patience = http.options.waits.idle(Patience::Transfer);
+    match tokio::time::timeout(patience, client.mount_blob(&image, &source, &digest.to_string())).await {
+        Ok(mounted) => Ok(mounted.is_ok()),
+        Err(_) => Err(RegistryError::Timeout { what: format!("mount {digest}"), host: place.host.clone() }),
+    }
+}
+
+async fn send(
+    http: &Http,
+    uploads: &Uploads,
+    place: &Place,
+    wanted: &Descriptor,
+    path: &Path,
+) -> Result<(), Trouble> {
+    let what = format!("upload of blob {}", place.name(&wanted.digest.to_string()));
+    let client = uploads.client(http, place).await?;
+    let file = tokio::fs::File::open(path).await.map_err(|source| disk(path, source))?;
+    let pulse = Arc::new(Notify::new());
+    let beat = Arc::clone(&pulse);
+    let stream = ReaderStream::with_capacity(file, 256 << 10).map(move |chunk| {
+        beat.notify_one();
+        chunk.map_err(OciDistributionError::from)
+    });
+    let (image, digest) = (image(place, &wanted.digest), wanted.digest.to_string());
+    let sending = client.push_blob_stream(&image, stream, &digest, Some(wanted.size));
+    match watched(sending, &pulse, http.options.waits.idle(Patience::Transfer)).await {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(understood(http, place, &what, path, error)),
+        None => Err(RegistryError::Timeout { what, host: place.host.clone() }.into()),
+    }
+}
+
+/// `work`, unless there is no pulse for `idle`.
+async fn watched<T>(work: impl Future<Output = T>, pulse: &Notify, idle: Duration) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Some(done),
+            () = pulse.notified() => {}
+            () = tokio::time::sleep(idle) => return None,
+        }
+    }
+}
+
+/// The crate's errors in our words.
+fn understood(http: &Http, place: &Place, what: &str, path: &Path, error: OciDistributionError) -> Trouble {
+    match error {
+        OciDistributionError::RequestError(error) => trouble(error, what, place.host.clone()),
+        OciDistributionError::IoError(source) => disk(path, source).into(),
+        OciDistributionError::ServerError { code: 401, .. } => match http.access.unauthorized(place) {
+            Ok(error) | Err(error) => error.into(),
+        },
+        OciDistributionError::ServerError { code, message, .. } => {
+            let error = RegistryError::refused(what, code, message.as_bytes());
+            if code >= 500 || code == 429 { Trouble::Passing { error, wait: None } } else { error.into() }
+        }
+        other => RegistryError::answer(what, other.to_string()).into(),
+    }
+}
+
+fn disk(path: &Path, source: std::io::Error) -> RegistryError {
+    StoreError::Io { action: "read", path: path.to_owned(), source }.into()
+}
+
+fn image(place: &Place, digest: &Digest) -> Reference {
+    Reference::with_digest(place.endpoint().to_owned(), place.repository.clone(), digest.to_string())
+}
+
+impl Uploads {
+    /// The client for `place`, holding what the registry wants to see.
+    async fn client(&self, http: &Http, place: &Place) -> Result<Client, RegistryError> {
+        let granted = http.access.grant(http, place, Action::Push).await?;
+        let client = self.get(http, place)?;
+        if let Some(credentials) = granted {
+            show(&client, place, &credentials).await;
+        }
+        Ok(client)
+    }
+
+    fn get(&self, http: &Http, place: &Place) -> Result<Client, RegistryError> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&place.host) {
+            return Ok(client.clone());
+        }
+        let made = Client::try_from(config(http, place)?);
+        let client = made.map_err(|error| match error {
+            OciDistributionError::RequestError(error) => unreachable(place.host.clone(), error),
+            other => RegistryError::answer(&place.host, other.to_string()),
+        })?;
+        clients.insert(place.host.clone(), client.clone());
+        Ok(client)
+    }
+}
+
+/// Puts the credentials where the crate looks first; as a stored login too, so that it never asks by itself.
+async fn show(client: &Client, place: &Place, credentials: &Credentials) {
+    let (token, login) = match &credentials.grant {
+        Grant::Bearer(token) => {
+            let granted = RegistryTokenType::Bearer(RegistryToken::Token { token: token.clone() });
+            (granted, RegistryAuth::Bearer(token.clone()))
+        }
+        Grant::Basic { user, password } => (
+            RegistryTokenType::Basic(user.clone(), password.clone()),
+            RegistryAuth::Basic(user.clone(), password.clone()),
+        ),
+    };
+    let image = image(place, &Digest::of(b""));
+    client.store_auth_if_needed(place.endpoint(), &login).await;
+    client.tokens.insert(&image, RegistryOperation::Push, token).await;
+}
+
+fn config(http: &Http, place: &Place) -> Result<ClientConfig, RegistryError> {
+    let pem = |data: Vec<u8>| Certificate { encoding: CertificateEncoding::Pem, data };
+    let mut config = ClientConfig {
+        use_monolithic_push: true,
+        connect_timeout: Some(http.options.waits.transfer_connect),
+        user_agent: USER_AGENT,
+        ..ClientConfig::default()
+    };
+    if place.is_plain() {
+        config.protocol = ClientProtocol::Http;
+        // The crate cannot be told to trust nobody, and fails where the system has no certificates. This one's key is
+        // thrown away, so it trusts nobody.
+        let nobody = rcgen::generate_simple_self_signed(vec!["nobody.invalid".to_owned()])
+            .map_err(|error| RegistryError::answer(&place.host, error.to_string()))?;
+        config.tls_certs_only = vec![pem(nobody.cert.pem().into_bytes())];
+    }
+    let named = http.options.ca.iter().filter(|(host, _)| host.eq_ignore_ascii_case(&place.host));
+    config.extra_root_certificates = named.map(|(_, bytes)| pem(bytes.clone())).collect();
+    if is_loopback(&place.host) {
+        // Through no proxy: the crate has no word for it, but one named for HTTPS keeps the environment's away, and
+        // loopback speaks plain HTTP.
+        config.https_proxy = Some("http://127.0.0.1:9".to_owned());
+    }
+    Ok(config)
+}
