@@ -40,7 +40,8 @@ pub struct Profile {
 pub struct Workspace {
     dir: PathBuf,
     engine_dir: PathBuf,
-    lock: File,
+    /// Held while the build lives: others remove what is not locked.
+    _lock: File,
     ids: Ids,
     tools: Tools,
     mount: PathBuf,
@@ -66,7 +67,7 @@ impl Workspace {
         let lock = lock_file(&dir.with_extension("lock"))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| BuildrootError::io("lock", &dir)(error.into()))?;
-        let workspace = Self { dir, engine_dir, lock, ids, tools, mount, shim, blobs };
+        let workspace = Self { dir, engine_dir, _lock: lock, ids, tools, mount, shim, blobs };
         workspace.make_directories()?;
         workspace.remove_leftovers(&builds).await;
         Ok(workspace)
@@ -94,6 +95,18 @@ impl Workspace {
     #[must_use]
     pub fn root(&self) -> String {
         self.mount.to_string_lossy().into_owned()
+    }
+
+    /// The engine's file.
+    #[must_use]
+    pub fn engine_program(&self) -> String {
+        self.tools.engine.path.to_string_lossy().into_owned()
+    }
+
+    /// The engine and its version, for people.
+    #[must_use]
+    pub fn engine_name(&self) -> String {
+        format!("{} {}", self.tools.engine.name, self.tools.engine.version)
     }
 
     fn bases(&self) -> PathBuf {
@@ -299,12 +312,6 @@ impl Workspace {
     #[must_use]
     pub fn ids(&self) -> &Ids {
         &self.ids
-    }
-
-    /// The lock that says this build is alive.
-    #[must_use]
-    pub fn lock(&self) -> &File {
-        &self.lock
     }
 }
 

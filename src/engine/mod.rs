@@ -26,7 +26,7 @@ pub type Command = Vec<String>;
 
 /// The seam between what to build and who builds it. Paths are those of the cage's tree: `build` (this build's own
 /// directory), `bases` (the shared store of base images), `shim`.
-pub trait Engine {
+pub trait Engine: Send + Sync {
     /// Loads the base in directory `dir` (transport `dir:`) whose config has the digest `config_hex` into the shared
     /// store, under the name `local`.
     fn load(&self, dir: &str, config_hex: &str, local: &str) -> Vec<Command>;

@@ -80,8 +80,8 @@ pub const EXPANSION_SIZE_BYTES_MAX: usize = 1 << 20;
 pub const EXPANSION_DEPTH_MAX: usize = 32;
 /// Largest sum of the variables of one build stage.
 pub const ENVIRONMENT_SIZE_BYTES_MAX: usize = 1 << 20;
-/// Largest sum of what is made of one Dockerfile: heredoc files, or history.
-pub const LOWERED_SIZE_BYTES_MAX: usize = 64 << 20;
+/// Most bytes made of one Dockerfile by expansion, triggers and the words of its shells.
+pub const EXPANDED_SIZE_BYTES_MAX: usize = 64 << 20;
 /// Largest recipe.
 pub const RECIPE_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest build log.

@@ -1,0 +1,331 @@
+//! `reprov build`.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use clap::ValueEnum;
+
+use super::{
+    Context,
+    failure::{Exit, Failure},
+    global::git_environment,
+};
+use crate::{
+    host,
+    job::{
+        Ports, SharedCheckout,
+        build::{KeepBases, Outcome, Overrides, Request, build},
+        execute::Execution,
+        rebuild::SOURCE_TIMEOUT,
+    },
+    model::{Descriptor, DiffId, Digest, ImageName, names},
+    recipe,
+    report::{self, build as view},
+    signing::PrivateKey,
+    source::{self, Checkout},
+};
+
+/// Which base images are kept beside the image.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Keep {
+    /// None; a rebuild looks for them where they were found.
+    None,
+    /// The last stage's.
+    Final,
+    /// All.
+    All,
+}
+
+/// Arguments of `build`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A git URL, or a path in a git work tree (may be a subdirectory)
+    #[arg(default_value = ".", value_name = "SOURCE")]
+    source: String,
+    /// Where the image goes: HOST/REPOSITORY:TAG or oci:DIR:TAG
+    #[arg(short, long, value_name = "DEST", env = "REPROV_BUILD_TAG")]
+    tag: String,
+    /// Branch, tag or commit
+    #[arg(long, default_value = "HEAD", env = "REPROV_BUILD_REV")]
+    rev: String,
+    /// Build uncommitted changes too; the source is kept and the provenance says so
+    #[arg(long)]
+    allow_dirty: bool,
+    /// The recipe in the source [default: reprov.toml, if it exists]
+    #[arg(long, value_name = "FILE", env = "REPROV_BUILD_RECIPE")]
+    recipe: Option<String>,
+    /// The Dockerfile in the source [default: Dockerfile]
+    #[arg(short, long, value_name = "FILE", env = "REPROV_BUILD_FILE")]
+    file: Option<String>,
+    /// The build context in the source [default: .]
+    #[arg(long, value_name = "DIR", env = "REPROV_BUILD_CONTEXT")]
+    context: Option<String>,
+    /// The stage to build [default: the last]
+    #[arg(long, value_name = "STAGE", env = "REPROV_BUILD_TARGET")]
+    target: Option<String>,
+    /// A build argument; public: it stands in the provenance
+    #[arg(long, value_name = "K=V")]
+    build_arg: Vec<String>,
+    /// Let a build argument through whose name sounds like a secret's
+    #[arg(long, value_name = "NAME")]
+    public_arg: Vec<String>,
+    /// os/architecture
+    #[arg(long, default_value = "linux/amd64", env = "REPROV_BUILD_PLATFORM")]
+    platform: String,
+    /// A repository the build may fetch from (beside the recipe's)
+    #[arg(long, value_name = "NAME=URL")]
+    allow: Vec<String>,
+    /// Let every fetch through, record it, and say what to allow; the provenance says so
+    #[arg(long)]
+    learn: bool,
+    /// Use another base image: as in the Dockerfile, then what to use
+    #[arg(long, value_name = "OLD=NEW")]
+    from: Vec<String>,
+    /// Rules for layers made by RUN: default-1 or none
+    #[arg(long, value_name = "NAME", env = "REPROV_BUILD_PROFILE")]
+    profile: Option<String>,
+    /// Longest run (90s, 30m, 1h)
+    #[arg(long, value_name = "TIME", env = "REPROV_BUILD_TIMEOUT")]
+    timeout: Option<String>,
+    /// Signs the provenance: a file, or env:NAME
+    #[arg(long, value_name = "FILE", required_unless_present = "no_sign", conflicts_with = "no_sign")]
+    key: Option<String>,
+    /// Attach the provenance unsigned: nobody can trust it
+    #[arg(long)]
+    no_sign: bool,
+    /// builder.id in the provenance
+    #[arg(long, value_name = "URI", default_value = names::BUILDER_LOCAL, env = "REPROV_BUILD_BUILDER_ID")]
+    builder_id: String,
+    /// Which base images are kept beside the image
+    #[arg(long, value_enum, default_value = "final", env = "REPROV_BUILD_KEEP_BASES")]
+    keep_bases: Keep,
+    /// Keep the source beside the image even if a remote has the commit
+    #[arg(long)]
+    keep_source: bool,
+    /// Where the log of a failed build is put [default: the store]
+    #[arg(long, value_name = "DIR", env = "REPROV_BUILD_LOG_DIR")]
+    log_dir: Option<PathBuf>,
+}
+
+impl Args {
+    pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        let to: ImageName = self.tag.parse().map_err(|error| Failure::usage(error).hint("--tag".into()))?;
+        if to.selector.digest.is_some() {
+            return Err(Failure::usage_text(format!("--tag `{}` names a digest; the build decides that", self.tag)));
+        }
+        let overrides = self.overrides()?;
+        let key = self.key.as_deref().map(load_key).transpose()?;
+        if self.no_sign {
+            context.console.warn("--no-sign: the provenance is not signed; nobody can trust it, and rebuild reads it only with --insecure-skip-verify");
+        }
+        let ports = context.ports(context.console.job("build"))?;
+        let checkout = self.checkout(&ports).await?;
+        if checkout.dirty() {
+            context.console.warn("the source has uncommitted changes (--allow-dirty); the provenance says so and the source is kept");
+        }
+        let request = Request {
+            checkout: SharedCheckout::new(checkout),
+            rev: self.rev.clone(),
+            to,
+            overrides,
+            key,
+            builder_id: self.builder_id.clone(),
+            keep_bases: match self.keep_bases {
+                Keep::None => KeepBases::None,
+                Keep::Final => KeepBases::Final,
+                Keep::All => KeepBases::All,
+            },
+            keep_source: self.keep_source,
+        };
+        let outcome = build(&ports, &request).await?;
+        self.answer(context, &ports, &request, &outcome)
+    }
+
+    fn overrides(&self) -> Result<Overrides, Failure> {
+        let allow = self.allow.iter().map(|pair| recipe::parse_allow(pair)).collect::<Result<_, _>>();
+        let from = self.from.iter().map(|pair| recipe::parse_from(pair)).collect::<Result<Vec<_>, _>>();
+        Ok(Overrides {
+            recipe: self.recipe.clone(),
+            dockerfile: self.file.clone(),
+            context: self.context.clone(),
+            target: self.target.clone(),
+            build_args: self.build_args()?,
+            platform: self.platform.clone(),
+            allow: allow.map_err(Failure::usage)?,
+            learn: self.learn,
+            from: from.map_err(Failure::usage)?.into_iter().collect(),
+            profile: self.profile.clone(),
+            timeout: self.timeout.clone(),
+        })
+    }
+
+    fn build_args(&self) -> Result<BTreeMap<String, String>, Failure> {
+        let mut args = BTreeMap::new();
+        for pair in &self.build_arg {
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Failure::usage_text(format!("--build-arg `{pair}` is not NAME=VALUE")))?;
+            let upper = name.to_ascii_uppercase();
+            let secret = ["TOKEN", "PASSWORD", "SECRET", "KEY"].iter().any(|end| upper.ends_with(end));
+            if secret && !self.public_arg.iter().any(|public| public == name) {
+                let text = format!("--build-arg {name}: build arguments are public, and this one sounds like a secret");
+                return Err(Failure::usage_text(text).hint(format!("--public-arg {name} if it is none")));
+            }
+            args.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(args)
+    }
+
+    async fn checkout(&self, ports: &Ports) -> Result<Checkout, Failure> {
+        let (inner, spec, rev, allow_dirty) = (ports.clone(), self.source.clone(), self.rev.clone(), self.allow_dirty);
+        ports.progress.update(crate::progress::Update::Phase("source", &self.source));
+        let opening = tokio::task::spawn_blocking(move || {
+            let options = source::Options {
+                store: &inner.store,
+                now_s: host::now_s(),
+                allow_dirty,
+                env: git_environment(),
+                timeout: SOURCE_TIMEOUT,
+                cancel: inner.cancel.clone(),
+            };
+            Checkout::open(&spec, &rev, &options)
+        });
+        Ok(opening.await.map_err(Failure::internal)??)
+    }
+
+    fn answer(
+        &self,
+        context: &Context<'_>,
+        ports: &Ports,
+        request: &Request,
+        outcome: &Outcome,
+    ) -> Result<Exit, Failure> {
+        let console = context.console;
+        let mut answer = answer(request, outcome);
+        for refused in &answer.inputs.refused {
+            console.line(&refused.shown());
+        }
+        if !answer.inputs.refused.is_empty() && !self.learn {
+            console.line("hint: allow what is meant with [[repository]] in reprov.toml or --allow NAME=URL; --learn prints what a build needs");
+        }
+        if outcome.repositories_from_base && !context.global.quiet {
+            let urls: Vec<_> = outcome.repositories.iter().map(|repository| repository.url.as_str()).collect();
+            let urls = if urls.is_empty() { "nothing".to_owned() } else { urls.join(", ") };
+            console.say(&format!("allowed (no [[repository]] given, so the base image's sources): {urls}"));
+        }
+        if self.learn {
+            console.say(&learned(&outcome.execution));
+        }
+        let Err(failure) = &outcome.execution.outcome else {
+            console.answer(&answer, &answer.text());
+            return Ok(Exit::Ok);
+        };
+        let log = self.place_log(ports, &outcome.execution.log.digest)?;
+        answer.log.path = Some(log.display().to_string());
+        let place = failure.instruction.as_ref().map(|step| format!(" at line {}: {}", step.line, step.text));
+        for line in failure.tail.lines().rev().take(15).collect::<Vec<_>>().into_iter().rev() {
+            console.line(&format!("| {}", crate::model::path::printable(line)));
+        }
+        let text = format!("the build failed: {}{}", failure.reason, place.unwrap_or_default());
+        console.line(&format!("error: {}", crate::model::path::printable(&text)));
+        console.line(&format!("log: {}", log.display()));
+        console.answer(&answer, "");
+        Ok(Exit::Findings)
+    }
+
+    /// Where a failed build's log can be read.
+    fn place_log(&self, ports: &Ports, digest: &Digest) -> Result<PathBuf, Failure> {
+        let stored = ports.store.path(digest);
+        let Some(dir) = &self.log_dir else { return Ok(stored) };
+        let to = dir.join(format!("build-{}.log", digest.short()));
+        std::fs::create_dir_all(dir).and_then(|()| std::fs::copy(&stored, &to)).map_err(Failure::unavailable)?;
+        Ok(to)
+    }
+}
+
+/// The signing key in a file or in an environment variable (`env:NAME`).
+pub(super) fn load_key(spec: &str) -> Result<PrivateKey, Failure> {
+    let password = std::env::var("REPROV_PASSWORD").ok().filter(|text| !text.is_empty());
+    let Some(name) = spec.strip_prefix("env:") else {
+        return PrivateKey::load(spec.as_ref(), password.as_deref()).map_err(Failure::usage);
+    };
+    let text = std::env::var(name).map_err(|_| Failure::usage_text(format!("--key env:{name}: {name} is not set")))?;
+    PrivateKey::from_pem(&text, password.as_deref()).map_err(Failure::usage)
+}
+
+/// What `--learn` prints: the tables that would allow exactly what was fetched, by scheme, host and first segment.
+fn learned(execution: &Execution) -> String {
+    let mut prefixes = BTreeMap::new();
+    for exchange in execution.closed.transcript.exchanges() {
+        let Ok(url) = url::Url::parse(&exchange.url) else { continue };
+        let first = url.path_segments().and_then(|mut parts| parts.next().map(str::to_owned)).unwrap_or_default();
+        let whole = url.path_segments().is_some_and(|parts| parts.count() > 1);
+        let origin = url.origin().ascii_serialization();
+        let prefix = if whole && !first.is_empty() { format!("{origin}/{first}") } else { origin };
+        *prefixes.entry(prefix).or_insert(0_usize) += 1;
+    }
+    let mut text = String::from("learned; to allow exactly this, put into reprov.toml:\n");
+    for (index, (prefix, count)) in prefixes.iter().enumerate() {
+        let number = index + 1;
+        text.push_str(&format!("[[repository]]  # {count} fetches\nname = \"repository-{number}\"\nkind = \"generic\"\nurl = \"{prefix}\"\n\n"));
+    }
+    text
+}
+
+fn answer(request: &Request, outcome: &Outcome) -> view::Build {
+    let execution = &outcome.execution;
+    let closed = &execution.closed;
+    let assembled = execution.outcome.as_ref().ok();
+    let layers = assembled.map(|assembled| {
+        let ids = assembled.image.manifest.layers().iter().zip(assembled.image.config.diff_ids());
+        let layer = |((layer, diff_id), made_by): ((&Descriptor, &DiffId), &Option<(u32, String)>)| view::Layer {
+            digest: layer.digest,
+            diff_id: *diff_id,
+            size: layer.size,
+            instruction: made_by.clone().map(|(line, text)| report::Instruction { line, text }),
+        };
+        ids.zip(&assembled.instructions).map(layer).collect()
+    });
+    let bodies = closed.transcript.bodies();
+    let refused = closed.refused.iter().map(|refusal| report::Refused {
+        method: refusal.method.clone(),
+        url: refusal.url.clone(),
+        reason: refusal.reason.clone(),
+        line: refusal.line,
+    });
+    let tools = &execution.engine;
+    view::Build {
+        schema: "reprov.build/v1",
+        image: assembled.map(|assembled| request.to.at(assembled.manifest.digest).to_string()),
+        manifest: assembled.map(|assembled| assembled.manifest.digest),
+        config: assembled.map(|assembled| assembled.image.manifest.config().digest),
+        layers: layers.unwrap_or_default(),
+        provenance: outcome.provenance.map(|(digest, _)| view::Provenance { digest, signed: outcome.signed }),
+        statement: outcome.provenance.map(|(_, digest)| report::Named { digest }),
+        inputs: view::Inputs {
+            count: closed.transcript.exchanges().len(),
+            bytes: bodies.values().sum(),
+            refused: refused.collect(),
+            tainted: !closed.transcript.tainted().is_empty(),
+        },
+        log: view::Log { digest: execution.log.digest, size: execution.log.size, path: None },
+        normalized: assembled
+            .iter()
+            .flat_map(|assembled| &assembled.normalized)
+            .map(|count| view::Normalized { rule: count.rule.clone(), entries: count.entries })
+            .collect(),
+        check: None,
+        engine: tools.clone(),
+        steps_run: execution.steps_run,
+        definition: outcome.definition,
+        repositories: outcome.repositories.clone(),
+        error: execution.outcome.as_ref().err().map(|failure| view::BuildFailure {
+            reason: failure.reason.clone(),
+            instruction: failure
+                .instruction
+                .as_ref()
+                .map(|step| report::Instruction { line: step.line, text: step.text.clone() }),
+            tail: failure.tail.clone(),
+        }),
+        seconds: execution.finished_s - execution.started_s,
+    }
+}

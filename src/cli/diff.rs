@@ -1,0 +1,64 @@
+//! `reprov diff`.
+
+use super::{
+    Context,
+    failure::{Exit, Failure},
+};
+use crate::{
+    compute, diff,
+    drift::{self, Explained},
+    job::bases::{self, Base},
+    model::{ImageName, Verdict},
+    report::{self, diff as view},
+};
+
+/// Arguments of `diff`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The first image
+    a: String,
+    /// The second
+    b: String,
+    /// Which manifest of multi-platform images
+    #[arg(long, default_value = "linux/amd64", env = "REPROV_DIFF_PLATFORM")]
+    platform: String,
+}
+
+impl Args {
+    pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        let ports = context.ports(context.console.job("diff"))?;
+        let name = |text: &str| text.parse::<ImageName>().map_err(Failure::usage);
+        let a = bases::fetch(&ports, &name(&self.a)?, &self.platform).await?;
+        let b = bases::fetch(&ports, &name(&self.b)?, &self.platform).await?;
+        let (store, one, two) = (ports.store.clone(), a.image.clone(), b.image.clone());
+        let compared = compute::run(move || {
+            let comparison = diff::images(&store, &one, &two)?;
+            let context = drift::Context { instructions: Vec::new(), windows: None, epoch_s: None };
+            Ok::<_, diff::DiffError>(drift::explain(&comparison, &context))
+        });
+        let explained = compared.await.map_err(Failure::unavailable)?;
+        let exit = if explained.verdict == Verdict::Reproduced { Exit::Ok } else { Exit::Findings };
+        let answer = answer(&a, &b, explained);
+        context.console.answer(&answer, &answer.text());
+        Ok(exit)
+    }
+}
+
+fn answer(a: &Base, b: &Base, explained: Explained) -> view::Diff {
+    let ids = |base: &Base| -> Vec<report::LayerId> {
+        let layers = base.image.manifest.layers().iter().zip(base.image.config.diff_ids());
+        layers.map(|(layer, diff_id)| report::LayerId { digest: layer.digest, diff_id: *diff_id }).collect()
+    };
+    let (a, b) = (ids(a), ids(b));
+    let layers = (0..a.len().max(b.len())).map(|index| {
+        let (original, rebuilt) = (a.get(index).copied(), b.get(index).copied());
+        report::LayerPair { index, instruction: None, original, rebuilt, equal: original == rebuilt }
+    });
+    view::Diff {
+        schema: "reprov.diff/v1",
+        verdict: explained.verdict,
+        layers: layers.collect(),
+        config: explained.config,
+        drifts: explained.drifts,
+    }
+}

@@ -1,0 +1,123 @@
+//! Flags of every command, and the edges they configure.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::{Args, ValueEnum};
+
+use super::{Context, failure::Failure};
+use crate::{
+    job::Ports,
+    progress::Progress,
+    registry::{Options, Registries},
+    store::Store,
+};
+
+/// How answers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// How the answer is written to standard output
+    #[arg(long, global = true, value_enum, default_value = "text", env = "REPROV_FORMAT")]
+    pub(super) format: Format,
+    /// Say nothing but the answer and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Show the engine's output as it comes
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+    /// When to colour
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "REPROV_COLOR")]
+    pub(super) color: Color,
+    /// The cache; may be deleted at any time [default: $XDG_CACHE_HOME/reprov]
+    #[arg(long, global = true, value_name = "DIR", env = "REPROV_STORE")]
+    pub(super) store: Option<PathBuf>,
+    /// Registry credentials (docker's config.json or podman's auth.json)
+    #[arg(long, global = true, value_name = "FILE", env = "REPROV_AUTHFILE")]
+    pub(super) authfile: Option<PathBuf>,
+    /// A registry that speaks plain HTTP (loopback always may)
+    #[arg(long, global = true, value_name = "HOST", env = "REPROV_PLAIN_HTTP", value_delimiter = ',')]
+    pub(super) plain_http: Vec<String>,
+    /// A certificate authority (PEM) believed for one registry
+    #[arg(long, global = true, value_name = "HOST=FILE", env = "REPROV_REGISTRY_CA", value_delimiter = ',')]
+    pub(super) registry_ca: Vec<String>,
+}
+
+impl Global {
+    /// Where the cache is.
+    pub(super) fn store_dir(&self) -> Result<PathBuf, Failure> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(dir) = &self.store {
+            return Ok(dir.clone());
+        }
+        let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+        cache
+            .map(|cache| cache.join("reprov"))
+            .ok_or_else(|| Failure::usage_text("neither HOME nor XDG_CACHE_HOME is set; name the cache with --store DIR".into()))
+    }
+
+    /// The store, made if need be.
+    pub(super) fn open_store(&self) -> Result<Store, Failure> {
+        Store::open(self.store_dir()?).map_err(Failure::unavailable)
+    }
+
+    /// The door to registries and layouts.
+    pub(super) fn registries(&self) -> Result<Registries, Failure> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let docker_config = match &self.authfile {
+            Some(file) => vec![file.clone()],
+            None => {
+                let podman = set("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json"));
+                let docker = set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker")));
+                podman.into_iter().chain(docker.map(|dir| dir.join("config.json"))).collect()
+            }
+        };
+        let mut ca = Vec::new();
+        for pair in &self.registry_ca {
+            let (host, file) = pair.split_once('=').ok_or_else(|| {
+                Failure::usage_text(format!("--registry-ca `{pair}` is not HOST=FILE"))
+            })?;
+            let pem = std::fs::read(file).map_err(|error| Failure::usage(error).hint(format!("--registry-ca {pair}")))?;
+            ca.push((host.to_owned(), pem));
+        }
+        Ok(Registries::new(Options { docker_config, plain_http: self.plain_http.clone(), ca, ..Options::default() }))
+    }
+}
+
+impl Context<'_> {
+    /// The edges a job works through, telling `progress`.
+    pub(super) fn ports(&self, progress: Arc<dyn Progress>) -> Result<Ports, Failure> {
+        Ok(Ports {
+            store: self.global.open_store()?,
+            registries: Arc::new(self.global.registries()?),
+            progress,
+            cancel: self.cancel.clone(),
+        })
+    }
+}
+
+/// What `git` needs of the caller's environment to reach an https remote.
+pub(super) fn git_environment() -> Vec<(String, String)> {
+    ["GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
+        .collect()
+}

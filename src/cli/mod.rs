@@ -1,0 +1,135 @@
+//! argv → request, outcome → bytes and exit code. The only place that reads the environment and prints.
+#![expect(clippy::disallowed_methods, reason = "the edge that reads environment, files named by flags and the terminal")]
+
+mod build;
+mod console;
+mod diff;
+mod doctor;
+mod failure;
+mod global;
+mod key;
+mod rebuild;
+mod trace;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use console::Console;
+use failure::{Exit, Failure};
+use global::Global;
+
+/// Builds container images from git in a sealed, recorded buildroot, attests how, rebuilds them from that record, and
+/// explains what does not match.
+#[derive(Debug, Parser)]
+#[command(name = "reprov", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds an image from a git commit, attests and pushes it
+    Build(Box<build::Args>),
+    /// Rebuilds images from their provenance by replay and confirms their layer digests
+    Rebuild(Box<rebuild::Args>),
+    /// Compares two images: layers, paths, fields, config
+    Diff(diff::Args),
+    /// Says where an image came from: commit, buildroot, repositories, bases, log
+    Trace(trace::Args),
+    /// Makes and shows signing keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Says whether this machine can build, need by need
+    Doctor,
+}
+
+/// What every command is given.
+struct Context<'a> {
+    global: &'a Global,
+    console: &'a Console,
+    cancel: CancellationToken,
+}
+
+/// Runs the command line; never panics on bad input.
+#[must_use]
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &args),
+    };
+    // Both reqwest and the gateway's TLS may ask rustls for the process's provider: there is one, and it is this.
+    let _ = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let console = Console::new(&cli.global);
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(error))
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(dispatch(&cli, &console));
+            runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+            outcome
+        });
+    console.finish();
+    let exit = outcome.unwrap_or_else(|failure| console.failure(&failure));
+    ExitCode::from(exit.code())
+}
+
+/// clap's own sentence, but as our error object where JSON was asked for.
+fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let _ = error.print(); // Nothing is left to do if the terminal is gone.
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let json = args.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
+        || args.iter().any(|arg| arg == "--format=json");
+    if json {
+        let message = error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        console::print(&Failure::usage_text(message).json());
+    }
+    ExitCode::from(Exit::Usage.code())
+}
+
+async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
+    let cancel = CancellationToken::new();
+    let stop = cancel.clone();
+    let watching = tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.cancel();
+    });
+    let context = Context { global: &cli.global, console, cancel: cancel.clone() };
+    let command = async {
+        match &cli.command {
+            Command::Build(args) => args.run(&context).await,
+            Command::Rebuild(args) => args.run(&context).await,
+            Command::Diff(args) => args.run(&context).await,
+            Command::Trace(args) => args.run(&context).await,
+            Command::Key(command) => command.run(&context),
+            Command::Doctor => doctor::run(&context).await,
+        }
+    };
+    // A job that builds ends by itself, having cleaned up; anything else just stops after a moment.
+    let outcome = tokio::select! {
+        outcome = command => outcome,
+        () = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+        } => Err(Failure::cancelled()),
+    };
+    watching.abort();
+    outcome
+}

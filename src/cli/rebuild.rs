@@ -1,0 +1,230 @@
+//! `reprov rebuild`.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{
+    Context,
+    build::load_key,
+    failure::{Exit, Failure},
+    global::git_environment,
+};
+use crate::{
+    job::{
+        evidence::Trust,
+        rebuild::{Outcome, RebuildError, Request, layer_pairs, rebuild},
+    },
+    model::{Digest, ImageName, Verdict, names},
+    report::{self, rebuild as view},
+    signing::{self, PrivateKey},
+};
+
+/// Arguments of `rebuild`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Images, by tag or digest
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Whose provenance to believe (repeat for several)
+    #[arg(long, value_name = "KEY.pub", required_unless_present = "insecure_skip_verify")]
+    trust: Vec<PathBuf>,
+    /// Believe anybody's provenance, signed or not
+    #[arg(long, conflicts_with = "trust")]
+    insecure_skip_verify: bool,
+    /// Images rebuilt at the same time
+    #[arg(short, long, value_name = "N", default_value_t = 2, env = "REPROV_REBUILD_JOBS")]
+    jobs: usize,
+    /// Where the source is, if not where the provenance says
+    #[arg(long, value_name = "DIR|URL", env = "REPROV_REBUILD_SOURCE")]
+    source: Option<String>,
+    /// Use this provenance (digest of its referrer) of several
+    #[arg(long, value_name = "DIGEST", env = "REPROV_REBUILD_PROVENANCE")]
+    provenance: Option<Digest>,
+    /// Keep the rebuilt images in this OCI layout
+    #[arg(long, value_name = "DIR", env = "REPROV_REBUILD_KEEP")]
+    keep: Option<PathBuf>,
+    /// Sign the verdict and attach it to the image: a key file, or env:NAME
+    #[arg(long, value_name = "FILE")]
+    key: Option<String>,
+    /// rebuilder.id in the signed verdict
+    #[arg(long, value_name = "URI", default_value = names::BUILDER_LOCAL, env = "REPROV_REBUILD_REBUILDER_ID")]
+    rebuilder_id: String,
+    /// Which manifest of a multi-platform image
+    #[arg(long, default_value = "linux/amd64", env = "REPROV_REBUILD_PLATFORM")]
+    platform: String,
+    /// Take this verdict for a yes too
+    #[arg(long, value_name = "VERDICT", value_parser = parse_verdict)]
+    accept: Vec<Verdict>,
+}
+
+fn parse_verdict(text: &str) -> Result<Verdict, String> {
+    let names = || Verdict::ALL.map(Verdict::name).join(", ");
+    Verdict::ALL.into_iter().find(|verdict| verdict.name() == text).ok_or_else(|| format!("one of {}", names()))
+}
+
+impl Args {
+    pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        let trust = if self.insecure_skip_verify {
+            context.console.warn("--insecure-skip-verify: provenance is believed without looking who signed it");
+            Trust::AnyoneUnsafe
+        } else {
+            Trust::Keys(signing::load_trust(&self.trust).map_err(Failure::usage)?)
+        };
+        let key = self.key.as_deref().map(load_key).transpose()?.map(Arc::new);
+        let names = self.images.iter().map(|image| image.parse::<ImageName>());
+        let names = names.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+        let answers = self.all(context, &trust, key, &names).await?;
+        Ok(self.answer(context, answers))
+    }
+
+    /// Every image, `--jobs` at a time; one that fails stops no other.
+    async fn all(
+        &self,
+        context: &Context<'_>,
+        trust: &Trust,
+        key: Option<Arc<PrivateKey>>,
+        names: &[ImageName],
+    ) -> Result<Vec<(ImageName, Result<Outcome, RebuildError>)>, Failure> {
+        let ports = context.ports(context.console.job("rebuild"))?;
+        let turns = Arc::new(Semaphore::new(self.jobs.max(1)));
+        let mut running = JoinSet::new();
+        for (index, name) in names.iter().enumerate() {
+            let request = self.request(name, trust);
+            let (turns, key, mut ports) = (turns.clone(), key.clone(), ports.clone());
+            let progress = context.console.job(&name.to_string());
+            running.spawn(async move {
+                let _turn = turns.acquire().await.expect("the semaphore is never closed");
+                ports.progress = progress;
+                (index, rebuild(&ports, &request, key.as_deref()).await)
+            });
+        }
+        let mut answers: BTreeMap<usize, _> = BTreeMap::new();
+        while let Some(ended) = running.join_next().await {
+            let (index, outcome) = ended.map_err(Failure::internal)?;
+            answers.insert(index, outcome);
+        }
+        Ok(answers.into_iter().map(|(index, outcome)| (names[index].clone(), outcome)).collect())
+    }
+
+    fn request(&self, name: &ImageName, trust: &Trust) -> Request {
+        Request {
+            image: name.clone(),
+            trust: trust.clone(),
+            source: self.source.clone(),
+            provenance: self.provenance,
+            keep: self.keep.clone(),
+            platform: self.platform.clone(),
+            rebuilder_id: self.rebuilder_id.clone(),
+            env: git_environment(),
+        }
+    }
+
+    fn answer(
+        &self,
+        context: &Context<'_>,
+        answers: Vec<(ImageName, Result<Outcome, RebuildError>)>,
+    ) -> Exit {
+        let mut exit = Exit::Ok;
+        let mut images = Vec::new();
+        let mut summary = BTreeMap::new();
+        for (name, outcome) in answers {
+            let image = match outcome {
+                Ok(outcome) => {
+                    exit = exit.worse(self.exit(outcome.verdict));
+                    image(&name, &outcome)
+                }
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    exit = exit.worse(failure.exit);
+                    let text = failure.messages().join(": ");
+                    context.console.line(&format!("error: {name}: {}", crate::model::path::printable(&text)));
+                    unknown(&name, text)
+                }
+            };
+            let verdict = image.verdict.map_or("error", Verdict::name);
+            *summary.entry(verdict.to_owned()).or_default() += 1;
+            images.push(image);
+        }
+        let answer = view::Rebuild { schema: "reprov.rebuild/v1", images, summary };
+        let mut text = answer.text();
+        for accepted in &self.accept {
+            text.push_str(&format!("accepted by --accept: {accepted}\n"));
+        }
+        context.console.answer(&answer, &text);
+        exit
+    }
+
+    fn exit(&self, verdict: Verdict) -> Exit {
+        if verdict == Verdict::Reproduced || self.accept.contains(&verdict) {
+            Exit::Ok
+        } else if verdict.undecided() {
+            Exit::Unavailable
+        } else {
+            Exit::Findings
+        }
+    }
+}
+
+fn unknown(name: &ImageName, error: String) -> view::Image {
+    view::Image {
+        image: name.to_string(),
+        verdict: None,
+        layers: Vec::new(),
+        config: Vec::new(),
+        drifts: Vec::new(),
+        undeclared_inputs: Vec::new(),
+        upstream_requests: 0,
+        replayed_requests: 0,
+        inputs: 0,
+        refused: 0,
+        steps_run: 0,
+        engine: None,
+        rebuilt: None,
+        builder_changed: None,
+        attestation: None,
+        error: Some(error),
+        tail: None,
+        seconds: 0,
+    }
+}
+
+fn image(name: &ImageName, outcome: &Outcome) -> view::Image {
+    let mut image = unknown(&name.at(outcome.manifest.digest), String::new());
+    image.verdict = Some(outcome.verdict);
+    image.error.clone_from(&outcome.error);
+    image.layers = layer_pairs(outcome).into_iter().map(pair).collect();
+    image.inputs = outcome.inputs;
+    image.builder_changed.clone_from(&outcome.builder_changed);
+    image.attestation = outcome.attestation;
+    if let Some(explained) = &outcome.explained {
+        image.drifts.clone_from(&explained.drifts);
+        image.config.clone_from(&explained.config);
+    }
+    if let Some(execution) = &outcome.execution {
+        let closed = &execution.closed;
+        let undeclared = closed.undeclared.iter();
+        image.undeclared_inputs =
+            undeclared.map(|(method, url)| view::Undeclared { method: method.clone(), url: url.clone() }).collect();
+        image.upstream_requests = closed.upstream_requests;
+        image.replayed_requests = closed.answered;
+        image.refused = closed.refused.len();
+        image.steps_run = execution.steps_run;
+        image.engine = Some(execution.engine.clone());
+        image.rebuilt = execution.outcome.as_ref().ok().map(|assembled| assembled.manifest.digest);
+        image.tail = execution.outcome.as_ref().err().map(|failure| failure.tail.clone());
+        image.seconds = execution.finished_s - outcome.started_s;
+    }
+    image
+}
+
+fn pair(pair: crate::attest::rebuilt::LayerPair) -> report::LayerPair {
+    let id = |id: crate::attest::rebuilt::LayerId| report::LayerId { digest: id.digest, diff_id: id.diff_id };
+    report::LayerPair {
+        index: pair.index,
+        instruction: pair.instruction.map(|made_by| report::Instruction { line: made_by.line, text: made_by.text }),
+        original: pair.original.map(id),
+        rebuilt: pair.rebuilt.map(id),
+        equal: pair.equal,
+    }
+}

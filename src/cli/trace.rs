@@ -1,0 +1,155 @@
+//! `reprov trace`.
+
+use std::{io::Write, path::PathBuf};
+
+use serde_json::Value;
+
+use super::{
+    Context,
+    failure::{Exit, Failure},
+};
+use crate::{
+    job::{
+        Ports,
+        evidence::{Believed, Evidence, Found, Trust},
+    },
+    model::{Blobs, ImageName, limits, rfc3339},
+    report::trace as view,
+    signing,
+    transcript::Transcript,
+};
+
+/// Arguments of `trace`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The image
+    image: String,
+    /// Whose provenance to believe; without it, any is shown, marked as not verified
+    #[arg(long, value_name = "KEY.pub")]
+    trust: Vec<PathBuf>,
+    /// Print the build log
+    #[arg(long, conflicts_with = "inputs")]
+    log: bool,
+    /// List every input
+    #[arg(long)]
+    inputs: bool,
+    /// Which manifest of a multi-platform image
+    #[arg(long, default_value = "linux/amd64", env = "REPROV_TRACE_PLATFORM")]
+    platform: String,
+}
+
+impl Args {
+    pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        let ports = context.ports(context.console.job("trace"))?;
+        let name: ImageName = self.image.parse().map_err(Failure::usage)?;
+        let trust = if self.trust.is_empty() {
+            Trust::AnyoneUnsafe
+        } else {
+            Trust::Keys(signing::load_trust(&self.trust).map_err(Failure::usage)?)
+        };
+        let (manifest, _) =
+            ports.registries.platform_manifest(&name, &self.platform).await.map_err(Failure::unavailable)?;
+        let image = name.at(manifest.digest);
+        let evidence = Evidence::gather(&ports, &image, manifest.digest).await.map_err(Failure::unavailable)?;
+        let found = evidence.provenance(&ports, &trust, None).await.map_err(Failure::unavailable)?;
+        let believed = match found {
+            Found::Believed(all) => all.into_iter().next().expect("believed is never empty"),
+            Found::Refused(reasons) => {
+                context.console.line(&format!("error: {image}: {}", crate::model::path::printable(&reasons.join("; "))));
+                return Ok(Exit::Findings);
+            }
+        };
+        if self.log {
+            return print_log(&ports, &image, &evidence, &believed).await;
+        }
+        let inputs = self.read_inputs(&ports, &image, &evidence, &believed).await?;
+        let answer = answer(&image, &believed, !self.trust.is_empty(), inputs);
+        context.console.answer(&answer, &answer.text());
+        Ok(Exit::Ok)
+    }
+
+    async fn read_inputs(
+        &self,
+        ports: &Ports,
+        image: &ImageName,
+        evidence: &Evidence,
+        believed: &Believed,
+    ) -> Result<view::InputsLine, Failure> {
+        let layer = believed.provenance.transcript().and_then(|digest| evidence.blob(&digest));
+        let layer = layer.ok_or_else(|| Failure::unavailable("the transcript is not beside the image"))?;
+        ports.registries.fetch_blob(image, layer, &ports.store).await.map_err(Failure::unavailable)?;
+        let bytes = ports.store.read(&layer.digest, limits::STATEMENT_SIZE_BYTES_MAX * 8).map_err(Failure::unavailable)?;
+        let transcript = Transcript::parse(&bytes).map_err(Failure::unavailable)?;
+        let list = self.inputs.then(|| {
+            let exchanges = transcript.exchanges();
+            exchanges
+                .map(|exchange| view::Input {
+                    url: exchange.url.clone(),
+                    status: exchange.status.into(),
+                    size: exchange.size,
+                    repository: exchange.repository.clone(),
+                    digest: Some(exchange.body),
+                })
+                .collect()
+        });
+        let bytes = transcript.bodies().values().sum();
+        Ok(view::InputsLine { count: transcript.exchanges().len(), bytes, list })
+    }
+}
+
+async fn print_log(
+    ports: &Ports,
+    image: &ImageName,
+    evidence: &Evidence,
+    believed: &Believed,
+) -> Result<Exit, Failure> {
+    let layer = believed.provenance.byproduct("log").and_then(|digest| evidence.blob(&digest));
+    let layer = layer.ok_or_else(|| Failure::unavailable("the log is not beside the image"))?;
+    ports.registries.fetch_blob(image, layer, &ports.store).await.map_err(Failure::unavailable)?;
+    let mut log = ports.store.open(&layer.digest).map_err(Failure::unavailable)?;
+    let mut out = std::io::stdout().lock();
+    let copied = std::io::copy(&mut log, &mut out).and_then(|_| out.flush());
+    match copied {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::unavailable(error)),
+        _ => Ok(Exit::Ok),
+    }
+}
+
+fn answer(image: &ImageName, believed: &Believed, verified: bool, inputs: view::InputsLine) -> view::Trace {
+    let provenance = &believed.provenance;
+    let definition = &provenance.definition;
+    let (external, internal) = (&definition.external, &definition.internal);
+    let source = definition.role("source").next();
+    let git = |algorithm: &str| source.and_then(|source| source.digest.get(algorithm)).cloned().unwrap_or_default();
+    let bases = definition.role("base").map(|base| {
+        let text = |key: &str| base.annotations.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let line = base.annotations.get("line").and_then(Value::as_u64).unwrap_or(0);
+        view::BaseLine { written: text("written"), used: text("used"), line, digest: base.sha256() }
+    });
+    view::Trace {
+        schema: "reprov.trace/v1",
+        image: image.to_string(),
+        provenance: believed.referrer,
+        verified,
+        builder: provenance.run.builder_id.clone(),
+        started_on: rfc3339(provenance.run.started_on_s),
+        finished_on: rfc3339(provenance.run.finished_on_s),
+        source: view::Source {
+            uri: external.source.uri.clone(),
+            commit: git("gitCommit"),
+            tree: git("gitTree"),
+            dockerfile: external.dockerfile.clone(),
+            dirty: external.source.dirty,
+        },
+        buildroot: format!(
+            "host: {} {}, {} {}",
+            internal.engine.name, internal.engine.version, internal.runtime.name, internal.runtime.version
+        ),
+        bases: bases.collect(),
+        repositories: external.repositories.clone(),
+        inputs,
+        log: provenance.byproduct("log"),
+        tainted: provenance.run.tainted.clone(),
+        definition: definition.digest(),
+    }
+}

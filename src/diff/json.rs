@@ -1,0 +1,77 @@
+//! Config and manifest, compared as raw JSON.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::oci::Image;
+
+/// Which document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Of {
+    /// The image config.
+    Config,
+    /// The image manifest.
+    Manifest,
+}
+
+/// One place of config or manifest that differs; `None` where there is none.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConfigChange {
+    /// Which document.
+    pub of: Of,
+    /// Where (RFC 6901).
+    pub pointer: String,
+    /// In the first image.
+    pub a: Option<Value>,
+    /// In the second.
+    pub b: Option<Value>,
+}
+
+/// Everything that differs, but for what the layers' own comparison says: digests, sizes and diffIDs of
+/// layers, digest and size of the config, and media types that differ in compression alone.
+pub(super) fn compare(a: &Image, b: &Image) -> Vec<ConfigChange> {
+    let mut found = Vec::new();
+    walk(Of::Config, "", Some(a.config.raw()), Some(b.config.raw()), &mut found);
+    walk(Of::Manifest, "", Some(a.manifest.raw()), Some(b.manifest.raw()), &mut found);
+    found.retain(|change| !said_by_layers(change));
+    found
+}
+
+fn walk(of: Of, pointer: &str, a: Option<&Value>, b: Option<&Value>, found: &mut Vec<ConfigChange>) {
+    match (a, b) {
+        _ if a == b => {}
+        (Some(Value::Object(one)), Some(Value::Object(other))) => {
+            for key in one.keys().chain(other.keys()).collect::<BTreeSet<_>>() {
+                let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+                walk(of, &pointer, one.get(key), other.get(key), found);
+            }
+        }
+        (Some(Value::Array(one)), Some(Value::Array(other))) => {
+            for index in 0..one.len().max(other.len()) {
+                walk(of, &format!("{pointer}/{index}"), one.get(index), other.get(index), found);
+            }
+        }
+        _ => found.push(ConfigChange { of, pointer: pointer.to_owned(), a: a.cloned(), b: b.cloned() }),
+    }
+}
+
+fn said_by_layers(change: &ConfigChange) -> bool {
+    let parts: Vec<&str> = change.pointer.split('/').skip(1).collect();
+    match (change.of, &parts[..]) {
+        (Of::Config, ["rootfs", "diff_ids", _])
+        | (Of::Manifest, ["layers", _] | ["config", "digest" | "size"] | ["layers", _, "digest" | "size"]) => {
+            true
+        }
+        (Of::Manifest, ["layers", _, "mediaType"]) => {
+            let archive = |value: &Option<Value>| {
+                let name = value.as_ref().and_then(Value::as_str)?;
+                name.rfind(".tar").map(|at| name[..at].to_owned())
+            };
+            archive(&change.a).is_some() && archive(&change.a) == archive(&change.b)
+        }
+        _ => false,
+    }
+}

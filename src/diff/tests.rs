@@ -1,0 +1,209 @@
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Write as _},
+};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    layer::fake::FakeLayer,
+    model::{
+        Descriptor, ReadSeek,
+        names::{OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD},
+    },
+    oci::manifest_bytes,
+};
+
+/// Blobs in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf(BTreeMap<Digest, Vec<u8>>);
+
+impl Blobs for Shelf {
+    fn open(&self, digest: &Digest) -> io::Result<Box<dyn ReadSeek>> {
+        let bytes = self.0.get(digest).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(Cursor::new(bytes.clone())))
+    }
+}
+
+impl Shelf {
+    /// Makes an image of `layers`, the config with `extra` fields.
+    pub(crate) fn image(&mut self, layers: &[FakeLayer], extra: &Value) -> Image {
+        let blobs: Vec<_> = layers.iter().map(|layer| (OCI_LAYER, layer.tar(), layer.tar())).collect();
+        self.image_of(&blobs, extra)
+    }
+
+    fn image_of(&mut self, layers: &[(&str, Vec<u8>, Vec<u8>)], extra: &Value) -> Image {
+        let mut config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers"}});
+        for (key, value) in extra.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        let diff_ids: Vec<_> = layers.iter().map(|(_, tar, _)| Digest::of(tar)).collect();
+        config["rootfs"]["diff_ids"] = json!(diff_ids);
+        let config = config.to_string().into_bytes();
+        let descriptors: Vec<_> =
+            layers.iter().map(|(media_type, _, blob)| Descriptor::of(media_type, blob)).collect();
+        for (_, _, blob) in layers {
+            self.0.insert(Digest::of(blob), blob.clone());
+        }
+        let manifest = manifest_bytes(&Descriptor::of(OCI_CONFIG, &config), &descriptors, &BTreeMap::new());
+        Image::parse(&manifest, &config).unwrap()
+    }
+}
+
+/// Compares two images that have nothing but layers.
+pub(crate) fn compare(a: &[FakeLayer], b: &[FakeLayer]) -> Comparison {
+    let mut shelf = Shelf::default();
+    let (a, b) = (shelf.image(a, &json!({})), shelf.image(b, &json!({})));
+    images(&shelf, &a, &b).unwrap()
+}
+
+fn fake() -> FakeLayer {
+    FakeLayer::default()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[track_caller]
+fn check(a: &FakeLayer, b: &FakeLayer, expected: &str) {
+    let comparison = compare(std::slice::from_ref(a), std::slice::from_ref(b));
+    let shown: Vec<_> = comparison.layers[0]
+        .changes
+        .iter()
+        .map(|change| {
+            let fields: Vec<_> = change.fields.iter().map(|field| field.name.as_str()).collect();
+            format!("{} {:?} {}", change.path, change.kind, fields.join(","))
+        })
+        .collect();
+    assert_eq!(shown.join("; ").trim_end(), expected);
+}
+
+#[test]
+fn sees_every_difference() {
+    let file = || fake().file("a", b"1");
+    check(&file(), &file(), "");
+    check(&file(), &fake().file("a", b"2"), "a Content content");
+    check(&file(), &fake().file("a", b"22"), "a Content size,content");
+    check(&file(), &file().mode(0o4755), "a Metadata mode");
+    check(&file(), &file().mode(0o100_644), "a Metadata mode-type");
+    check(&file(), &file().owner(7), "a Metadata uid");
+    check(&file(), &file().put(265, b"root"), "a Metadata uname");
+    check(&file(), &file().at(7), "a Metadata mtime");
+    check(&file(), &file().pax(&[("mtime", b"0.5")]), "a Metadata mtime");
+    check(&file(), &file().pax(&[("atime", b"5")]), "a Metadata pax:atime");
+    let capability = |value: &[u8]| file().pax(&[("SCHILY.xattr.security.capability", value)]);
+    check(&file(), &capability(b"\x01"), "a Metadata xattr:security.capability");
+    check(&capability(b"\x01"), &capability(b"\x02"), "a Metadata xattr:security.capability");
+    check(&capability(b"\x01"), &file().at(7), "a Metadata mtime,xattr:security.capability");
+    check(&file(), &fake().dir("a/"), "a Type type,mode,size,content");
+    check(&fake().symlink("s", "a"), &fake().symlink("s", "b"), "s Metadata link");
+    let device = |minor: &[u8]| fake().entry(b'3', "n", "", b"").put(337, minor);
+    check(&device(b"0000001"), &device(b"0000002"), "n Metadata device");
+    check(&file(), &file().dir("d/"), "d OnlyInB");
+    check(&file().file("d/.wh.x", b""), &file(), "d/.wh.x OnlyInA");
+    check(&file().file("b", b"2"), &fake().file("b", b"2").file("a", b"1"), "");
+}
+
+#[test]
+fn captures_contents() {
+    let a = fake().file("z", b"one").file("a", b"1").dir("d/");
+    let b = fake().file("a", b"2").file("z", b"other");
+    let comparison = compare(&[a], &[b]);
+    let contents = |at: usize| comparison.layers[0].changes[at].contents.clone().unwrap();
+    assert_eq!(contents(0), (b"1".to_vec(), b"2".to_vec()));
+    assert_eq!(contents(2), (b"one".to_vec(), b"other".to_vec()));
+    let big = vec![0; (8 << 20) + 1];
+    let comparison = compare(&[fake().file("a", &big)], &[fake().file("a", b"")]);
+    assert!(comparison.layers[0].changes[0].contents.is_none());
+}
+
+#[test]
+fn equal_layers_are_not_opened() {
+    let mut shelf = Shelf::default();
+    let base = fake().file("base", b"");
+    let a = shelf.image(&[base.clone(), fake().file("a", b"1")], &json!({}));
+    let b = shelf.image(&[base.clone(), fake().file("a", b"2")], &json!({}));
+    shelf.0.remove(&Digest::of(&base.tar()));
+    let comparison = images(&shelf, &a, &b).unwrap();
+    assert!(comparison.layers[0].equal() && !comparison.layers[1].equal() && !comparison.same_filesystem);
+    let c = shelf.image(&[base.clone(), fake().file("a", b"1").file("c", b"")], &json!({}));
+    shelf.0.remove(&Digest::of(&base.tar()));
+    assert!(!images(&shelf, &a, &c).unwrap().same_filesystem);
+    shelf.0.clear();
+    assert!(images(&shelf, &a, &a).unwrap().same_manifest);
+    let refused = images(&shelf, &a, &b).unwrap_err().to_string();
+    assert!(refused.starts_with("cannot open layer 1 (sha256:"), "{refused}");
+}
+
+#[test]
+fn compression_is_checked_not_believed() {
+    let mut shelf = Shelf::default();
+    let tar = fake().file("a", b"1").tar();
+    let zstd = zstd::encode_all(&tar[..], 1).unwrap();
+    let a = shelf.image_of(&[(OCI_LAYER_GZIP, tar.clone(), gzip(&tar))], &json!({}));
+    let b = shelf.image_of(&[(OCI_LAYER_ZSTD, tar.clone(), zstd)], &json!({}));
+    let comparison = images(&shelf, &a, &b).unwrap();
+    assert!(comparison.layers[0].equal() && !comparison.layers[0].same_blob() && comparison.same_filesystem);
+    assert_eq!(comparison.config, []);
+    let lie = gzip(&fake().file("a", b"2").tar());
+    let c = shelf.image_of(&[(OCI_LAYER_GZIP, tar, lie)], &json!({}));
+    assert!(matches!(images(&shelf, &a, &c), Err(DiffError::DiffId { image: 'b', layer: 0, .. })));
+}
+
+#[test]
+fn ambiguous_layers_are_errors() {
+    let mut shelf = Shelf::default();
+    let a = shelf.image(&[fake().file("a", b"1")], &json!({}));
+    let b = shelf.image(&[fake().file("a", b"1").file("a", b"2")], &json!({}));
+    assert!(matches!(images(&shelf, &a, &b), Err(DiffError::Layer { image: 'b', layer: 0, .. })));
+}
+
+#[track_caller]
+fn check_merged(a: &[FakeLayer], b: &[FakeLayer], expected: bool) {
+    assert_eq!(compare(a, b).same_filesystem, expected);
+}
+
+#[test]
+fn same_filesystem() {
+    let base = fake().dir("d/").file("d/a", b"1").file("d/b", b"2");
+    let one = fake().file("x", b"1").file("y", b"2");
+    check_merged(
+        &[base.clone(), one.clone()],
+        &[base.clone(), fake().file("x", b"1"), fake().file("y", b"2")],
+        true,
+    );
+    let opaque = fake().dir("d/").file("d/.wh..wh..opq", b"");
+    let each = fake().dir("d/").file("d/.wh.a", b"").file("d/.wh.b", b"");
+    check_merged(&[base.clone(), opaque.clone()], &[base.clone(), each.clone()], true);
+    check_merged(&[base.clone(), opaque], &[base.clone(), fake().dir("d/").file("d/.wh.a", b"")], false);
+    let swapped = [fake().file("p", b"1").hardlink("q", "p")];
+    check_merged(&swapped, &[fake().file("q", b"1").hardlink("p", "q")], true);
+    check_merged(&swapped, &[fake().file("p", b"1").file("q", b"1")], false);
+    let drift = |content| [base.clone(), fake().file("t", content), fake().file(".wh.t", b"")];
+    check_merged(&drift(b"1"), &drift(b"2"), true);
+    check_merged(&[base.clone(), one.clone(), each.clone()], &[base, each, one.at(5)], false);
+}
+
+#[test]
+fn config_and_manifest_as_raw_json() {
+    let mut shelf = Shelf::default();
+    let layer = [fake().file("a", b"1")];
+    let a = shelf.image(&layer, &json!({"config": {"Env": ["A=1", "B=2"], "Healthcheck": {"Test": ["x"]}}}));
+    let b = shelf.image(&layer, &json!({"config": {"Env": ["B=2", "A=1"]}, "x/y~": 1}));
+    let shown: Vec<_> = images(&shelf, &a, &b)
+        .unwrap()
+        .config
+        .iter()
+        .map(|change| serde_json::to_string(change).unwrap())
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+        {"of":"config","pointer":"/config/Env/0","a":"A=1","b":"B=2"}
+        {"of":"config","pointer":"/config/Env/1","a":"B=2","b":"A=1"}
+        {"of":"config","pointer":"/config/Healthcheck","a":{"Test":["x"]},"b":null}
+        {"of":"config","pointer":"/x~1y~0","a":null,"b":1}
+        "#);
+}

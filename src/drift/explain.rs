@@ -1,0 +1,183 @@
+//! From a comparison to drifts and a verdict.
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{
+    Cause, Class, ConfigDrift, config, evidence,
+    rules::{self, Finding},
+    view::{Context, InstructionRef, Siblings, View},
+};
+use crate::{
+    diff::{ChangeKind, Comparison, Field, LayerPair},
+    model::{Verdict, path::encode},
+};
+
+/// How sure a rule is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// The bytes themselves say so.
+    Certain,
+    /// Path and shape say so.
+    Likely,
+}
+
+/// Why a drift is put up with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Accepted {
+    /// The reason given.
+    pub because: String,
+    /// The last day it holds.
+    pub until: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+}
+
+/// One path that differs, explained (CLI.md, DRIFT).
+#[derive(Debug, Clone, Serialize)]
+pub struct Drift {
+    /// Which layer, lowest is 0.
+    pub layer: usize,
+    /// The instruction that made the layer.
+    pub instruction: Option<InstructionRef>,
+    /// Where; empty if it is the layer's archive as a whole.
+    pub path: String,
+    /// Whether `path` is percent-encoded.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub path_encoded: bool,
+    /// How it differs.
+    pub change: ChangeKind,
+    /// What exactly.
+    pub fields: Vec<Field>,
+    /// Why.
+    pub cause: Cause,
+    /// What that means for the verdict.
+    pub class: Class,
+    /// The drifted path this one follows from.
+    pub consequence_of: Option<String>,
+    /// What to do about it.
+    pub remedy: &'static str,
+    /// The difference, shortened.
+    pub evidence: String,
+    /// Whether setuid bits, an owner, a capability or a device differ.
+    pub security: bool,
+    /// How sure the cause is.
+    pub confidence: Confidence,
+    /// Set by those who know the recipe's `[drift]` table.
+    pub accepted: Option<Accepted>,
+}
+
+/// A comparison, explained.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// Every path that differs, by layer and path.
+    pub drifts: Vec<Drift>,
+    /// Every place of config and manifest that differs.
+    pub config: Vec<ConfigDrift>,
+    /// The rung of the ladder.
+    pub verdict: Verdict,
+}
+
+/// Names the cause of everything that differs and says which rung of the ladder that is (CLI.md, "Verdicts").
+///
+/// 1. The first rule that owns a change names its cause; none owns setuid bits, owners, capabilities, devices.
+/// 2. A layer that differs without any entry differing is `layer-shape`; so is what else has no cause where
+///    the merged file systems are equal.
+/// 3. The verdict is the best that holds.
+pub fn explain(comparison: &Comparison, context: &Context) -> Explained {
+    let drifts: Vec<Drift> =
+        comparison.layers.iter().flat_map(|pair| layer(pair, comparison.same_filesystem, context)).collect();
+    let config: Vec<_> = comparison.config.iter().map(|change| config::explain(change, context)).collect();
+    let verdict = verdict(comparison, &drifts, &config);
+    Explained { drifts, config, verdict }
+}
+
+fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) -> Verdict {
+    let explained =
+        drifts.iter().all(|drift| drift.consequence_of.is_some() || drift.class != Class::Unexplained)
+            && config.iter().all(|drift| drift.class != Class::Unexplained);
+    let builder =
+        |cause: Cause| matches!(cause, Cause::ModeTypeBits | Cause::BuilderMountPoint | Cause::BuilderLabel);
+    if comparison.same_manifest {
+        Verdict::Reproduced
+    } else if config.is_empty() && comparison.layers.iter().all(LayerPair::equal) {
+        Verdict::CompressionOnly
+    } else if drifts.iter().all(|drift| builder(drift.cause))
+        && config.iter().all(|drift| builder(drift.cause))
+    {
+        Verdict::BuilderNormalised
+    } else if config.is_empty() && comparison.same_filesystem {
+        Verdict::SameFilesystem
+    } else if explained {
+        Verdict::Explained
+    } else {
+        Verdict::Unexplained
+    }
+}
+
+fn layer(pair: &LayerPair, same_filesystem: bool, context: &Context) -> Vec<Drift> {
+    if !pair.equal() && pair.changes.is_empty() {
+        return vec![shape(pair, context)];
+    }
+    let siblings = Siblings::new(&pair.changes);
+    pair.changes
+        .par_iter()
+        .map(|change| drift(View { change, siblings: &siblings, context }, same_filesystem))
+        .collect()
+}
+
+/// The entries are equal but the archives are not: order, form of headers, padding.
+fn shape(pair: &LayerPair, context: &Context) -> Drift {
+    let (one, change) = match (pair.a, pair.b) {
+        (Some(_), None) => ("the layer is empty and only the first image has it", ChangeKind::OnlyInA),
+        (None, Some(_)) => ("the layer is empty and only the second image has it", ChangeKind::OnlyInB),
+        _ => (
+            "all entries are equal; their order, the headers' form or the padding differ",
+            ChangeKind::Metadata,
+        ),
+    };
+    let finding = Finding::certain(Cause::LayerShape).shown(one);
+    make(pair.index, (String::new(), false), change, &[], finding, false, context)
+}
+
+fn drift(view: View<'_>, same_filesystem: bool) -> Drift {
+    let change = view.change;
+    let security = rules::is_security(change);
+    let finding = if security { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
+    let otherwise = if same_filesystem && !security { Cause::LayerShape } else { Cause::Unexplained };
+    let finding = finding.unwrap_or_else(|| Finding::certain(otherwise));
+    let finding = Finding { evidence: finding.evidence.or_else(|| Some(evidence::show(change))), ..finding };
+    make(change.layer, encode(&change.path), change.kind, &change.fields, finding, security, view.context)
+}
+
+fn make(
+    layer: usize,
+    (path, path_encoded): (String, bool),
+    change: ChangeKind,
+    fields: &[Field],
+    finding: Finding,
+    security: bool,
+    context: &Context,
+) -> Drift {
+    Drift {
+        layer,
+        instruction: context.instruction(layer).cloned(),
+        path,
+        path_encoded,
+        change,
+        fields: fields.to_vec(),
+        cause: finding.cause,
+        class: finding.cause.class(),
+        consequence_of: finding.consequence_of,
+        remedy: finding.cause.remedy(),
+        evidence: finding.evidence.unwrap_or_default(),
+        security,
+        confidence: finding.confidence,
+        accepted: None,
+    }
+}
+
+#[cfg(test)]
+#[path = "explain_tests.rs"]
+mod tests;

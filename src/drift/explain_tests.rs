@@ -1,0 +1,106 @@
+use serde_json::json;
+
+use super::*;
+use crate::{
+    diff::{
+        self,
+        tests::{Shelf, compare},
+    },
+    layer::fake::FakeLayer,
+};
+
+fn fake() -> FakeLayer {
+    FakeLayer::default()
+}
+
+#[track_caller]
+fn check(a: &[FakeLayer], b: &[FakeLayer], expected: Verdict) {
+    assert_eq!(explain(&compare(a, b), &Context::default()).verdict, expected);
+}
+
+#[test]
+fn the_ladder() {
+    let one = fake().file("a", b"1").at(1_700_000_000);
+    let same = std::slice::from_ref(&one);
+    check(same, same, Verdict::Reproduced);
+    check(same, &[one.clone().mode(0o100_644)], Verdict::BuilderNormalised);
+    check(&[one.clone(), fake().file("b", b"")], &[one.clone().file("b", b"")], Verdict::SameFilesystem);
+    check(
+        &[one.clone().dir("d/")],
+        &[fake().dir("d/").file("a", b"1").at(1_700_000_000)],
+        Verdict::SameFilesystem,
+    );
+    check(same, &[one.clone().at(1_700_000_001)], Verdict::Explained);
+    check(same, &[fake().file("a", b"2").at(1_700_000_001)], Verdict::Unexplained);
+    check(same, &[one.clone().owner(1)], Verdict::Unexplained);
+    check(same, &[one.clone(), fake()], Verdict::SameFilesystem);
+}
+
+#[test]
+fn config_counts_too() {
+    let mut shelf = Shelf::default();
+    let layers = [fake().file("a", b"1")];
+    let a = shelf.image(&layers, &json!({"created": "2026-11-24T21:15:12Z"}));
+    let mut verdict = |extra| {
+        let b = shelf.image(&layers, &extra);
+        let comparison = diff::images(&shelf, &a, &b).unwrap();
+        explain(&comparison, &Context::default()).verdict
+    };
+    assert_eq!(verdict(json!({"created": "2026-11-24T22:00:00Z"})), Verdict::Explained);
+    assert_eq!(verdict(json!({"created": "2026-11-24T21:15:12Z", "x": 1})), Verdict::Unexplained);
+}
+
+#[test]
+fn a_drift_as_json() {
+    let instructions = vec![Some(InstructionRef { line: 3, text: "RUN date > /built".into() })];
+    let context = Context { instructions, ..Context::default() };
+    let at = |time: &str| fake().file("built", format!("at {time}\n").as_bytes());
+    let explained = explain(&compare(&[at("21:15:12")], &[at("21:20:00")]), &context);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&explained.drifts).unwrap(), @r#"
+        [
+          {
+            "layer": 0,
+            "instruction": {
+              "line": 3,
+              "text": "RUN date > /built"
+            },
+            "path": "built",
+            "change": "content",
+            "fields": [
+              {
+                "name": "content",
+                "a": "sha256:37bfcb9ccf820606205990ae18a429d4c6183195a042c58cd98ac6be23064bda",
+                "b": "sha256:5bdc9d1ddd954b6f3f42afa745c8dba39bde98f33c7d0448a8ac57389fae912b"
+              }
+            ],
+            "cause": "clock-in-text",
+            "class": "known",
+            "consequence_of": null,
+            "remedy": "Write SOURCE_DATE_EPOCH instead of the present time, or remove the file.",
+            "evidence": "at 21:15:12 → at 21:20:00",
+            "security": false,
+            "confidence": "certain",
+            "accepted": null
+          }
+        ]
+        "#);
+}
+
+#[test]
+fn names_that_are_not_utf8_and_values_that_steer_terminals() {
+    let layer = |content: &[u8]| fake().file("x", content).pax(&[("path", b"a\xff")]);
+    let explained = explain(&compare(&[layer(b"a\x1b[2J")], &[layer(b"b")]), &Context::default());
+    let drift = &explained.drifts[0];
+    assert_eq!((drift.path.as_str(), drift.path_encoded), ("a%FF", true));
+    assert_eq!(drift.evidence, "a\\u{1b}[2J → b");
+}
+
+#[test]
+fn consequences_do_not_count() {
+    let wheel = |byte: u8| {
+        let record = format!("pkg/x.pyc,sha256={byte},9\n");
+        let pyc = [&[0xa7, 0x0d, 13, 10, 0, 0, 0, 0, byte, 0, 0, 0][..], &[7; 9]].concat();
+        fake().file("lib/pkg/x.pyc", &pyc).file("lib/pkg-1.dist-info/RECORD", record.as_bytes())
+    };
+    check(&[wheel(1)], &[wheel(2)], Verdict::Explained);
+}

@@ -1,0 +1,19 @@
+//! Why two images differ: every difference gets a cause, a class and a remedy, or is unexplained (DRIFT.md).
+//!
+//! Rules are a list of small pure functions over one change, narrowest first. No rule owns setuid bits,
+//! owners, capabilities or devices: such a difference is always unexplained. Knows no file, registry or clock;
+//! what is known of the builds comes as [`Context`].
+
+mod cause;
+mod clock;
+mod config;
+mod evidence;
+mod explain;
+mod rules;
+mod token;
+mod view;
+
+pub use cause::{Cause, Class};
+pub use config::ConfigDrift;
+pub use explain::{Accepted, Confidence, Drift, Explained, explain};
+pub use view::{Context, InstructionRef};

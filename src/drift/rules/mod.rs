@@ -1,0 +1,123 @@
+//! The rules, narrowest first, one file a family.
+
+mod account;
+mod archive;
+mod builder;
+mod cache;
+mod elf;
+mod metadata;
+mod name;
+mod python;
+mod secret;
+mod text;
+mod zip;
+
+#[cfg(test)]
+mod tests;
+
+use super::{Cause, explain::Confidence, view::View};
+use crate::{
+    diff::Change,
+    layer::{Entry, Kind},
+};
+
+/// A cause as a rule found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) cause: Cause,
+    pub(super) confidence: Confidence,
+    pub(super) consequence_of: Option<String>,
+    /// Shown in place of the plain difference.
+    pub(super) evidence: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn certain(cause: Cause) -> Self {
+        Self { cause, confidence: Confidence::Certain, consequence_of: None, evidence: None }
+    }
+
+    fn likely(cause: Cause) -> Self {
+        Self { confidence: Confidence::Likely, ..Self::certain(cause) }
+    }
+
+    pub(super) fn shown(self, evidence: impl Into<String>) -> Self {
+        Self { evidence: Some(evidence.into()), ..self }
+    }
+}
+
+/// Looks at one change; names the cause if it owns it.
+pub(super) type Rule = fn(&View<'_>) -> Option<Finding>;
+
+/// Every rule; the first that owns a change decides.
+pub(super) const RULES: &[Rule] = &[
+    builder::mount_point,
+    builder::whiteout_form,
+    metadata::mode_type_bits,
+    metadata::context_mode,
+    metadata::mtime,
+    metadata::pax_time,
+    metadata::header_names,
+    account::backup,
+    account::shadow,
+    secret::machine_id,
+    secret::key_material,
+    secret::certificate,
+    secret::hash_link,
+    cache::package_log,
+    cache::apt_cache,
+    cache::ldconfig_cache,
+    cache::fontconfig_cache,
+    cache::tool_cache,
+    python::record,
+    python::pyc_timestamp,
+    archive::gzip_timestamp,
+    archive::zip_timestamp,
+    archive::tar_timestamp,
+    archive::ar_timestamp,
+    archive::compressed_member,
+    elf::compile_date,
+    name::random_name,
+    text::clock,
+    text::hostname,
+    text::random_token,
+    text::line_order,
+];
+
+const SET_ID_BITS: u32 = 0o6000;
+
+/// Whether what differs is a privilege: setuid or setgid bits, an owner, a capability or other security
+/// attribute, a device.
+pub(super) fn is_security(change: &Change) -> bool {
+    let privileged = |entry: &Entry| {
+        entry.mode & SET_ID_BITS != 0 && entry.kind != Kind::Directory
+            || matches!(entry.kind, Kind::Char | Kind::Block)
+            || entry.xattrs.keys().any(|name| is_security_attribute(name))
+    };
+    match (&change.a, &change.b) {
+        (Some(a), Some(b)) => {
+            (a.mode ^ b.mode) & SET_ID_BITS != 0
+                || change.has("uid")
+                || change.has("gid")
+                || change.has("device")
+                || change.fields.iter().any(|field| {
+                    field
+                        .name
+                        .strip_prefix("xattr:")
+                        .is_some_and(|name| is_security_attribute(name.as_bytes()))
+                })
+                || (change.has("type") && (privileged(a) || privileged(b)))
+        }
+        (Some(only), None) | (None, Some(only)) => privileged(only),
+        (None, None) => false,
+    }
+}
+
+fn is_security_attribute(name: &[u8]) -> bool {
+    name.starts_with(b"security.") || name.starts_with(b"system.posix_acl") || name.starts_with(b"trusted.")
+}
+
+/// Whether only fields that pass `allowed` differ, and at least one does.
+fn only_fields(view: &View<'_>, allowed: fn(&str) -> bool) -> bool {
+    let fields = &view.change.fields;
+    !fields.is_empty() && fields.iter().all(|field| allowed(&field.name))
+}

@@ -1,0 +1,58 @@
+//! What a build draws from entropy on purpose: keys, certificates, the machine's id.
+
+use bstr::ByteSlice as _;
+
+use super::{Cause, Finding};
+use crate::{diff::ChangeKind, drift::view::View, layer::Kind, model::path::printable};
+
+const CERTIFICATES: &[u8] = b"etc/ssl/certs/";
+
+/// `machine-id`: 32 hex digits and a newline.
+pub(super) fn machine_id(view: &View<'_>) -> Option<Finding> {
+    let known = matches!(view.path(), b"etc/machine-id" | b"var/lib/dbus/machine-id");
+    let (a, b) = known.then(|| view.contents())??;
+    let id = |bytes: &[u8]| {
+        bytes.len() == 33 && bytes[32] == b'\n' && bytes[..32].iter().all(u8::is_ascii_hexdigit)
+    };
+    (id(a) && id(b)).then(|| Finding::certain(Cause::MachineId))
+}
+
+/// Private keys of one form, and the public halves of host keys. The evidence is the form, never the key.
+pub(super) fn key_material(view: &View<'_>) -> Option<Finding> {
+    let (a, b) = view.texts()?;
+    let form = |bytes: &[u8]| {
+        let line = bytes.lines().next().unwrap_or_default();
+        (line.starts_with(b"-----BEGIN ") && line.ends_with(b" KEY-----")).then(|| line.to_vec())
+    };
+    if let Some(form) = form(a).filter(|form_a| form(b).as_ref() == Some(form_a)) {
+        return Some(Finding::certain(Cause::KeyMaterial).shown(printable(&form.to_str_lossy())));
+    }
+    let public = |bytes: &[u8]| bytes.starts_with(b"ssh-") || bytes.starts_with(b"ecdsa-sha2-");
+    let host = view.path().starts_with(b"etc/ssh/ssh_host_") && view.name().ends_with(b".pub");
+    (host && public(a) && public(b)).then(|| Finding::certain(Cause::KeyMaterial))
+}
+
+/// PEM certificates.
+pub(super) fn certificate(view: &View<'_>) -> Option<Finding> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE";
+    let (a, b) = view.texts()?;
+    // A bundle with another member is not a reissued certificate.
+    let one = |bytes: &[u8]| bytes.starts_with(BEGIN) && bytes.find_iter(b"-----BEGIN ").count() == 1;
+    (one(a) && one(b)).then(|| Finding::likely(Cause::Certificate))
+}
+
+/// `etc/ssl/certs/<8 hex>.0`, named after a certificate that was issued anew; the other image has another.
+pub(super) fn hash_link(view: &View<'_>) -> Option<Finding> {
+    let only = matches!(view.change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB);
+    let entry = view.change.entry().filter(|entry| only && entry.kind == Kind::Symlink)?;
+    let (hash, number) = view.name().split_at_checked(8)?;
+    let named =
+        view.path().starts_with(CERTIFICATES) && hash.iter().all(u8::is_ascii_hexdigit) && number == b".0";
+    let target =
+        entry.link.strip_prefix(b"/").map_or_else(|| [CERTIFICATES, &entry.link].concat(), <[u8]>::to_vec);
+    let drifted = *named.then(|| view.siblings.paths.get(target.as_bstr())).flatten()?;
+    Some(Finding {
+        consequence_of: Some(crate::model::path::encode(drifted).0),
+        ..Finding::likely(Cause::KeyMaterial).shown(format!("→ {}", printable(&entry.link.to_str_lossy())))
+    })
+}

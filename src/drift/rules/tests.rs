@@ -1,0 +1,314 @@
+use std::io::Write as _;
+
+use crate::{
+    diff::tests::compare,
+    drift::{Context, Drift, InstructionRef, explain},
+    layer::fake::FakeLayer,
+};
+
+fn drifts(a: FakeLayer, b: FakeLayer, context: &Context) -> Vec<Drift> {
+    explain(&compare(&[a], &[b]), context).drifts
+}
+
+fn fake() -> FakeLayer {
+    FakeLayer::default()
+}
+
+/// What two contents of one file are explained by.
+#[track_caller]
+fn check(path: &str, a: impl AsRef<[u8]>, b: impl AsRef<[u8]>, expected: &str) {
+    let found =
+        drifts(fake().file(path, a.as_ref()).at(1), fake().file(path, b.as_ref()).at(2), &Context::default());
+    assert_eq!((found.len(), found[0].cause.code()), (1, expected), "{path}: {}", found[0].evidence);
+}
+
+/// What two layers are explained by, path by path.
+#[track_caller]
+fn check_layers(a: FakeLayer, b: FakeLayer, expected: &str) {
+    let found = drifts(a, b, &Context::default());
+    let shown: Vec<_> = found
+        .iter()
+        .map(|drift| {
+            let of = drift.consequence_of.as_ref().map(|of| format!("<{of}")).unwrap_or_default();
+            let security = if drift.security { "!" } else { "" };
+            format!("{} {}{of}{security}", drift.path, drift.cause.code())
+        })
+        .collect();
+    assert_eq!(shown.join("; "), expected);
+}
+
+#[test]
+fn metadata() {
+    let file = || fake().file("a", b"1").at(1_700_000_000);
+    check_layers(file(), file().at(1_700_000_100), "a mtime");
+    check_layers(file(), file().mode(0o100_644), "a mode-type-bits");
+    check_layers(file(), file().pax(&[("mtime", b"1700000000.5")]), "a pax-time");
+    check_layers(file(), file().pax(&[("atime", b"5")]), "a pax-time");
+    check_layers(file(), file().put(265, b"root"), "a layer-shape");
+    check_layers(file(), file().mode(0o755), "a unexplained");
+    check_layers(file(), file().mode(0o755).at(1_700_000_100), "a unexplained");
+    check_layers(fake().symlink("s", "a"), fake().symlink("s", "b"), "s unexplained");
+    check_layers(file(), fake().symlink("a", "b"), "a unexplained");
+    check_layers(file().file("d/.wh.x", b""), file(), "d/.wh.x layer-shape");
+}
+
+#[test]
+fn metadata_by_instruction_and_window() {
+    let instructions = vec![Some(InstructionRef { line: 3, text: "COPY . /app".into() })];
+    let windows = Some([(100, 200), (300, 400)]);
+    let copied = Context { instructions, windows, epoch_s: None };
+    let first = |a: FakeLayer, b: FakeLayer, context: &Context| {
+        let drift = drifts(a, b, context).remove(0);
+        let line = drift.instruction.map(|instruction| instruction.line);
+        (drift.cause.code(), serde_json::to_value(drift.confidence).unwrap(), line)
+    };
+    let file = || fake().file("a", b"1").at(150);
+    assert_eq!(first(file(), file().mode(0o600), &copied), ("context-mode", "likely".into(), Some(3)));
+    assert_eq!(first(file(), file().at(5), &copied), ("context-mtime", "certain".into(), Some(3)));
+    let run = Context { instructions: vec![], ..copied };
+    assert_eq!(first(file(), file().at(350), &run), ("mtime", "certain".into(), None));
+    assert_eq!(first(file(), file().at(500), &run), ("mtime", "likely".into(), None));
+    let text = |time: &str| fake().file("a", format!("built {time}\n").as_bytes());
+    assert_eq!(first(text("1970-01-01T00:02:30Z"), text("1970-01-01T00:05:30Z"), &run).0, "clock-in-text");
+    assert_eq!(first(text("1970-01-01T00:02:30Z"), text("1970-01-01T01:05:30Z"), &run).0, "unexplained");
+}
+
+#[test]
+fn privileges_are_never_explained() {
+    let file = || fake().file("a", b"1");
+    let capability = |value: &[u8]| file().pax(&[("SCHILY.xattr.security.capability", value)]);
+    check_layers(file(), file().mode(0o4644), "a unexplained!");
+    check_layers(file(), file().owner(1), "a unexplained!");
+    check_layers(file().at(1), file().at(2).owner(1), "a unexplained!");
+    check_layers(capability(b"\x01"), capability(b"\x02").at(9), "a unexplained!");
+    check_layers(file(), capability(b"\x01"), "a unexplained!");
+    check_layers(fake(), file().mode(0o4755), "a unexplained!");
+    check_layers(fake(), fake().entry(b'3', "n", "", b""), "n unexplained!");
+    check_layers(
+        fake(),
+        fake().file("root/.npm/_logs/x", b"0 x").mode(0o4755),
+        "root/.npm/_logs/x unexplained!",
+    );
+    let log = |time: &str| fake().file("var/log/dpkg.log", format!("{time} startup\n").as_bytes());
+    check_layers(
+        log("2026-11-24 21:15:12"),
+        log("2026-11-24 22:15:12").owner(5),
+        "var/log/dpkg.log unexplained!",
+    );
+}
+
+#[test]
+fn builders_marks() {
+    check_layers(
+        fake().dir("run/").file("etc/hosts", b""),
+        fake(),
+        "etc/hosts builder-mount-point; run builder-mount-point",
+    );
+    check_layers(fake().file("etc/hosts", b"127.0.0.1 x"), fake(), "etc/hosts unexplained");
+    let opaque = fake().file("d/.wh..wh..opq", b"");
+    check_layers(opaque, fake().file("d/.wh.x", b""), "d/.wh..wh..opq whiteout-form; d/.wh.x whiteout-form");
+    let stale = fake().entry(b'0', "d/.wh.x", "etc/motd", b"");
+    check_layers(stale, fake().file("d/.wh.x", b""), "d/.wh.x whiteout-form");
+}
+
+#[test]
+fn logs_and_caches() {
+    let log = |time: &str| format!("Log started: 2026-11-24  {time}\nsetting up\n");
+    check("var/log/apt/term.log", log("21:15:12"), log("21:20:00"), "package-log");
+    check("var/log/apt/term.log", log("21:15:12"), log("21:20:00") + "evil\n", "unexplained");
+    let host = |host: &str| format!("root@{host} (RSA)\nLog ended: 2026-11-24  21:15:12\n");
+    check("var/log/apt/term.log", host("3f2a1b9c8d7e"), host("91c0d2e4f6a8"), "package-log");
+    check(
+        "var/log/dpkg.log",
+        "2026-11-24 21:15:12 install a 1\n",
+        "2026-11-24 21:15:12 install a 2\n",
+        "unexplained",
+    );
+    let cache = |byte: u8| [&b"\xdc\x76\xfe\x98"[..], &[byte; 90]].concat();
+    check("var/cache/apt/pkgcache.bin", cache(0), cache(2), "apt-cache");
+    check("var/cache/apt/pkgcache.bin", cache(0), [cache(2), vec![0]].concat(), "unexplained");
+    check("opt/pkgcache.bin", cache(0), cache(2), "unexplained");
+    let aux = |byte: u8| [&b"glibc-ld.so.auxcache-1.0"[..], &[0, byte]].concat();
+    check("var/cache/ldconfig/aux-cache", aux(1), aux(2), "ldconfig-cache");
+    let font = |at: usize| {
+        let mut bytes = [&b"\x04\xfc\x02\xfc"[..], &[0; 96]].concat();
+        bytes[at] = 1;
+        bytes
+    };
+    check("var/cache/fontconfig/x.cache-8", font(48), font(50), "fontconfig-cache");
+    check("var/cache/fontconfig/x.cache-8", font(48), font(60), "unexplained");
+    check("root/.npm/_cacache/index-v5/a", "x", "y", "tool-cache");
+    check_layers(fake(), fake().file("root/.npm/_logs/x", b"0 x"), "root/.npm/_logs/x tool-cache");
+    check_layers(fake(), fake().symlink("root/.npm/_logs/x", "/etc"), "root/.npm/_logs/x unexplained");
+}
+
+#[test]
+fn accounts() {
+    let shadow =
+        |hash: &str, day: &str| format!("root:*:19000:0:99999:7:::\napp:{hash}:{day}:0:99999:7:::\n");
+    check("etc/shadow", shadow("!", "20781"), shadow("!", "20782"), "shadow-date");
+    check("etc/shadow", shadow("$y$j9T$a$b", "20781"), shadow("$y$j9T$c$d", "20781"), "password-salt");
+    check("etc/shadow", shadow("$y$j9T$a$b", "20781"), shadow("$y$j9T$c$d", "20782"), "password-salt");
+    check("etc/shadow", shadow("!", "20781"), shadow("", "20781"), "unexplained");
+    check("etc/shadow", shadow("$y$a$b", "20781"), shadow("$1$a$b", "20781"), "unexplained");
+    check("etc/shadow", shadow("!", "20781"), shadow("!", "20781") + "evil::::::::\n", "unexplained");
+    check("etc/shadow-", shadow("!", "20781"), shadow("!", "20782"), "account-backup");
+    check("etc/passwd-", "root:x:0:0\n", "root:x:0:1\n", "unexplained");
+    let salted = drifts(
+        fake().file("etc/shadow", shadow("$6$abc$defgh", "1").as_bytes()),
+        fake().file("etc/shadow", shadow("$6$xyz$uvwxy", "1").as_bytes()),
+        &Context::default(),
+    );
+    assert_eq!(salted[0].evidence, "the hash of app");
+}
+
+#[test]
+fn entropy() {
+    let id = |digit: &str| digit.repeat(32) + "\n";
+    check("etc/machine-id", id("a"), id("b"), "machine-id");
+    check("etc/machine-id", id("a"), "uninitialized\n", "unexplained");
+    let key = |body: &str| {
+        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n")
+    };
+    check("etc/ssh/ssh_host_rsa_key", key("abc"), key("defg"), "key-material");
+    check("etc/ssh/ssh_host_rsa_key.pub", "ssh-rsa AAAA root@a\n", "ssh-rsa BBBB root@b\n", "key-material");
+    check("root/.ssh/authorized_keys", "ssh-rsa AAAA root@a\n", "ssh-rsa BBBB root@b\n", "unexplained");
+    let certificate =
+        |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+    check("etc/ssl/certs/x.pem", certificate("abc"), certificate("def"), "certificate");
+    check("etc/ssl/certs/all.crt", certificate("abc").repeat(2), certificate("def").repeat(2), "unexplained");
+    let snakeoil = |hash: &str, body: &str| {
+        let link = format!("etc/ssl/certs/{hash}.0");
+        fake().file("etc/ssl/certs/x.pem", certificate(body).as_bytes()).symlink(&link, "x.pem")
+    };
+    check_layers(
+        snakeoil("0123abcd", "one"),
+        snakeoil("dcba3210", "two"),
+        "etc/ssl/certs/0123abcd.0 key-material<etc/ssl/certs/x.pem; \
+         etc/ssl/certs/dcba3210.0 key-material<etc/ssl/certs/x.pem; etc/ssl/certs/x.pem certificate",
+    );
+    check_layers(
+        fake().file("tmp/tmp.Ab3dE6gH9j", b"x"),
+        fake().file("tmp/tmp.zY8xW5vU2t", b"x"),
+        "tmp/tmp.Ab3dE6gH9j random-name; tmp/tmp.zY8xW5vU2t random-name",
+    );
+    check_layers(fake().file("tmp/tmp.Ab3dE6gH9j", b"x"), fake(), "tmp/tmp.Ab3dE6gH9j unexplained");
+}
+
+#[test]
+fn python() {
+    let pyc = |flags: u8, time: u8, body: u8| {
+        [&[0xa7, 0x0d, 13, 10, flags, 0, 0, 0, time, 0, 0, 0][..], &[body; 9]].concat()
+    };
+    check("a.pyc", pyc(0, 1, 7), pyc(0, 2, 7), "pyc-timestamp");
+    check("a.pyc", pyc(0, 1, 7), pyc(0, 2, 8), "unexplained");
+    check("a.pyc", pyc(1, 1, 7), pyc(1, 2, 7), "unexplained");
+    let wheel = |so: &[u8], other: &str| {
+        let record = format!("pkg/x.so,sha256={},9\npkg/y.py,{other},1\n../../bin/x,,\n", so[0]);
+        fake().file("lib/pkg/x.so", so).file("lib/pkg-1.dist-info/RECORD", record.as_bytes())
+    };
+    check_layers(
+        wheel(b"\0a", "x"),
+        wheel(b"\x01b", "x"),
+        "lib/pkg/x.so unexplained; lib/pkg-1.dist-info/RECORD record-consequence<lib/pkg/x.so",
+    );
+    check_layers(
+        wheel(b"\0a", "x"),
+        wheel(b"\x01b", "z"),
+        "lib/pkg/x.so unexplained; lib/pkg-1.dist-info/RECORD unexplained",
+    );
+}
+
+fn gzip(time: u32, level: u32, content: &[u8]) -> Vec<u8> {
+    let builder = flate2::GzBuilder::new().mtime(time);
+    let mut encoder = builder.write(Vec::new(), flate2::Compression::new(level));
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One stored member with an extended timestamp.
+fn zip(time: u8, content: &[u8]) -> Vec<u8> {
+    let extra = [0x55, 0x54, 5, 0, 1, time, 0, 0, 0];
+    let size = u32::try_from(content.len()).unwrap().to_le_bytes();
+    let common =
+        [&[10, 0, 0, 0, 0, 0, time, 0, time, 0, 9, 9, 9, 9][..], &size, &size, &[1, 0, 9, 0]].concat();
+    let local = [b"PK\x03\x04", &common[..], b"f", &extra, content].concat();
+    let central = [b"PK\x01\x02\x14\0", &common[..], &[0; 14], b"f", &extra].concat();
+    let number = |number: usize| u32::try_from(number).unwrap().to_le_bytes();
+    let end =
+        [b"PK\x05\x06", &[0, 0, 0, 0, 1, 0, 1, 0][..], &number(central.len()), &number(local.len()), &[0, 0]];
+    [local, central, end.concat()].concat()
+}
+
+#[test]
+fn archives() {
+    check("a.gz", gzip(1, 6, b"hello"), gzip(2, 6, b"hello"), "gzip-timestamp");
+    check("a.gz", gzip(1, 6, &[b'x'; 900]), gzip(1, 0, &[b'x'; 900]), "compressed-member");
+    check("a.gz", gzip(1, 6, b"hello"), gzip(2, 6, b"hullo"), "unexplained");
+    let zstd = |level| zstd::encode_all(&b"hello hello hello hello hello hello"[..], level).unwrap();
+    check("a.zst", zstd(1), [zstd(1), zstd::encode_all(&b""[..], 1).unwrap()].concat(), "compressed-member");
+    check("a.zip", zip(1, b"hello"), zip(2, b"hello"), "zip-timestamp");
+    check("a.zip", zip(1, b"hello"), zip(2, b"hullo"), "unexplained");
+    check("a.zip", zip(1, b"hello"), &zip(2, b"hello")[1..], "unexplained");
+    let tar = |time: u64, content: &[u8]| fake().file("a", content).at(time).tar();
+    check("a.tar", tar(1, b"x"), tar(2, b"x"), "tar-timestamp");
+    check("a.tar", tar(1, b"x"), tar(2, b"y"), "unexplained");
+    let ar = |time: &str, body: &str| {
+        format!("!<arch>\n{:<16}{time:<12}{:<12}{:<8}{:<10}`\n{body}", "a.o/", "0 0", "644", body.len())
+    };
+    check("a.a", ar("1700000000", "\0x"), ar("1700000001", "\0x"), "ar-timestamp");
+    check("a.a", ar("1700000000", "\0x"), ar("1700000001", "\0y"), "unexplained");
+}
+
+#[test]
+fn elf() {
+    let elf = |date: &str, id: u8, body: u8| {
+        let note = [b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0", &[id; 20][..]].concat();
+        [b"\x7fELF\0\0", &note[..], b"\0", date.as_bytes(), b"\0", &[body; 8]].concat()
+    };
+    check("t", elf("Nov 24 2026\x0021:15:12", 1, 0), elf("Nov 24 2026\x0021:20:00", 2, 0), "compile-date");
+    check("t", elf("Nov 24 2026\x0021:15:12", 1, 0), elf("Nov 24 2026\x0021:15:12", 2, 0), "build-id");
+    check("t", elf("Nov 24 2026\x0021:15:12", 1, 0), elf("Nov 24 2026\x0021:20:00", 2, 9), "unexplained");
+}
+
+#[test]
+fn texts() {
+    check(
+        "etc/built",
+        "on Tue Nov 24 21:15:12 UTC 2026\n",
+        "on Wed Nov 25 01:15:12 UTC 2026\n",
+        "clock-in-text",
+    );
+    check("etc/built", "at 1795554912\n", "at 1795554999\n", "clock-in-text");
+    check("etc/built", "at 1795554912 by a\n", "at 1795554999 by b\n", "unexplained");
+    check("etc/h", "h=3f2a1b9c8d7e\nh=3f2a1b9c8d7e\n", "h=91c0d2e4f6a8\nh=91c0d2e4f6a8\n", "hostname");
+    check("etc/h", "3f2a1b9c8d7e 0a1b2c3d4e5f\n", "91c0d2e4f6a8 f5e4d3c2b1a0\n", "random-token");
+    let uuids = ("6f1d3c52-9a0e-4b58-8c1d-2f7e6a5b4c3d", "0b9e8d7c-1f2a-4c3b-9e5d-7a6f8b9c0d1e");
+    check("etc/id", uuids.0, uuids.1, "random-token");
+    check("etc/id", "n 2026-11-24 q8Zr5LkPw2Xv7TnB", "n 2026-11-25 Jd4HsYc9GfUe3MaR", "random-token");
+    check("app/lock", "sha256:0123abcd4567ef89", "sha256:f9e8d7c6b5a41230", "unexplained");
+    check("etc/list", "a\nb\nc\n", "c\na\nb\n", "line-order");
+    check("etc/run", "#!/bin/sh\na\nb\n", "#!/bin/sh\nb\na\n", "unexplained");
+    check("app/x.js", "console.log(1)", "console.log(2)", "unexplained");
+    check("bin", "\x00at 1795554912", "\x00at 1795554999", "unexplained");
+    check("etc/v", "1.2.3\n", "1.2.4\n", "unexplained");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    /// Whatever files hold, every rule says something or nothing.
+    #[test]
+    fn never_panics(
+        magic in 0_usize..7,
+        a in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        b in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+    ) {
+        const MAGICS: [&[u8]; 7] = [b"", b"PK\x03\x04", b"!<arch>\n", b"\x1f\x8b\x08", b"\x7fELF", b"\xa7\x0d\r\n\0\0\0\0", b"PK\x05\x06"];
+        let of = |bytes: &[u8]| {
+            let content = [MAGICS[magic], bytes].concat();
+            ["etc/shadow", "a-1.dist-info/RECORD", "x"].iter().fold(fake(), |layer, path| layer.file(path, &content))
+        };
+        drifts(of(&a), of(&b), &Context::default());
+    }
+}

@@ -1,0 +1,129 @@
+//! What a rule may look at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::{BStr, BString, ByteSlice as _};
+use serde::Serialize;
+
+use super::token;
+use crate::diff::{Change, ChangeKind};
+
+/// An instruction of the Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InstructionRef {
+    /// Its first line, from 1.
+    pub line: u32,
+    /// As written.
+    pub text: String,
+}
+
+/// What is known of the two builds.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// By layer, the instruction that made it, if known.
+    pub instructions: Vec<Option<InstructionRef>>,
+    /// Start and end of each build, seconds since 1970; without, any time from 2000 to 2100 may be a build's.
+    pub windows: Option<[(i64, i64); 2]>,
+    /// The time both builds were told to use.
+    pub epoch_s: Option<i64>,
+}
+
+const ANY_TIME: (i64, i64) = (946_684_800, 4_102_444_800);
+
+impl Context {
+    /// Whether the span from `start` to `end` touches the window of build `side` (0 or 1), or the told time.
+    pub(super) fn touches(&self, side: usize, (start, end): (i64, i64)) -> bool {
+        let (from, to) = self.windows.map_or(ANY_TIME, |windows| windows[side]);
+        let at_epoch = self.epoch_s.is_some_and(|epoch| (start..=end).contains(&epoch));
+        at_epoch || (start <= to && end >= from)
+    }
+
+    pub(super) fn instruction(&self, layer: usize) -> Option<&InstructionRef> {
+        self.instructions.get(layer)?.as_ref()
+    }
+}
+
+/// One change, its neighbours in the layer, and what is known of the builds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) change: &'a Change,
+    pub(super) siblings: &'a Siblings<'a>,
+    pub(super) context: &'a Context,
+}
+
+impl<'a> View<'a> {
+    /// Both contents, if that is what differs and nothing does that a rule on contents must not speak for.
+    pub(super) fn contents(&self) -> Option<(&'a [u8], &'a [u8])> {
+        if !self.content_alone() {
+            return None;
+        }
+        self.change.contents.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()))
+    }
+
+    /// Whether the content differs, and besides only what follows from that or no file system keeps.
+    pub(super) fn content_alone(&self) -> bool {
+        let harmless = |name: &str| {
+            matches!(name, "content" | "size" | "mtime" | "mode-type" | "uname" | "gname")
+                || name.starts_with("pax:")
+        };
+        self.change.kind == ChangeKind::Content
+            && self.change.fields.iter().all(|field| harmless(&field.name))
+    }
+
+    /// Both contents as text: without NUL.
+    pub(super) fn texts(&self) -> Option<(&'a [u8], &'a [u8])> {
+        self.contents().filter(|(a, b)| !a.contains(&0) && !b.contains(&0))
+    }
+
+    /// The first bytes of both contents and whether they are of one size, captured or not.
+    pub(super) fn heads(&self) -> Option<(&'a [u8], &'a [u8], bool)> {
+        let (a, b) = (self.change.a.as_ref()?, self.change.b.as_ref()?);
+        self.content_alone().then(|| (&a.peek[..], &b.peek[..], a.size_bytes == b.size_bytes))
+    }
+
+    pub(super) fn path(&self) -> &'a [u8] {
+        &self.change.path
+    }
+
+    pub(super) fn name(&self) -> &'a [u8] {
+        self.change.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+    }
+
+    /// For a path only one image has: the change that has it under another random name.
+    pub(super) fn partner(&self) -> Option<&'a Change> {
+        let masked = token::mask_random_name(self.path())?;
+        let other = match self.change.kind {
+            ChangeKind::OnlyInA => &self.siblings.only_b,
+            ChangeKind::OnlyInB => &self.siblings.only_a,
+            _ => return None,
+        };
+        other.get(&masked).copied()
+    }
+}
+
+/// The changes of one layer, by what rules ask for.
+#[derive(Debug, Default)]
+pub(super) struct Siblings<'a> {
+    pub(super) paths: BTreeSet<&'a BStr>,
+    only_a: BTreeMap<BString, &'a Change>,
+    only_b: BTreeMap<BString, &'a Change>,
+}
+
+impl<'a> Siblings<'a> {
+    pub(super) fn new(changes: &'a [Change]) -> Self {
+        let mut siblings = Self::default();
+        for change in changes {
+            siblings.paths.insert(change.path.as_bstr());
+            let masked = || token::mask_random_name(&change.path);
+            let (side, masked) = match change.kind {
+                ChangeKind::OnlyInA => (&mut siblings.only_a, masked()),
+                ChangeKind::OnlyInB => (&mut siblings.only_b, masked()),
+                _ => continue,
+            };
+            if let Some(masked) = masked {
+                side.insert(masked, change);
+            }
+        }
+        siblings
+    }
+}

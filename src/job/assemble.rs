@@ -1,0 +1,348 @@
+//! From what the engine made to the image that is pushed: canonical layers, config and history, and one layer for each
+//! instruction that makes one (BUILDROOT.md §9.2–9.4, WIRE.md §6).
+#![expect(clippy::disallowed_methods, reason = "reads the engine's output directory")]
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use bstr::BString;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    dockerfile::{Keyword, Layer, Step},
+    layer::{Entry, Kind, Lower, Profile, RuleCount, index, inflate, write},
+    model::{Descriptor, DiffId, Digest, json, limits, names, rfc3339},
+    oci::{Config, Image, Manifest, manifest_bytes},
+    store::{Store, StoreError},
+};
+
+/// Why the engine's result cannot become an image.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// A file of the engine's output.
+    #[error("cannot read the engine's result `{}`", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its manifest or config.
+    #[error("the engine's result is not an image")]
+    Image(#[from] crate::oci::OciError),
+    /// One of its layers.
+    #[error("layer of `{instruction}`")]
+    Layer {
+        /// Whose.
+        instruction: String,
+        /// Why.
+        source: crate::layer::LayerError,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine's layers are not those of the instructions.
+    #[error("the engine made {found} layers for {expected} instructions that make one; this engine is not understood")]
+    Layers {
+        /// By the Dockerfile.
+        expected: usize,
+        /// By the engine.
+        found: usize,
+    },
+    /// The engine built on another base than it was given.
+    #[error("the engine did not build on the base it was given")]
+    Base,
+}
+
+/// A finished image, all of it in the store.
+#[derive(Debug, Clone)]
+pub struct Assembled {
+    /// Manifest, config and their digests.
+    pub image: Image,
+    /// Descriptor of the manifest.
+    pub manifest: Descriptor,
+    /// For each layer, the instruction that made it; none for the base's.
+    pub instructions: Vec<Option<(u32, String)>>,
+    /// Applications of the profile's rules.
+    pub normalized: Vec<RuleCount>,
+}
+
+impl Assembled {
+    /// How many of the layers are the base's.
+    #[must_use]
+    pub fn inherited(&self) -> usize {
+        self.instructions.iter().take_while(|made_by| made_by.is_none()).count()
+    }
+}
+
+/// What to make an image from.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// Where blobs are and go.
+    pub store: &'a Store,
+    /// The engine's result (transport `dir:`).
+    pub dir: &'a Path,
+    /// The base the first of `chain` stands on, if not `scratch`.
+    pub base: Option<&'a Image>,
+    /// The instructions from that base to the result, through all stages between.
+    pub chain: &'a [Step],
+    /// Times later than this are clamped to it.
+    pub epoch_s: i64,
+    /// Rules for layers made by RUN.
+    pub profile: &'a Profile,
+    /// Where the engine mounted something in RUN steps.
+    pub mounts: &'a BTreeSet<BString>,
+}
+
+/// Makes the image.
+///
+/// # Errors
+/// [`AssembleError`].
+pub fn assemble(parts: &Parts<'_>) -> Result<Assembled, AssembleError> {
+    let (manifest, config) = read_result(parts.dir)?;
+    let mut work = Work::on(parts)?;
+    let inherited = work.layers.len();
+    if config.diff_ids().get(..inherited) != Some(&work.diff_ids[..]) {
+        return Err(AssembleError::Base);
+    }
+    let own = &manifest.layers()[inherited..];
+    let expected = parts.chain.iter().filter(|step| step.layer == Layer::Always).count();
+    if own.len() != expected {
+        return Err(AssembleError::Layers { expected, found: own.len() });
+    }
+    let mut own = own.iter();
+    for step in parts.chain {
+        let made = match &step.layer {
+            Layer::Always => own.next().map(|layer| work.instruction(step, &layer.digest)).transpose()?,
+            Layer::WorkdirMaybe(path) => work.directory(step, path)?,
+            Layer::None => None,
+        };
+        work.note(step, made);
+    }
+    work.finish(&config)
+}
+
+fn read_result(dir: &Path) -> Result<(Manifest, Config), AssembleError> {
+    let read = |name: &str, bound| {
+        let path = dir.join(name);
+        let bytes = File::open(&path).and_then(|file| limits::read_bounded(file, bound, "engine's result"));
+        bytes.map_err(|source| AssembleError::Read { path, source })
+    };
+    let manifest = Manifest::parse(&read("manifest.json", limits::MANIFEST_SIZE_BYTES_MAX)?)?;
+    let config = Config::parse(&read(&manifest.config().digest.hex(), limits::CONFIG_SIZE_BYTES_MAX)?)?;
+    Ok((manifest, config))
+}
+
+struct Work<'a> {
+    parts: &'a Parts<'a>,
+    lower: Lower,
+    layers: Vec<Descriptor>,
+    diff_ids: Vec<DiffId>,
+    history: Vec<Value>,
+    instructions: Vec<Option<(u32, String)>>,
+    normalized: Vec<RuleCount>,
+}
+
+type Made = (Descriptor, DiffId);
+
+impl<'a> Work<'a> {
+    /// Starts on the base: its layers pass through byte for byte.
+    fn on(parts: &'a Parts<'a>) -> Result<Self, AssembleError> {
+        let mut work = Self {
+            parts,
+            lower: Lower::default(),
+            layers: Vec::new(),
+            diff_ids: Vec::new(),
+            history: Vec::new(),
+            instructions: Vec::new(),
+            normalized: Vec::new(),
+        };
+        let Some(base) = parts.base else { return Ok(work) };
+        for layer in base.manifest.layers() {
+            let entries = read_layer(parts.store, layer)
+                .map_err(|source| AssembleError::Layer { instruction: "FROM".into(), source })?;
+            work.lower.apply(&entries);
+            work.layers.push(oci_layer(layer));
+            work.instructions.push(None);
+        }
+        work.diff_ids = base.config.diff_ids().to_vec();
+        work.history = base.config.history().to_vec();
+        Ok(work)
+    }
+
+    /// The canonical layer of a RUN, COPY or ADD, from the engine's.
+    fn instruction(&mut self, step: &Step, engine_layer: &Digest) -> Result<Made, AssembleError> {
+        let path = self.parts.dir.join(engine_layer.hex());
+        let open = || File::open(&path).map_err(|source| AssembleError::Read { path: path.clone(), source });
+        let of = |source| AssembleError::Layer { instruction: step.text.clone(), source };
+        let entries = index(BufReader::with_capacity(1 << 20, open()?)).map_err(of)?;
+        let mut content = open()?;
+        let entries = if step.keyword == Keyword::Run {
+            let mut read = |entry: &Entry| -> io::Result<Box<dyn Read>> {
+                let mut file = File::open(&path)?;
+                file.seek(SeekFrom::Start(entry.offset))?;
+                Ok(Box::new(file.take(entry.size_bytes)))
+            };
+            let applied = self.parts.profile.apply(entries, self.parts.mounts, &self.lower, &mut read);
+            let (entries, counts) = applied.map_err(of)?;
+            self.count(counts);
+            entries
+        } else {
+            entries
+        };
+        let entries = without_equal(entries, &self.lower, self.parts.epoch_s);
+        self.emit(step, &entries, &mut content)
+    }
+
+    /// A layer for the directory a WORKDIR makes, if it makes one.
+    fn directory(&mut self, step: &Step, path: &str) -> Result<Option<Made>, AssembleError> {
+        let mut missing = Vec::new();
+        let mut at = BString::default();
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            if !at.is_empty() {
+                at.push(b'/');
+            }
+            at.extend_from_slice(part.as_bytes());
+            if self.lower.is_directory(&at) {
+                continue;
+            }
+            if self.lower.contains(&at) {
+                return Ok(None); // A link on the way: where it leads is the engine's business.
+            }
+            missing.push(Entry::new(at.clone(), Kind::Directory, 0o755, self.parts.epoch_s));
+        }
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        self.emit(step, &missing, &mut io::Cursor::new(Vec::new())).map(Some)
+    }
+
+    fn emit(
+        &mut self,
+        step: &Step,
+        entries: &[Entry],
+        content: &mut dyn crate::model::ReadSeek,
+    ) -> Result<Made, AssembleError> {
+        let mut out = self.parts.store.writer()?;
+        let written = write(entries, content, self.parts.epoch_s, &mut out)
+            .map_err(|source| AssembleError::Layer { instruction: step.text.clone(), source })?;
+        out.flush().map_err(|source| AssembleError::Read { path: self.parts.store.root().into(), source })?;
+        out.finish_expected(written.digest, Some(written.size_bytes))?;
+        self.lower.apply(entries);
+        Ok((Descriptor::new(names::OCI_LAYER_GZIP, written.digest, written.size_bytes), written.diff_id))
+    }
+
+    fn count(&mut self, counts: Vec<RuleCount>) {
+        for count in counts {
+            match self.normalized.iter_mut().find(|known| known.rule == count.rule) {
+                Some(known) => known.entries += count.entries,
+                None => self.normalized.push(count),
+            }
+        }
+    }
+
+    /// The instruction's history entry, and its layer.
+    fn note(&mut self, step: &Step, made: Option<Made>) {
+        let mut entry = json!({"created": rfc3339(self.parts.epoch_s), "created_by": step.created_by});
+        match made {
+            Some((layer, diff_id)) => {
+                self.layers.push(layer);
+                self.diff_ids.push(diff_id);
+                self.instructions.push(Some((super::plan::line(step.line), step.text.clone())));
+            }
+            None => entry["empty_layer"] = Value::Bool(true),
+        }
+        self.history.push(entry);
+    }
+
+    fn finish(self, engine: &Config) -> Result<Assembled, AssembleError> {
+        let config = json::canonical(&self.config(engine));
+        let config_descriptor = Descriptor::of(names::OCI_CONFIG, &config);
+        let manifest = manifest_bytes(&config_descriptor, &self.layers, &std::collections::BTreeMap::new());
+        self.parts.store.put(&config)?;
+        self.parts.store.put(&manifest)?;
+        Ok(Assembled {
+            image: Image::parse(&manifest, &config)?,
+            manifest: Descriptor::of(names::OCI_MANIFEST, &manifest),
+            instructions: self.instructions,
+            normalized: self.normalized,
+        })
+    }
+
+    /// The engine's config without what is the engine's own; history and diffIDs are ours.
+    fn config(&self, engine: &Config) -> Value {
+        let mut top = engine.raw().as_object().cloned().unwrap_or_default();
+        for key in ["container", "container_config", "parent", "docker_version", "id"] {
+            top.remove(key);
+        }
+        if let Some(Value::Object(run)) = top.get_mut("config") {
+            for key in [
+                "Hostname", "Domainname", "Image", "AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin",
+                "StdinOnce",
+            ] {
+                run.remove(key);
+            }
+            run.retain(|_, value| !value.is_null());
+            self.restore_label(run);
+        }
+        top.insert("created".into(), rfc3339(self.parts.epoch_s).into());
+        top.insert("history".into(), Value::Array(self.history.clone()));
+        top.insert("rootfs".into(), json!({"type": "layers", "diff_ids": self.diff_ids}));
+        Value::Object(top)
+    }
+
+    /// The engine marks what it makes with its version; the base's own mark, if any, stays.
+    fn restore_label(&self, run: &mut Map<String, Value>) {
+        const LABEL: &str = "io.buildah.version";
+        let of_base = self.parts.base.and_then(|base| {
+            base.config.raw().pointer("/config/Labels").and_then(|labels| labels.get(LABEL)).cloned()
+        });
+        let Some(Value::Object(labels)) = run.get_mut("Labels") else { return };
+        match of_base {
+            Some(value) => drop(labels.insert(LABEL.into(), value)),
+            None => drop(labels.remove(LABEL)),
+        }
+        if labels.is_empty() {
+            run.remove("Labels");
+        }
+    }
+}
+
+/// The entries of a layer blob in the store.
+pub(crate) fn read_layer(store: &Store, layer: &Descriptor) -> Result<Vec<Entry>, crate::layer::LayerError> {
+    let file = File::open(store.path(&layer.digest)).map_err(crate::layer::LayerError::Read)?;
+    index(inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file))?)
+}
+
+/// Leaves out entries that the layers below already hold; never a directory that an entry kept here lies in, since
+/// not every unpacker takes a missing parent's mode from below.
+fn without_equal(mut entries: Vec<Entry>, lower: &Lower, epoch_s: i64) -> Vec<Entry> {
+    let equal: Vec<bool> = entries.iter().map(|entry| lower.has_equal(entry, epoch_s)).collect();
+    let mut needed = BTreeSet::new();
+    for (entry, _) in entries.iter().zip(&equal).filter(|(_, equal)| !**equal) {
+        let mut path: &[u8] = &entry.path;
+        while let Some(slash) = path.iter().rposition(|byte| *byte == b'/') {
+            path = &path[..slash];
+            if !needed.insert(BString::from(path)) {
+                break;
+            }
+        }
+    }
+    let mut equal = equal.into_iter();
+    entries.retain(|entry| !equal.next().unwrap_or(false) || needed.contains(&entry.path));
+    entries
+}
+
+/// A base's layer under its OCI media type; the bytes are the same.
+fn oci_layer(layer: &Descriptor) -> Descriptor {
+    let media_type = match layer.media_type.as_str() {
+        names::DOCKER_LAYER_GZIP => names::OCI_LAYER_GZIP,
+        names::DOCKER_LAYER => names::OCI_LAYER,
+        other => other,
+    };
+    Descriptor::new(media_type, layer.digest, layer.size)
+}

@@ -1,0 +1,277 @@
+//! Base images: resolved to digests outside the cage, kept in the store, handed to the engine under local names.
+#![expect(clippy::disallowed_methods, reason = "reads layers in the store and lays out directories for the engine")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufReader, Read},
+    os::unix::fs::symlink,
+    path::Path,
+};
+
+use super::Ports;
+use crate::{
+    buildroot::{BuildrootError, Ended, Workspace},
+    dockerfile::BaseConfig,
+    engine::Engine,
+    layer::{Kind, index, inflate},
+    model::{Descriptor, Digest, ImageName, limits},
+    oci::{Image, OciError},
+    registry::RegistryError,
+    store::{Store, StoreError},
+};
+
+/// Why a base cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseError {
+    /// Its name.
+    #[error("line {line}: base image `{written}`")]
+    Name {
+        /// Where it stands.
+        line: u32,
+        /// As written.
+        written: String,
+        /// Why not.
+        source: crate::model::ReferenceError,
+    },
+    /// It cannot be fetched.
+    #[error("base image `{name}`")]
+    Fetch {
+        /// Which.
+        name: String,
+        /// Why not.
+        source: RegistryError,
+    },
+    /// It is not an image.
+    #[error("base image `{name}`")]
+    Image {
+        /// Which.
+        name: String,
+        /// Why not.
+        source: OciError,
+    },
+    /// A layer of it cannot be read.
+    #[error("base image `{name}`: layer {layer}")]
+    Layer {
+        /// Which.
+        name: String,
+        /// Which layer.
+        layer: Digest,
+        /// Why not.
+        source: crate::layer::LayerError,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine could not load it.
+    #[error("the engine cannot load base image `{name}`: {tail}")]
+    Load {
+        /// Which.
+        name: String,
+        /// The last it said.
+        tail: String,
+    },
+    /// The cage.
+    #[error(transparent)]
+    Buildroot(#[from] BuildrootError),
+}
+
+/// A base image, whole in the store.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// Where it was found, by digest.
+    pub name: ImageName,
+    /// Descriptor of its manifest.
+    pub manifest: Descriptor,
+    /// Manifest and config.
+    pub image: Image,
+}
+
+impl Base {
+    /// Its name in the engine's base store.
+    #[must_use]
+    pub fn local(&self) -> String {
+        format!("localhost/reprov-base:{}", self.manifest.digest.hex())
+    }
+
+    /// What its config says to the Dockerfile.
+    #[must_use]
+    pub fn config(&self) -> BaseConfig {
+        let config = &self.image.config;
+        let env = config.env().into_iter().filter_map(|line| line.split_once('='));
+        let shell: Vec<String> = config.shell().into_iter().map(str::to_owned).collect();
+        BaseConfig {
+            env: env.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            shell: (!shell.is_empty()).then_some(shell),
+            onbuild: config.onbuild().into_iter().map(str::to_owned).collect(),
+            working_dir: config.working_dir().to_owned(),
+        }
+    }
+}
+
+/// Fetches the image `name` (the manifest of `platform`, if it names an index) into the store.
+///
+/// # Errors
+/// [`BaseError::Fetch`], [`BaseError::Image`].
+pub async fn fetch(ports: &Ports, name: &ImageName, platform: &str) -> Result<Base, BaseError> {
+    let failed = |source| BaseError::Fetch { name: name.to_string(), source };
+    let (manifest, bytes) = ports.registries.platform_manifest(name, platform).await.map_err(failed)?;
+    let found = name.at(manifest.digest);
+    let base = complete(ports, &found, manifest, &bytes, true).await?;
+    ports.store.put(&bytes)?;
+    Ok(base)
+}
+
+/// Fetches config and layers of a manifest that is at hand from `place`.
+///
+/// # Errors
+/// [`BaseError::Fetch`], [`BaseError::Image`].
+pub async fn complete(
+    ports: &Ports,
+    place: &ImageName,
+    manifest: Descriptor,
+    bytes: &[u8],
+    layers: bool,
+) -> Result<Base, BaseError> {
+    let failed = |source| BaseError::Fetch { name: place.to_string(), source };
+    let odd = |source| BaseError::Image { name: place.to_string(), source };
+    let parsed = crate::oci::Manifest::parse(bytes).map_err(odd)?;
+    ports.registries.fetch_blob(place, parsed.config(), &ports.store).await.map_err(failed)?;
+    let config = ports.store.read(&parsed.config().digest, limits::CONFIG_SIZE_BYTES_MAX)?;
+    let image = Image::parse(bytes, &config).map_err(odd)?;
+    if layers {
+        for layer in image.manifest.layers() {
+            ports.registries.fetch_blob(place, layer, &ports.store).await.map_err(failed)?;
+        }
+    }
+    Ok(Base { name: place.clone(), manifest, image })
+}
+
+/// Loads into the engine's shared base store what is not there yet.
+///
+/// # Errors
+/// [`BaseError::Load`] with the engine's last words.
+pub async fn load(
+    ports: &Ports,
+    workspace: &Workspace,
+    engine: &dyn Engine,
+    bases: &[Base],
+) -> Result<(), BaseError> {
+    let missing = |base: &&Base| !workspace.has_base(&base.local());
+    if !bases.iter().any(|base| missing(&base)) {
+        return Ok(());
+    }
+    let _lock = workspace.lock_bases().await?;
+    for base in bases.iter().filter(missing) {
+        let name = format!("base-{}", base.manifest.digest.hex());
+        lay_out(&workspace.dir().join(&name), &workspace.root(), base)
+            .map_err(|source| BuildrootError::Io { action: "lay out a base in", path: workspace.dir().into(), source })?;
+        workspace.hand_over()?;
+        let dir = format!("{}/build/{name}", workspace.root());
+        let plan = engine.load(&dir, &base.image.manifest.config().digest.hex(), &base.local());
+        let mut tail = Tail::default();
+        let ended = workspace.run(&plan, true, &ports.cancel, |line| {
+            tail.push(line);
+            Ok(())
+        });
+        if ended.await? != Ended::Exited(0) {
+            return Err(BaseError::Load { name: base.name.to_string(), tail: tail.text() });
+        }
+        workspace.note_base(&base.local())?;
+    }
+    Ok(())
+}
+
+/// A directory in the `dir:` transport's form whose blobs are links into the cage's view of the store.
+fn lay_out(dir: &Path, root: &str, base: &Base) -> std::io::Result<()> {
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join("version"), "Directory Transport Version: 1.1\n")?;
+    fs::write(dir.join("manifest.json"), base.image.manifest.bytes())?;
+    let layers = base.image.manifest.layers().iter();
+    for blob in layers.chain([base.image.manifest.config()]) {
+        let link = dir.join(blob.digest.hex());
+        if fs::symlink_metadata(&link).is_err() {
+            symlink(format!("{root}/blobs/{}", blob.digest.hex()), &link)?;
+        }
+    }
+    Ok(())
+}
+
+/// The last few KiB of some output.
+#[derive(Debug, Default, Clone)]
+pub struct Tail(Vec<u8>);
+
+impl Tail {
+    const SIZE_BYTES_MAX: usize = 8 << 10;
+
+    /// Adds a line.
+    pub fn push(&mut self, line: &[u8]) {
+        self.0.extend_from_slice(line);
+        let over = self.0.len().saturating_sub(Self::SIZE_BYTES_MAX);
+        self.0.drain(..over);
+    }
+
+    /// What is left, as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).trim().to_owned()
+    }
+}
+
+/// Largest configuration file of a package manager that is read.
+const SOURCES_SIZE_BYTES_MAX: u64 = 1 << 20;
+
+/// Whether a path in an image configures where packages come from.
+fn names_repositories(path: &[u8]) -> bool {
+    let Ok(path) = str::from_utf8(path) else { return false };
+    path == "etc/apt/sources.list"
+        || path.strip_prefix("etc/apt/sources.list.d/").is_some_and(|name| !name.contains('/'))
+        || path.strip_prefix("etc/yum.repos.d/").is_some_and(|name| !name.contains('/'))
+        || path == "etc/yum.conf"
+        || path == "etc/dnf/dnf.conf"
+}
+
+/// The package manager configuration of an image in the store: path and bytes, upper layers first served.
+///
+/// # Errors
+/// [`BaseError::Layer`].
+pub fn repository_files(store: &Store, base: &Base) -> Result<Vec<(String, Vec<u8>)>, BaseError> {
+    let mut files = BTreeMap::new();
+    for layer in base.image.manifest.layers() {
+        let of = |source| BaseError::Layer { name: base.name.to_string(), layer: layer.digest, source };
+        let open = || -> Result<Box<dyn Read + Send>, crate::layer::LayerError> {
+            let file = fs::File::open(store.path(&layer.digest)).map_err(crate::layer::LayerError::Read)?;
+            inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file))
+        };
+        let entries = index(open().map_err(of)?).map_err(of)?;
+        for entry in entries.iter().filter(|entry| entry.is_whiteout()) {
+            let path = entry.path.to_string().replace(".wh.", "");
+            files.remove(&path);
+        }
+        let mut wanted: Vec<_> =
+            entries.iter().filter(|entry| entry.kind == Kind::File && names_repositories(&entry.path)).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        wanted.sort_by_key(|entry| entry.offset);
+        let read = read_files(open().map_err(of)?, &wanted).map_err(crate::layer::LayerError::Read).map_err(of)?;
+        files.extend(read);
+    }
+    Ok(files.into_iter().collect())
+}
+
+fn read_files(
+    mut stream: Box<dyn Read + Send>,
+    wanted: &[&crate::layer::Entry],
+) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let (mut at, mut files) = (0, Vec::new());
+    for entry in wanted.iter().filter(|entry| entry.size_bytes <= SOURCES_SIZE_BYTES_MAX) {
+        std::io::copy(&mut (&mut stream).take(entry.offset - at), &mut std::io::sink())?;
+        let mut bytes = Vec::new();
+        (&mut stream).take(entry.size_bytes).read_to_end(&mut bytes)?;
+        at = entry.offset + entry.size_bytes;
+        files.push((entry.path.to_string(), bytes));
+    }
+    Ok(files)
+}
+

@@ -1,0 +1,47 @@
+//! One verb each: gather → judge → commit.
+
+pub mod assemble;
+pub mod bases;
+pub mod build;
+pub mod evidence;
+pub mod execute;
+pub mod plan;
+pub mod publish;
+pub mod rebuild;
+pub mod track;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{progress::Progress, registry::Registries, source::Checkout, store::Store};
+
+/// A commit that several steps of a job read, one at a time: libgit2 shares no repository between threads.
+#[derive(Debug, Clone)]
+pub struct SharedCheckout(Arc<Mutex<Checkout>>);
+
+impl SharedCheckout {
+    /// Shares `checkout`.
+    #[must_use]
+    pub fn new(checkout: Checkout) -> Self {
+        Self(Arc::new(Mutex::new(checkout)))
+    }
+
+    /// Takes it for a while; never held across an `await`.
+    pub fn lock(&self) -> MutexGuard<'_, Checkout> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The edges a job works through.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// Blobs on this machine.
+    pub store: Store,
+    /// Images elsewhere.
+    pub registries: Arc<Registries>,
+    /// Who hears how it goes.
+    pub progress: Arc<dyn Progress>,
+    /// Set when the user has had enough.
+    pub cancel: CancellationToken,
+}

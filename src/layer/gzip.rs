@@ -1,0 +1,142 @@
+//! `gzip1`: one gzip member of independent deflate blocks, the same bytes for any number of cores
+//! (WIRE.md §6).
+
+use std::io::{self, Write};
+
+use flate2::{Compress, Compression, Crc, FlushCompress};
+use rayon::prelude::*;
+
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+const BLOCK: usize = 1 << 20;
+const BATCH: usize = 16 * BLOCK;
+const LEVEL: u32 = 6;
+
+/// Compresses what is written; [`Gzip1::finish`] ends the member.
+#[derive(Debug)]
+pub struct Gzip1<W> {
+    out: W,
+    pending: Vec<u8>,
+    started: bool,
+    crc: Crc,
+}
+
+impl<W: Write> Gzip1<W> {
+    /// Compresses into `out`.
+    pub fn new(out: W) -> Self {
+        Self { out, pending: Vec::new(), started: false, crc: Crc::new() }
+    }
+
+    /// Writes the final block, checksum and size; gives `out` back.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.compress(true)?;
+        self.out.write_all(&self.crc.sum().to_le_bytes())?;
+        self.out.write_all(&self.crc.amount().to_le_bytes())?;
+        Ok(self.out)
+    }
+
+    fn compress(&mut self, last: bool) -> io::Result<()> {
+        if !self.started {
+            self.out.write_all(&HEADER)?;
+            self.started = true;
+        }
+        let mut blocks: Vec<&[u8]> = self.pending.chunks(BLOCK).collect();
+        if blocks.is_empty() {
+            blocks.push(&[]);
+        }
+        let final_block = if last { blocks.len() - 1 } else { usize::MAX };
+        let deflated: Vec<_> =
+            blocks.par_iter().enumerate().map(|(at, block)| deflate(block, at == final_block)).collect();
+        for block in deflated {
+            self.out.write_all(&block?)?;
+        }
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for Gzip1<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Only when more comes is it known that the pending blocks are not the last.
+        if self.pending.len() == BATCH && !bytes.is_empty() {
+            self.compress(false)?;
+        }
+        let count = bytes.len().min(BATCH - self.pending.len());
+        self.crc.update(&bytes[..count]);
+        self.pending.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    /// Does nothing: a block is cut by its size alone, else a flush would change the bytes.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn deflate(block: &[u8], last: bool) -> io::Result<Vec<u8>> {
+    let mut compress = Compress::new(Compression::new(LEVEL), false);
+    // Deflate never grows by more than a few bytes in 16 KiB; room for all of it makes this one call.
+    let mut out = Vec::with_capacity(block.len() + block.len() / 1024 + 1024);
+    let flush = if last { FlushCompress::Finish } else { FlushCompress::Sync };
+    compress.compress_vec(block, &mut out, flush).map_err(io::Error::other)?;
+    if compress.total_in() != block.len() as u64 || out.len() == out.capacity() {
+        return Err(io::Error::other("deflate did not end its block"));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::model::Digest;
+
+    fn gzip1(bytes: &[u8], threads: usize, chunk: usize) -> Vec<u8> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut writer = Gzip1::new(Vec::new());
+            bytes.chunks(chunk).for_each(|chunk| writer.write_all(chunk).unwrap());
+            writer.finish().unwrap()
+        })
+    }
+
+    /// Compressible but not trivial, the same every time.
+    fn sample(size: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        let mut step = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24).to_le_bytes()[0] & 0x3f
+        };
+        (0..size).map(|_| step()).collect()
+    }
+
+    #[test]
+    fn same_bytes_for_any_threads_and_chunks() {
+        for size in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, BATCH, BATCH + 1, BATCH + 5 * BLOCK / 2] {
+            let bytes = sample(size);
+            let one = gzip1(&bytes, 1, BLOCK);
+            assert_eq!(one, gzip1(&bytes, 4, 777_777), "{size}");
+            let mut decoder = flate2::bufread::GzDecoder::new(&one[..]);
+            let mut back = Vec::new();
+            decoder.read_to_end(&mut back).unwrap();
+            assert!(back == bytes && decoder.into_inner().is_empty(), "{size}");
+        }
+    }
+
+    #[test]
+    fn golden() {
+        let digests: Vec<_> =
+            [0, 1, 3 * BLOCK + 17].map(|size| Digest::of(&gzip1(&sample(size), 2, BLOCK)).to_string()).into();
+        insta::assert_snapshot!(digests.join("\n"), @r#"
+            sha256:ac73670af3abed54ac6fb4695131f4099be9fbe39d6076c5d0264a6bbdae9d83
+            sha256:7090a142edf885a7ed8cf5b00fb731898902f95c15bc1dbbd3f654eab8e90e90
+            sha256:a6dc28e626c99a66cf87ff56af24a857ea59a69d830a049229e95ba9a17c76f2
+            "#);
+        let incompressible: Vec<u8> =
+            (0..40_000_u32).flat_map(|n| *Digest::of(&n.to_le_bytes()).bytes()).collect();
+        assert!(gzip1(&incompressible, 2, BLOCK).len() > incompressible.len());
+    }
+}

@@ -1,0 +1,34 @@
+//! Which file a hard link of a layer shares.
+
+use std::collections::BTreeMap;
+
+use bstr::{BStr, ByteSlice as _};
+
+use super::{Entry, Kind};
+
+/// Longest chain of links to links followed; writers make chains of one.
+pub(super) const CHAIN_MAX: usize = 64;
+
+/// The files and hard links of one layer by path.
+#[derive(Debug)]
+pub(super) struct Holders<'a>(BTreeMap<&'a BStr, &'a Entry>);
+
+impl<'a> Holders<'a> {
+    pub(super) fn new(entries: &'a [Entry]) -> Self {
+        let linkable = entries.iter().filter(|entry| matches!(entry.kind, Kind::File | Kind::Hardlink));
+        Self(linkable.map(|entry| (entry.path.as_bstr(), entry)).collect())
+    }
+
+    /// The file that holds the content of `entry`: itself, the end of its links, or nothing in this layer.
+    pub(super) fn of(&self, entry: &'a Entry) -> Option<&'a Entry> {
+        let mut at = entry;
+        for _ in 0..CHAIN_MAX {
+            match at.kind {
+                Kind::File => return Some(at),
+                Kind::Hardlink => at = self.0.get(at.link.as_bstr())?,
+                _ => return None,
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,78 @@
+//! Layers: a strict reader, one canonical writer (`tar1.gzip1`), the merged view of many, and the rules that
+//! drop noise (WIRE.md §6, BUILDROOT.md §4).
+//!
+//! Works on streams; never unpacks, and knows no file system, image or Dockerfile.
+
+mod clamp;
+mod entry;
+mod glob;
+mod gzip;
+mod inflate;
+mod links;
+mod lower;
+mod number;
+mod order;
+mod pax;
+mod read;
+mod rules;
+mod write;
+
+#[cfg(test)]
+pub(crate) mod fake;
+
+pub use entry::{Entry, Kind};
+pub use glob::matches;
+pub use gzip::Gzip1;
+pub use inflate::inflate;
+pub use lower::{Lower, Thin};
+pub use order::compare as compare_paths;
+pub use read::{capture, index};
+pub use rules::{Open, Profile, RuleCount};
+pub use write::{Written, write};
+
+use std::io;
+
+/// Why a layer cannot be read, normalised or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// A media type that is no layer's.
+    #[error("`{0}` is not the media type of a layer; known are tar, tar+gzip and tar+zstd")]
+    MediaType(String),
+    /// The stream ended badly or the medium failed.
+    #[error("cannot read the layer")]
+    Read(#[source] io::Error),
+    /// The output failed.
+    #[error("cannot write the layer")]
+    Write(#[source] io::Error),
+    /// The archive ends before its end mark.
+    #[error("the tar archive is cut off: {0}")]
+    Truncated(&'static str),
+    /// Bytes after the end mark.
+    #[error("the tar archive goes on after its end mark, {0} bytes in")]
+    Trailing(u64),
+    /// Something a careful reader must not guess about.
+    #[error("entry `{path}` of the layer is refused: {why}")]
+    Refused {
+        /// Which entry, printable.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A sparse file.
+    #[error("entry `{0}` of the layer is a sparse file, which is not supported")]
+    Sparse(String),
+    /// One path twice: which one counts would be a guess.
+    #[error("the layer holds `{0}` more than once")]
+    Duplicate(String),
+    /// Over a bound of `model::limits`.
+    #[error("the layer has more than {max} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many may be.
+        max: u64,
+    },
+    /// No such rules profile.
+    #[error("there is no rules profile `{0}`; known are `default-1` and `none`")]
+    Profile(String),
+}

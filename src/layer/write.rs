@@ -1,0 +1,264 @@
+//! `tar1.gzip1`, the one canonical form of a layer (WIRE.md §6).
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    io::{self, SeekFrom, Write},
+};
+
+use bstr::{BStr, BString, ByteSlice as _};
+use tar::{EntryType, Header};
+
+use super::{Entry, Gzip1, Kind, LayerError, clamp, links::Holders, order, pax};
+use crate::model::{DiffId, Digest, Hasher, ReadSeek, path::printable};
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Digest of the uncompressed archive.
+    pub diff_id: DiffId,
+    /// Digest of the compressed bytes.
+    pub digest: Digest,
+    /// Their size.
+    pub size_bytes: u64,
+    /// Size of the archive.
+    pub uncompressed_bytes: u64,
+}
+
+/// Writes `entries` canonically. `content` is the uncompressed archive they were indexed from.
+///
+/// Order, times (`min(mtime, epoch_s)`, also inside timestamp `.pyc` files), header form and compression are
+/// those of WIRE.md §6. The first name in order of a group of hard links holds the content. At most a batch
+/// of blocks is in memory.
+///
+/// # Errors
+/// Those of `content` and `out`, and what the format cannot say (a device number over 2097151).
+pub fn write(
+    entries: &[Entry],
+    content: &mut dyn ReadSeek,
+    epoch_s: i64,
+    out: impl Write,
+) -> Result<Written, LayerError> {
+    let mut archive = Tee::new(Gzip1::new(Tee::new(out)));
+    for entry in canonical(entries) {
+        archive.write_all(&head(&entry, epoch_s)?).map_err(LayerError::Write)?;
+        if entry.kind == Kind::File {
+            copy(&entry, content, epoch_s, &mut archive)?;
+        }
+    }
+    archive.write_all(&[0; 1024]).map_err(LayerError::Write)?;
+    let (gzip, inner) = archive.split();
+    let mut out = gzip.finish().map_err(LayerError::Write)?;
+    out.flush().map_err(LayerError::Write)?;
+    let (_, outer) = out.split();
+    let (size_bytes, uncompressed_bytes) = (outer.size_bytes(), inner.size_bytes());
+    Ok(Written { diff_id: DiffId(inner.finish()), digest: outer.finish(), size_bytes, uncompressed_bytes })
+}
+
+/// Entries in order, with every group of hard links turned so that its first name holds the content.
+fn canonical(entries: &[Entry]) -> Vec<Cow<'_, Entry>> {
+    let holders = Holders::new(entries);
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_by(|a, b| order::compare(&a.path, &b.path));
+    let links = entries.iter().filter(|entry| entry.kind == Kind::Hardlink);
+    let shared: BTreeSet<&BStr> =
+        links.filter_map(|link| holders.of(link)).map(|file| file.path.as_bstr()).collect();
+    let mut first_names: BTreeMap<&BStr, &BString> = BTreeMap::new();
+    let turn = |entry| match holders.of(entry).filter(|file| shared.contains(file.path.as_bstr())) {
+        None => Cow::Borrowed(entry),
+        Some(file) => {
+            let first = *first_names.entry(file.path.as_bstr()).or_insert(&entry.path);
+            Cow::Owned(named(file, &entry.path, first))
+        }
+    };
+    sorted.into_iter().map(turn).collect()
+}
+
+/// `file` under the name `path`: itself if that is the first of its names, else a link to the first.
+fn named(file: &Entry, path: &BString, first: &BString) -> Entry {
+    let mut entry = Entry { path: path.clone(), ..file.clone() };
+    if path != first {
+        entry.kind = Kind::Hardlink;
+        entry.link = first.clone();
+        entry.size_bytes = 0;
+        entry.xattrs.clear();
+    }
+    entry
+}
+
+/// The header blocks of one entry.
+fn head(entry: &Entry, epoch_s: i64) -> Result<Vec<u8>, LayerError> {
+    let mut records = BTreeMap::new();
+    let mut header = Header::new_ustar();
+    let mut path = entry.path.to_vec();
+    if entry.kind == Kind::Directory {
+        path.push(b'/');
+    }
+    if !put_path(&mut header, &path) {
+        records.insert(b"path".to_vec(), path);
+    }
+    if matches!(entry.kind, Kind::Symlink | Kind::Hardlink)
+        && !put(&mut header.as_old_mut().linkname, &entry.link)
+    {
+        records.insert(b"linkpath".to_vec(), entry.link.to_vec());
+    }
+    let mtime_s = clamp::mtime(entry, epoch_s);
+    let size_bytes = if entry.kind == Kind::File { entry.size_bytes } else { 0 };
+    let old = header.as_old_mut();
+    octal(&mut old.mode, entry.mode.into());
+    for (key, field, value) in [
+        (&b"uid"[..], &mut old.uid[..], i64::try_from(entry.uid).ok()),
+        (b"gid", &mut old.gid, i64::try_from(entry.gid).ok()),
+        (b"size", &mut old.size, i64::try_from(size_bytes).ok()),
+        (b"mtime", &mut old.mtime, Some(mtime_s)),
+    ] {
+        let value = value.ok_or_else(|| refused(entry, "a number of it is too large for an archive"))?;
+        if !octal(field, value) {
+            octal(field, 0);
+            records.insert(key.to_vec(), value.to_string().into_bytes());
+        }
+    }
+    put_device(&mut header, entry)?;
+    for (name, value) in &entry.xattrs {
+        records.insert([b"SCHILY.xattr.", name.as_slice()].concat(), value.clone());
+    }
+    header.set_entry_type(entry_type(entry.kind));
+    header.set_cksum();
+    let mut blocks = if records.is_empty() { Vec::new() } else { pax_blocks(&records) };
+    blocks.extend_from_slice(header.as_bytes());
+    Ok(blocks)
+}
+
+fn refused(entry: &Entry, why: &'static str) -> LayerError {
+    LayerError::Refused { path: printable(&entry.path.to_str_lossy()), why }
+}
+
+fn entry_type(kind: Kind) -> EntryType {
+    match kind {
+        Kind::File => EntryType::Regular,
+        Kind::Directory => EntryType::Directory,
+        Kind::Symlink => EntryType::Symlink,
+        Kind::Hardlink => EntryType::Link,
+        Kind::Char => EntryType::Char,
+        Kind::Block => EntryType::Block,
+        Kind::Fifo => EntryType::Fifo,
+    }
+}
+
+fn put_device(header: &mut Header, entry: &Entry) -> Result<(), LayerError> {
+    let (major, minor) = match entry.kind {
+        Kind::Char | Kind::Block => entry.device,
+        _ => (0, 0),
+    };
+    let bytes = header.as_mut_bytes();
+    if octal(&mut bytes[329..337], major.into()) && octal(&mut bytes[337..345], minor.into()) {
+        Ok(())
+    } else {
+        Err(refused(entry, "its device number is too large for an archive"))
+    }
+}
+
+fn pax_blocks(records: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
+    let body = pax::write(records);
+    let mut header = Header::new_ustar();
+    put(&mut header.as_old_mut().name, b"././@PaxHeader");
+    let old = header.as_old_mut();
+    let fields = [&mut old.mode[..], &mut old.uid, &mut old.gid, &mut old.mtime];
+    for field in fields {
+        octal(field, 0);
+    }
+    header.set_size(body.len() as u64);
+    header.set_entry_type(EntryType::XHeader);
+    header.set_cksum();
+    let mut blocks = header.as_bytes().to_vec();
+    blocks.extend_from_slice(&body);
+    blocks.resize(blocks.len().next_multiple_of(512), 0);
+    blocks
+}
+
+/// Fits `path` into name, or prefix and name; else leaves its beginning and says no.
+fn put_path(header: &mut Header, path: &[u8]) -> bool {
+    if path.len() <= 100 {
+        return put(&mut header.as_old_mut().name, path);
+    }
+    let slash = path[..path.len() - 1].iter().take(156).rposition(|byte| *byte == b'/').filter(|at| *at > 0);
+    match (slash.filter(|at| path.len() - at - 1 <= 100), header.as_ustar_mut()) {
+        (Some(at), Some(ustar)) => {
+            put(&mut ustar.prefix, &path[..at]) && put(&mut ustar.name, &path[at + 1..])
+        }
+        _ => put(&mut header.as_old_mut().name, path),
+    }
+}
+
+fn put(field: &mut [u8], value: &[u8]) -> bool {
+    let count = value.len().min(field.len());
+    field[..count].copy_from_slice(&value[..count]);
+    count == value.len()
+}
+
+/// Octal digits and a NUL, if `value` fits.
+fn octal(field: &mut [u8], value: i64) -> bool {
+    let width = field.len() - 1;
+    let text = format!("{value:0width$o}");
+    let fits = value >= 0 && text.len() == width;
+    if fits {
+        field[..width].copy_from_slice(text.as_bytes());
+        field[width] = 0;
+    }
+    fits
+}
+
+fn copy(
+    entry: &Entry,
+    content: &mut dyn ReadSeek,
+    epoch_s: i64,
+    archive: &mut impl Write,
+) -> Result<(), LayerError> {
+    let head = clamp::pyc_head(entry, epoch_s);
+    let head = head.as_ref().map_or(&[][..], |head| &head[..]);
+    archive.write_all(head).map_err(LayerError::Write)?;
+    content.seek(SeekFrom::Start(entry.offset + head.len() as u64)).map_err(LayerError::Read)?;
+    let mut left = entry.size_bytes - head.len() as u64;
+    let mut buffer = [0; 16 << 10];
+    while left > 0 {
+        let chunk = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        content.read_exact(&mut buffer[..chunk]).map_err(LayerError::Read)?;
+        archive.write_all(&buffer[..chunk]).map_err(LayerError::Write)?;
+        left -= chunk as u64;
+    }
+    let padding = entry.size_bytes.next_multiple_of(512) - entry.size_bytes;
+    let zeros = [0; 512];
+    archive.write_all(&zeros[..usize::try_from(padding).unwrap_or_default()]).map_err(LayerError::Write)
+}
+
+/// Hashes what passes.
+struct Tee<W> {
+    inner: W,
+    hasher: Hasher,
+}
+
+impl<W> Tee<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, hasher: Hasher::default() }
+    }
+
+    fn split(self) -> (W, Hasher) {
+        (self.inner, self.hasher)
+    }
+}
+
+impl<W: Write> Write for Tee<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;

@@ -1,0 +1,92 @@
+//! `reprov.toml` (CLI.md): as written → as meant, and the repositories of a build without one.
+//!
+//! Must not know files, git, the command line or the network: it takes text, it gives values.
+
+mod error;
+mod parse;
+mod repositories;
+mod system;
+mod timeout;
+mod written;
+
+pub use error::RecipeError;
+pub use repositories::{RepositoryError, check_repositories, parse_allow, parse_from};
+pub use system::system_repositories;
+pub use timeout::{Timeout, TimeoutError};
+
+use std::collections::BTreeMap;
+
+use crate::model::{ImageName, Repository, names};
+
+/// A recipe as meant: every default is filled in, every URL and name checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// The build context, relative to the source's directory: `.` or clean components.
+    pub context: String,
+    /// The Dockerfile, relative to the source's directory.
+    pub dockerfile: String,
+    /// The stage to build; the last one if none.
+    pub target: Option<String>,
+    /// Public build arguments.
+    pub build_args: BTreeMap<String, String>,
+    /// What the build may fetch.
+    pub repositories: Repositories,
+    /// Swapped bases: OLD as [`crate::model::reference::normalised`] writes it → NEW.
+    pub from: BTreeMap<String, ImageName>,
+    /// The set of normalisation rules: `none` or [`names::PROFILE`].
+    pub profile: String,
+    /// Paths dropped from layers besides.
+    pub drop: Vec<Drop>,
+    /// Longest run of the build.
+    pub timeout: Timeout,
+    /// What a refused request does.
+    pub on_refused: OnRefused,
+}
+
+/// What a build may fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repositories {
+    /// No table was written: those of the base image ([`system_repositories`]).
+    OfBase,
+    /// These and no others; `repository = []` allows nothing.
+    Only(Vec<Repository>),
+}
+
+/// A path dropped from layers, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drop {
+    /// Pattern over paths without a leading slash (`?`, `*`, `**`).
+    pub path: String,
+    /// Why that is harmless.
+    pub because: String,
+}
+
+/// What a refused request does to the build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRefused {
+    /// The build fails.
+    Fail,
+    /// The refusal stands in the transcript.
+    Record,
+}
+
+impl Default for Recipe {
+    /// A build without a recipe file.
+    fn default() -> Self {
+        Self {
+            context: ".".to_owned(),
+            dockerfile: "Dockerfile".to_owned(),
+            target: None,
+            build_args: BTreeMap::new(),
+            repositories: Repositories::OfBase,
+            from: BTreeMap::new(),
+            profile: names::PROFILE.to_owned(),
+            drop: Vec::new(),
+            timeout: Timeout::DEFAULT,
+            on_refused: OnRefused::Fail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Text → [`Recipe`].
+
+use std::collections::BTreeMap;
+
+use toml::de::DeTable;
+
+use super::{
+    Drop, OnRefused, Recipe, RecipeError, Repositories,
+    repositories::{check_repositories, prefix},
+    written::{Text, Value, Written},
+};
+use crate::model::{
+    ImageName, Repository, RepositoryKind,
+    limits::{PATH_SIZE_BYTES_MAX, RECIPE_SIZE_BYTES_MAX},
+    names,
+    reference::normalised,
+};
+
+const TOP: [&str; 6] = ["image", "repository", "from", "normalize", "build", "drift"];
+const IMAGE: [&str; 5] = ["context", "dockerfile", "target", "build-args", "git"];
+const REPOSITORY: [&str; 7] = ["name", "kind", "url", "replace", "key", "auth", "keep"];
+const BUILD: [&str; 4] = ["buildroot", "timeout", "clock", "on-refused"];
+
+impl Recipe {
+    /// Reads `reprov.toml` (CLI.md).
+    ///
+    /// # Errors
+    /// [`RecipeError`]: not TOML, a key nobody knows, a value that means nothing, or a documented one that
+    /// this release does not do; always with its line.
+    pub fn parse(text: &str) -> Result<Self, RecipeError> {
+        let size_bytes = text.len() as u64;
+        if size_bytes > RECIPE_SIZE_BYTES_MAX {
+            return Err(RecipeError::Size { size_bytes, max_bytes: RECIPE_SIZE_BYTES_MAX });
+        }
+        let lines = Text(text);
+        let table = DeTable::parse(text).map_err(|error| RecipeError::Syntax {
+            line: error.span().map_or(1, |span| lines.line(span.start)),
+            message: error.message().to_owned(),
+        })?;
+        let top = Written::new(lines, "the recipe", 0, table.get_ref(), &TOP)?;
+        let mut recipe = Self::default();
+        for value in top.values() {
+            match value.key {
+                "image" => image(&mut recipe, &value)?,
+                "repository" => recipe.repositories = Repositories::Only(repositories(&value)?),
+                "from" => recipe.from = from(&value)?,
+                "normalize" => normalize(&mut recipe, &value)?,
+                "build" => build(&mut recipe, &value)?,
+                _ => drift(&value)?,
+            }
+        }
+        Ok(recipe)
+    }
+}
+
+fn image(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {
+    for value in value.table("[image]", &IMAGE)?.values() {
+        match value.key {
+            "context" => recipe.context = inside(&value)?,
+            "dockerfile" => recipe.dockerfile = file(&value)?,
+            "target" => recipe.target = Some(stage(&value)?),
+            "build-args" => recipe.build_args = build_args(&value)?,
+            _ => only(&value, "none", &["minimal"], "write `git = \"none\"`")?,
+        }
+    }
+    Ok(())
+}
+
+fn stage(value: &Value<'_>) -> Result<String, RecipeError> {
+    let name = value.string()?;
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(value.refuse("not the name of a stage"));
+    }
+    Ok(name.to_owned())
+}
+
+fn build_args(value: &Value<'_>) -> Result<BTreeMap<String, String>, RecipeError> {
+    let mut args = BTreeMap::new();
+    for value in value.open_table("build-args")?.values() {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if !value.key.starts_with(|c| word(c) && !c.is_ascii_digit()) || !value.key.chars().all(word) {
+            return Err(value.refuse("not the name of an ARG (letters, digits, `_`)"));
+        }
+        args.insert(value.key.to_owned(), value.string()?.to_owned());
+    }
+    Ok(args)
+}
+
+/// A path inside the source: `.`, or components joined by `/`.
+fn inside(value: &Value<'_>) -> Result<String, RecipeError> {
+    let path = value.string()?;
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let refused = path.is_empty()
+        || path.len() > PATH_SIZE_BYTES_MAX
+        || path.starts_with('/')
+        || path.contains('\0')
+        || parts.contains(&"..");
+    if refused {
+        return Err(value.refuse("write a path relative to the source, without `..`"));
+    }
+    Ok(if parts.is_empty() { ".".to_owned() } else { parts.join("/") })
+}
+
+fn file(value: &Value<'_>) -> Result<String, RecipeError> {
+    let path = inside(value)?;
+    if path == "." { Err(value.refuse("that is a directory; name a file")) } else { Ok(path) }
+}
+
+fn repositories(value: &Value<'_>) -> Result<Vec<Repository>, RecipeError> {
+    let mut repositories = Vec::new();
+    for value in value.array()? {
+        let table = value.table("[[repository]]", &REPOSITORY)?;
+        repositories.push(repository(&table)?);
+        check_repositories(&repositories)
+            .map_err(|source| RecipeError::Repository { line: table.line(), source })?;
+    }
+    Ok(repositories)
+}
+
+fn repository(table: &Written<'_>) -> Result<Repository, RecipeError> {
+    for (key, instead) in [
+        ("auth", "only repositories without credentials can be used"),
+        ("key", "signatures are checked by the package manager in the image"),
+        ("keep", "only repositories without credentials can be used"),
+    ] {
+        if let Some(value) = table.get(key) {
+            return Err(unsupported(value.line(), key, instead));
+        }
+    }
+    let mut replace = Vec::new();
+    for value in table.get("replace").map(|value| value.array()).transpose()?.unwrap_or_default() {
+        replace.push(repository_url(&value)?);
+    }
+    Ok(Repository {
+        name: table.required("name")?.string()?.to_owned(),
+        kind: kind(&table.required("kind")?)?,
+        url: repository_url(&table.required("url")?)?,
+        replace,
+    })
+}
+
+fn repository_url(value: &Value<'_>) -> Result<String, RecipeError> {
+    prefix(value.string()?).map_err(|error| value.refuse(error.to_string()))
+}
+
+fn kind(value: &Value<'_>) -> Result<RepositoryKind, RecipeError> {
+    Ok(match value.string()? {
+        "apt" => RepositoryKind::Apt,
+        "yum" => RepositoryKind::Yum,
+        "pypi" => RepositoryKind::Pypi,
+        "npm" => RepositoryKind::Npm,
+        "crates" => RepositoryKind::Crates,
+        "go" => RepositoryKind::Go,
+        "generic" => RepositoryKind::Generic,
+        _ => return Err(value.refuse(format!("write one of {}", RepositoryKind::NAMES.join(", ")))),
+    })
+}
+
+fn from(value: &Value<'_>) -> Result<BTreeMap<String, ImageName>, RecipeError> {
+    let mut from = BTreeMap::new();
+    for value in value.open_table("[from]")?.values() {
+        if value.key.is_empty() || value.key.contains(char::is_whitespace) {
+            return Err(value.refuse("the key is not the name of an image"));
+        }
+        let new = value.string()?.parse().map_err(|error| value.refuse(format!("{error}")))?;
+        let image = normalised(value.key);
+        if from.insert(image.clone(), new).is_some() {
+            return Err(RecipeError::MappedTwice { line: value.line(), image });
+        }
+    }
+    Ok(from)
+}
+
+fn normalize(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {
+    for value in value.table("[normalize]", &["profile", "drop"])?.values() {
+        if value.key == "profile" {
+            recipe.profile = profile(&value)?;
+        } else {
+            recipe.drop = value.array()?.iter().map(dropped).collect::<Result<_, _>>()?;
+        }
+    }
+    Ok(())
+}
+
+fn profile(value: &Value<'_>) -> Result<String, RecipeError> {
+    match value.string()? {
+        known if known == names::PROFILE || known == "none" => Ok(known.to_owned()),
+        _ => Err(value.refuse(format!("unknown profile; write `{}` or `none`", names::PROFILE))),
+    }
+}
+
+fn dropped(value: &Value<'_>) -> Result<Drop, RecipeError> {
+    let table = value.table("drop", &["path", "because"])?;
+    let (path, because) = (table.required("path")?, table.required("because")?);
+    let pattern = path.string()?;
+    let component = |part: &str| !matches!(part, "" | "." | "..");
+    if pattern.len() > PATH_SIZE_BYTES_MAX || pattern.contains('\0') || !pattern.split('/').all(component) {
+        return Err(path.refuse(
+            "write a path in the image without leading slash or `..`; `*` and `**` may stand in it",
+        ));
+    }
+    if pattern.chars().all(|c| matches!(c, '*' | '?' | '/')) {
+        return Err(path.refuse("this would drop whole layers; name a path"));
+    }
+    let reason = because.string()?.trim();
+    if reason.is_empty() {
+        return Err(because.refuse("say why dropping it is harmless"));
+    }
+    Ok(Drop { path: pattern.to_owned(), because: reason.to_owned() })
+}
+
+fn build(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {
+    for value in value.table("[build]", &BUILD)?.values() {
+        match value.key {
+            "buildroot" if value.string()? == "host" => {}
+            "buildroot" => {
+                return Err(unsupported(value.line(), "buildroot = IMAGE", "write `buildroot = \"host\"`"));
+            }
+            "timeout" => {
+                recipe.timeout = value.string()?.parse().map_err(|error| value.refuse(format!("{error}")))?;
+            }
+            "clock" => only(&value, "real", &["commit"], "write `clock = \"real\"`")?,
+            _ => recipe.on_refused = on_refused(&value)?,
+        }
+    }
+    Ok(())
+}
+
+fn on_refused(value: &Value<'_>) -> Result<OnRefused, RecipeError> {
+    match value.string()? {
+        "fail" => Ok(OnRefused::Fail),
+        "record" => Ok(OnRefused::Record),
+        _ => Err(value.refuse("write `fail` or `record`")),
+    }
+}
+
+fn drift(value: &Value<'_>) -> Result<(), RecipeError> {
+    match value.table("[drift]", &["accept"])?.get("accept") {
+        Some(accept) => {
+            Err(unsupported(accept.line(), "accept", "use `--accept VERDICT` on the command line"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Takes the one value this release honours; names the `later` ones as such.
+fn only(value: &Value<'_>, now: &str, later: &[&str], instead: &'static str) -> Result<(), RecipeError> {
+    match value.string()? {
+        written if written == now => Ok(()),
+        written if later.contains(&written) => {
+            Err(unsupported(value.line(), &format!("{} = \"{written}\"", value.key), instead))
+        }
+        _ => Err(value.refuse(instead)),
+    }
+}
+
+fn unsupported(line: usize, what: &str, instead: &'static str) -> RecipeError {
+    RecipeError::Unsupported { line, what: what.to_owned(), instead }
+}

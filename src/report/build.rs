@@ -1,0 +1,149 @@
+//! `reprov.build/v1`.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Instruction, Named, Refused, size};
+use crate::{model::{DiffId, Digest, Repository, path::printable}};
+
+/// The answer of `build`.
+#[derive(Debug, Serialize)]
+pub struct Build {
+    /// `reprov.build/v1`.
+    pub schema: &'static str,
+    /// The pushed image, by digest; none if the build failed.
+    pub image: Option<String>,
+    /// Its manifest's digest.
+    pub manifest: Option<Digest>,
+    /// Its config's digest.
+    pub config: Option<Digest>,
+    /// Its layers, lowest first.
+    pub layers: Vec<Layer>,
+    /// The attached provenance.
+    pub provenance: Option<Provenance>,
+    /// The statement in it.
+    pub statement: Option<Named>,
+    /// What came through the gateway.
+    pub inputs: Inputs,
+    /// The build log.
+    pub log: Log,
+    /// Applications of the rules profile.
+    pub normalized: Vec<Normalized>,
+    /// Filled by `--check` (a later release).
+    pub check: Option<()>,
+    /// The engine and its version.
+    pub engine: String,
+    /// How many RUN steps the runtime shim started.
+    pub steps_run: usize,
+    /// Digest of the build definition.
+    pub definition: Digest,
+    /// What the build was allowed to fetch.
+    pub repositories: Vec<Repository>,
+    /// Why there is no image.
+    pub error: Option<BuildFailure>,
+    /// Whole seconds from start to end.
+    pub seconds: i64,
+}
+
+/// Applications of one rule.
+#[derive(Debug, Serialize)]
+pub struct Normalized {
+    /// Its stable name.
+    pub rule: String,
+    /// Entries it dropped.
+    pub entries: u64,
+}
+
+/// One layer.
+#[derive(Debug, Serialize)]
+pub struct Layer {
+    /// Of the blob.
+    pub digest: Digest,
+    /// Of what is in it.
+    pub diff_id: DiffId,
+    /// In bytes.
+    pub size: u64,
+    /// What made it; none for the base's.
+    pub instruction: Option<Instruction>,
+}
+
+/// The attached provenance.
+#[derive(Debug, Serialize)]
+pub struct Provenance {
+    /// Of the referrer's manifest.
+    pub digest: Digest,
+    /// Whether it is signed.
+    pub signed: bool,
+}
+
+/// What came through the gateway.
+#[derive(Debug, Serialize)]
+pub struct Inputs {
+    /// Different answers.
+    pub count: usize,
+    /// Their bytes, each body once.
+    pub bytes: u64,
+    /// What was not let through.
+    pub refused: Vec<Refused>,
+    /// Whether the transcript may not be the whole truth.
+    pub tainted: bool,
+}
+
+/// The build log.
+#[derive(Debug, Serialize)]
+pub struct Log {
+    /// Its digest.
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// Where it can be read if nothing was pushed.
+    pub path: Option<String>,
+}
+
+/// Why there is no image.
+#[derive(Debug, Serialize)]
+pub struct BuildFailure {
+    /// In a sentence.
+    pub reason: String,
+    /// Where.
+    pub instruction: Option<Instruction>,
+    /// The last lines of the log.
+    pub tail: String,
+}
+
+impl Build {
+    /// The answer for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let (Some(image), Some(manifest)) = (&self.image, &self.manifest) else {
+            return out;
+        };
+        let _ = writeln!(out, "built       {image}");
+        let own = self.layers.iter().filter(|layer| layer.instruction.is_some()).count();
+        let _ = writeln!(out, "manifest    {manifest}");
+        let _ = writeln!(out, "layers      {own} own on {} of the base", self.layers.len() - own);
+        let _ = writeln!(out, "engine      {}, {} RUN step(s) through the shim", self.engine, self.steps_run);
+        let inputs = &self.inputs;
+        let _ = writeln!(out, "inputs      {} recorded, {}, {} refused", inputs.count, size(inputs.bytes), inputs.refused.len());
+        if inputs.tainted {
+            let _ = writeln!(out, "tainted     the transcript may not be the whole truth; the provenance says why");
+        }
+        for count in self.normalized.iter().filter(|count| count.entries > 0) {
+            let _ = writeln!(out, "normalized  {} ({} entries)", printable(&count.rule), count.entries);
+        }
+        match &self.provenance {
+            Some(provenance) if provenance.signed => {
+                let _ = writeln!(out, "attested    {} (signed)", provenance.digest);
+            }
+            Some(provenance) => {
+                let _ = writeln!(out, "attested    {} (NOT SIGNED)", provenance.digest);
+            }
+            None => {}
+        }
+        let _ = writeln!(out, "log         {} ({})", self.log.digest, size(self.log.size));
+        out
+    }
+}

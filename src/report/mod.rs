@@ -1,0 +1,83 @@
+//! What the commands answer: one object each, as JSON (CLI.md, "JSON") and as text. Pure; the jobs fill them in.
+
+pub mod build;
+pub mod diff;
+pub mod rebuild;
+mod text;
+pub mod trace;
+
+pub use text::{drift_lines, size};
+
+use serde::Serialize;
+
+use crate::model::{DiffId, Digest, path::printable};
+
+/// An instruction of a Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Instruction {
+    /// Its first line.
+    pub line: u32,
+    /// Its text, one line.
+    pub text: String,
+}
+
+impl Instruction {
+    /// `line 7: RUN …`, fit for a terminal.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("line {}: {}", self.line, printable(&self.text))
+    }
+}
+
+/// A layer by both of its digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LayerId {
+    /// Of the blob.
+    pub digest: Digest,
+    /// Of what is in it.
+    pub diff_id: DiffId,
+}
+
+/// Two layers side by side.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerPair {
+    /// Lowest is 0.
+    pub index: usize,
+    /// What made it; none for the base's.
+    pub instruction: Option<Instruction>,
+    /// In the first image.
+    pub original: Option<LayerId>,
+    /// In the second.
+    pub rebuilt: Option<LayerId>,
+    /// Whether both digests agree.
+    pub equal: bool,
+}
+
+/// A request that was not let through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// HTTP method.
+    pub method: String,
+    /// Redacted URL.
+    pub url: String,
+    /// Why.
+    pub reason: String,
+    /// Line of the instruction that asked.
+    pub line: Option<u32>,
+}
+
+impl Refused {
+    /// A sentence for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let line = self.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        format!("{line}refused {} {}: {}", self.method, printable(&self.url), printable(&self.reason))
+    }
+}
+
+/// A digest by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Named {
+    /// The digest.
+    pub digest: Digest,
+}

@@ -1,0 +1,127 @@
+//! `reprov.rebuild/v1`.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use serde::Serialize;
+
+use super::{LayerPair, drift_lines};
+use crate::{
+    drift::{ConfigDrift, Drift},
+    model::{Digest, Verdict, path::printable},
+};
+
+/// The answer of `rebuild`.
+#[derive(Debug, Serialize)]
+pub struct Rebuild {
+    /// `reprov.rebuild/v1`.
+    pub schema: &'static str,
+    /// One for each image asked for, in that order.
+    pub images: Vec<Image>,
+    /// How many of each verdict; `error` counts those without one.
+    pub summary: BTreeMap<String, u64>,
+}
+
+/// One image.
+#[derive(Debug, Serialize)]
+pub struct Image {
+    /// As asked for, by digest once known.
+    pub image: String,
+    /// The answer; none if nobody can tell.
+    pub verdict: Option<Verdict>,
+    /// Layers side by side.
+    pub layers: Vec<LayerPair>,
+    /// What differs in config and manifest.
+    pub config: Vec<ConfigDrift>,
+    /// What differs in layers.
+    pub drifts: Vec<Drift>,
+    /// Requests of the rebuild that the transcript does not hold.
+    pub undeclared_inputs: Vec<Undeclared>,
+    /// Requests that went out: none in replay.
+    pub upstream_requests: u64,
+    /// Requests answered from the transcript.
+    pub replayed_requests: u64,
+    /// Recorded bodies at hand.
+    pub inputs: usize,
+    /// Requests refused during the rebuild.
+    pub refused: usize,
+    /// How many RUN steps the runtime shim started.
+    pub steps_run: usize,
+    /// The engine that rebuilt.
+    pub engine: Option<String>,
+    /// The rebuilt manifest.
+    pub rebuilt: Option<Digest>,
+    /// What is not the recorded builder, if anything.
+    pub builder_changed: Option<String>,
+    /// The signed verdict beside the image.
+    pub attestation: Option<Digest>,
+    /// Why there is no comparison.
+    pub error: Option<String>,
+    /// The last lines of a failed build's log.
+    pub tail: Option<String>,
+    /// Whole seconds.
+    pub seconds: i64,
+}
+
+/// A request that nobody recorded.
+#[derive(Debug, Serialize)]
+pub struct Undeclared {
+    /// HTTP method.
+    pub method: String,
+    /// Redacted URL.
+    pub url: String,
+}
+
+impl Rebuild {
+    /// The answer for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        for image in &self.images {
+            image.write(&mut out);
+        }
+        if self.images.len() > 1 {
+            let counts: Vec<_> = self.summary.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+            let _ = writeln!(out, "{}", counts.join(", ")); // Writing to a String cannot fail.
+        }
+        out
+    }
+}
+
+impl Image {
+    fn write(&self, out: &mut String) {
+        let verdict = self.verdict.map_or("could not tell", Verdict::name);
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{verdict}  {}", printable(&self.image));
+        if let Some(error) = &self.error {
+            let _ = writeln!(out, "  {}", printable(error));
+        }
+        if let Some(changed) = &self.builder_changed {
+            let _ = writeln!(out, "  builder   {}", printable(changed));
+        }
+        if let Some(engine) = &self.engine {
+            let _ = writeln!(out, "  engine    {engine}, {} RUN step(s) through the shim", self.steps_run);
+            let _ = writeln!(
+                out,
+                "  inputs    {} recorded, {} request(s) replayed, {} upstream requests, {} refused",
+                self.inputs, self.replayed_requests, self.upstream_requests, self.refused
+            );
+        }
+        if let Some(rebuilt) = &self.rebuilt {
+            let equal = self.layers.iter().filter(|pair| pair.equal).count();
+            let _ = writeln!(out, "  rebuilt   {rebuilt}, {equal} of {} layers equal", self.layers.len());
+        }
+        for undeclared in &self.undeclared_inputs {
+            let _ = writeln!(out, "  undeclared input  {} {}", undeclared.method, printable(&undeclared.url));
+        }
+        for drift in &self.config {
+            let _ = writeln!(out, "  {}", super::diff::config_line(drift));
+        }
+        out.push_str(&drift_lines(&self.drifts));
+        if let Some(tail) = &self.tail {
+            out.extend(tail.lines().rev().take(15).collect::<Vec<_>>().into_iter().rev().map(|line| format!("  | {}\n", printable(line))));
+        }
+        if let Some(attestation) = &self.attestation {
+            let _ = writeln!(out, "  attested  {attestation}");
+        }
+    }
+}

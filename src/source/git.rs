@@ -1,0 +1,265 @@
+//! The `git` child: fetches a URL into a bare repository of the store. The only place here that starts a program.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File, TryLockError},
+    io::Read,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use git2::{Oid, Repository, RepositoryInitOptions};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::{Options, SourceError, locate, spec::Remote};
+use crate::model::Digest;
+
+/// How often a child and a lock are looked at.
+const TICK: Duration = Duration::from_millis(10);
+/// What of a child's stderr is kept.
+const STDERR_SIZE_BYTES_MAX: usize = 8 << 10;
+/// Time between asking a child to end (it removes its lock files) and ending it.
+const GRACE: Duration = Duration::from_secs(2);
+/// Variables of the caller that reach `git`.
+const PASSED: [&str; 11] = [
+    "PATH",
+    "GIT_SSL_CAINFO",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+];
+/// Configuration that is ours alone: the system's and the user's are not read.
+const CONFIG: [&str; 6] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "credential.helper=",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "http.followRedirects=initial",
+];
+/// The ref that one revision is fetched to.
+const FETCHED: &str = "refs/reprov/fetched";
+/// The ref that the remote's HEAD is fetched to.
+const REMOTE_HEAD: &str = "refs/reprov/head";
+/// Lock files that a killed `git` leaves; nobody else can hold them while we hold our own lock.
+const STALE_LOCKS: [&str; 3] = ["shallow.lock", "packed-refs.lock", "refs/reprov/fetched.lock"];
+
+/// One fetch and its end.
+struct Fetch<'a> {
+    remote: &'a Remote,
+    options: &'a Options<'a>,
+    deadline: Instant,
+}
+
+/// Fetches `rev` (branch, tag, commit, or an expression such as `main~2`) of `remote`: a bare repository that has it,
+/// and the object it names.
+///
+/// One revision is fetched without history; if the remote cannot do that, or it is an expression, all branches and
+/// tags are.
+pub(super) fn fetch(
+    remote: &Remote,
+    rev: &str,
+    options: &Options<'_>,
+) -> Result<(Repository, Oid), SourceError> {
+    let fetch = Fetch { remote, options, deadline: Instant::now() + options.timeout };
+    let name = Digest::of(remote.public.as_str().as_bytes()).hex();
+    let parent = options.store.root().join("git");
+    fs::create_dir_all(&parent).map_err(SourceError::io("create", &parent))?;
+    let _lock = fetch.lock(&parent.join(format!("{name}.lock")))?;
+    let dir = parent.join(name);
+    let repository = init(&dir)?;
+    if is_commit_id(rev)
+        && let Ok(commit) = Oid::from_str(rev).and_then(|id| repository.find_commit(id))
+    {
+        return Ok((
+            Repository::open_bare(&dir).map_err(SourceError::git("open the fetched repository"))?,
+            commit.id(),
+        ));
+    }
+    if is_name(rev) && fetch.one(&dir, rev)? {
+        let id = repository.refname_to_id(FETCHED).map_err(SourceError::git("read what was fetched"))?;
+        return Ok((repository, id));
+    }
+    fetch.all(&dir, repository.is_shallow())?;
+    let resolve = || {
+        repository.set_head_detached(repository.refname_to_id(REMOTE_HEAD)?)?;
+        Ok(repository.revparse_single(rev)?.id())
+    };
+    let place = remote.public.to_string();
+    let id = resolve().map_err(|source| SourceError::Rev { rev: rev.to_owned(), place, source })?;
+    Ok((locate::open(&dir)?, id))
+}
+
+fn init(dir: &Path) -> Result<Repository, SourceError> {
+    let mut options = RepositoryInitOptions::new();
+    options.bare(true).external_template(false).initial_head("main");
+    let repository =
+        Repository::init_opts(dir, &options).map_err(SourceError::git("make a repository in the store"))?;
+    for lock in STALE_LOCKS {
+        let _ = fs::remove_file(dir.join(lock)); // Mostly there is none.
+    }
+    Ok(repository)
+}
+
+fn is_commit_id(rev: &str) -> bool {
+    rev.len() == 40 && rev.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether `rev` can stand in a refspec as it is.
+fn is_name(rev: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    rev.starts_with(|c: char| c.is_ascii_alphanumeric()) && rev.chars().all(word) && !rev.contains("..")
+}
+
+impl Fetch<'_> {
+    /// Fetches one revision without history; whether the remote could.
+    fn one(&self, dir: &Path, rev: &str) -> Result<bool, SourceError> {
+        match self.run(dir, &["--depth=1", "--no-tags"], &[&format!("+{rev}:{FETCHED}")]) {
+            Ok(()) => Ok(true),
+            Err(SourceError::Fetch { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn all(&self, dir: &Path, shallow: bool) -> Result<(), SourceError> {
+        let head = format!("+HEAD:{REMOTE_HEAD}");
+        let refspecs = [head.as_str(), "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+        let flags: &[&str] = if shallow { &["--prune", "--unshallow"] } else { &["--prune"] };
+        self.run(dir, flags, &refspecs)
+    }
+
+    fn run(&self, dir: &Path, flags: &[&str], refspecs: &[&str]) -> Result<(), SourceError> {
+        let mut child = self.command(dir, flags, refspecs).spawn().map_err(SourceError::NoGit)?;
+        let stderr = child.stderr.take();
+        let reader = thread::spawn(move || stderr.map(tail).unwrap_or_default());
+        let status = self.wait(&mut child);
+        let stderr = reader.join().unwrap_or_default(); // The reader has nothing to panic about.
+        let status = status?;
+        if status.success() {
+            return Ok(());
+        }
+        let stderr = self.without_secrets(&stderr);
+        let url = self.url();
+        if stderr.contains("mismatched algorithms") {
+            return Err(SourceError::ObjectFormat { place: url });
+        }
+        let status = match status.signal() {
+            Some(signal) => format!("signal {signal}"),
+            None => format!("exit status {}", status.code().unwrap_or_default()),
+        };
+        Err(SourceError::Fetch { url, status, stderr })
+    }
+
+    fn command(&self, dir: &Path, flags: &[&str], refspecs: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command.current_dir(dir).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        for (name, value) in self.options.env.iter().filter(|(name, _)| PASSED.contains(&name.as_str())) {
+            command.env(name, value);
+        }
+        command
+            .env("GIT_DIR", ".")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ALLOW_PROTOCOL", self.remote.public.scheme())
+            .env("HOME", "/nonexistent")
+            .env("LC_ALL", "C");
+        if self.remote.secret != self.remote.public {
+            // Through the environment: arguments are for everyone on this machine to see.
+            command
+                .env("GIT_CONFIG_COUNT", "1")
+                .env("GIT_CONFIG_KEY_0", format!("url.{}.insteadOf", self.remote.secret))
+                .env("GIT_CONFIG_VALUE_0", self.remote.public.as_str());
+        }
+        command.args(CONFIG.iter().flat_map(|setting| ["-c", setting]));
+        command.args(["fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head"]).args(flags);
+        command.arg("--").arg(self.remote.public.as_str()).args(refspecs);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        command
+    }
+
+    /// Waits for `child`; past the deadline its whole process group is ended.
+    fn wait(&self, child: &mut Child) -> Result<ExitStatus, SourceError> {
+        let failed = SourceError::io("wait for", "git");
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            if let Err(error) = self.pause() {
+                end(child);
+                return Err(error);
+            }
+        }
+    }
+
+    /// Sleeps for a tick, unless there is no reason to go on.
+    fn pause(&self) -> Result<(), SourceError> {
+        if self.options.cancel.is_cancelled() {
+            return Err(SourceError::Cancelled { url: self.url() });
+        }
+        if Instant::now() >= self.deadline {
+            return Err(SourceError::Timeout { url: self.url(), seconds: self.options.timeout.as_secs() });
+        }
+        thread::sleep(TICK);
+        Ok(())
+    }
+
+    /// Holds the repository against other processes until dropped.
+    fn lock(&self, path: &Path) -> Result<File, SourceError> {
+        let file = File::create(path).map_err(SourceError::io("create", path))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => self.pause()?,
+                Err(TryLockError::Error(error)) => return Err(SourceError::io("lock", path)(error)),
+            }
+        }
+    }
+
+    fn url(&self) -> String {
+        self.remote.public.to_string()
+    }
+
+    fn without_secrets(&self, text: &str) -> String {
+        let mut text = text.replace(self.remote.secret.as_str(), self.remote.public.as_str());
+        if let Some(secret) = self.remote.secret.password().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret, "***");
+        }
+        crate::model::path::printable(&text.trim().replace('\n', "; "))
+    }
+}
+
+/// Ends the process group of `child`: politely, then for good.
+fn end(child: &mut Child) {
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let signal = |signal| group.map(|group| kill_process_group(group, signal));
+    let _ = signal(Signal::TERM); // It may have ended by itself.
+    let grace = Instant::now() + GRACE;
+    while matches!(child.try_wait(), Ok(None)) && Instant::now() < grace {
+        thread::sleep(TICK);
+    }
+    let _ = signal(Signal::KILL); // What is left of the group.
+    let _ = child.wait();
+}
+
+/// Reads all of `stderr`, keeps its end.
+fn tail(mut stderr: impl Read) -> String {
+    let mut kept = VecDeque::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = stderr.read(&mut buffer) {
+        kept.extend(&buffer[..count]);
+        kept.drain(..kept.len().saturating_sub(STDERR_SIZE_BYTES_MAX));
+    }
+    String::from_utf8_lossy(kept.make_contiguous()).into_owned()
+}
