@@ -38,14 +38,23 @@ pub async fn examine(store: &Path) -> Vec<Need> {
     }
     let tools = Tools::find().await;
     needs.push(match &tools {
-        Ok(tools) => Need::met("engine", format!("buildah {}, runc {}", tools.engine.version, tools.runtime.version)),
+        Ok(tools) => {
+            Need::met("engine", format!("buildah {}, runc {}", tools.engine.version, tools.runtime.version))
+        }
         Err(error) => Need::unmet("engine", error.to_string(), "apt-get install buildah runc"),
     });
     needs.push(user_namespaces());
     let ids = Ids::find(store);
     needs.push(match &ids {
-        Ok(ids) => Need::met("subordinate ids", format!("65,536 from {}", ids.maps()[0].last().map_or(0, |map| map.1))),
-        Err(error) => Need::unmet("subordinate ids", error.to_string(), "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"),
+        Ok(ids) => Need::met(
+            "subordinate ids",
+            format!("65,536 from {}", ids.maps()[0].last().map_or(0, |map| map.1)),
+        ),
+        Err(error) => Need::unmet(
+            "subordinate ids",
+            error.to_string(),
+            "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+        ),
     });
     needs.push(match (tools, ids) {
         (Ok(tools), Ok(ids)) => cage(store, ids, tools).await,
@@ -69,10 +78,18 @@ fn user_namespaces() -> Need {
         return Need::unmet(name, "the limit is 0", "sysctl -w user.max_user_namespaces=65536");
     }
     if !root && read("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
-        return Need::unmet(name, "forbidden to ordinary users", "sysctl -w kernel.unprivileged_userns_clone=1");
+        return Need::unmet(
+            name,
+            "forbidden to ordinary users",
+            "sysctl -w kernel.unprivileged_userns_clone=1",
+        );
     }
     if !root && read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
-        return Need::unmet(name, "restricted by AppArmor", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0");
+        return Need::unmet(
+            name,
+            "restricted by AppArmor",
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        );
     }
     Need::met(name, "allowed")
 }
@@ -101,15 +118,14 @@ async fn cage(store: &Path, ids: Ids, tools: Tools) -> Need {
             };
             let cancel = CancellationToken::new();
             let limited = workspace.run(&plan, false, &cancel, line);
-            tokio::time::timeout(Duration::from_secs(60), limited).await
+            tokio::time::timeout(Duration::from_mins(1), limited).await
         }
         Err(error) => Ok(Err(error)),
     };
     let removed = workspace.remove().await;
     match (ended, removed) {
         (Ok(Ok(super::Ended::Exited(0))), Ok(())) => Need::met(name, "entered, overlay mounted"),
-        (Ok(Err(error)), _) => Need::unmet(name, error.to_string(), fix),
-        (_, Err(error)) => Need::unmet(name, error.to_string(), fix),
+        (Ok(Err(error)), _) | (_, Err(error)) => Need::unmet(name, error.to_string(), fix),
         _ => Need::unmet(name, said.trim().to_owned(), fix),
     }
 }

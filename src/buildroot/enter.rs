@@ -76,8 +76,12 @@ fn handshake(control: UnixStream, spec: &Spec, ids: &Ids, pid: u32) -> Result<Gr
     let failed = |error: io::Error| BuildrootError::Cage(error.to_string());
     control.set_read_timeout(Some(ENTER_TIMEOUT)).map_err(failed)?;
     let bytes = serde_json::to_vec(spec).map_err(|error| BuildrootError::Cage(error.to_string()))?;
-    let length = u32::try_from(bytes.len()).map_err(|_| BuildrootError::Cage("specification too large".into()))?;
-    (&control).write_all(&length.to_be_bytes()).and_then(|()| (&control).write_all(&bytes)).map_err(failed)?;
+    let length =
+        u32::try_from(bytes.len()).map_err(|_| BuildrootError::Cage("specification too large".into()))?;
+    (&control)
+        .write_all(&length.to_be_bytes())
+        .and_then(|()| (&control).write_all(&bytes))
+        .map_err(failed)?;
     expect(&control, b'U')?;
     write_maps(ids, pid)?;
     (&control).write_all(b"G").map_err(failed)?;
@@ -124,8 +128,10 @@ fn write_maps(ids: &Ids, pid: u32) -> Result<(), BuildrootError> {
     for (kind, map) in ["uid", "gid"].into_iter().zip(ids.maps()) {
         match ids {
             Ids::Root { .. } => {
-                let text: String =
-                    map.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n")).collect();
+                let text: String = map
+                    .iter()
+                    .map(|(inside, outside, count)| format!("{inside} {outside} {count}\n"))
+                    .collect();
                 let file = format!("/proc/{pid}/{kind}_map");
                 fs::write(&file, text).map_err(BuildrootError::io("write", file))?;
             }

@@ -112,7 +112,11 @@ pub(super) fn user_name(uid: u32) -> String {
 /// A block above every block somebody else has; remembered, since the store's files belong to it.
 fn free_block(uids: &[Line], gids: &[Line], store: &Path) -> Result<u32, BuildrootError> {
     let file: PathBuf = store.join("engine/subids");
-    let fail = |source: io::Error| BuildrootError::Io { action: "record subordinate ids in", path: file.clone(), source };
+    let fail = |source: io::Error| BuildrootError::Io {
+        action: "record subordinate ids in",
+        path: file.clone(),
+        source,
+    };
     if let Ok(text) = fs::read_to_string(&file)
         && let Ok(start) = text.trim().parse()
     {

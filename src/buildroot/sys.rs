@@ -38,5 +38,6 @@ pub(super) fn loopback_up(socket: impl AsFd) -> io::Result<()> {
     name[..2].copy_from_slice(b"lo");
     let request = InterfaceFlags { name, flags: IFF_UP_RUNNING, rest: [0; 22] };
     // SAFETY: SIOCSIFFLAGS reads one `struct ifreq` (40 bytes on 64-bit Linux), which `InterfaceFlags` lays out.
-    unsafe { ioctl(socket, Setter::<{ SIOCSIFFLAGS }, InterfaceFlags>::new(request)) }.map_err(io::Error::from)
+    unsafe { ioctl(socket, Setter::<{ SIOCSIFFLAGS }, InterfaceFlags>::new(request)) }
+        .map_err(io::Error::from)
 }

@@ -15,7 +15,10 @@ use rustix::fs::{AtFlags, FlockOperation, Gid, Uid};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bind, BuildrootError, Ids, Tools, cage::Spec, enter::{Ended, enter}, tools::PATH,
+    Bind, BuildrootError, Ids, Tools,
+    cage::Spec,
+    enter::{Ended, enter},
+    tools::PATH,
 };
 use crate::{engine::Command, model::Digest};
 
@@ -55,13 +58,19 @@ impl Workspace {
     ///
     /// # Errors
     /// Those of the disk.
-    pub async fn create(store: &Path, blobs: PathBuf, ids: Ids, tools: Tools) -> Result<Self, BuildrootError> {
+    pub async fn create(
+        store: &Path,
+        blobs: PathBuf,
+        ids: Ids,
+        tools: Tools,
+    ) -> Result<Self, BuildrootError> {
         let engine_dir = store.join("engine");
         let builds = engine_dir.join("builds");
         fs::create_dir_all(&builds).map_err(BuildrootError::io("create", &builds))?;
         let shim = install_shim(&engine_dir)?;
         let mount = MOUNTS.iter().map(PathBuf::from).find(|path| path.is_dir());
-        let mount = mount.ok_or_else(|| BuildrootError::Cage("none of /mnt, /media, /srv, /opt exists".into()))?;
+        let mount =
+            mount.ok_or_else(|| BuildrootError::Cage("none of /mnt, /media, /srv, /opt exists".into()))?;
         let made = tempfile::Builder::new().prefix("b-").tempdir_in(&builds);
         let dir = made.map_err(BuildrootError::io("create a directory in", &builds))?.keep();
         let lock = lock_file(&dir.with_extension("lock"))?;
@@ -74,7 +83,8 @@ impl Workspace {
     }
 
     fn make_directories(&self) -> Result<(), BuildrootError> {
-        let inner = ["context", "profile/gw", "store", "run", "tmp", "home", "lowered"].map(|name| self.dir.join(name));
+        let inner = ["context", "profile/gw", "store", "run", "tmp", "home", "lowered"]
+            .map(|name| self.dir.join(name));
         for dir in inner.iter().chain([&self.bases()]) {
             fs::create_dir_all(dir).map_err(BuildrootError::io("create", dir))?;
         }
@@ -173,8 +183,7 @@ impl Workspace {
         }
         write(&self.dir.join("plan"), &bytes, 0o644)?;
         let bases = Bind { source: self.bases(), target: "bases".into(), readonly: !load_bases };
-        let mut binds =
-            vec![Bind::readonly(&self.shim, "shim"), Bind::writable(&self.dir, "build"), bases];
+        let mut binds = vec![Bind::readonly(&self.shim, "shim"), Bind::writable(&self.dir, "build"), bases];
         if load_bases {
             binds.push(Bind::readonly(&self.blobs, "blobs"));
         }
@@ -202,7 +211,9 @@ impl Workspace {
         if listen {
             // The engine fetches too (`ADD https://…`), through the same gateway.
             let proxy = format!("http://127.0.0.1:{}", super::GATEWAY_PORT);
-            env.extend(["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].map(|key| (key, proxy.clone())));
+            env.extend(
+                ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].map(|key| (key, proxy.clone())),
+            );
             env.push(("SSL_CERT_FILE", at("profile/gw/ca.pem")));
         }
         env.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
@@ -263,11 +274,16 @@ impl Workspace {
             // Files of other ids can be removed only inside a namespace that maps them.
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
             let root = self.root();
-            let plan = [vec!["rm".to_owned(), "-rf".into(), format!("{root}/builds/{name}/store"), format!("{root}/builds/{name}/tmp")]];
+            let plan = [vec![
+                "rm".to_owned(),
+                "-rf".into(),
+                format!("{root}/builds/{name}/store"),
+                format!("{root}/builds/{name}/tmp"),
+            ]];
             let mut spec = self.spec(&plan, false, false)?;
             spec.binds.push(Bind::writable(self.engine_dir.join("builds"), "builds"));
             let cage = enter(spec, &self.ids).await?;
-            cage.wait(Duration::from_secs(300), &CancellationToken::new(), |_| Ok(())).await?;
+            cage.wait(Duration::from_mins(5), &CancellationToken::new(), |_| Ok(())).await?;
         }
         let path = dir.to_owned();
         let removing = tokio::task::spawn_blocking(move || match fs::remove_dir_all(&path) {
@@ -305,7 +321,7 @@ impl Workspace {
         each_line: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Ended, BuildrootError> {
         let cage = enter(self.spec(plan, false, load_bases)?, &self.ids).await?;
-        cage.wait(Duration::from_secs(3600), cancel, each_line).await
+        cage.wait(Duration::from_hours(1), cancel, each_line).await
     }
 
     /// The block of ids in use.
@@ -340,7 +356,8 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), BuildrootError> {
         fs::create_dir_all(parent).map_err(BuildrootError::io("create", parent))?;
     }
     fs::write(path, bytes).map_err(BuildrootError::io("write", path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(BuildrootError::io("set the mode of", path))
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(BuildrootError::io("set the mode of", path))
 }
 
 fn chown(path: &Path, uid: u32, gid: u32, recursive: bool) -> io::Result<()> {

@@ -37,6 +37,7 @@ enum Keep {
 
 /// Arguments of `build`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// A git URL, or a path in a git work tree (may be a subdirectory)
     #[arg(default_value = ".", value_name = "SOURCE")]
@@ -110,7 +111,10 @@ impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         let to: ImageName = self.tag.parse().map_err(|error| Failure::usage(error).hint("--tag".into()))?;
         if to.selector.digest.is_some() {
-            return Err(Failure::usage_text(format!("--tag `{}` names a digest; the build decides that", self.tag)));
+            return Err(Failure::usage_text(format!(
+                "--tag `{}` names a digest; the build decides that",
+                self.tag
+            )));
         }
         let overrides = self.overrides()?;
         let key = self.key.as_deref().map(load_key).transpose()?;
@@ -167,7 +171,9 @@ impl Args {
             let upper = name.to_ascii_uppercase();
             let secret = ["TOKEN", "PASSWORD", "SECRET", "KEY"].iter().any(|end| upper.ends_with(end));
             if secret && !self.public_arg.iter().any(|public| public == name) {
-                let text = format!("--build-arg {name}: build arguments are public, and this one sounds like a secret");
+                let text = format!(
+                    "--build-arg {name}: build arguments are public, and this one sounds like a secret"
+                );
                 return Err(Failure::usage_text(text).hint(format!("--public-arg {name} if it is none")));
             }
             args.insert(name.to_owned(), value.to_owned());
@@ -176,7 +182,8 @@ impl Args {
     }
 
     async fn checkout(&self, ports: &Ports) -> Result<Checkout, Failure> {
-        let (inner, spec, rev, allow_dirty) = (ports.clone(), self.source.clone(), self.rev.clone(), self.allow_dirty);
+        let (inner, spec, rev, allow_dirty) =
+            (ports.clone(), self.source.clone(), self.rev.clone(), self.allow_dirty);
         ports.progress.update(crate::progress::Update::Phase("source", &self.source));
         let opening = tokio::task::spawn_blocking(move || {
             let options = source::Options {
@@ -208,7 +215,8 @@ impl Args {
             console.line("hint: allow what is meant with [[repository]] in reprov.toml or --allow NAME=URL; --learn prints what a build needs");
         }
         if outcome.repositories_from_base && !context.global.quiet {
-            let urls: Vec<_> = outcome.repositories.iter().map(|repository| repository.url.as_str()).collect();
+            let urls: Vec<_> =
+                outcome.repositories.iter().map(|repository| repository.url.as_str()).collect();
             let urls = if urls.is_empty() { "nothing".to_owned() } else { urls.join(", ") };
             console.say(&format!("allowed (no [[repository]] given, so the base image's sources): {urls}"));
         }
@@ -237,7 +245,9 @@ impl Args {
         let stored = ports.store.path(digest);
         let Some(dir) = &self.log_dir else { return Ok(stored) };
         let to = dir.join(format!("build-{}.log", digest.short()));
-        std::fs::create_dir_all(dir).and_then(|()| std::fs::copy(&stored, &to)).map_err(Failure::unavailable)?;
+        std::fs::create_dir_all(dir)
+            .and_then(|()| std::fs::copy(&stored, &to))
+            .map_err(Failure::unavailable)?;
         Ok(to)
     }
 }
@@ -248,7 +258,8 @@ pub(super) fn load_key(spec: &str) -> Result<PrivateKey, Failure> {
     let Some(name) = spec.strip_prefix("env:") else {
         return PrivateKey::load(spec.as_ref(), password.as_deref()).map_err(Failure::usage);
     };
-    let text = std::env::var(name).map_err(|_| Failure::usage_text(format!("--key env:{name}: {name} is not set")))?;
+    let text = std::env::var(name)
+        .map_err(|_| Failure::usage_text(format!("--key env:{name}: {name} is not set")))?;
     PrivateKey::from_pem(&text, password.as_deref()).map_err(Failure::usage)
 }
 
@@ -257,7 +268,8 @@ fn learned(execution: &Execution) -> String {
     let mut prefixes = BTreeMap::new();
     for exchange in execution.closed.transcript.exchanges() {
         let Ok(url) = url::Url::parse(&exchange.url) else { continue };
-        let first = url.path_segments().and_then(|mut parts| parts.next().map(str::to_owned)).unwrap_or_default();
+        let first =
+            url.path_segments().and_then(|mut parts| parts.next().map(str::to_owned)).unwrap_or_default();
         let whole = url.path_segments().is_some_and(|parts| parts.count() > 1);
         let origin = url.origin().ascii_serialization();
         let prefix = if whole && !first.is_empty() { format!("{origin}/{first}") } else { origin };
@@ -277,12 +289,13 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
     let assembled = execution.outcome.as_ref().ok();
     let layers = assembled.map(|assembled| {
         let ids = assembled.image.manifest.layers().iter().zip(assembled.image.config.diff_ids());
-        let layer = |((layer, diff_id), made_by): ((&Descriptor, &DiffId), &Option<(u32, String)>)| view::Layer {
-            digest: layer.digest,
-            diff_id: *diff_id,
-            size: layer.size,
-            instruction: made_by.clone().map(|(line, text)| report::Instruction { line, text }),
-        };
+        let layer =
+            |((layer, diff_id), made_by): ((&Descriptor, &DiffId), &Option<(u32, String)>)| view::Layer {
+                digest: layer.digest,
+                diff_id: *diff_id,
+                size: layer.size,
+                instruction: made_by.clone().map(|(line, text)| report::Instruction { line, text }),
+            };
         ids.zip(&assembled.instructions).map(layer).collect()
     });
     let bodies = closed.transcript.bodies();

@@ -145,7 +145,9 @@ impl Progress for Bar {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match update {
             Update::Phase(phase, what) => *state = (phase_line(phase, what), String::new()),
-            Update::Step { number, count, text } => state.0 = format!("step {number}/{count} {}", printable(text)),
+            Update::Step { number, count, text } => {
+                state.0 = format!("step {number}/{count} {}", printable(text));
+            }
             Update::Traffic { count, bytes } => state.1 = format!(" · {count} answers, {}", size(bytes)),
             Update::Output(_) => return,
             Update::Warning(text) => return self.bar.println(format!("warning: {}", printable(text))),

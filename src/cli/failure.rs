@@ -7,11 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     buildroot::BuildrootError,
     job::{
-        assemble::AssembleError,
-        bases::BaseError,
-        build::BuildError,
-        execute::ExecuteError,
-        plan::PlanError,
+        assemble::AssembleError, bases::BaseError, build::BuildError, execute::ExecuteError, plan::PlanError,
         rebuild::RebuildError,
     },
 };
@@ -181,9 +177,7 @@ impl From<BuildError> for Failure {
             BuildError::Base(source) => of_base(source),
             BuildError::Execute(source) => of_execute(source),
             BuildError::Buildroot(source) => of_buildroot(source),
-            BuildError::Publish(_) | BuildError::Store(_) | BuildError::Random(_) => {
-                Exit::Unavailable
-            }
+            BuildError::Publish(_) | BuildError::Store(_) | BuildError::Random(_) => Exit::Unavailable,
         };
         Self::new(exit, error)
     }

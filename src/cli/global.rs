@@ -47,7 +47,7 @@ pub(super) struct Global {
     /// When to colour
     #[arg(long, global = true, value_enum, default_value = "auto", env = "REPROV_COLOR")]
     pub(super) color: Color,
-    /// The cache; may be deleted at any time [default: $XDG_CACHE_HOME/reprov]
+    /// The cache; may be deleted at any time [default: `$XDG_CACHE_HOME/reprov`]
     #[arg(long, global = true, value_name = "DIR", env = "REPROV_STORE")]
     pub(super) store: Option<PathBuf>,
     /// Registry credentials (docker's config.json or podman's auth.json)
@@ -69,9 +69,11 @@ impl Global {
             return Ok(dir.clone());
         }
         let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-        cache
-            .map(|cache| cache.join("reprov"))
-            .ok_or_else(|| Failure::usage_text("neither HOME nor XDG_CACHE_HOME is set; name the cache with --store DIR".into()))
+        cache.map(|cache| cache.join("reprov")).ok_or_else(|| {
+            Failure::usage_text(
+                "neither HOME nor XDG_CACHE_HOME is set; name the cache with --store DIR".into(),
+            )
+        })
     }
 
     /// The store, made if need be.
@@ -82,23 +84,28 @@ impl Global {
     /// The door to registries and layouts.
     pub(super) fn registries(&self) -> Result<Registries, Failure> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let docker_config = match &self.authfile {
-            Some(file) => vec![file.clone()],
-            None => {
-                let podman = set("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json"));
-                let docker = set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker")));
-                podman.into_iter().chain(docker.map(|dir| dir.join("config.json"))).collect()
-            }
+        let docker_config = if let Some(file) = &self.authfile {
+            vec![file.clone()]
+        } else {
+            let podman = set("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json"));
+            let docker = set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker")));
+            podman.into_iter().chain(docker.map(|dir| dir.join("config.json"))).collect()
         };
         let mut ca = Vec::new();
         for pair in &self.registry_ca {
-            let (host, file) = pair.split_once('=').ok_or_else(|| {
-                Failure::usage_text(format!("--registry-ca `{pair}` is not HOST=FILE"))
-            })?;
-            let pem = std::fs::read(file).map_err(|error| Failure::usage(error).hint(format!("--registry-ca {pair}")))?;
+            let (host, file) = pair
+                .split_once('=')
+                .ok_or_else(|| Failure::usage_text(format!("--registry-ca `{pair}` is not HOST=FILE")))?;
+            let pem = std::fs::read(file)
+                .map_err(|error| Failure::usage(error).hint(format!("--registry-ca {pair}")))?;
             ca.push((host.to_owned(), pem));
         }
-        Ok(Registries::new(Options { docker_config, plain_http: self.plain_http.clone(), ca, ..Options::default() }))
+        Ok(Registries::new(Options {
+            docker_config,
+            plain_http: self.plain_http.clone(),
+            ca,
+            ..Options::default()
+        }))
     }
 }
 

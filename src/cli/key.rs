@@ -24,7 +24,7 @@ pub(super) enum Type {
 /// `key` has two commands.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Makes a key pair: PREFIX.key (encrypted if REPROV_PASSWORD is set) and PREFIX.pub
+    /// Makes a key pair: PREFIX.key (encrypted if `REPROV_PASSWORD` is set) and PREFIX.pub
     Generate {
         /// Path without extension
         #[arg(long, value_name = "PREFIX", env = "REPROV_KEY_OUT")]
@@ -52,7 +52,9 @@ impl Command {
                 });
                 let (private, public) = write_pair(out, &key, password.as_deref()).map_err(Failure::usage)?;
                 if password.is_none() {
-                    context.console.warn("the private key is not encrypted; set REPROV_PASSWORD to encrypt it");
+                    context
+                        .console
+                        .warn("the private key is not encrypted; set REPROV_PASSWORD to encrypt it");
                 }
                 let answer = json!({"schema": "reprov.key/v1", "private": private, "public": public});
                 let text = format!("private     {}\npublic      {}\n", private.display(), public.display());

@@ -1,5 +1,8 @@
 //! argv → request, outcome → bytes and exit code. The only place that reads the environment and prints.
-#![expect(clippy::disallowed_methods, reason = "the edge that reads environment, files named by flags and the terminal")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge that reads environment, files named by flags and the terminal"
+)]
 
 mod build;
 mod console;
@@ -66,15 +69,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Both reqwest and the gateway's TLS may ask rustls for the process's provider: there is one, and it is this.
     let _ = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default();
     let console = Console::new(&cli.global);
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal(error))
-        .and_then(|runtime| {
-            let outcome = runtime.block_on(dispatch(&cli, &console));
-            runtime.shutdown_timeout(std::time::Duration::from_secs(5));
-            outcome
-        });
+    let outcome =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::internal).and_then(
+            |runtime| {
+                let outcome = runtime.block_on(dispatch(&cli, &console));
+                runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+                outcome
+            },
+        );
     console.finish();
     let exit = outcome.unwrap_or_else(|failure| console.failure(&failure));
     ExitCode::from(exit.code())
@@ -89,7 +91,8 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let json = args.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
         || args.iter().any(|arg| arg == "--format=json");
     if json {
-        let message = error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let message =
+            error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         console::print(&Failure::usage_text(message).json());
     }
     ExitCode::from(Exit::Usage.code())

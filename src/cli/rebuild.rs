@@ -60,13 +60,18 @@ pub(super) struct Args {
 
 fn parse_verdict(text: &str) -> Result<Verdict, String> {
     let names = || Verdict::ALL.map(Verdict::name).join(", ");
-    Verdict::ALL.into_iter().find(|verdict| verdict.name() == text).ok_or_else(|| format!("one of {}", names()))
+    Verdict::ALL
+        .into_iter()
+        .find(|verdict| verdict.name() == text)
+        .ok_or_else(|| format!("one of {}", names()))
 }
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         let trust = if self.insecure_skip_verify {
-            context.console.warn("--insecure-skip-verify: provenance is believed without looking who signed it");
+            context
+                .console
+                .warn("--insecure-skip-verify: provenance is believed without looking who signed it");
             Trust::AnyoneUnsafe
         } else {
             Trust::Keys(signing::load_trust(&self.trust).map_err(Failure::usage)?)
@@ -204,8 +209,9 @@ fn image(name: &ImageName, outcome: &Outcome) -> view::Image {
     if let Some(execution) = &outcome.execution {
         let closed = &execution.closed;
         let undeclared = closed.undeclared.iter();
-        image.undeclared_inputs =
-            undeclared.map(|(method, url)| view::Undeclared { method: method.clone(), url: url.clone() }).collect();
+        image.undeclared_inputs = undeclared
+            .map(|(method, url)| view::Undeclared { method: method.clone(), url: url.clone() })
+            .collect();
         image.upstream_requests = closed.upstream_requests;
         image.replayed_requests = closed.answered;
         image.refused = closed.refused.len();
@@ -222,7 +228,9 @@ fn pair(pair: crate::attest::rebuilt::LayerPair) -> report::LayerPair {
     let id = |id: crate::attest::rebuilt::LayerId| report::LayerId { digest: id.digest, diff_id: id.diff_id };
     report::LayerPair {
         index: pair.index,
-        instruction: pair.instruction.map(|made_by| report::Instruction { line: made_by.line, text: made_by.text }),
+        instruction: pair
+            .instruction
+            .map(|made_by| report::Instruction { line: made_by.line, text: made_by.text }),
         original: pair.original.map(id),
         rebuilt: pair.rebuilt.map(id),
         equal: pair.equal,

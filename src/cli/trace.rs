@@ -50,12 +50,15 @@ impl Args {
         let (manifest, _) =
             ports.registries.platform_manifest(&name, &self.platform).await.map_err(Failure::unavailable)?;
         let image = name.at(manifest.digest);
-        let evidence = Evidence::gather(&ports, &image, manifest.digest).await.map_err(Failure::unavailable)?;
+        let evidence =
+            Evidence::gather(&ports, &image, manifest.digest).await.map_err(Failure::unavailable)?;
         let found = evidence.provenance(&ports, &trust, None).await.map_err(Failure::unavailable)?;
         let believed = match found {
             Found::Believed(all) => all.into_iter().next().expect("believed is never empty"),
             Found::Refused(reasons) => {
-                context.console.line(&format!("error: {image}: {}", crate::model::path::printable(&reasons.join("; "))));
+                context
+                    .console
+                    .line(&format!("error: {image}: {}", crate::model::path::printable(&reasons.join("; "))));
                 return Ok(Exit::Findings);
             }
         };
@@ -78,7 +81,10 @@ impl Args {
         let layer = believed.provenance.transcript().and_then(|digest| evidence.blob(&digest));
         let layer = layer.ok_or_else(|| Failure::unavailable("the transcript is not beside the image"))?;
         ports.registries.fetch_blob(image, layer, &ports.store).await.map_err(Failure::unavailable)?;
-        let bytes = ports.store.read(&layer.digest, limits::STATEMENT_SIZE_BYTES_MAX * 8).map_err(Failure::unavailable)?;
+        let bytes = ports
+            .store
+            .read(&layer.digest, limits::STATEMENT_SIZE_BYTES_MAX * 8)
+            .map_err(Failure::unavailable)?;
         let transcript = Transcript::parse(&bytes).map_err(Failure::unavailable)?;
         let list = self.inputs.then(|| {
             let exchanges = transcript.exchanges();
@@ -120,9 +126,11 @@ fn answer(image: &ImageName, believed: &Believed, verified: bool, inputs: view::
     let definition = &provenance.definition;
     let (external, internal) = (&definition.external, &definition.internal);
     let source = definition.role("source").next();
-    let git = |algorithm: &str| source.and_then(|source| source.digest.get(algorithm)).cloned().unwrap_or_default();
+    let git =
+        |algorithm: &str| source.and_then(|source| source.digest.get(algorithm)).cloned().unwrap_or_default();
     let bases = definition.role("base").map(|base| {
-        let text = |key: &str| base.annotations.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |key: &str| base.annotations.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let line = base.annotations.get("line").and_then(Value::as_u64).unwrap_or(0);
         view::BaseLine { written: text("written"), used: text("used"), line, digest: base.sha256() }
     });

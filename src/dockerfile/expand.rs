@@ -91,7 +91,7 @@ pub(super) fn split(text: &str, mode: Mode) -> Result<Vec<String>, ExpandError> 
 #[derive(Default)]
 struct Words {
     text: String,
-    words: Vec<String>,
+    done: Vec<String>,
     word: String,
 }
 
@@ -102,7 +102,7 @@ impl Words {
         if !c.is_whitespace() {
             self.word.push(c);
         } else if !self.word.is_empty() {
-            self.words.push(std::mem::take(&mut self.word));
+            self.done.push(std::mem::take(&mut self.word));
         }
     }
 
@@ -114,9 +114,9 @@ impl Words {
 
     fn finish(mut self) -> Vec<String> {
         if !self.word.is_empty() {
-            self.words.push(self.word);
+            self.done.push(self.word);
         }
-        self.words
+        self.done
     }
 }
 

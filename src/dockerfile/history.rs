@@ -102,6 +102,7 @@ fn created_by(visit: &Visit<'_>) -> Result<String, DockerfileError> {
     if instruction.keyword == Keyword::Run {
         return run_created_by(visit);
     }
+    let written = format!("{} {}", instruction.flags_text, instruction.arguments);
     let arguments = match instruction.keyword {
         Keyword::Env
         | Keyword::Label
@@ -111,11 +112,10 @@ fn created_by(visit: &Visit<'_>) -> Result<String, DockerfileError> {
         | Keyword::Expose
         | Keyword::User
         | Keyword::Volume
-        | Keyword::Stopsignal => visit.expand(&instruction.arguments, Mode::Shown)?,
-        _ => instruction.arguments.clone(),
+        | Keyword::Stopsignal => visit.expand(&written, Mode::Shown)?,
+        _ => written,
     };
-    let text = format!("{} {} {arguments}", instruction.keyword, instruction.flags_text);
-    Ok(format!("#(nop) {}", words::squeezed(&text)))
+    Ok(words::squeezed(&format!("#(nop) {} {arguments}", instruction.keyword)))
 }
 
 /// `RUN`, the flags, the shell unless the command is in exec form, the command, the heredocs.

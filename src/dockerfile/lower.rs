@@ -141,7 +141,7 @@ impl Lowering<'_> {
             return Err(fault("needs exactly one source"));
         };
         let url = visit.expand(source, Mode::Value)?;
-        if !["http://", "https://"].iter().any(|scheme| starts_with_ignoring_case(&url, scheme)) {
+        if !["http://", "https://"].iter().any(|scheme| url.to_ascii_lowercase().starts_with(scheme)) {
             return Err(fault("is for one http or https URL"));
         }
         let text = visit.expand(flag.value(), Mode::Value)?;
@@ -251,9 +251,8 @@ fn treatment(keyword: Keyword, flag: &Flag) -> Result<Treatment, Fault> {
         (Keyword::Run, "network") if flag.value() == "default" => Treatment::Cut,
         (Keyword::Add, "checksum") => Treatment::Checksum,
         (Keyword::Run, "network") => Treatment::Newer("1.3"),
-        (Keyword::Run, "security") => Treatment::Newer("1.20"),
         (Keyword::Run, "device") => Treatment::Newer("1.14-labs"),
-        (Keyword::Copy | Keyword::Add, "parents") => Treatment::Newer("1.20"),
+        (Keyword::Run, "security") | (Keyword::Copy | Keyword::Add, "parents") => Treatment::Newer("1.20"),
         (Keyword::Copy | Keyword::Add, "exclude") => Treatment::Newer("1.19"),
         (Keyword::Add, "keep-git-dir") => Treatment::Newer("1.1"),
         (Keyword::Add, "unpack") => Treatment::Newer("1.17"),
@@ -308,15 +307,11 @@ fn check_sources(visit: &Visit<'_>) -> Result<(), DockerfileError> {
 
 /// Whether ADD would clone `source`.
 fn is_git(source: &str) -> bool {
+    let source = source.to_ascii_lowercase();
+    let begins = |starts: &[&str]| starts.iter().any(|start| source.starts_with(start));
     let path = source.split(['#', '?']).next().unwrap_or_default();
-    let is = |scheme: &&str| starts_with_ignoring_case(source, scheme);
-    ["git@", "git://", "ssh://"].iter().any(|scheme| is(scheme))
-        || (["http://", "https://"].iter().any(|scheme| is(scheme)) && path.ends_with(".git"))
-        || (source.starts_with("github.com/") && path.ends_with(".git"))
-}
-
-fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    begins(&["git@", "git://", "ssh://"])
+        || (begins(&["http://", "https://", "github.com/"]) && path.strip_suffix(".git").is_some())
 }
 
 fn file_name(heredoc: &Heredoc) -> Result<&str, Fault> {

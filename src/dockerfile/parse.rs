@@ -1,6 +1,6 @@
 //! Text to instructions and stages.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeSet, ops::Range};
 
 use super::{
     Directive, DockerfileError, Fault, Flag, Heredoc, Keyword, heredoc,
@@ -82,7 +82,8 @@ impl Dockerfile {
             return Err(Fault::limit("bytes", max).at(1));
         }
         let source = str::from_utf8(bytes).map_err(|error| {
-            Fault::NotUtf8.at(1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count())
+            let valid = bytes[..error.valid_up_to()].split(|&byte| byte == b'\n');
+            Fault::NotUtf8.at(valid.count())
         })?;
         let (directives, escape) = lex::directives(source)?;
         let mut lines = Lines::new(source);
@@ -273,15 +274,17 @@ fn check(instruction: &Instruction, escape: char) -> Result<(), Fault> {
 
 fn stages(instructions: &[Instruction]) -> Result<Vec<Stage>, DockerfileError> {
     let mut stages: Vec<Stage> = Vec::new();
-    let mut names = BTreeMap::new();
+    let mut names = BTreeSet::new();
     for (index, instruction) in instructions.iter().enumerate() {
         let line = instruction.first_line;
         match (instruction.keyword, stages.last_mut()) {
             (Keyword::From, _) => {
                 let stage = stage(stages.len(), index, instruction).map_err(|fault| fault.at(line))?;
                 let lower = stage.name.as_ref().map(|name| name.to_lowercase());
-                if let Some(twice) = lower.and_then(|name| names.insert(name.clone(), ()).map(|()| name)) {
-                    return Err(Fault::StageTwice(twice).at(line));
+                if let Some(name) = lower
+                    && !names.insert(name.clone())
+                {
+                    return Err(Fault::StageTwice(name).at(line));
                 }
                 stages.push(stage);
                 if stages.len() > STAGES_MAX {

@@ -64,7 +64,7 @@ impl Dockerfile {
             let place = |fault: Fault| fault.at(visit.line);
             let (instruction, stage) = (visit.instruction, visit.stage);
             if instruction.keyword == Keyword::From {
-                found.extend(self.from_reference(stage, instruction, visit.globals).map_err(place)?);
+                found.extend(self.reference_of_from(stage, instruction, visit.globals).map_err(place)?);
                 return Ok(());
             }
             let line = self.instructions[visit.index].first_line;
@@ -99,7 +99,7 @@ impl Dockerfile {
         })
     }
 
-    fn from_reference(
+    fn reference_of_from(
         &self,
         stage: &Stage,
         from: &Instruction,

@@ -54,7 +54,9 @@ impl Engine for Buildah {
         let root = &self.root;
         let mut argv = self.start("build/store", true);
         argv.extend(words("bud --isolation oci --network host --no-hosts --http-proxy=false --pull=false"));
-        argv.extend(words("--layers --no-cache --format docker --identity-label=false --ignorefile /dev/null"));
+        argv.extend(words(
+            "--layers --no-cache --format docker --identity-label=false --ignorefile /dev/null",
+        ));
         argv.extend(["--runtime".into(), format!("{root}/shim")]);
         argv.extend(self.policy());
         argv.extend(["--platform".into(), request.platform.clone()]);

@@ -51,7 +51,10 @@ mod tests {
 
     #[test]
     fn reads_what_buildah_prints() {
-        assert_eq!(read_line("STEP 2/4: RUN a: b"), LogLine::Step { stage: 0, number: 2, count: 4, text: "RUN a: b" });
+        assert_eq!(
+            read_line("STEP 2/4: RUN a: b"),
+            LogLine::Step { stage: 0, number: 2, count: 4, text: "RUN a: b" }
+        );
         assert_eq!(
             read_line("[2/2] STEP 1/15: FROM one AS two"),
             LogLine::Step { stage: 1, number: 1, count: 15, text: "FROM one AS two" }

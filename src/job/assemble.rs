@@ -46,7 +46,9 @@ pub enum AssembleError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The engine's layers are not those of the instructions.
-    #[error("the engine made {found} layers for {expected} instructions that make one; this engine is not understood")]
+    #[error(
+        "the engine made {found} layers for {expected} instructions that make one; this engine is not understood"
+    )]
     Layers {
         /// By the Dockerfile.
         expected: usize,
@@ -194,7 +196,7 @@ impl<'a> Work<'a> {
         } else {
             entries
         };
-        let entries = without_equal(entries, &self.lower, self.parts.epoch_s);
+        let entries = self.lower.without_equal(entries, self.parts.epoch_s);
         self.emit(step, &entries, &mut content)
     }
 
@@ -281,7 +283,14 @@ impl<'a> Work<'a> {
         }
         if let Some(Value::Object(run)) = top.get_mut("config") {
             for key in [
-                "Hostname", "Domainname", "Image", "AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin",
+                "Hostname",
+                "Domainname",
+                "Image",
+                "AttachStdin",
+                "AttachStdout",
+                "AttachStderr",
+                "Tty",
+                "OpenStdin",
                 "StdinOnce",
             ] {
                 run.remove(key);
@@ -316,25 +325,6 @@ impl<'a> Work<'a> {
 pub(crate) fn read_layer(store: &Store, layer: &Descriptor) -> Result<Vec<Entry>, crate::layer::LayerError> {
     let file = File::open(store.path(&layer.digest)).map_err(crate::layer::LayerError::Read)?;
     index(inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file))?)
-}
-
-/// Leaves out entries that the layers below already hold; never a directory that an entry kept here lies in, since
-/// not every unpacker takes a missing parent's mode from below.
-fn without_equal(mut entries: Vec<Entry>, lower: &Lower, epoch_s: i64) -> Vec<Entry> {
-    let equal: Vec<bool> = entries.iter().map(|entry| lower.has_equal(entry, epoch_s)).collect();
-    let mut needed = BTreeSet::new();
-    for (entry, _) in entries.iter().zip(&equal).filter(|(_, equal)| !**equal) {
-        let mut path: &[u8] = &entry.path;
-        while let Some(slash) = path.iter().rposition(|byte| *byte == b'/') {
-            path = &path[..slash];
-            if !needed.insert(BString::from(path)) {
-                break;
-            }
-        }
-    }
-    let mut equal = equal.into_iter();
-    entries.retain(|entry| !equal.next().unwrap_or(false) || needed.contains(&entry.path));
-    entries
 }
 
 /// A base's layer under its OCI media type; the bytes are the same.

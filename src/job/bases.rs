@@ -1,5 +1,8 @@
 //! Base images: resolved to digests outside the cage, kept in the store, handed to the engine under local names.
-#![expect(clippy::disallowed_methods, reason = "reads layers in the store and lays out directories for the engine")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads layers in the store and lays out directories for the engine"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -164,8 +167,9 @@ pub async fn load(
     let _lock = workspace.lock_bases().await?;
     for base in bases.iter().filter(missing) {
         let name = format!("base-{}", base.manifest.digest.hex());
-        lay_out(&workspace.dir().join(&name), &workspace.root(), base)
-            .map_err(|source| BuildrootError::Io { action: "lay out a base in", path: workspace.dir().into(), source })?;
+        lay_out(&workspace.dir().join(&name), &workspace.root(), base).map_err(|source| {
+            BuildrootError::Io { action: "lay out a base in", path: workspace.dir().into(), source }
+        })?;
         workspace.hand_over()?;
         let dir = format!("{}/build/{name}", workspace.root());
         let plan = engine.load(&dir, &base.image.manifest.config().digest.hex(), &base.local());
@@ -248,13 +252,16 @@ pub fn repository_files(store: &Store, base: &Base) -> Result<Vec<(String, Vec<u
             let path = entry.path.to_string().replace(".wh.", "");
             files.remove(&path);
         }
-        let mut wanted: Vec<_> =
-            entries.iter().filter(|entry| entry.kind == Kind::File && names_repositories(&entry.path)).collect();
+        let mut wanted: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.kind == Kind::File && names_repositories(&entry.path))
+            .collect();
         if wanted.is_empty() {
             continue;
         }
         wanted.sort_by_key(|entry| entry.offset);
-        let read = read_files(open().map_err(of)?, &wanted).map_err(crate::layer::LayerError::Read).map_err(of)?;
+        let read =
+            read_files(open().map_err(of)?, &wanted).map_err(crate::layer::LayerError::Read).map_err(of)?;
         files.extend(read);
     }
     Ok(files.into_iter().collect())
@@ -274,4 +281,3 @@ fn read_files(
     }
     Ok(files)
 }
-

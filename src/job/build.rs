@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     attest::{
-        self, BuildDefinition, BuildrootMode, Clock, Dropped, ExternalParameters, InternalParameters, Limits, Normalize,
-        OnRefused, RecipeFile, RunDetails, Subject,
+        self, BuildDefinition, BuildrootMode, Clock, Dropped, ExternalParameters, InternalParameters, Limits,
+        Normalize, OnRefused, RecipeFile, RunDetails, Subject,
     },
     buildroot::{GATEWAY_PORT, Tools},
     engine, gateway, host,
@@ -171,7 +171,8 @@ async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError>
     build_args.extend(flags.build_args.clone());
     let mut from = recipe.from;
     from.extend(flags.from.clone());
-    let reading = plan::read(&request.checkout, &dockerfile, target.as_deref(), &build_args, &flags.platform)?;
+    let reading =
+        plan::read(&request.checkout, &dockerfile, target.as_deref(), &build_args, &flags.platform)?;
     let (bases, dependencies, final_base) = resolve(ports, &reading, &from, &flags.platform).await?;
     let (mut repositories, from_base) = match recipe.repositories {
         Repositories::OfBase => (of_bases(ports, &bases).await?, true),
@@ -198,7 +199,11 @@ async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError>
         from,
         normalize: Normalize {
             profile: flags.profile.clone().unwrap_or(recipe.profile),
-            drop: recipe.drop.into_iter().map(|drop| Dropped { path: drop.path, because: drop.because }).collect(),
+            drop: recipe
+                .drop
+                .into_iter()
+                .map(|drop| Dropped { path: drop.path, because: drop.because })
+                .collect(),
         },
         clock: Clock::Real,
         on_refused: match recipe.on_refused {
@@ -212,7 +217,8 @@ async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError>
     };
     let mut all = vec![attest::definition::source(checkout.uri(), &checkout.commit(), &checkout.tree())];
     all.extend(dependencies);
-    let definition = BuildDefinition { external, internal: internal(checkout.epoch_s(), &tools), dependencies: all };
+    let definition =
+        BuildDefinition { external, internal: internal(checkout.epoch_s(), &tools), dependencies: all };
     Ok(Planned { definition, bases, final_base, repositories_from_base: from_base })
 }
 
@@ -245,29 +251,35 @@ async fn resolve(
     for reference in &reading.references {
         let swapped = from.get(&normalised(&reference.used));
         let used = swapped.map_or_else(|| reference.used.clone(), ToString::to_string);
-        let index = match by_name.get(&used) {
-            Some(index) => *index,
-            None => {
-                let name: ImageName = used.parse().map_err(|source| BaseError::Name {
-                    line: plan::line(reference.line),
-                    written: reference.written.clone(),
-                    source,
-                })?;
-                ports.progress.update(Update::Phase("base", &used));
-                let base = bases::fetch(ports, &name, platform).await?;
-                let known = bases.iter().position(|known| known.manifest.digest == base.manifest.digest);
-                let index = known.unwrap_or(bases.len());
-                if known.is_none() {
-                    bases.push(base);
-                }
-                by_name.insert(used.clone(), index);
-                index
+        let index = if let Some(index) = by_name.get(&used) {
+            *index
+        } else {
+            let name: ImageName = used.parse().map_err(|source| BaseError::Name {
+                line: plan::line(reference.line),
+                written: reference.written.clone(),
+                source,
+            })?;
+            ports.progress.update(Update::Phase("base", &used));
+            let base = bases::fetch(ports, &name, platform).await?;
+            let known = bases.iter().position(|known| known.manifest.digest == base.manifest.digest);
+            let index = known.unwrap_or(bases.len());
+            if known.is_none() {
+                bases.push(base);
             }
+            by_name.insert(used.clone(), index);
+            index
         };
         let base = &bases[index];
         let uri = crate::model::reference::uri(&base.name);
         let (digest, stage) = (&base.manifest.digest, reference.stage);
-        dependencies.push(attest::definition::base(&reference.written, &used, stage, plan::line(reference.line), &uri, digest));
+        dependencies.push(attest::definition::base(
+            &reference.written,
+            &used,
+            stage,
+            plan::line(reference.line),
+            &uri,
+            digest,
+        ));
         if plan::is_from(&reading.dockerfile, reference) {
             final_base = Some(index); // The last FROM that names an image; a stage on a stage inherits it.
         }
@@ -299,7 +311,12 @@ fn internal(epoch_s: i64, tools: &Tools) -> InternalParameters {
         mode: BuildrootMode::Host,
         engine: tool(&tools.engine),
         runtime: tool(&tools.runtime),
-        limits: Limits { enforced_by: "none".to_owned(), memory_bytes: None, disk_bytes: None, inputs_bytes: None },
+        limits: Limits {
+            enforced_by: "none".to_owned(),
+            memory_bytes: None,
+            disk_bytes: None,
+            inputs_bytes: None,
+        },
         env: step_env(epoch_s),
         hostname: "reprov".to_owned(),
         mount_options: vec![engine::MOUNT_OPTIONS.to_owned()],
@@ -311,8 +328,14 @@ fn step_env(epoch_s: i64) -> BTreeMap<String, String> {
     let proxy = format!("http://127.0.0.1:{GATEWAY_PORT}");
     let proxies = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].map(|key| (key, proxy.clone()));
     let roots = [
-        "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS",
-        "npm_config_cafile", "CARGO_HTTP_CAINFO", "GIT_SSL_CAINFO",
+        "SSL_CERT_FILE",
+        "CURL_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
+        "PIP_CERT",
+        "NODE_EXTRA_CA_CERTS",
+        "npm_config_cafile",
+        "CARGO_HTTP_CAINFO",
+        "GIT_SSL_CAINFO",
     ];
     let roots = roots.map(|key| (key, "/dev/.gw/ca.pem".to_owned()));
     let rest = [
@@ -332,7 +355,8 @@ async fn publish(
     planned: &Planned,
     execution: &Execution,
 ) -> Result<(Digest, Digest), BuildError> {
-    let assembled = execution.outcome.as_ref().map_err(Failure::clone).expect("the caller checked for a failure");
+    let assembled =
+        execution.outcome.as_ref().map_err(Failure::clone).expect("the caller checked for a failure");
     let base = planned.final_base.map(|index| &planned.bases[index]);
     ports.progress.update(Update::Phase("push", &request.to.to_string()));
     let publisher = Publisher::new(ports, &request.to, assembled.manifest.clone());
@@ -362,7 +386,9 @@ async fn publish(
     byproducts.push(("transcript", names::TRANSCRIPT, transcript));
     byproducts.extend(execution.lowered.map(|kept| ("dockerfile-lowered", "application/json", kept)));
     byproducts.extend(execution.layers.map(|kept| ("layers", "application/json", kept)));
-    for (_, media_type, kept) in byproducts.iter().filter(|(name, ..)| matches!(*name, "dockerfile-lowered" | "layers")) {
+    for (_, media_type, kept) in
+        byproducts.iter().filter(|(name, ..)| matches!(*name, "dockerfile-lowered" | "layers"))
+    {
         publisher.kept(media_type, *kept).await?;
     }
     let run = RunDetails {

@@ -80,8 +80,7 @@ impl Evidence {
     pub async fn gather(ports: &Ports, image: &ImageName, subject: Digest) -> Result<Self, EvidenceError> {
         let failed = |source| EvidenceError::Registry { image: image.to_string(), source };
         let list = ports.registries.referrers(image, &subject).await.map_err(failed)?;
-        let mut evidence =
-            Self { image: image.clone(), subject, artifacts: Vec::new(), unread: Vec::new() };
+        let mut evidence = Self { image: image.clone(), subject, artifacts: Vec::new(), unread: Vec::new() };
         let mut left = limits::REFERRERS_SIZE_BYTES_MAX;
         for referrer in list {
             left = left
@@ -90,7 +89,9 @@ impl Evidence {
             match ports.registries.manifest(&image.at(referrer.digest)).await {
                 Ok((_, bytes)) => {
                     // What is not an image manifest is a stranger's: nothing of ours.
-                    evidence.artifacts.extend(Manifest::parse(&bytes).ok().map(|manifest| (referrer.digest, manifest)));
+                    evidence
+                        .artifacts
+                        .extend(Manifest::parse(&bytes).ok().map(|manifest| (referrer.digest, manifest)));
                 }
                 Err(error) => evidence.unread.push((referrer.digest, error)),
             }
@@ -141,7 +142,8 @@ impl Evidence {
             believed.sort_by_key(|believed| (-believed.provenance.run.finished_on_s, believed.referrer));
             return Ok(Found::Believed(believed));
         }
-        let unread = self.unread.iter().map(|(digest, error)| format!("attestation {}: {error}", digest.short()));
+        let unread =
+            self.unread.iter().map(|(digest, error)| format!("attestation {}: {error}", digest.short()));
         if let Some(source) = unreadable {
             return Err(EvidenceError::Registry { image: self.image.to_string(), source });
         }
@@ -155,7 +157,10 @@ impl Evidence {
     /// The descriptor of a blob that an artifact of ours holds.
     #[must_use]
     pub fn blob(&self, digest: &Digest) -> Option<&Descriptor> {
-        self.artifacts.iter().flat_map(|(_, manifest)| manifest.layers()).find(|layer| layer.digest == *digest)
+        self.artifacts
+            .iter()
+            .flat_map(|(_, manifest)| manifest.layers())
+            .find(|layer| layer.digest == *digest)
     }
 
     /// Artifacts of one type.
@@ -175,7 +180,9 @@ impl Evidence {
         ports: &Ports,
         wanted: &BTreeMap<Digest, u64>,
     ) -> Result<Vec<(Digest, String)>, EvidenceError> {
-        let gone = |digest: &Digest, size: &u64| ports.store.size(digest) != Some(*size) || ports.store.check(digest).is_err();
+        let gone = |digest: &Digest, size: &u64| {
+            ports.store.size(digest) != Some(*size) || ports.store.check(digest).is_err()
+        };
         let mut missing: BTreeMap<Digest, String> = wanted
             .iter()
             .filter(|(digest, size)| gone(digest, size))
@@ -186,10 +193,8 @@ impl Evidence {
         for layer in layers.iter().filter(|layer| layer.media_type != names::PACK) {
             if missing.contains_key(&layer.digest) {
                 ports.store.remove(&layer.digest)?; // Whatever is there is not the bytes wanted.
-                match ports.registries.fetch_blob(&self.image, layer, &ports.store).await {
-                    Ok(()) => drop(missing.remove(&layer.digest)),
-                    Err(error) => drop(missing.insert(layer.digest, chain(&error))),
-                }
+                let fetched = ports.registries.fetch_blob(&self.image, layer, &ports.store).await;
+                settle(&mut missing, layer.digest, fetched.err().map(|error| chain(&error)));
             }
         }
         for pack in layers.iter().filter(|layer| layer.media_type == names::PACK) {
@@ -203,10 +208,19 @@ impl Evidence {
         }
         let mut missing: Vec<_> = missing.into_iter().collect();
         if let Some(why) = broken_packs.first() {
-            missing.iter_mut().filter(|(_, said)| said.starts_with("no artifact")).for_each(|(_, said)| said.clone_from(why));
+            missing
+                .iter_mut()
+                .filter(|(_, said)| said.starts_with("no artifact"))
+                .for_each(|(_, said)| said.clone_from(why));
         }
         Ok(missing)
     }
+}
+
+/// Notes that a body came, or why it did not.
+fn settle(missing: &mut BTreeMap<Digest, String>, digest: Digest, why_not: Option<String>) {
+    missing.remove(&digest);
+    missing.extend(why_not.map(|why_not| (digest, why_not)));
 }
 
 /// An error and its causes in one line.
@@ -226,7 +240,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 fn statement_layer<'a>(manifest: &'a Manifest, trust: &Trust) -> Option<&'a Descriptor> {
     match manifest.layers() {
         [layer] if layer.media_type == names::BUNDLE => Some(layer),
-        [layer] if layer.media_type == names::IN_TOTO_JSON && matches!(trust, Trust::AnyoneUnsafe) => Some(layer),
+        [layer] if layer.media_type == names::IN_TOTO_JSON && matches!(trust, Trust::AnyoneUnsafe) => {
+            Some(layer)
+        }
         _ => None,
     }
 }
@@ -270,9 +286,8 @@ fn unpack(store: &Store, pack: &Digest, missing: &mut BTreeMap<Digest, String>) 
         if missing.contains_key(&digest) {
             let size = entry.size();
             match store.put_expected(digest, size, entry.take(size)) {
-                Ok(()) => drop(missing.remove(&digest)),
-                Err(StoreError::Io { action, path, source }) => return Err(StoreError::Io { action, path, source }.into()),
-                Err(error) => drop(missing.insert(digest, error.to_string())),
+                Err(error @ StoreError::Io { .. }) => return Err(error.into()),
+                put => settle(missing, digest, put.err().map(|error| error.to_string())),
             }
         }
     }

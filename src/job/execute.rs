@@ -15,7 +15,7 @@ use super::{
     Ports, SharedCheckout,
     assemble::{AssembleError, Assembled, Parts, assemble},
     bases::{self, Base, BaseError, Tail},
-    plan::{PlanError, Plan},
+    plan::{Plan, PlanError},
     track::{Instruction, Tracker},
 };
 use crate::{
@@ -24,8 +24,7 @@ use crate::{
     compute,
     engine::{BuildRequest, Buildah, Engine, LogLine, RESULT},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
-    host,
-    layer,
+    host, layer,
     model::{Digest, limits},
     progress::Update,
     store::{Store, StoreError, Writer},
@@ -163,7 +162,11 @@ impl Run<'_> {
         let started_s = host::now_s();
         let (ended, log, closed, tracker) = self.build(&engine, ca, mode).await?;
         let mut execution = Execution {
-            outcome: Err(Failure { reason: String::new(), instruction: tracker.current(), tail: log.tail.text() }),
+            outcome: Err(Failure {
+                reason: String::new(),
+                instruction: tracker.current(),
+                tail: log.tail.text(),
+            }),
             log: log.kept,
             events: merged(log.events, &closed),
             closed,
@@ -191,7 +194,11 @@ impl Run<'_> {
     fn prepare(&self, checkout: &SharedCheckout, ca: &Ca) -> Result<(), ExecuteError> {
         let dir = self.workspace.dir();
         let failed = |source| ExecuteError::Io { path: dir.into(), source };
-        checkout.lock().export(&dir.join("context"), &self.definition.external.context, &self.definition.external.dockerfile)?;
+        checkout.lock().export(
+            &dir.join("context"),
+            &self.definition.external.context,
+            &self.definition.external.dockerfile,
+        )?;
         fs::write(dir.join("Dockerfile"), &self.plan.lowered.text).map_err(failed)?;
         let mut files = Vec::new();
         for file in &self.plan.lowered.files {
@@ -205,7 +212,7 @@ impl Run<'_> {
             set_time(&path, self.definition.internal.epoch).map_err(failed)?;
         }
         let env = self.definition.internal.env.clone().into_iter().collect();
-        self.workspace.write_profile(&Profile { ca_pem: ca.pem().to_owned(), env, files })?;
+        self.workspace.write_profile(&Profile { ca_pem: ca.pem(), env, files })?;
         Ok(self.workspace.hand_over()?)
     }
 
@@ -216,7 +223,9 @@ impl Run<'_> {
         mode: Mode,
     ) -> Result<(Ended, Log, Closed, Arc<Tracker>), ExecuteError> {
         let tracker = Arc::new(Tracker::new(self.plan.instructions.clone()));
-        let mut cage = enter(self.workspace.spec(&[engine.build(&self.request())], true, false)?, self.workspace.ids()).await?;
+        let mut cage =
+            enter(self.workspace.spec(&[engine.build(&self.request())], true, false)?, self.workspace.ids())
+                .await?;
         let listener = cage.listener.take();
         let listener = listener.ok_or_else(|| BuildrootError::Cage("no listening socket came out".into()))?;
         let gateway = Gateway::start(listener, self.gateway_options(&tracker, ca, mode))?;
@@ -229,7 +238,8 @@ impl Run<'_> {
             })
             .await;
         let closed = gateway.close().await;
-        let log = Arc::into_inner(log).ok_or_else(|| BuildrootError::Cage("the log is still in use".into()))?;
+        let log =
+            Arc::into_inner(log).ok_or_else(|| BuildrootError::Cage("the log is still in use".into()))?;
         let mut log = log.into_inner().unwrap_or_else(PoisonError::into_inner);
         log.finish()?;
         Ok((ended?, log, closed, tracker))
@@ -301,7 +311,13 @@ impl Run<'_> {
         match ended.await? {
             Ended::Exited(0) => {}
             Ended::Cancelled => return Err(ExecuteError::Cancelled),
-            _ => return Err(BuildrootError::Cage(format!("the engine cannot write its result: {}", tail.text())).into()),
+            _ => {
+                return Err(BuildrootError::Cage(format!(
+                    "the engine cannot write its result: {}",
+                    tail.text()
+                ))
+                .into());
+            }
         }
         let (store, dir) = (self.ports.store.clone(), self.workspace.dir().join("out"));
         let normalize = &self.definition.external.normalize;
@@ -367,7 +383,13 @@ struct Log {
 impl Log {
     fn start(store: &Store) -> Result<Self, StoreError> {
         let kept = Kept { digest: Digest::of(b""), size: 0 };
-        Ok(Self { writer: Some(store.writer()?), kept, tail: Tail::default(), events: Vec::new(), full: false })
+        Ok(Self {
+            writer: Some(store.writer()?),
+            kept,
+            tail: Tail::default(),
+            events: Vec::new(),
+            full: false,
+        })
     }
 
     fn line(&mut self, line: &[u8], tracker: &Tracker, ports: &Ports) -> io::Result<()> {
@@ -375,13 +397,15 @@ impl Log {
         let text = String::from_utf8_lossy(line);
         match tracker.line(text.trim_end()) {
             LogLine::Step { number, count, text, .. } => {
-                ports.progress.update(Update::Step { number, count, text });
+                // The engine's text names local bases and lowered lines; the Dockerfile's own is what people know.
                 let step = tracker.current();
+                let text = step.as_ref().map_or(text, |step| &step.text);
+                ports.progress.update(Update::Step { number, count, text });
                 self.events.push(Event {
                     time: host::now(),
                     kind: "step".to_owned(),
                     step: Some(text.to_owned()),
-                    line: step.map(|step| step.line),
+                    line: step.as_ref().map(|step| step.line),
                     ..Event::default()
                 });
             }
@@ -415,7 +439,8 @@ fn merged(mut steps: Vec<Event>, closed: &Closed) -> Vec<Event> {
 /// Mount points of all steps, as paths in the image.
 fn mounts(steps: &str) -> BTreeSet<BString> {
     let read = |line: &str| serde_json::from_str::<BTreeMap<String, Vec<String>>>(line).ok();
-    let destinations = steps.lines().filter_map(read).flat_map(|mut step| step.remove("mounts").unwrap_or_default());
+    let destinations =
+        steps.lines().filter_map(read).flat_map(|mut step| step.remove("mounts").unwrap_or_default());
     destinations.map(|path| BString::from(path.trim_matches('/'))).filter(|path| !path.is_empty()).collect()
 }
 

@@ -6,8 +6,8 @@ use super::{SharedCheckout, bases::Base, track::Instruction};
 use crate::{
     attest::BuildDefinition,
     dockerfile::{
-        self, BaseConfig, BuildArgs, Dockerfile, DockerfileError, ImageReference, Keyword, Lowered, Pin, Scope,
-        StageSteps, Step,
+        self, BaseConfig, BuildArgs, Dockerfile, DockerfileError, ImageReference, Keyword, Lowered, Pin,
+        Scope, StageSteps, Step,
     },
     model::{Digest, limits::DOCKERFILE_SIZE_BYTES_MAX},
     recipe,
@@ -105,7 +105,11 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError`].
-    pub fn of(definition: &BuildDefinition, checkout: &SharedCheckout, bases: &[Base]) -> Result<Self, PlanError> {
+    pub fn of(
+        definition: &BuildDefinition,
+        checkout: &SharedCheckout,
+        bases: &[Base],
+    ) -> Result<Self, PlanError> {
         let external = &definition.external;
         let target = external.target.as_deref();
         let path = &external.dockerfile;

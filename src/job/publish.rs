@@ -65,7 +65,8 @@ impl<'a> Publisher<'a> {
         for layer in image.manifest.layers().iter().chain([image.manifest.config()]) {
             self.blob(layer, base).await?;
         }
-        let pushed = self.ports.registries.push_manifest(&self.to, names::OCI_MANIFEST, image.manifest.bytes()).await;
+        let pushed =
+            self.ports.registries.push_manifest(&self.to, names::OCI_MANIFEST, image.manifest.bytes()).await;
         pushed.map_err(self.failed("the manifest")).map(|_| ())
     }
 
@@ -138,7 +139,8 @@ impl<'a> Publisher<'a> {
     pub async fn base(&self, base: &Base) -> Result<(), PublishError> {
         let manifest = &base.image.manifest;
         self.ports.store.put(manifest.bytes())?;
-        let mut layers = vec![Descriptor::of(manifest.media_type(), manifest.bytes()), manifest.config().clone()];
+        let mut layers =
+            vec![Descriptor::of(manifest.media_type(), manifest.bytes()), manifest.config().clone()];
         layers.extend(manifest.layers().iter().cloned());
         let plain = |layer: Descriptor| Descriptor::new(&layer.media_type, layer.digest, layer.size);
         let layers: Vec<_> = layers.into_iter().map(plain).collect();
@@ -150,8 +152,10 @@ impl<'a> Publisher<'a> {
     /// # Errors
     /// [`PublishError`].
     pub async fn inputs(&self, bodies: &BTreeMap<Digest, u64>) -> Result<(), PublishError> {
-        let (small, large): (Vec<_>, Vec<_>) =
-            bodies.iter().map(|(digest, size)| (*digest, *size)).partition(|(_, size)| *size < limits::INPUT_OWN_LAYER_BYTES);
+        let (small, large): (Vec<_>, Vec<_>) = bodies
+            .iter()
+            .map(|(digest, size)| (*digest, *size))
+            .partition(|(_, size)| *size < limits::INPUT_OWN_LAYER_BYTES);
         let mut layers: Vec<_> =
             large.iter().map(|(digest, size)| Descriptor::new(names::OCTETS, *digest, *size)).collect();
         layers.extend(pack(&self.ports.store, &small)?);

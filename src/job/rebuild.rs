@@ -13,7 +13,7 @@ use crate::{
     attest::{
         BuildDefinition, Rebuilt, Subject,
         rebuilt::{
-            DriftCounts, InputsFrom, Instruction, LayerId, LayerPair, ProvenanceRef, RebuiltImage, Rebuilder,
+            DriftCounts, InputsFrom, Instruction, LayerId, LayerPair, ProvenanceRef, Rebuilder, RebuiltImage,
             UndeclaredInput,
         },
     },
@@ -79,7 +79,7 @@ pub enum RebuildError {
 }
 
 /// Longest wait for `git` to fetch.
-pub const SOURCE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
+pub const SOURCE_TIMEOUT: std::time::Duration = std::time::Duration::from_mins(10);
 
 /// The verdict, and all that led to it.
 #[derive(Debug)]
@@ -147,7 +147,8 @@ pub async fn rebuild(
 async fn judge(ports: &Ports, request: &Request) -> Result<Outcome, RebuildError> {
     ports.progress.update(Update::Phase("verify", &request.image.to_string()));
     let unread = |source| RebuildError::Image { image: request.image.to_string(), source };
-    let (manifest, bytes) = match ports.registries.platform_manifest(&request.image, &request.platform).await {
+    let (manifest, bytes) = match ports.registries.platform_manifest(&request.image, &request.platform).await
+    {
         Err(error @ RegistryError::Mismatch { .. }) => return Err(unread(error)),
         found => found.map_err(unread)?,
     };
@@ -183,13 +184,14 @@ impl Job<'_> {
 
     async fn run(&self, manifest: &[u8], believed: &Believed) -> Result<Outcome, RebuildError> {
         let definition = &believed.provenance.definition;
-        let original = match bases::complete(self.ports, self.image, self.manifest.clone(), manifest, false).await {
-            Ok(original) => original.image,
-            Err(bases::BaseError::Image { source, .. }) => {
-                return Err(RebuildError::NotAnImage { image: self.image.to_string(), source });
-            }
-            Err(error) => return Ok(self.outcome(Verdict::InputsMissing, chain(&error))),
-        };
+        let original =
+            match bases::complete(self.ports, self.image, self.manifest.clone(), manifest, false).await {
+                Ok(original) => original.image,
+                Err(bases::BaseError::Image { source, .. }) => {
+                    return Err(RebuildError::NotAnImage { image: self.image.to_string(), source });
+                }
+                Err(error) => return Ok(self.outcome(Verdict::InputsMissing, chain(&error))),
+            };
         self.ports.progress.update(Update::Phase("inputs", ""));
         let transcript = match self.transcript(believed).await? {
             Ok(transcript) => transcript,
@@ -208,7 +210,9 @@ impl Job<'_> {
         let checkout = match self.source(definition).await? {
             Ok(checkout) => checkout,
             Err(SourceError::TreeDiffers { expected, actual, .. }) => {
-                let why = format!("--source has the tree {actual}, the provenance names {expected}: another source");
+                let why = format!(
+                    "--source has the tree {actual}, the provenance names {expected}: another source"
+                );
                 return Ok(self.outcome(Verdict::Unverifiable, why));
             }
             Err(error) => return Ok(self.outcome(Verdict::InputsMissing, chain(&error))),
@@ -261,7 +265,9 @@ impl Job<'_> {
                 Ok(Some(base)) => base,
                 Ok(None) => self.named_base(&dependency.uri, &digest).await?,
                 // What is kept is broken: only the place it came from can help.
-                Err(Incomplete(why)) => self.named_base(&dependency.uri, &digest).await.map_err(|_| Incomplete(why))?,
+                Err(Incomplete(why)) => {
+                    self.named_base(&dependency.uri, &digest).await.map_err(|_| Incomplete(why))?
+                }
             };
             bases.push(base);
         }
@@ -271,16 +277,19 @@ impl Job<'_> {
     async fn kept_base(&self, digest: &Digest) -> Result<Option<Base>, Incomplete> {
         let mut kept = self.evidence.of_type(names::BASE).filter_map(|artifact| artifact.layers().first());
         let Some(manifest) = kept.find(|layer| layer.digest == *digest) else { return Ok(None) };
-        let failed = |error: &dyn std::error::Error| Incomplete(format!("base image {digest}: {}", chain(error)));
+        let failed =
+            |error: &dyn std::error::Error| Incomplete(format!("base image {digest}: {}", chain(error)));
         let fetched = self.ports.registries.fetch_blob(self.image, manifest, &self.ports.store).await;
         fetched.map_err(|error| failed(&error))?;
-        let bytes = self.ports.store.read(digest, limits::MANIFEST_SIZE_BYTES_MAX).map_err(|error| failed(&error))?;
+        let bytes =
+            self.ports.store.read(digest, limits::MANIFEST_SIZE_BYTES_MAX).map_err(|error| failed(&error))?;
         let complete = bases::complete(self.ports, self.image, manifest.clone(), &bytes, true).await;
         complete.map(Some).map_err(|error| failed(&error))
     }
 
     async fn named_base(&self, uri: &str, digest: &Digest) -> Result<Base, Incomplete> {
-        let failed = |error: &dyn std::error::Error| Incomplete(format!("base image {digest}: {}", chain(error)));
+        let failed =
+            |error: &dyn std::error::Error| Incomplete(format!("base image {digest}: {}", chain(error)));
         let name = crate::model::reference::from_uri(uri).map_err(|error| failed(&error))?.at(*digest);
         bases::fetch(self.ports, &name, &self.request.platform).await.map_err(|error| failed(&error))
     }
@@ -354,7 +363,8 @@ impl Job<'_> {
         believed: &Believed,
         execution: &Execution,
     ) -> Result<Explained, RebuildError> {
-        let same = |layer: &&Descriptor| rebuilt.manifest.layers().iter().any(|other| other.digest == layer.digest);
+        let same =
+            |layer: &&Descriptor| rebuilt.manifest.layers().iter().any(|other| other.digest == layer.digest);
         for layer in original.manifest.layers().iter().filter(|layer| !same(layer)) {
             let fetched = self.ports.registries.fetch_blob(self.image, layer, &self.ports.store).await;
             fetched.map_err(|source| RebuildError::Layer { layer: layer.digest, source })?;
@@ -392,7 +402,12 @@ impl Job<'_> {
 }
 
 /// Looks in `--source`, the kept pack, then where the provenance says.
-fn find(ports: &Ports, request: &Request, wanted: &Wanted, kept: Option<Digest>) -> Result<Checkout, SourceError> {
+fn find(
+    ports: &Ports,
+    request: &Request,
+    wanted: &Wanted,
+    kept: Option<Digest>,
+) -> Result<Checkout, SourceError> {
     let options = source::Options {
         store: &ports.store,
         now_s: host::now_s(),
@@ -443,7 +458,14 @@ async fn builder_changed(definition: &BuildDefinition) -> Result<Option<String>,
     let mut changes = Vec::new();
     for (then, now) in [(&recorded.engine, &tools.engine), (&recorded.runtime, &tools.runtime)] {
         if then.sha256 != now.digest {
-            changes.push(format!("{} {} ({}) then, {} ({}) now", then.name, then.version, then.sha256.short(), now.version, now.digest.short()));
+            changes.push(format!(
+                "{} {} ({}) then, {} ({}) now",
+                then.name,
+                then.version,
+                then.sha256.short(),
+                now.version,
+                now.digest.short()
+            ));
         }
     }
     if recorded.writer != names::WRITER {
@@ -500,12 +522,18 @@ async fn attach(
         }),
         inputs: InputsFrom::Replay,
         upstream_requests: execution.map_or(0, |execution| execution.closed.upstream_requests),
-        undeclared_inputs: undeclared.into_iter().map(|(method, url)| UndeclaredInput { method, url }).collect(),
+        undeclared_inputs: undeclared
+            .into_iter()
+            .map(|(method, url)| UndeclaredInput { method, url })
+            .collect(),
         layers: layer_pairs(outcome).into_iter().take(limits::REBUILT_LAYERS_MAX).collect(),
         drifts: counts(outcome.explained.as_ref()),
         report: None,
         varied: Vec::new(),
-        rebuilder: Rebuilder { id: request.rebuilder_id.clone(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        rebuilder: Rebuilder {
+            id: request.rebuilder_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
         engine: crate::attest::Tool {
             name: tools.engine.name.to_owned(),
             version: tools.engine.version,

@@ -147,11 +147,7 @@ impl<R: Read> Read for Bounded<R> {
 ///
 /// # Errors
 /// Those of the reader, and one naming `what` past the bound.
-pub fn read_bounded(
-    reader: impl Read,
-    size_bytes_max: u64,
-    what: &'static str,
-) -> io::Result<Vec<u8>> {
+pub fn read_bounded(reader: impl Read, size_bytes_max: u64, what: &'static str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     Bounded::new(reader, size_bytes_max, what).read_to_end(&mut bytes)?;
     Ok(bytes)

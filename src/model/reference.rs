@@ -93,7 +93,8 @@ impl FromStr for ImageName {
         }
         let (host, repository) =
             path.split_once('/').ok_or_else(|| ReferenceError::NoRegistry(rest.to_owned()))?;
-        let location = Location::Registry { host: check_host(host)?, repository: check_repository(repository)? };
+        let location =
+            Location::Registry { host: check_host(host)?, repository: check_repository(repository)? };
         Ok(Self { location, selector: Selector { tag, digest } })
     }
 }
@@ -177,9 +178,8 @@ pub fn from_uri(uri: &str) -> Result<ImageName, ReferenceError> {
 
 /// Whether the first component is a host: it has a dot or a port, or is `localhost` (distribution's rule).
 fn has_host(path: &str) -> bool {
-    path.split_once('/').is_some_and(|(first, _)| {
-        first == "localhost" || first.contains('.') || first.contains(':')
-    })
+    path.split_once('/')
+        .is_some_and(|(first, _)| first == "localhost" || first.contains('.') || first.contains(':'))
 }
 
 fn split_tag(text: &str) -> Result<(&str, Option<String>), ReferenceError> {
@@ -207,9 +207,9 @@ fn check_repository(path: &str) -> Result<String, ReferenceError> {
     let component = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
             && part.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-            && part.chars().all(|c| {
-                c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-')
-            })
+            && part
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-'))
     };
     if path.len() > 255 || !path.split('/').all(component) {
         return Err(ReferenceError::Repository(path.to_owned()));

@@ -36,7 +36,7 @@ pub struct Recipe {
     /// The set of normalisation rules: `none` or [`names::PROFILE`].
     pub profile: String,
     /// Paths dropped from layers besides.
-    pub drop: Vec<Drop>,
+    pub drop: Vec<Dropped>,
     /// Longest run of the build.
     pub timeout: Timeout,
     /// What a refused request does.
@@ -54,7 +54,7 @@ pub enum Repositories {
 
 /// A path dropped from layers, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drop {
+pub struct Dropped {
     /// Pattern over paths without a leading slash (`?`, `*`, `**`).
     pub path: String,
     /// Why that is harmless.

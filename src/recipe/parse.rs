@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::{
-    Drop, OnRefused, Recipe, RecipeError, Repositories,
+    Dropped, OnRefused, Recipe, RecipeError, Repositories,
     repositories::{check_repositories, prefix},
     written::{Text, Value, Written},
 };
@@ -189,7 +189,7 @@ fn profile(value: &Value<'_>) -> Result<String, RecipeError> {
     }
 }
 
-fn dropped(value: &Value<'_>) -> Result<Drop, RecipeError> {
+fn dropped(value: &Value<'_>) -> Result<Dropped, RecipeError> {
     let table = value.table("drop", &["path", "because"])?;
     let (path, because) = (table.required("path")?, table.required("because")?);
     let pattern = path.string()?;
@@ -206,7 +206,7 @@ fn dropped(value: &Value<'_>) -> Result<Drop, RecipeError> {
     if reason.is_empty() {
         return Err(because.refuse("say why dropping it is harmless"));
     }
-    Ok(Drop { path: pattern.to_owned(), because: reason.to_owned() })
+    Ok(Dropped { path: pattern.to_owned(), because: reason.to_owned() })
 }
 
 fn build(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {

@@ -103,15 +103,13 @@ fn paragraph(lines: &[&str]) -> Vec<String> {
 fn yum(text: &str) -> Vec<String> {
     let mut urls = Vec::new();
     let (mut section, mut enabled, mut in_baseurl) = (Vec::new(), true, false);
-    for line in text.lines().chain(["[end]"]) {
+    for line in text.lines().filter(|line| !line.starts_with(['#', ';'])).chain(["[end]"]) {
         let words = |value: &str| -> Vec<String> {
             value.split([' ', '\t', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
         };
         if line.starts_with('[') {
             urls.extend(std::mem::take(&mut section).into_iter().filter(|_| enabled));
             (enabled, in_baseurl) = (true, false);
-        } else if line.starts_with(['#', ';']) || line.trim().is_empty() {
-            continue;
         } else if line.starts_with([' ', '\t']) {
             section.extend(words(line).into_iter().filter(|_| in_baseurl));
         } else if let Some((key, value)) = line.split_once('=') {

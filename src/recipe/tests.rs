@@ -7,7 +7,7 @@ fn refuses(text: &str, expected: &str) {
     let mut message = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {
-        message.push_str(&format!(": {error}"));
+        message = format!("{message}: {error}");
         cause = error.source();
     }
     assert_eq!(message, expected, "{text}");
@@ -64,7 +64,7 @@ on-refused = "record"
             "registry.example.org/base/debian:1".parse().unwrap(),
         )]),
         profile: "none".into(),
-        drop: vec![Drop { path: "var/log/*.log".into(), because: "timestamps only".into() }],
+        drop: vec![Dropped { path: "var/log/*.log".into(), because: "timestamps only".into() }],
         timeout: "30m".parse().unwrap(),
         on_refused: OnRefused::Record,
     };

@@ -14,7 +14,7 @@ pub(super) struct Text<'a>(pub(super) &'a str);
 impl Text<'_> {
     pub(super) fn line(self, start: usize) -> usize {
         let before = &self.0.as_bytes()[..start.min(self.0.len())];
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
+        before.split(|byte| *byte == b'\n').count()
     }
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Value<'a> {
     text: Text<'a>,
     pub(super) key: &'a str,
     start: usize,
-    value: &'a DeValue<'a>,
+    found: &'a DeValue<'a>,
 }
 
 impl<'a> Written<'a> {
@@ -87,7 +87,7 @@ impl<'a> Written<'a> {
             text: self.text,
             key: key.get_ref().as_ref(),
             start: key.span().start,
-            value: value.get_ref(),
+            found: value.get_ref(),
         }
     }
 }
@@ -100,7 +100,7 @@ impl<'a> Value<'a> {
 
     /// The text.
     pub(super) fn string(&self) -> Result<&'a str, RecipeError> {
-        self.value.as_str().ok_or_else(|| self.wrong_type("a string"))
+        self.found.as_str().ok_or_else(|| self.wrong_type("a string"))
     }
 
     /// The table, if all its keys are among `known`.
@@ -109,22 +109,22 @@ impl<'a> Value<'a> {
         name: &'static str,
         known: &[&'static str],
     ) -> Result<Written<'a>, RecipeError> {
-        let table = self.value.as_table().ok_or_else(|| self.wrong_type("a table"))?;
+        let table = self.found.as_table().ok_or_else(|| self.wrong_type("a table"))?;
         Written::new(self.text, name, self.start, table, known)
     }
 
     /// The table, whatever its keys.
     pub(super) fn open_table(&self, name: &'static str) -> Result<Written<'a>, RecipeError> {
-        let table = self.value.as_table().ok_or_else(|| self.wrong_type("a table"))?;
+        let table = self.found.as_table().ok_or_else(|| self.wrong_type("a table"))?;
         Ok(Written { text: self.text, name, start: self.start, table })
     }
 
     /// The elements of the array, each with its own line.
     pub(super) fn array(&self) -> Result<Vec<Value<'a>>, RecipeError> {
-        let array = self.value.as_array().ok_or_else(|| self.wrong_type("an array"))?;
+        let array = self.found.as_array().ok_or_else(|| self.wrong_type("an array"))?;
         let element = |value: &'a Spanned<DeValue<'a>>| Value {
             start: value.span().start,
-            value: value.get_ref(),
+            found: value.get_ref(),
             ..*self
         };
         Ok(array.iter().map(element).collect())
@@ -135,13 +135,13 @@ impl<'a> Value<'a> {
         RecipeError::Value {
             line: self.line(),
             key: shown(self.key),
-            value: shown(self.value.as_str().unwrap_or_default()),
+            value: shown(self.found.as_str().unwrap_or_default()),
             reason: reason.into(),
         }
     }
 
     fn wrong_type(&self, expected: &'static str) -> RecipeError {
-        let found = match self.value {
+        let found = match self.found {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) | DeValue::Float(_) => "a number",
             DeValue::Boolean(_) => "a boolean",

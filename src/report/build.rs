@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{Instruction, Named, Refused, size};
-use crate::{model::{DiffId, Digest, Repository, path::printable}};
+use crate::model::{DiffId, Digest, Repository, path::printable};
 
 /// The answer of `build`.
 #[derive(Debug, Serialize)]
@@ -127,9 +127,18 @@ impl Build {
         let _ = writeln!(out, "layers      {own} own on {} of the base", self.layers.len() - own);
         let _ = writeln!(out, "engine      {}, {} RUN step(s) through the shim", self.engine, self.steps_run);
         let inputs = &self.inputs;
-        let _ = writeln!(out, "inputs      {} recorded, {}, {} refused", inputs.count, size(inputs.bytes), inputs.refused.len());
+        let _ = writeln!(
+            out,
+            "inputs      {} recorded, {}, {} refused",
+            inputs.count,
+            size(inputs.bytes),
+            inputs.refused.len()
+        );
         if inputs.tainted {
-            let _ = writeln!(out, "tainted     the transcript may not be the whole truth; the provenance says why");
+            let _ = writeln!(
+                out,
+                "tainted     the transcript may not be the whole truth; the provenance says why"
+            );
         }
         for count in self.normalized.iter().filter(|count| count.entries > 0) {
             let _ = writeln!(out, "normalized  {} ({} entries)", printable(&count.rule), count.entries);

@@ -80,7 +80,8 @@ impl Rebuild {
             image.write(&mut out);
         }
         if self.images.len() > 1 {
-            let counts: Vec<_> = self.summary.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+            let counts: Vec<_> =
+                self.summary.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
             let _ = writeln!(out, "{}", counts.join(", ")); // Writing to a String cannot fail.
         }
         out
@@ -118,7 +119,15 @@ impl Image {
         }
         out.push_str(&drift_lines(&self.drifts));
         if let Some(tail) = &self.tail {
-            out.extend(tail.lines().rev().take(15).collect::<Vec<_>>().into_iter().rev().map(|line| format!("  | {}\n", printable(line))));
+            out.extend(
+                tail.lines()
+                    .rev()
+                    .take(15)
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .rev()
+                    .map(|line| format!("  | {}\n", printable(line))),
+            );
         }
         if let Some(attestation) = &self.attestation {
             let _ = writeln!(out, "  attested  {attestation}");

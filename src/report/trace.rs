@@ -136,7 +136,10 @@ impl Trace {
         }
         for input in self.inputs.list.iter().flatten() {
             let digest = input.digest.map(|digest| digest.to_string()).unwrap_or_default();
-            row("  input", format!("{digest} {:>10} {} {}", size(input.size), input.status, printable(&input.url)));
+            row(
+                "  input",
+                format!("{digest} {:>10} {} {}", size(input.size), input.status, printable(&input.url)),
+            );
         }
         out
     }

@@ -31,7 +31,8 @@ pub(super) struct Change {
     gone: bool,
 }
 
-/// What differs from HEAD under `subdir`: staged, modified, and new files that are not ignored.
+/// What differs from HEAD under `subdir`: staged, modified, and new files that are not ignored. What lies in another
+/// repository inside this one is not this one's.
 pub(super) fn changes(repository: &Repository, subdir: &str) -> Result<Vec<Change>, SourceError> {
     let mut options = StatusOptions::new();
     options
@@ -50,7 +51,8 @@ pub(super) fn changes(repository: &Repository, subdir: &str) -> Result<Vec<Chang
         let absent = status.is_index_deleted() && !status.contains(Status::WT_NEW);
         Change { path: entry.path_bytes().to_vec(), gone: status.is_wt_deleted() || absent }
     };
-    Ok(statuses.iter().map(change).collect())
+    let ours = statuses.iter().filter(|entry| !entry.path_bytes().ends_with(b"/"));
+    Ok(ours.map(change).collect())
 }
 
 /// The error that lists `changes`.
@@ -114,10 +116,6 @@ fn store(repository: &Repository, work_tree: &Path, path: &[u8]) -> Result<Optio
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(SourceError::io("read", &full))?,
     };
-    if metadata.is_dir() {
-        let path = String::from_utf8_lossy(path).trim_end_matches('/').to_owned();
-        return Err(SourceError::Submodule { path });
-    }
     let odb = repository.odb().map_err(SourceError::git("open the objects"))?;
     let written = SourceError::git("write a changed file");
     if metadata.is_symlink() {
@@ -127,7 +125,7 @@ fn store(repository: &Repository, work_tree: &Path, path: &[u8]) -> Result<Optio
     }
     if !metadata.is_file() {
         let path = printable(&encode(path).0);
-        return Err(SourceError::Entry { path, reason: "neither file, directory nor symbolic link" });
+        return Err(SourceError::Entry { path, reason: "neither a file nor a symbolic link" });
     }
     let size = usize::try_from(metadata.len()).map_err(|_| too_large())?;
     let mut file = File::open(&full).map_err(SourceError::io("read", &full))?;
@@ -144,8 +142,8 @@ fn too_large() -> SourceError {
 /// Changes by path component.
 #[derive(Default)]
 struct Node {
-    /// What is at this very path now; `Some(None)`: nothing.
-    here: Option<Option<Content>>,
+    /// What is at this very path now, if it is a file or link.
+    here: Option<Content>,
     below: BTreeMap<Vec<u8>, Node>,
 }
 
@@ -154,7 +152,7 @@ impl Node {
         let node = path
             .split(|byte| *byte == b'/')
             .fold(self, |node, name| node.below.entry(name.to_vec()).or_default());
-        node.here = Some(content);
+        node.here = content;
     }
 
     /// Writes `base` with the changes below; nothing if nothing is left.
@@ -165,9 +163,9 @@ impl Node {
                 base.and_then(|base| base.get_name_bytes(name)).filter(|entry| entry.filemode() == DIRECTORY);
             let before = before.map(|entry| repository.find_tree(entry.id())).transpose()?;
             let now = match node.here {
-                Some(Some(content)) => Some(content),
-                _ if node.below.is_empty() => None,
-                _ => node.write(repository, before.as_ref())?.map(|tree| (tree, DIRECTORY)),
+                Some(content) => Some(content),
+                None if node.below.is_empty() => None,
+                None => node.write(repository, before.as_ref())?.map(|tree| (tree, DIRECTORY)),
             };
             match now {
                 Some((id, mode)) => {

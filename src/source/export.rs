@@ -63,7 +63,9 @@ impl Checkout {
     }
 
     fn ignore(&self, context: &str, dockerfile: &str) -> Result<Ignore, SourceError> {
-        for path in [format!("{dockerfile}.dockerignore"), format!("{context}/.dockerignore")] {
+        let beside = format!("{dockerfile}.dockerignore");
+        let names: Vec<&str> = components(context).chain([".dockerignore"]).collect();
+        for path in [beside, names.join("/")] {
             if let Some(bytes) = self.read(&path, IGNORE_SIZE_BYTES_MAX)? {
                 let text = String::from_utf8_lossy(&bytes);
                 return Ignore::parse(&text).map_err(|source| SourceError::Ignore { path, source });

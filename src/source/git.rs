@@ -38,13 +38,15 @@ const PASSED: [&str; 11] = [
     "ALL_PROXY",
 ];
 /// Configuration that is ours alone: the system's and the user's are not read.
-const CONFIG: [&str; 6] = [
+const CONFIG: [&str; 8] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "credential.helper=",
     "gc.auto=0",
     "maintenance.auto=false",
     "http.followRedirects=initial",
+    "http.lowSpeedLimit=1",
+    "http.lowSpeedTime=60",
 ];
 /// The ref that one revision is fetched to.
 const FETCHED: &str = "refs/reprov/fetched";
@@ -76,38 +78,43 @@ pub(super) fn fetch(
     fs::create_dir_all(&parent).map_err(SourceError::io("create", &parent))?;
     let _lock = fetch.lock(&parent.join(format!("{name}.lock")))?;
     let dir = parent.join(name);
-    let repository = init(&dir)?;
+    init(&dir)?;
     if is_commit_id(rev)
-        && let Ok(commit) = Oid::from_str(rev).and_then(|id| repository.find_commit(id))
+        && let Some(found) = present(&dir, rev)?
     {
-        return Ok((
-            Repository::open_bare(&dir).map_err(SourceError::git("open the fetched repository"))?,
-            commit.id(),
-        ));
+        return Ok(found);
     }
     if is_name(rev) && fetch.one(&dir, rev)? {
+        let repository = locate::open(&dir)?;
         let id = repository.refname_to_id(FETCHED).map_err(SourceError::git("read what was fetched"))?;
         return Ok((repository, id));
     }
-    fetch.all(&dir, repository.is_shallow())?;
+    fetch.all(&dir)?;
+    let repository = locate::open(&dir)?;
     let resolve = || {
         repository.set_head_detached(repository.refname_to_id(REMOTE_HEAD)?)?;
         Ok(repository.revparse_single(rev)?.id())
     };
     let place = remote.public.to_string();
     let id = resolve().map_err(|source| SourceError::Rev { rev: rev.to_owned(), place, source })?;
-    Ok((locate::open(&dir)?, id))
+    Ok((repository, id))
 }
 
-fn init(dir: &Path) -> Result<Repository, SourceError> {
+/// The commit `rev` if it was fetched before.
+fn present(dir: &Path, rev: &str) -> Result<Option<(Repository, Oid)>, SourceError> {
+    let repository = locate::open(dir)?;
+    let id = Oid::from_str(rev).and_then(|id| repository.find_commit(id).map(|commit| commit.id()));
+    Ok(id.ok().map(|id| (repository, id)))
+}
+
+fn init(dir: &Path) -> Result<(), SourceError> {
     let mut options = RepositoryInitOptions::new();
     options.bare(true).external_template(false).initial_head("main");
-    let repository =
-        Repository::init_opts(dir, &options).map_err(SourceError::git("make a repository in the store"))?;
+    Repository::init_opts(dir, &options).map_err(SourceError::git("make a repository in the store"))?;
     for lock in STALE_LOCKS {
         let _ = fs::remove_file(dir.join(lock)); // Mostly there is none.
     }
-    Ok(repository)
+    Ok(())
 }
 
 fn is_commit_id(rev: &str) -> bool {
@@ -130,10 +137,11 @@ impl Fetch<'_> {
         }
     }
 
-    fn all(&self, dir: &Path, shallow: bool) -> Result<(), SourceError> {
+    fn all(&self, dir: &Path) -> Result<(), SourceError> {
         let head = format!("+HEAD:{REMOTE_HEAD}");
         let refspecs = [head.as_str(), "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-        let flags: &[&str] = if shallow { &["--prune", "--unshallow"] } else { &["--prune"] };
+        let flags: &[&str] =
+            if dir.join("shallow").exists() { &["--prune", "--unshallow"] } else { &["--prune"] };
         self.run(dir, flags, &refspecs)
     }
 

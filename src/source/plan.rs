@@ -77,7 +77,7 @@ fn check(name: &[u8], path: &[u8]) -> Result<(), SourceError> {
     if path.len() > PATH_SIZE_BYTES_MAX || name.len() > 255 {
         return Err(refuse(path, "its path is too long"));
     }
-    if path.iter().filter(|byte| **byte == b'/').count() >= SOURCE_DEPTH_MAX {
+    if path.split(|byte| *byte == b'/').count() > SOURCE_DEPTH_MAX {
         return Err(refuse(path, "it lies too deep"));
     }
     Ok(())

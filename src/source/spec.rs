@@ -25,7 +25,7 @@ pub(super) struct Remote {
 impl Spec {
     /// Reads a directory, `https://…`, `http://` of a loopback host or `file:///…`; `git+` may stand before a URL.
     pub(super) fn parse(text: &str) -> Result<Self, SourceError> {
-        let text = text.strip_prefix("git+").unwrap_or(text);
+        let text = text.strip_prefix("git+").filter(|url| url.contains("://")).unwrap_or(text);
         let refuse = |reason| SourceError::Spec { spec: shown(text), reason };
         if text.is_empty() || text.contains('\0') {
             return Err(refuse("write a directory or a URL"));
@@ -143,7 +143,7 @@ mod tests {
         };
         check("", "write a directory");
         check("--upload-pack=x", "looks like an option");
-        check("git+-x", "looks like an option");
+        check("git+-://x", "looks like an option");
         check("git@git.example.org:a/b", "ssh is not supported");
         check("ssh://git@git.example.org/a", "ssh is not supported");
         check("http://u:hunter2@git.example.org/a", "plain http");

@@ -72,8 +72,11 @@ impl Store {
         }
         let private = fs::set_permissions(&root, fs::Permissions::from_mode(0o700));
         private.map_err(|source| StoreError::Io { action: "make private", path: root.clone(), source })?;
-        let root =
-            fs::canonicalize(&root).map_err(|source| StoreError::Io { action: "open", path: root, source })?;
+        let root = fs::canonicalize(&root).map_err(|source| StoreError::Io {
+            action: "open",
+            path: root,
+            source,
+        })?;
         Ok(Self { root })
     }
 
@@ -107,8 +110,11 @@ impl Store {
     /// If no temporary file can be made.
     pub fn writer(&self) -> Result<Writer, StoreError> {
         let tmp = self.tmp();
-        let file = tempfile::NamedTempFile::new_in(&tmp)
-            .map_err(|source| StoreError::Io { action: "create a file in", path: tmp, source })?;
+        let file = tempfile::NamedTempFile::new_in(&tmp).map_err(|source| StoreError::Io {
+            action: "create a file in",
+            path: tmp,
+            source,
+        })?;
         Ok(Writer { file, hasher: Hasher::default(), store: self.clone() })
     }
 
@@ -164,9 +170,11 @@ impl Store {
     /// `NotFound`, or those of the disk, or [`StoreError::Mismatch`].
     pub fn check(&self, digest: &Digest) -> Result<(), StoreError> {
         let path = self.path(digest);
-        let actual = File::open(&path)
-            .and_then(Digest::of_reader)
-            .map_err(|source| StoreError::Io { action: "read", path, source })?;
+        let actual = File::open(&path).and_then(Digest::of_reader).map_err(|source| StoreError::Io {
+            action: "read",
+            path,
+            source,
+        })?;
         if actual == *digest { Ok(()) } else { Err(StoreError::Mismatch { expected: *digest, actual }) }
     }
 
@@ -233,11 +241,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`StoreError::Size`], [`StoreError::Mismatch`], those of the disk.
-    pub fn finish_expected(
-        self,
-        expected: Digest,
-        size_bytes: Option<u64>,
-    ) -> Result<(), StoreError> {
+    pub fn finish_expected(self, expected: Digest, size_bytes: Option<u64>) -> Result<(), StoreError> {
         let actual_bytes = self.size_bytes();
         if let Some(expected_bytes) = size_bytes.filter(|bytes| *bytes != actual_bytes) {
             return Err(StoreError::Size { digest: expected, expected_bytes, actual_bytes });

@@ -134,7 +134,7 @@ impl Fake {
             now_s: NOW_S,
             allow_dirty: false,
             env: Vec::new(),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             cancel: CancellationToken::new(),
         }
     }
@@ -143,9 +143,14 @@ impl Fake {
         Checkout::open(&self.source(), "HEAD", &self.options())
     }
 
+    /// HEAD, without a look at the work tree.
+    pub(super) fn open_bare(&self) -> Result<Checkout, SourceError> {
+        Checkout::open(&format!("{}/.git", self.source()), "HEAD", &self.options())
+    }
+
     /// What an export of HEAD writes.
     pub(super) fn export(&self) -> Result<BTreeMap<String, String>, SourceError> {
-        let checkout = self.open()?;
+        let checkout = self.open_bare()?;
         self.export_of(&checkout)
     }
 
@@ -170,7 +175,7 @@ pub(super) fn listing(dir: &Path) -> BTreeMap<String, String> {
                 open.push(path.clone());
                 format!("{:o} /", metadata.mode() & 0o7777)
             } else {
-                format!("{:o} {}", metadata.mode() & 0o7777, fs::read_to_string(&path).unwrap())
+                format!("{:o} {}", metadata.mode() & 0o7777, fs::read(&path).unwrap().escape_ascii())
             };
             found.insert(path.strip_prefix(dir).unwrap().to_string_lossy().into_owned(), what);
         }
@@ -180,5 +185,6 @@ pub(super) fn listing(dir: &Path) -> BTreeMap<String, String> {
 
 /// `path: what` lines.
 pub(super) fn lines(listing: &BTreeMap<String, String>) -> String {
-    listing.iter().map(|(path, what)| format!("{path}: {what}\n")).collect()
+    let line = |(path, what): (&String, &String)| format!("{path}: {what}").trim_end().to_owned() + "\n";
+    listing.iter().map(line).collect()
 }

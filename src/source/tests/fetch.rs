@@ -1,6 +1,14 @@
 //! Through the real `git` child, without any network but loopback.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, process::Command, time::Duration};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
+    thread,
+    time::Duration,
+};
 
 use super::fake::{Fake, lines};
 use crate::source::{Checkout, Options, SourceError};
@@ -150,4 +158,36 @@ fn a_password_is_in_no_error() {
         Checkout::open(&format!("http://user:hunter2@{closed}/a"), "HEAD", &fake.options()).unwrap_err();
     assert!(matches!(error, SourceError::Fetch { .. }), "{error}");
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+}
+
+/// Answers every request with 401 until one asks for `/quit`; all heads.
+fn never_satisfied(listener: &TcpListener) -> String {
+    let mut heads = String::new();
+    loop {
+        let (mut stream, _) = listener.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        let answer = "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let _ = stream.write_all(answer.as_bytes());
+        if head.first().is_none_or(|line| line.contains("/quit")) {
+            return heads;
+        }
+        heads.push_str(&head.join("\n"));
+    }
+}
+
+#[test]
+fn a_password_goes_to_the_server_alone() {
+    let fake = Fake::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || never_satisfied(&listener));
+    let error =
+        Checkout::open(&format!("http://user:hunter2@{address}/a"), "HEAD", &fake.options()).unwrap_err();
+    assert!(matches!(error, SourceError::Fetch { .. }), "{error}");
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    TcpStream::connect(address).unwrap().write_all(b"GET /quit HTTP/1.1\r\n\r\n").unwrap();
+    let heads = server.join().unwrap();
+    assert!(heads.contains("Authorization: Basic dXNlcjpodW50ZXIy"), "{heads}");
+    assert!(!super::fake::lines(&super::fake::listing(fake.store.root())).contains("hunter2"));
 }

@@ -34,7 +34,7 @@ fn holds_one_commit_and_gives_it_back() {
     let checkout = fake.open().unwrap();
     let bytes = pack(&checkout);
     assert_eq!(bytes, pack(&fake.open().unwrap()));
-    assert_eq!(u32::from_be_bytes(bytes[8..12].try_into().unwrap()), 1 + 2 + 4);
+    assert_eq!(u32::from_be_bytes(bytes[8..12].try_into().unwrap()), 1 + 2 + 5);
     let other = Fake::new();
     let back = Checkout::from_pack(&bytes[..], &wanted(&checkout), &other.options()).unwrap();
     assert_eq!((back.commit(), back.tree(), back.epoch_s()), (checkout.commit(), checkout.tree(), EPOCH_S));
