@@ -3,26 +3,21 @@
 //! Its standard input is a socket to reprov; the messages on it are in [`super::enter`].
 
 use std::{
-    fs,
     io::{self, Read, Write},
     net::TcpListener,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
-    path::{Path, PathBuf},
+    os::{fd::AsFd, unix::net::UnixStream},
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
 use rustix::{
-    fs::{Mode, OFlags, StatVfsMountFlags},
-    mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount},
+    fs::Mode,
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags},
     thread::UnshareFlags,
 };
 use serde::{Deserialize, Serialize};
 
-use super::sys;
+use super::{sys, tree};
 
 /// Port of the gateway inside the cage: a constant, since a step may print its proxy.
 pub const GATEWAY_PORT: u16 = 3128;
@@ -32,7 +27,7 @@ pub const GATEWAY_PORT: u16 = 3128;
 pub struct Spec {
     /// Whether binds can only be made inside the user namespace (ordinary user).
     pub unprivileged: bool,
-    /// An existing directory of the host, covered by the cage's own tree.
+    /// An existing directory of the host: where the cage's root is put together before it is entered.
     pub mount: PathBuf,
     /// What is seen in that tree.
     pub binds: Vec<Bind>,
@@ -49,7 +44,7 @@ pub struct Spec {
 pub struct Bind {
     /// On the host.
     pub source: PathBuf,
-    /// Name under [`Spec::mount`], one component.
+    /// Name under [`super::tree::ROOT`], one component.
     pub target: String,
     /// Whether the cage may not write there.
     pub readonly: bool,
@@ -87,7 +82,7 @@ fn stage(control: &UnixStream) -> Result<u8, String> {
     let spec = receive(control)?;
     if !spec.unprivileged {
         step("make a mount namespace", sys::unshare(UnshareFlags::NEWNS))?;
-        mount_tree(&spec)?;
+        tree::enter(&spec)?;
     }
     step("make a user namespace", sys::unshare(UnshareFlags::NEWUSER))?;
     wait_for_maps(control)?;
@@ -99,7 +94,7 @@ fn stage(control: &UnixStream) -> Result<u8, String> {
         | UnshareFlags::NEWUTS;
     step("make namespaces", sys::unshare(namespaces))?;
     if spec.unprivileged {
-        mount_tree(&spec)?;
+        tree::enter(&spec)?;
     }
     step("set the host name", rustix::system::sethostname(b"reprov").map_err(Into::into))?;
     if spec.listen {
@@ -119,58 +114,6 @@ fn receive(mut control: &UnixStream) -> Result<Spec, String> {
     let mut bytes = vec![0; u32::from_be_bytes(length).min(1 << 20) as usize];
     step("read the cage's specification", control.read_exact(&mut bytes))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("cannot read the cage's specification: {error}"))
-}
-
-fn open_sources(spec: &Spec) -> Result<Vec<OwnedFd>, String> {
-    let open = |bind: &Bind| {
-        let opened = rustix::fs::open(&bind.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        opened.map_err(|error| format!("cannot open `{}`: {error}", bind.source.display()))
-    };
-    spec.binds.iter().map(open).collect()
-}
-
-/// Covers `spec.mount` with a small file system of our own and binds every source into it. The sources are opened
-/// first (one may lie under `spec.mount`), and in this mount namespace (the kernel binds from no other).
-fn mount_tree(spec: &Spec) -> Result<(), String> {
-    let sources = open_sources(spec)?;
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    step("make mounts private", mount_change("/", private).map_err(Into::into))?;
-    let own = mount("tmpfs", &spec.mount, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755");
-    step("mount the cage's tree", own.map_err(Into::into))?;
-    for (bind, source) in spec.binds.iter().zip(&sources) {
-        let target = spec.mount.join(&bind.target);
-        let bound = bind_one(source, &target, bind.readonly);
-        bound.map_err(|error| format!("cannot bind `{}` into the cage: {error}", bind.source.display()))?;
-    }
-    Ok(())
-}
-
-fn bind_one(source: &OwnedFd, target: &Path, readonly: bool) -> io::Result<()> {
-    let kind = rustix::fs::fstat(source)?;
-    if rustix::fs::FileType::from_raw_mode(kind.st_mode).is_dir() {
-        fs::create_dir(target)?;
-    } else {
-        fs::File::create(target)?;
-    }
-    let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(source));
-    mount_bind_recursive(link.as_str(), target)?;
-    if readonly {
-        // Flags that the outer namespace locked must be given again, else the kernel says EPERM.
-        let flags = rustix::fs::fstatvfs(source)?.f_flag;
-        let mut keep = MountFlags::BIND | MountFlags::RDONLY;
-        for (has, flag) in [
-            (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
-            (StatVfsMountFlags::NODEV, MountFlags::NODEV),
-            (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
-            (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
-            (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
-            (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
-        ] {
-            keep |= if flags.contains(has) { flag } else { MountFlags::empty() };
-        }
-        mount_remount(target, keep, c"")?;
-    }
-    Ok(())
 }
 
 fn wait_for_maps(mut control: &UnixStream) -> Result<(), String> {
@@ -201,7 +144,7 @@ fn hand_out_listener(control: &UnixStream) -> Result<(), String> {
 }
 
 fn start_init(spec: &Spec) -> Result<u8, String> {
-    let status = Command::new(spec.mount.join("shim"))
+    let status = Command::new(format!("{}/shim", tree::ROOT))
         .arg("init")
         .arg(&spec.plan)
         .env_clear()

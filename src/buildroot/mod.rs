@@ -8,6 +8,7 @@ mod enter;
 mod ids;
 mod sys;
 mod tools;
+mod tree;
 mod workspace;
 
 use std::{io, path::PathBuf};

@@ -24,7 +24,7 @@ use crate::{engine::Command, model::Digest};
 
 /// The shim, compiled by the build script.
 const SHIM: &[u8] = include_bytes!(env!("REPROV_SHIM_BINARY"));
-/// Directories that every Linux host has; the cage covers one of them.
+/// Directories that every Linux host has; on one of them the cage's root is put together, unseen by anybody else.
 const MOUNTS: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
 
 /// What RUN steps find in their environment and under `/dev/.gw`.
@@ -101,10 +101,10 @@ impl Workspace {
         &self.dir
     }
 
-    /// The cage's tree, as its programs name it.
+    /// Where the build's directories are inside the cage.
     #[must_use]
     pub fn root(&self) -> String {
-        self.mount.to_string_lossy().into_owned()
+        super::tree::ROOT.to_owned()
     }
 
     /// The engine's file.
@@ -188,7 +188,7 @@ impl Workspace {
             binds.push(Bind::readonly(&self.blobs, "blobs"));
         }
         let unprivileged = matches!(self.ids, Ids::User { .. });
-        let (mount, plan) = (self.mount.clone(), self.mount.join("build/plan"));
+        let (mount, plan) = (self.mount.clone(), PathBuf::from(format!("{}/build/plan", self.root())));
         Ok(Spec { unprivileged, mount, binds, listen, plan, env: self.engine_env(listen) })
     }
 

@@ -12,6 +12,7 @@ use std::{
 use bstr::BString;
 use serde_json::{Map, Value, json};
 
+use super::plan::Link;
 use crate::{
     dockerfile::{Keyword, Layer, Step},
     layer::{Entry, Kind, Lower, Profile, RuleCount, index, inflate, write},
@@ -91,7 +92,7 @@ pub struct Parts<'a> {
     /// The base the first of `chain` stands on, if not `scratch`.
     pub base: Option<&'a Image>,
     /// The instructions from that base to the result, through all stages between.
-    pub chain: &'a [Step],
+    pub chain: &'a [Link],
     /// Times later than this are clamped to it.
     pub epoch_s: i64,
     /// Rules for layers made by RUN.
@@ -112,14 +113,15 @@ pub fn assemble(parts: &Parts<'_>) -> Result<Assembled, AssembleError> {
         return Err(AssembleError::Base);
     }
     let own = &manifest.layers()[inherited..];
-    let expected = parts.chain.iter().filter(|step| step.layer == Layer::Always).count();
+    let expected = parts.chain.iter().filter(|link| link.step.layer == Layer::Always).count();
     if own.len() != expected {
         return Err(AssembleError::Layers { expected, found: own.len() });
     }
     let mut own = own.iter();
-    for step in parts.chain {
+    for link in parts.chain {
+        let step = &link.step;
         let made = match &step.layer {
-            Layer::Always => own.next().map(|layer| work.instruction(step, &layer.digest)).transpose()?,
+            Layer::Always => own.next().map(|layer| work.instruction(link, &layer.digest)).transpose()?,
             Layer::WorkdirMaybe(path) => work.directory(step, path)?,
             Layer::None => None,
         };
@@ -177,7 +179,8 @@ impl<'a> Work<'a> {
     }
 
     /// The canonical layer of a RUN, COPY or ADD, from the engine's.
-    fn instruction(&mut self, step: &Step, engine_layer: &Digest) -> Result<Made, AssembleError> {
+    fn instruction(&mut self, link: &Link, engine_layer: &Digest) -> Result<Made, AssembleError> {
+        let step = &link.step;
         let path = self.parts.dir.join(engine_layer.hex());
         let open = || File::open(&path).map_err(|source| AssembleError::Read { path: path.clone(), source });
         let of = |source| AssembleError::Layer { instruction: step.text.clone(), source };
@@ -192,12 +195,29 @@ impl<'a> Work<'a> {
             let applied = self.parts.profile.apply(entries, self.parts.mounts, &self.lower, &mut read);
             let (entries, counts) = applied.map_err(of)?;
             self.count(counts);
-            entries
+            self.without_removed_targets(entries, link)
         } else {
             entries
         };
         let entries = self.lower.without_equal(entries, self.parts.epoch_s);
         self.emit(step, &entries, &mut content)
+    }
+
+    /// buildah 1.28 removes the targets of a step's `--mount`s after it, also those that the image had: such whiteouts
+    /// are the engine's doing (the step cannot remove what is mounted) and would lose files of the image.
+    fn without_removed_targets(&mut self, mut entries: Vec<Entry>, link: &Link) -> Vec<Entry> {
+        let before = entries.len();
+        let hides_target = |entry: &Entry| {
+            let name = entry.name().strip_prefix(b".wh.").unwrap_or_default();
+            let dir = &entry.path[..entry.path.len() - entry.name().len()];
+            entry.is_whiteout() && link.mounts.contains(&[dir, name].concat()[..])
+        };
+        entries.retain(|entry| !hides_target(entry));
+        let dropped = (before - entries.len()) as u64;
+        if dropped > 0 {
+            self.count(vec![RuleCount { rule: "engine-mount-target".to_owned(), entries: dropped }]);
+        }
+        entries
     }
 
     /// A layer for the directory a WORKDIR makes, if it makes one.

@@ -1,6 +1,11 @@
 //! What a definition means for the engine: Dockerfile read, references pinned, text lowered, steps counted.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use bstr::BString;
 
 use super::{SharedCheckout, bases::Base, track::Instruction};
 use crate::{
@@ -83,6 +88,15 @@ pub fn is_from(dockerfile: &Dockerfile, reference: &ImageReference) -> bool {
     dockerfile.instructions.get(reference.instruction).is_some_and(|found| found.keyword == Keyword::From)
 }
 
+/// An instruction of the chain that makes the result.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The instruction.
+    pub step: Step,
+    /// Paths in the image that its `--mount`s cover.
+    pub mounts: BTreeSet<BString>,
+}
+
 /// Everything the engine needs to know, derived from a definition alone.
 #[derive(Debug)]
 pub struct Plan {
@@ -93,7 +107,7 @@ pub struct Plan {
     /// For each stage: `FROM`, then its instructions.
     pub instructions: Vec<Vec<Instruction>>,
     /// The instructions that make the result, from its base upward through all stages between.
-    pub chain: Vec<Step>,
+    pub chain: Vec<Link>,
     /// Which base (index) the chain stands on; none for `scratch`.
     pub base_of_chain: Option<usize>,
     /// Longest run.
@@ -130,7 +144,8 @@ impl Plan {
         let wrong = |source| PlanError::Dockerfile { path: path.clone(), source };
         let lowered = reading.dockerfile.lower(&scope, &pins).map_err(wrong)?;
         let stages = reading.dockerfile.steps(&scope).map_err(wrong)?;
-        let (chain, base) = chain(&stages, reading.target);
+        let (steps, base) = chain(&stages, reading.target);
+        let chain = steps.into_iter().map(|step| link(&reading.dockerfile, step)).collect();
         Ok(Self {
             lowered,
             pinned: pinned.into_iter().collect(),
@@ -167,6 +182,17 @@ fn scope(reading: &Reading, bases: &[Base], of_reference: &[usize]) -> Scope {
         .map(|(reference, index)| (reference.stage, bases[*index].config()))
         .collect();
     Scope { target: reading.target, args: reading.args.clone(), bases: configs }
+}
+
+fn link(dockerfile: &Dockerfile, step: Step) -> Link {
+    let instruction = dockerfile.instructions.get(step.instruction);
+    let flags = instruction.into_iter().flat_map(|instruction| instruction.flags_named("mount"));
+    let mounts = flags.filter_map(|flag| {
+        let fields = flag.value().split(',').filter_map(|field| field.split_once('='));
+        let mut targets = fields.filter(|(key, _)| matches!(*key, "target" | "dst" | "destination"));
+        targets.next().map(|(_, path)| BString::from(path.trim_matches('/')))
+    });
+    Link { mounts: mounts.collect(), step }
 }
 
 fn instructions(dockerfile: &Dockerfile, stage: &StageSteps) -> Vec<Instruction> {

@@ -1,0 +1,123 @@
+//! The file system the cage sees: a root of its own with the host's programs, and [`ROOT`] with what the build needs.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::{PermissionsExt, symlink},
+    },
+    path::Path,
+};
+
+use rustix::{
+    fs::{FileType, Mode, OFlags, StatVfsMountFlags},
+    mount::{
+        MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change, mount_remount,
+        unmount,
+    },
+};
+
+use super::cage::{Bind, Spec};
+
+/// Where everything of the build is, inside. No image has it, and no step mounts there: an engine that removes a
+/// step's mount targets afterwards (buildah 1.28 does, by path) must never meet a directory of ours.
+pub(super) const ROOT: &str = "/.reprov";
+
+/// What the programs of mode `host` are made of; of the host's other directories nothing is seen.
+const PROGRAMS: [&str; 9] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt"];
+/// Device nodes that engine and runtime use.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Makes the tree and makes it this process's root; the host's is gone from sight.
+pub(super) fn enter(spec: &Spec) -> Result<(), String> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    step("make mounts private", mount_change("/", private).map_err(Into::into))?;
+    // Opened before anything is covered, and in this mount namespace: the kernel binds from no other.
+    let sources = spec.binds.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let root = &spec.mount;
+    let own = mount("tmpfs", root, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755");
+    step("mount the cage's root", own.map_err(Into::into))?;
+    step("make the cage's root", populate(root))?;
+    for (bind, source) in spec.binds.iter().zip(&sources) {
+        let target = root.join(ROOT.trim_start_matches('/')).join(&bind.target);
+        bind_fd(source, &target, bind.readonly)
+            .map_err(|error| format!("cannot bind `{}` into the cage: {error}", bind.source.display()))?;
+    }
+    step("enter the cage's root", pivot(root))
+}
+
+fn step<T>(what: &str, outcome: io::Result<T>) -> Result<T, String> {
+    outcome.map_err(|error| format!("cannot {what}: {error}"))
+}
+
+fn open(bind: &Bind) -> Result<OwnedFd, String> {
+    let opened = rustix::fs::open(&bind.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    opened.map_err(|error| format!("cannot open `{}`: {error}", bind.source.display()))
+}
+
+/// The host's programs read-only, kernel interfaces, and empty places to write.
+fn populate(root: &Path) -> io::Result<()> {
+    for name in PROGRAMS {
+        let (host, inside) = (Path::new("/").join(name), root.join(name));
+        match fs::symlink_metadata(&host) {
+            Ok(found) if found.is_symlink() => symlink(fs::read_link(&host)?, &inside)?,
+            Ok(found) if found.is_dir() => {
+                let source = rustix::fs::open(&host, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+                bind_fd(&source, &inside, true)?;
+            }
+            _ => {}
+        }
+    }
+    for name in ["proc", "sys"] {
+        fs::create_dir(root.join(name))?;
+        mount_bind_recursive(Path::new("/").join(name), root.join(name))?;
+    }
+    fs::create_dir(root.join("dev"))?;
+    for name in DEVICES {
+        fs::File::create(root.join("dev").join(name))?;
+        mount_bind_recursive(Path::new("/dev").join(name), root.join("dev").join(name))?;
+    }
+    for (name, target) in [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
+        symlink(target, root.join("dev").join(name))?;
+    }
+    for (name, mode) in [("tmp", 0o1777), ("run", 0o755), ("var", 0o755), ("var/tmp", 0o1777), ("dev/shm", 0o1777)] {
+        fs::create_dir(root.join(name))?;
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode))?;
+    }
+    fs::create_dir(root.join(ROOT.trim_start_matches('/')))
+}
+
+fn bind_fd(source: &OwnedFd, target: &Path, readonly: bool) -> io::Result<()> {
+    let kind = rustix::fs::fstat(source)?;
+    if FileType::from_raw_mode(kind.st_mode).is_dir() {
+        fs::create_dir(target)?;
+    } else {
+        fs::File::create(target)?;
+    }
+    mount_bind_recursive(format!("/proc/self/fd/{}", source.as_raw_fd()).as_str(), target)?;
+    if readonly {
+        // Flags that an outer namespace locked must be given again, else the kernel says EPERM.
+        let flags = rustix::fs::fstatvfs(source)?.f_flag;
+        let mut keep = MountFlags::BIND | MountFlags::RDONLY;
+        for (has, flag) in [
+            (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+            (StatVfsMountFlags::NODEV, MountFlags::NODEV),
+            (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+            (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
+            (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
+            (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
+        ] {
+            keep |= if flags.contains(has) { flag } else { MountFlags::empty() };
+        }
+        mount_remount(target, keep, c"")?;
+    }
+    Ok(())
+}
+
+/// pivot_root(2), "new_root and put_old may be the same directory": the old root ends up above the new and is let go.
+fn pivot(root: &Path) -> io::Result<()> {
+    rustix::process::chdir(root)?;
+    rustix::process::pivot_root(".", ".")?;
+    unmount(".", UnmountFlags::DETACH)?;
+    Ok(rustix::process::chdir("/")?)
+}
