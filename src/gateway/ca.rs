@@ -21,6 +21,8 @@ use super::GatewayError;
 use crate::model::Digest;
 
 const NAME: &str = "reprov build gateway";
+/// Another name than the authority's: OpenSSL takes a certificate whose issuer has its own name for self-signed.
+const LEAF_NAME: &str = "reprov build gateway, one host";
 /// Hosts whose certificates are kept; beyond, they are made anew.
 const HOSTS_MAX: usize = 1024;
 
@@ -76,7 +78,7 @@ impl Ca {
     fn leaf(&self, host: &str) -> Result<ServerConfig, GatewayError> {
         let fail = |source| GatewayError::Certificate { name: host.to_owned(), source };
         let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let mut params = params(NAME, vec![name]).map_err(fail)?;
+        let mut params = params(LEAF_NAME, vec![name]).map_err(fail)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
