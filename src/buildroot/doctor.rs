@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ids, Tools, Workspace, tools::which};
+use super::{BuildrootError, Ids, Tools, Workspace, tools::which};
 
 /// One thing a build needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,11 +50,7 @@ pub async fn examine(store: &Path) -> Vec<Need> {
             "subordinate ids",
             format!("65,536 from {}", ids.maps()[0].last().map_or(0, |map| map.1)),
         ),
-        Err(error) => Need::unmet(
-            "subordinate ids",
-            error.to_string(),
-            "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
-        ),
+        Err(error) => Need::unmet("subordinate ids", "none for this user", error.to_string()),
     });
     needs.push(match (tools, ids) {
         (Ok(tools), Ok(ids)) => cage(store, ids, tools).await,
@@ -97,10 +93,9 @@ fn user_namespaces() -> Need {
 /// Enters a cage and mounts an overlay there, with the options builds use.
 async fn cage(store: &Path, ids: Ids, tools: Tools) -> Need {
     let name = "buildroot";
-    let fix = "a chroot(2) refuses user namespaces (enter it by pivot_root), an overlay needs Linux 5.11; see the message";
     let workspace = match Workspace::create(store, store.join("blobs"), ids, tools).await {
         Ok(workspace) => workspace,
-        Err(error) => return Need::unmet(name, error.to_string(), fix),
+        Err(error) => return Need::unmet(name, error.to_string(), fix(&error)),
     };
     let script = format!(
         "cd {0}/build/tmp && mkdir l u w m && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w,{1} o m && umount m",
@@ -125,7 +120,20 @@ async fn cage(store: &Path, ids: Ids, tools: Tools) -> Need {
     let removed = workspace.remove().await;
     match (ended, removed) {
         (Ok(Ok(super::Ended::Exited(0))), Ok(())) => Need::met(name, "entered, overlay mounted"),
-        (Ok(Err(error)), _) | (_, Err(error)) => Need::unmet(name, error.to_string(), fix),
-        _ => Need::unmet(name, said.trim().to_owned(), fix),
+        (Ok(Err(error)), _) | (_, Err(error)) => Need::unmet(name, error.to_string(), fix(&error)),
+        _ => Need::unmet(name, said.trim().to_owned(), OVERLAY),
+    }
+}
+
+const OVERLAY: &str =
+    "an overlay in a user namespace needs Linux 5.11 and a store on a file system that takes one";
+
+fn fix(error: &BuildrootError) -> &'static str {
+    match error {
+        BuildrootError::Cage(_) => {
+            "a chroot(2) refuses user namespaces (enter it by pivot_root); see the message"
+        }
+        BuildrootError::Io { .. } => "name a store that can be written to: --store DIR",
+        _ => "meet the needs above",
     }
 }

@@ -170,15 +170,22 @@ impl Cage {
         mut each_line: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Ended, BuildrootError> {
         self.listener = None;
-        let reading = read_lines(&mut self.output, &mut each_line);
-        let ended = tokio::select! {
-            read = reading => read.map(|()| None),
-            () = tokio::time::sleep(timeout) => Ok(Some(Ended::TimedOut)),
-            () = cancel.cancelled() => Ok(Some(Ended::Cancelled)),
+        let ended = {
+            let mut reading = std::pin::pin!(read_lines(&mut self.output, &mut each_line));
+            tokio::select! {
+                read = &mut reading => read.map(|()| None),
+                // Init ended, or somebody killed the stage: then what runs inside must not run on by itself.
+                _ = self.child.wait() => match self.control.shutdown(std::net::Shutdown::Write) {
+                    Ok(()) => reading.await.map(|()| None),
+                    Err(error) => Err(error),
+                },
+                () = tokio::time::sleep(timeout) => Ok(Some(Ended::TimedOut)),
+                () = cancel.cancelled() => Ok(Some(Ended::Cancelled)),
+            }
         };
-        let ended = ended.map_err(|error| BuildrootError::Cage(format!("its output: {error}")))?;
         let _ = self.control.shutdown(std::net::Shutdown::Write); // Ends init, if it still runs.
         let status = self.child.wait().await.map_err(|error| BuildrootError::Cage(error.to_string()))?;
+        let ended = ended.map_err(|error| BuildrootError::Cage(format!("its output: {error}")))?;
         let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(137);
         let mut tag = [0];
         if code == STAGE_FAILED && (&self.control).read(&mut tag).is_ok_and(|count| count == 1) {

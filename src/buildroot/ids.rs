@@ -46,7 +46,7 @@ impl Ids {
             let find = |all: &[Line]| own(all, &name, uid).map(|line| line.start);
             return match (find(&uids), find(&gids)) {
                 (Some(uid_start), Some(gid_start)) => Ok(Self::User { uid, gid, uid_start, gid_start }),
-                _ => Err(BuildrootError::NoSubids { user: name }),
+                _ => Err(no_subids(name, &uids, &gids)),
             };
         }
         let same = own(&uids, "root", 0).zip(own(&gids, "root", 0)).filter(|(u, g)| u.start == g.start);
@@ -109,7 +109,23 @@ pub(super) fn user_name(uid: u32) -> String {
     found.unwrap_or(wanted)
 }
 
-/// A block above every block somebody else has; remembered, since the store's files belong to it.
+fn no_subids(user: String, uids: &[Line], gids: &[Line]) -> BuildrootError {
+    match free_start(FIRST_OF_USERS, uids, gids) {
+        Some(start) => BuildrootError::NoSubids { user, free: format!("{start}-{}", start + (IDS - 1)) },
+        None => no_free_ids(),
+    }
+}
+
+fn no_free_ids() -> BuildrootError {
+    BuildrootError::Cage("/etc/subuid and /etc/subgid leave no block of 65,536 ids free".into())
+}
+
+/// Where useradd(8) starts.
+const FIRST_OF_USERS: u32 = 100_000;
+/// Above what useradd(8) gives to people on any but huge machines.
+const FIRST_OF_ROOT: u32 = 524_288;
+
+/// A block nobody else has; remembered, since the store's files belong to it, for as long as nobody is given it.
 fn free_block(uids: &[Line], gids: &[Line], store: &Path) -> Result<u32, BuildrootError> {
     let file: PathBuf = store.join("engine/subids");
     let fail = |source: io::Error| BuildrootError::Io {
@@ -117,14 +133,64 @@ fn free_block(uids: &[Line], gids: &[Line], store: &Path) -> Result<u32, Buildro
         path: file.clone(),
         source,
     };
-    if let Ok(text) = fs::read_to_string(&file)
-        && let Ok(start) = text.trim().parse()
-    {
+    let recorded = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(start) = recorded.filter(|start| *start >= FIRST_OF_ROOT && is_free(*start, uids, gids)) {
         return Ok(start);
     }
-    let end = uids.iter().chain(gids).map(|line| line.start.saturating_add(line.count)).max().unwrap_or(0);
-    let start = end.max(524_288).next_multiple_of(IDS);
+    let start = free_start(FIRST_OF_ROOT, uids, gids).ok_or_else(no_free_ids)?;
     fs::create_dir_all(store.join("engine")).map_err(fail)?;
     fs::write(&file, format!("{start}\n")).map_err(fail)?;
     Ok(start)
+}
+
+fn free_start(first: u32, uids: &[Line], gids: &[Line]) -> Option<u32> {
+    let blocks = std::iter::successors(Some(first), |start| start.checked_add(IDS));
+    blocks.take_while(|start| *start < LAST_START).find(|start| is_free(*start, uids, gids))
+}
+
+/// Ids from 2³¹ on trouble programs that take them for negative numbers.
+const LAST_START: u32 = (1 << 31) - IDS;
+
+fn is_free(start: u32, uids: &[Line], gids: &[Line]) -> bool {
+    let end = u64::from(start) + u64::from(IDS);
+    let apart = |line: &Line| {
+        end <= u64::from(line.start) || u64::from(line.start) + u64::from(line.count) <= u64::from(start)
+    };
+    uids.iter().chain(gids).all(apart)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(start: u32, count: u32) -> Line {
+        Line { owner: "somebody".into(), start, count }
+    }
+
+    #[test]
+    fn a_free_block_is_between_or_above_what_others_have() {
+        let check = |lines: &[(u32, u32)], expected: Option<u32>| {
+            let lines: Vec<_> = lines.iter().map(|(start, count)| line(*start, *count)).collect();
+            assert_eq!(free_start(FIRST_OF_ROOT, &lines, &[]), expected);
+            assert_eq!(free_start(FIRST_OF_ROOT, &[], &lines), expected);
+        };
+        check(&[], Some(524_288));
+        check(&[(100_000, 65_536)], Some(524_288));
+        check(&[(524_287, 1)], Some(524_288));
+        check(&[(524_287, 2)], Some(589_824));
+        check(&[(524_288, 65_536), (655_360, 65_536)], Some(589_824));
+        check(&[(4_294_900_000, 67_295)], Some(524_288));
+        check(&[(100_000, u32::MAX)], None);
+    }
+
+    #[test]
+    fn a_recorded_block_stays_until_somebody_is_given_it() {
+        let store = tempfile::tempdir().unwrap();
+        let free = |uids: &[Line]| free_block(uids, &[], store.path()).unwrap();
+        assert_eq!(free(&[line(524_288, 65_536)]), 589_824);
+        assert_eq!(free(&[]), 589_824);
+        assert_eq!(free(&[line(600_000, 65_536)]), 524_288);
+        fs::write(store.path().join("engine/subids"), "0\n").unwrap();
+        assert_eq!(free(&[]), 524_288);
+    }
 }

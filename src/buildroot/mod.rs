@@ -6,6 +6,14 @@ pub mod cage;
 mod doctor;
 mod enter;
 mod ids;
+/// The shim is a program of its own; its tests run here.
+#[cfg(test)]
+#[path = "../shim"]
+#[allow(dead_code, unreachable_pub, clippy::all, clippy::pedantic, missing_docs, reason = "compiled by the build script, without our lints")]
+mod shim {
+    mod json;
+    mod runtime;
+}
 mod sys;
 mod tools;
 mod tree;
@@ -25,11 +33,13 @@ pub use workspace::{Profile, Workspace};
 pub enum BuildrootError {
     /// No subordinate ids for this user.
     #[error(
-        "user `{user}` has no 65,536 subordinate ids; add them: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+        "user `{user}` has no 65,536 subordinate ids; add them: usermod --add-subuids {free} --add-subgids {free} {user}"
     )]
     NoSubids {
         /// Who.
         user: String,
+        /// A block nobody has, `FIRST-LAST`.
+        free: String,
     },
     /// A program is missing.
     #[error("`{program}` is not installed; install it: apt-get install {package}")]
@@ -40,7 +50,7 @@ pub enum BuildrootError {
         package: &'static str,
     },
     /// The engine is too old.
-    #[error("{program} {version} is too old; {required} or later is needed")]
+    #[error("{program} {version} is too old; {required} or later is needed, as in Debian 12: apt-get install {program}")]
     TooOld {
         /// Which program.
         program: &'static str,

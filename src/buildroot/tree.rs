@@ -12,8 +12,8 @@ use std::{
 use rustix::{
     fs::{FileType, Mode, OFlags, StatVfsMountFlags},
     mount::{
-        MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change, mount_remount,
-        unmount,
+        MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
+        mount_remount, unmount,
     },
 };
 
@@ -68,6 +68,11 @@ fn populate(root: &Path) -> io::Result<()> {
             _ => {}
         }
     }
+    // What the host wants in its containers (mounts, hooks, filters, registries) is no input of a build.
+    let wishes = root.join("etc/containers");
+    if wishes.is_dir() {
+        mount("tmpfs", &wishes, "tmpfs", MountFlags::RDONLY, c"mode=0755")?;
+    }
     for name in ["proc", "sys"] {
         fs::create_dir(root.join(name))?;
         mount_bind_recursive(Path::new("/").join(name), root.join(name))?;
@@ -77,10 +82,13 @@ fn populate(root: &Path) -> io::Result<()> {
         fs::File::create(root.join("dev").join(name))?;
         mount_bind_recursive(Path::new("/dev").join(name), root.join("dev").join(name))?;
     }
-    for (name, target) in [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
+    for (name, target) in [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")]
+    {
         symlink(target, root.join("dev").join(name))?;
     }
-    for (name, mode) in [("tmp", 0o1777), ("run", 0o755), ("var", 0o755), ("var/tmp", 0o1777), ("dev/shm", 0o1777)] {
+    for (name, mode) in
+        [("tmp", 0o1777), ("run", 0o755), ("var", 0o755), ("var/tmp", 0o1777), ("dev/shm", 0o1777)]
+    {
         fs::create_dir(root.join(name))?;
         fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode))?;
     }
@@ -114,7 +122,7 @@ fn bind_fd(source: &OwnedFd, target: &Path, readonly: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// pivot_root(2), "new_root and put_old may be the same directory": the old root ends up above the new and is let go.
+/// `pivot_root(2)`, "`new_root` and `put_old` may be the same directory": the old root ends up above the new and is let go.
 fn pivot(root: &Path) -> io::Result<()> {
     rustix::process::chdir(root)?;
     rustix::process::pivot_root(".", ".")?;

@@ -4,6 +4,7 @@
 //! block of ids) and the shim. All of it may be deleted while nothing runs.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::PermissionsExt,
@@ -71,11 +72,7 @@ impl Workspace {
         let mount = MOUNTS.iter().map(PathBuf::from).find(|path| path.is_dir());
         let mount =
             mount.ok_or_else(|| BuildrootError::Cage("none of /mnt, /media, /srv, /opt exists".into()))?;
-        let made = tempfile::Builder::new().prefix("b-").tempdir_in(&builds);
-        let dir = made.map_err(BuildrootError::io("create a directory in", &builds))?.keep();
-        let lock = lock_file(&dir.with_extension("lock"))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| BuildrootError::io("lock", &dir)(error.into()))?;
+        let (dir, lock) = claim(&builds)?;
         let workspace = Self { dir, engine_dir, _lock: lock, ids, tools, mount, shim, blobs };
         workspace.make_directories()?;
         workspace.remove_leftovers(&builds).await;
@@ -135,7 +132,6 @@ impl Workspace {
             ("runtime", self.tools.runtime.path.to_string_lossy().as_ref()),
             ("env", &env),
             ("steps", ""),
-            ("hostname", "reprov\n"),
             ("policy.json", policy),
             ("containers.conf", ""),
             ("registries.conf", ""),
@@ -225,12 +221,7 @@ impl Workspace {
     /// Those of the disk.
     pub async fn lock_bases(&self) -> Result<File, BuildrootError> {
         let path = self.bases().with_extension("lock");
-        let locking = tokio::task::spawn_blocking(move || {
-            let file = lock_file(&path)?;
-            rustix::fs::flock(&file, FlockOperation::LockExclusive)
-                .map_err(|error| BuildrootError::io("lock", &path)(error.into()))?;
-            Ok(file)
-        });
+        let locking = tokio::task::spawn_blocking(move || locked(&path, FlockOperation::LockExclusive));
         locking.await.map_err(|error| BuildrootError::Cage(error.to_string()))?
     }
 
@@ -271,7 +262,7 @@ impl Workspace {
 
     async fn remove_tree(&self, dir: &Path) -> Result<(), BuildrootError> {
         if matches!(self.ids, Ids::User { .. }) && dir.exists() {
-            // Files of other ids can be removed only inside a namespace that maps them.
+            // Files of other ids can be removed only inside a namespace that maps them: first the engine's.
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
             let root = self.root();
             let plan = [vec![
@@ -296,16 +287,8 @@ impl Workspace {
 
     /// Removes the directories of builds whose process is gone; what cannot be removed stays for the next time.
     async fn remove_leftovers(&self, builds: &Path) {
-        let Ok(entries) = fs::read_dir(builds) else { return };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if path == self.dir || path.extension().is_some() {
-                continue;
-            }
-            let Ok(lock) = lock_file(&path.with_extension("lock")) else { continue };
-            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                let _ = self.remove_tree(&path).await;
-            }
+        for (dir, _lock) in stale(builds).unwrap_or_default() {
+            let _ = self.remove_tree(&dir).await;
         }
     }
 
@@ -347,8 +330,32 @@ fn install_shim(engine_dir: &Path) -> Result<PathBuf, BuildrootError> {
     Ok(path)
 }
 
-fn lock_file(path: &Path) -> Result<File, BuildrootError> {
-    File::options().create(true).append(true).open(path).map_err(BuildrootError::io("open", path))
+/// A new build's directory and its lock. Nobody looks for leftovers between the two.
+fn claim(builds: &Path) -> Result<(PathBuf, File), BuildrootError> {
+    let _all = locked(&builds.with_extension("lock"), FlockOperation::LockExclusive)?;
+    let made = tempfile::Builder::new().prefix("b-").tempdir_in(builds);
+    let dir = made.map_err(BuildrootError::io("create a directory in", builds))?.keep();
+    let lock = locked(&dir.with_extension("lock"), FlockOperation::NonBlockingLockExclusive)?;
+    Ok((dir, lock))
+}
+
+/// Directories and locks that no process holds, now locked by us.
+fn stale(builds: &Path) -> Result<Vec<(PathBuf, File)>, BuildrootError> {
+    let _all = locked(&builds.with_extension("lock"), FlockOperation::LockExclusive)?;
+    let entries = fs::read_dir(builds).map_err(BuildrootError::io("read", builds))?;
+    let dirs: BTreeSet<PathBuf> = entries.flatten().map(|entry| entry.path().with_extension("")).collect();
+    let lock = |dir: PathBuf| {
+        let lock = locked(&dir.with_extension("lock"), FlockOperation::NonBlockingLockExclusive);
+        lock.ok().map(|lock| (dir, lock))
+    };
+    Ok(dirs.into_iter().filter_map(lock).collect())
+}
+
+fn locked(path: &Path, how: FlockOperation) -> Result<File, BuildrootError> {
+    let file =
+        File::options().create(true).append(true).open(path).map_err(BuildrootError::io("open", path))?;
+    rustix::fs::flock(&file, how).map_err(|error| BuildrootError::io("lock", path)(error.into()))?;
+    Ok(file)
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), BuildrootError> {
@@ -369,4 +376,27 @@ fn chown(path: &Path, uid: u32, gid: u32, recursive: bool) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_process_holds_is_stale() {
+        let engine = tempfile::tempdir().unwrap();
+        let builds = engine.path().join("builds");
+        fs::create_dir(&builds).unwrap();
+        let (mine, lock) = claim(&builds).unwrap();
+        let (gone, killed) = claim(&builds).unwrap();
+        drop(killed);
+        fs::write(builds.join("b-orphan.lock"), "").unwrap();
+        fs::create_dir(builds.join("b-unlocked")).unwrap();
+        let found = || -> Vec<PathBuf> { stale(&builds).unwrap().into_iter().map(|(dir, _)| dir).collect() };
+        let mut expected = vec![gone, builds.join("b-orphan"), builds.join("b-unlocked")];
+        expected.sort();
+        assert_eq!(found(), expected);
+        drop(lock);
+        assert!(found().contains(&mine));
+    }
 }

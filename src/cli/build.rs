@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::{
     Context,
     failure::{Exit, Failure},
-    global::git_environment,
+    global::{git_environment, image_name},
 };
 use crate::{
     host,
@@ -17,11 +17,11 @@ use crate::{
         execute::Execution,
         rebuild::SOURCE_TIMEOUT,
     },
-    model::{Descriptor, DiffId, Digest, ImageName, names},
+    model::{Descriptor, DiffId, Digest, Repository, names, path::printable},
     recipe,
     report::{self, build as view},
     signing::PrivateKey,
-    source::{self, Checkout},
+    source::{self, Checkout, SourceError},
 };
 
 /// Which base images are kept beside the image.
@@ -64,22 +64,22 @@ pub(super) struct Args {
     #[arg(long, value_name = "STAGE", env = "REPROV_BUILD_TARGET")]
     target: Option<String>,
     /// A build argument; public: it stands in the provenance
-    #[arg(long, value_name = "K=V")]
+    #[arg(long, value_name = "K=V", env = "REPROV_BUILD_BUILD_ARG", value_delimiter = '\n')]
     build_arg: Vec<String>,
     /// Let a build argument through whose name sounds like a secret's
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", env = "REPROV_BUILD_PUBLIC_ARG", value_delimiter = '\n')]
     public_arg: Vec<String>,
     /// os/architecture
     #[arg(long, default_value = "linux/amd64", env = "REPROV_BUILD_PLATFORM")]
     platform: String,
     /// A repository the build may fetch from (beside the recipe's)
-    #[arg(long, value_name = "NAME=URL")]
+    #[arg(long, value_name = "NAME=URL", env = "REPROV_BUILD_ALLOW", value_delimiter = '\n')]
     allow: Vec<String>,
     /// Let every fetch through, record it, and say what to allow; the provenance says so
     #[arg(long)]
     learn: bool,
     /// Use another base image: as in the Dockerfile, then what to use
-    #[arg(long, value_name = "OLD=NEW")]
+    #[arg(long, value_name = "OLD=NEW", env = "REPROV_BUILD_FROM", value_delimiter = '\n')]
     from: Vec<String>,
     /// Rules for layers made by RUN: default-1 or none
     #[arg(long, value_name = "NAME", env = "REPROV_BUILD_PROFILE")]
@@ -109,12 +109,21 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
-        let to: ImageName = self.tag.parse().map_err(|error| Failure::usage(error).hint("--tag".into()))?;
+        match self.tried(context).await {
+            Err(failure) if failure.exit == Exit::Unavailable => {
+                context.console.complain(&failure);
+                context.console.answer(&view::Build::failed(failure.messages().join(": ")), "");
+                Ok(Exit::Unavailable)
+            }
+            tried => tried,
+        }
+    }
+
+    async fn tried(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        let to = image_name("--tag ", &self.tag)?;
         if to.selector.digest.is_some() {
-            return Err(Failure::usage_text(format!(
-                "--tag `{}` names a digest; the build decides that",
-                self.tag
-            )));
+            let text = format!("--tag `{}` names a digest; the build decides that", self.tag);
+            return Err(Failure::usage_text(text));
         }
         let overrides = self.overrides()?;
         let key = self.key.as_deref().map(load_key).transpose()?;
@@ -141,7 +150,7 @@ impl Args {
             keep_source: self.keep_source,
         };
         let outcome = build(&ports, &request).await?;
-        self.answer(context, &ports, &request, &outcome)
+        self.answer(context, &ports, &request, outcome)
     }
 
     fn overrides(&self) -> Result<Overrides, Failure> {
@@ -196,7 +205,12 @@ impl Args {
             };
             Checkout::open(&spec, &rev, &options)
         });
-        Ok(opening.await.map_err(Failure::internal)??)
+        opening.await.map_err(Failure::internal)?.map_err(|error| match error {
+            SourceError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Failure::usage(error).hint("SOURCE is a directory of a git repository, or a URL".into())
+            }
+            error => error.into(),
+        })
     }
 
     fn answer(
@@ -204,40 +218,51 @@ impl Args {
         context: &Context<'_>,
         ports: &Ports,
         request: &Request,
-        outcome: &Outcome,
+        outcome: Outcome,
     ) -> Result<Exit, Failure> {
         let console = context.console;
-        let mut answer = answer(request, outcome);
+        let mut answer = answer(request, &outcome);
         for refused in &answer.inputs.refused {
             console.line(&refused.shown());
         }
         if !answer.inputs.refused.is_empty() && !self.learn {
             console.line("hint: allow what is meant with [[repository]] in reprov.toml or --allow NAME=URL; --learn prints what a build needs");
         }
-        if outcome.repositories_from_base && !context.global.quiet {
-            let urls: Vec<_> =
-                outcome.repositories.iter().map(|repository| repository.url.as_str()).collect();
+        if outcome.repositories_from_base {
+            let urls: Vec<_> = answer.repositories.iter().map(|repository| repository.url.as_str()).collect();
             let urls = if urls.is_empty() { "nothing".to_owned() } else { urls.join(", ") };
-            console.say(&format!("allowed (no [[repository]] given, so the base image's sources): {urls}"));
+            console.say(&format!(
+                "allowed (the base image's sources, since no [[repository]] is given): {urls}"
+            ));
         }
-        if self.learn {
-            console.say(&learned(&outcome.execution));
-        }
-        let Err(failure) = &outcome.execution.outcome else {
-            console.answer(&answer, &answer.text());
-            return Ok(Exit::Ok);
+        let failed = match (&outcome.execution.outcome, outcome.unpushed) {
+            (Ok(_), None) => {
+                console.answer(&answer, &answer.text());
+                return Ok(Exit::Ok);
+            }
+            (Ok(_), Some(error)) => Failure::from(error),
+            (Err(failure), _) => {
+                for line in failure.tail.lines().rev().take(15).collect::<Vec<_>>().into_iter().rev() {
+                    console.line(&format!("| {}", printable(line)));
+                }
+                let place = failure.instruction.as_ref();
+                let place = place.map(|step| format!(" at line {}: {}", step.line, step.text));
+                Failure::findings(format!(
+                    "the build failed{}: {}",
+                    place.unwrap_or_default(),
+                    failure.reason
+                ))
+            }
         };
+        console.complain(&failed);
         let log = self.place_log(ports, &outcome.execution.log.digest)?;
-        answer.log.path = Some(log.display().to_string());
-        let place = failure.instruction.as_ref().map(|step| format!(" at line {}: {}", step.line, step.text));
-        for line in failure.tail.lines().rev().take(15).collect::<Vec<_>>().into_iter().rev() {
-            console.line(&format!("| {}", crate::model::path::printable(line)));
-        }
-        let text = format!("the build failed: {}{}", failure.reason, place.unwrap_or_default());
-        console.line(&format!("error: {}", crate::model::path::printable(&text)));
         console.line(&format!("log: {}", log.display()));
+        answer.failed_at(failed.messages().join(": "), log.display().to_string());
+        if !answer.learned.is_empty() {
+            console.line(&report::learned::tables(&answer.learned));
+        }
         console.answer(&answer, "");
-        Ok(Exit::Findings)
+        Ok(failed.exit)
     }
 
     /// Where a failed build's log can be read.
@@ -263,24 +288,14 @@ pub(super) fn load_key(spec: &str) -> Result<PrivateKey, Failure> {
     PrivateKey::from_pem(&text, password.as_deref()).map_err(Failure::usage)
 }
 
-/// What `--learn` prints: the tables that would allow exactly what was fetched, by scheme, host and first segment.
-fn learned(execution: &Execution) -> String {
-    let mut prefixes = BTreeMap::new();
-    for exchange in execution.closed.transcript.exchanges() {
-        let Ok(url) = url::Url::parse(&exchange.url) else { continue };
-        let first =
-            url.path_segments().and_then(|mut parts| parts.next().map(str::to_owned)).unwrap_or_default();
-        let whole = url.path_segments().is_some_and(|parts| parts.count() > 1);
-        let origin = url.origin().ascii_serialization();
-        let prefix = if whole && !first.is_empty() { format!("{origin}/{first}") } else { origin };
-        *prefixes.entry(prefix).or_insert(0_usize) += 1;
-    }
-    let mut text = String::from("learned; to allow exactly this, put into reprov.toml:\n");
-    for (index, (prefix, count)) in prefixes.iter().enumerate() {
-        let number = index + 1;
-        text.push_str(&format!("[[repository]]  # {count} fetches\nname = \"repository-{number}\"\nkind = \"generic\"\nurl = \"{prefix}\"\n\n"));
-    }
-    text
+/// What the gateway calls the repository of a fetch that only `--learn` allowed.
+const LEARNED: &str = "learned";
+
+/// What `--learn` let through though no repository allows it.
+fn learned(execution: &Execution) -> Vec<Repository> {
+    let exchanges = execution.closed.transcript.exchanges();
+    let learned = exchanges.filter(|exchange| exchange.repository == LEARNED && exchange.via.is_none());
+    report::learned::repositories(learned.map(|exchange| exchange.url.as_str()))
 }
 
 fn answer(request: &Request, outcome: &Outcome) -> view::Build {
@@ -305,7 +320,6 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
         reason: refusal.reason.clone(),
         line: refusal.line,
     });
-    let tools = &execution.engine;
     view::Build {
         schema: "reprov.build/v1",
         image: assembled.map(|assembled| request.to.at(assembled.manifest.digest).to_string()),
@@ -320,17 +334,18 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
             refused: refused.collect(),
             tainted: !closed.transcript.tainted().is_empty(),
         },
-        log: view::Log { digest: execution.log.digest, size: execution.log.size, path: None },
+        log: Some(view::Log { digest: execution.log.digest, size: execution.log.size, path: None }),
         normalized: assembled
             .iter()
             .flat_map(|assembled| &assembled.normalized)
             .map(|count| view::Normalized { rule: count.rule.clone(), entries: count.entries })
             .collect(),
         check: None,
-        engine: tools.clone(),
+        engine: Some(execution.engine.clone()),
         steps_run: execution.steps_run,
-        definition: outcome.definition,
+        definition: Some(outcome.definition),
         repositories: outcome.repositories.clone(),
+        learned: if request.overrides.learn { learned(execution) } else { Vec::new() },
         error: execution.outcome.as_ref().err().map(|failure| view::BuildFailure {
             reason: failure.reason.clone(),
             instruction: failure

@@ -44,17 +44,27 @@ impl Console {
             Color::Never => false,
             Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none(),
         };
-        let bars = (terminal && !global.quiet && !global.verbose).then(MultiProgress::new);
-        Self { format: global.format, quiet: global.quiet, verbose: global.verbose, color, bars }
+        let quiet = global.quiet && !global.verbose;
+        let bars = (terminal && !quiet && !global.verbose).then(MultiProgress::new);
+        Self { format: global.format, quiet, verbose: global.verbose, color, bars }
     }
 
     /// The answer, in the format asked for.
     pub(super) fn answer(&self, value: &impl Serialize, text: &str) {
-        match self.format {
+        let write = || match self.format {
             Format::Json => print(value),
             Format::Text => {
                 let _ = io::stdout().write_all(text.as_bytes()); // As in `print`.
             }
+        };
+        self.apart(write);
+    }
+
+    /// Does `write` while no bar is on the screen.
+    pub(super) fn apart<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
         }
     }
 
@@ -67,26 +77,27 @@ impl Console {
 
     /// A line that even `-q` does not silence.
     pub(super) fn line(&self, line: &str) {
-        let write = || {
+        self.apart(|| {
             let _ = writeln!(io::stderr(), "{line}"); // Nothing is left to do if the terminal is gone.
-        };
-        match &self.bars {
-            Some(bars) => bars.suspend(write),
-            None => write(),
-        }
+        });
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    /// `error: a: b: c`, hints, and the error object where JSON was asked for.
-    pub(super) fn failure(&self, failure: &Failure) -> Exit {
+    /// `error: a: b: c`, and hints.
+    pub(super) fn complain(&self, failure: &Failure) {
         let text = printable(&failure.messages().join(": "));
         self.line(&format!("{}: {text}", self.paint("1;31", "error")));
         for hint in failure.hints() {
             self.line(&format!("{}: {}", self.paint("1;36", "hint"), printable(hint)));
         }
+    }
+
+    /// [`Console::complain`], and the error object where JSON was asked for.
+    pub(super) fn failure(&self, failure: &Failure) -> Exit {
+        self.complain(failure);
         if self.format == Format::Json {
             print(&failure.json());
         }

@@ -3,12 +3,13 @@
 use super::{
     Context,
     failure::{Exit, Failure},
+    global::image_name,
 };
 use crate::{
     compute, diff,
     drift::{self, Explained},
     job::bases::{self, Base},
-    model::{ImageName, Verdict},
+    model::Verdict,
     report::{self, diff as view},
 };
 
@@ -27,7 +28,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         let ports = context.ports(context.console.job("diff"))?;
-        let name = |text: &str| text.parse::<ImageName>().map_err(Failure::usage);
+        let name = |text: &str| image_name("", text);
         let a = bases::fetch(&ports, &name(&self.a)?, &self.platform).await?;
         let b = bases::fetch(&ports, &name(&self.b)?, &self.platform).await?;
         let (store, one, two) = (ports.store.clone(), a.image.clone(), b.image.clone());

@@ -4,12 +4,9 @@ use std::error::Error;
 
 use serde_json::{Value, json};
 
-use crate::{
-    buildroot::BuildrootError,
-    job::{
-        assemble::AssembleError, bases::BaseError, build::BuildError, execute::ExecuteError, plan::PlanError,
-        rebuild::RebuildError,
-    },
+use crate::job::{
+    assemble::AssembleError, bases::BaseError, build::BuildError, execute::ExecuteError, plan::PlanError,
+    rebuild::RebuildError,
 };
 
 /// What the process ends with (CLI.md, "Exit codes").
@@ -88,6 +85,11 @@ impl Failure {
         Self::new(Exit::Internal, source)
     }
 
+    /// A plain no, where no object of the command's own can be made.
+    pub(super) fn findings(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(Exit::Findings, source)
+    }
+
     pub(super) fn cancelled() -> Self {
         Self::new(Exit::Unavailable, "cancelled")
     }
@@ -126,20 +128,9 @@ impl Failure {
     }
 }
 
-fn of_buildroot(error: &BuildrootError) -> Exit {
-    match error {
-        BuildrootError::NoSubids { .. }
-        | BuildrootError::NoProgram { .. }
-        | BuildrootError::TooOld { .. }
-        | BuildrootError::Cage(_)
-        | BuildrootError::Process(_)
-        | BuildrootError::Io { .. } => Exit::Unavailable,
-    }
-}
-
 fn of_base(error: &BaseError) -> Exit {
     match error {
-        BaseError::Name { .. } => Exit::Usage,
+        BaseError::Name(_) => Exit::Usage,
         _ => Exit::Unavailable,
     }
 }
@@ -148,9 +139,8 @@ fn of_execute(error: &ExecuteError) -> Exit {
     match error {
         ExecuteError::Plan(error) => of_plan(error),
         ExecuteError::Source(error) => of_source(error),
-        ExecuteError::Buildroot(error) => of_buildroot(error),
         ExecuteError::Base(error) => of_base(error),
-        ExecuteError::Layer(_) => Exit::Usage,
+        ExecuteError::Definition(_) | ExecuteError::Layer(_) => Exit::Usage,
         ExecuteError::Assemble(AssembleError::Layers { .. } | AssembleError::Base) => Exit::Internal,
         _ => Exit::Unavailable,
     }
@@ -172,14 +162,22 @@ impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         let exit = match &error {
             BuildError::Source(source) => of_source(source),
-            BuildError::Recipe { .. } | BuildError::NoRecipe(_) | BuildError::Repositories(_) => Exit::Usage,
+            BuildError::Recipe { .. }
+            | BuildError::NoRecipe(_)
+            | BuildError::Repositories(_)
+            | BuildError::Layer(_) => Exit::Usage,
             BuildError::Plan(source) => of_plan(source),
-            BuildError::Base(source) => of_base(source),
+            BuildError::Base { source, .. } | BuildError::Bases(source) => of_base(source),
             BuildError::Execute(source) => of_execute(source),
-            BuildError::Buildroot(source) => of_buildroot(source),
-            BuildError::Publish(_) | BuildError::Store(_) | BuildError::Random(_) => Exit::Unavailable,
+            BuildError::Buildroot(_)
+            | BuildError::Publish(_)
+            | BuildError::Store(_)
+            | BuildError::Random(_) => Exit::Unavailable,
         };
-        Self::new(exit, error)
+        let no_dockerfile = matches!(error, BuildError::Plan(PlanError::NoDockerfile(_)));
+        let failure = Self::new(exit, error);
+        let hint = "name another with --file, or with `dockerfile` under [image] in reprov.toml";
+        if no_dockerfile { failure.hint(hint.to_owned()) } else { failure }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::FalseyValueParser};
 
 use super::{Context, failure::Failure};
 use crate::{
     job::Ports,
+    model::{ImageName, ReferenceError},
     progress::Progress,
     registry::{Options, Registries},
     store::Store,
@@ -38,11 +39,11 @@ pub(super) struct Global {
     /// How the answer is written to standard output
     #[arg(long, global = true, value_enum, default_value = "text", env = "REPROV_FORMAT")]
     pub(super) format: Format,
-    /// Say nothing but the answer and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    /// Say nothing but the answer and errors (-v wins)
+    #[arg(short, long, global = true, env = "REPROV_QUIET", value_parser = FalseyValueParser::new())]
     pub(super) quiet: bool,
     /// Show the engine's output as it comes
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, env = "REPROV_VERBOSE", value_parser = FalseyValueParser::new())]
     pub(super) verbose: bool,
     /// When to colour
     #[arg(long, global = true, value_enum, default_value = "auto", env = "REPROV_COLOR")]
@@ -119,6 +120,17 @@ impl Context<'_> {
             cancel: self.cancel.clone(),
         })
     }
+}
+
+/// Reads a name of an image; `what` stands before it in the error.
+pub(super) fn image_name(what: &str, text: &str) -> Result<ImageName, Failure> {
+    text.parse().map_err(|error| match error {
+        // The remedy of the Dockerfile (`[from]`) does not help here.
+        ReferenceError::NoRegistry(_) => Failure::usage_text(format!(
+            "{what}`{text}` names no registry; write HOST/REPOSITORY:TAG or oci:DIR:TAG"
+        )),
+        error => Failure::usage_text(format!("{what}`{text}`: {error}")),
+    })
 }
 
 /// What `git` needs of the caller's environment to reach an https remote.

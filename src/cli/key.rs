@@ -1,6 +1,6 @@
 //! `reprov key`.
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde_json::json;
@@ -62,7 +62,7 @@ impl Command {
             }
             Self::Public { key } => {
                 let pem = load_key(key)?.public_pem();
-                let _ = std::io::stdout().write_all(pem.as_bytes()); // A closed pipe is the reader's choice.
+                context.console.answer(&json!({"schema": "reprov.key/v1", "pem": pem}), &pem);
             }
         }
         Ok(Exit::Ok)

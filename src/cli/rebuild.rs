@@ -8,14 +8,15 @@ use super::{
     Context,
     build::load_key,
     failure::{Exit, Failure},
-    global::git_environment,
+    global::{git_environment, image_name},
 };
 use crate::{
     job::{
         evidence::Trust,
-        rebuild::{Outcome, RebuildError, Request, layer_pairs, rebuild},
+        rebuild::{Outcome, Request, layer_pairs, rebuild},
     },
     model::{Digest, ImageName, Verdict, names},
+    progress::Silent,
     report::{self, rebuild as view},
     signing::{self, PrivateKey},
 };
@@ -27,7 +28,13 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
     /// Whose provenance to believe (repeat for several)
-    #[arg(long, value_name = "KEY.pub", required_unless_present = "insecure_skip_verify")]
+    #[arg(
+        long,
+        value_name = "KEY.pub",
+        required_unless_present = "insecure_skip_verify",
+        env = "REPROV_REBUILD_TRUST",
+        value_delimiter = '\n'
+    )]
     trust: Vec<PathBuf>,
     /// Believe anybody's provenance, signed or not
     #[arg(long, conflicts_with = "trust")]
@@ -77,8 +84,8 @@ impl Args {
             Trust::Keys(signing::load_trust(&self.trust).map_err(Failure::usage)?)
         };
         let key = self.key.as_deref().map(load_key).transpose()?.map(Arc::new);
-        let names = self.images.iter().map(|image| image.parse::<ImageName>());
-        let names = names.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+        let names = self.images.iter().map(|image| image_name("", image));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
         let answers = self.all(context, &trust, key, &names).await?;
         Ok(self.answer(context, answers))
     }
@@ -90,24 +97,29 @@ impl Args {
         trust: &Trust,
         key: Option<Arc<PrivateKey>>,
         names: &[ImageName],
-    ) -> Result<Vec<(ImageName, Result<Outcome, RebuildError>)>, Failure> {
-        let ports = context.ports(context.console.job("rebuild"))?;
+    ) -> Result<Vec<(ImageName, Result<Outcome, Failure>)>, Failure> {
+        let ports = context.ports(Arc::new(Silent))?;
         let turns = Arc::new(Semaphore::new(self.jobs.max(1)));
         let mut running = JoinSet::new();
+        let mut tasks = BTreeMap::new();
         for (index, name) in names.iter().enumerate() {
             let request = self.request(name, trust);
             let (turns, key, mut ports) = (turns.clone(), key.clone(), ports.clone());
             let progress = context.console.job(&name.to_string());
-            running.spawn(async move {
+            let task = running.spawn(async move {
                 let _turn = turns.acquire().await.expect("the semaphore is never closed");
                 ports.progress = progress;
-                (index, rebuild(&ports, &request, key.as_deref()).await)
+                Box::pin(rebuild(&ports, &request, key.as_deref())).await.map_err(Failure::from)
             });
+            tasks.insert(task.id(), index);
         }
         let mut answers: BTreeMap<usize, _> = BTreeMap::new();
-        while let Some(ended) = running.join_next().await {
-            let (index, outcome) = ended.map_err(Failure::internal)?;
-            answers.insert(index, outcome);
+        while let Some(ended) = running.join_next_with_id().await {
+            let (id, outcome) = match ended {
+                Ok((id, outcome)) => (id, outcome),
+                Err(panic) => (panic.id(), Err(Failure::internal(panic))),
+            };
+            answers.insert(tasks[&id], outcome);
         }
         Ok(answers.into_iter().map(|(index, outcome)| (names[index].clone(), outcome)).collect())
     }
@@ -125,11 +137,7 @@ impl Args {
         }
     }
 
-    fn answer(
-        &self,
-        context: &Context<'_>,
-        answers: Vec<(ImageName, Result<Outcome, RebuildError>)>,
-    ) -> Exit {
+    fn answer(&self, context: &Context<'_>, answers: Vec<(ImageName, Result<Outcome, Failure>)>) -> Exit {
         let mut exit = Exit::Ok;
         let mut images = Vec::new();
         let mut summary = BTreeMap::new();
@@ -137,10 +145,17 @@ impl Args {
             let image = match outcome {
                 Ok(outcome) => {
                     exit = exit.worse(self.exit(outcome.verdict));
-                    image(&name, &outcome)
+                    let mut image = image(&name, &outcome);
+                    if let Some(error) = outcome.unattached {
+                        let failure = Failure::from(error);
+                        exit = exit.worse(failure.exit);
+                        let text = format!("the verdict is not attached: {}", failure.messages().join(": "));
+                        image.error =
+                            Some(image.error.into_iter().chain([text]).collect::<Vec<_>>().join("; "));
+                    }
+                    image
                 }
-                Err(error) => {
-                    let failure = Failure::from(error);
+                Err(failure) => {
                     exit = exit.worse(failure.exit);
                     let text = failure.messages().join(": ");
                     context.console.line(&format!("error: {name}: {}", crate::model::path::printable(&text)));
@@ -151,12 +166,11 @@ impl Args {
             *summary.entry(verdict.to_owned()).or_default() += 1;
             images.push(image);
         }
-        let answer = view::Rebuild { schema: "reprov.rebuild/v1", images, summary };
-        let mut text = answer.text();
-        for accepted in &self.accept {
-            text.push_str(&format!("accepted by --accept: {accepted}\n"));
-        }
-        context.console.answer(&answer, &text);
+        let mut accepted = self.accept.clone();
+        accepted.retain(|verdict| *verdict != Verdict::Reproduced && summary.contains_key(verdict.name()));
+        accepted.dedup();
+        let answer = view::Rebuild { schema: "reprov.rebuild/v1", images, summary, accepted };
+        context.console.answer(&answer, &answer.text());
         exit
     }
 

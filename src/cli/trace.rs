@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     Context,
     failure::{Exit, Failure},
+    global::image_name,
 };
 use crate::{
     job::{
@@ -25,7 +26,7 @@ pub(super) struct Args {
     /// The image
     image: String,
     /// Whose provenance to believe; without it, any is shown, marked as not verified
-    #[arg(long, value_name = "KEY.pub")]
+    #[arg(long, value_name = "KEY.pub", env = "REPROV_TRACE_TRUST", value_delimiter = '\n')]
     trust: Vec<PathBuf>,
     /// Print the build log
     #[arg(long, conflicts_with = "inputs")]
@@ -41,7 +42,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         let ports = context.ports(context.console.job("trace"))?;
-        let name: ImageName = self.image.parse().map_err(Failure::usage)?;
+        let name = image_name("", &self.image)?;
         let trust = if self.trust.is_empty() {
             Trust::AnyoneUnsafe
         } else {
@@ -53,20 +54,18 @@ impl Args {
         let evidence =
             Evidence::gather(&ports, &image, manifest.digest).await.map_err(Failure::unavailable)?;
         let found = evidence.provenance(&ports, &trust, None).await.map_err(Failure::unavailable)?;
-        let believed = match found {
-            Found::Believed(all) => all.into_iter().next().expect("believed is never empty"),
+        let all = match found {
+            Found::Believed(all) => all,
             Found::Refused(reasons) => {
-                context
-                    .console
-                    .line(&format!("error: {image}: {}", crate::model::path::printable(&reasons.join("; "))));
-                return Ok(Exit::Findings);
+                return Err(Failure::findings(format!("{image}: {}", reasons.join("; "))));
             }
         };
+        let believed = &all[0]; // Never empty.
         if self.log {
-            return print_log(&ports, &image, &evidence, &believed).await;
+            return print_log(context, &ports, &evidence, believed).await;
         }
-        let inputs = self.read_inputs(&ports, &image, &evidence, &believed).await?;
-        let answer = answer(&image, &believed, !self.trust.is_empty(), inputs);
+        let inputs = self.read_inputs(&ports, &evidence, believed).await?;
+        let answer = answer(&image, &all, !self.trust.is_empty(), inputs);
         context.console.answer(&answer, &answer.text());
         Ok(Exit::Ok)
     }
@@ -74,17 +73,13 @@ impl Args {
     async fn read_inputs(
         &self,
         ports: &Ports,
-        image: &ImageName,
         evidence: &Evidence,
         believed: &Believed,
     ) -> Result<view::InputsLine, Failure> {
-        let layer = believed.provenance.transcript().and_then(|digest| evidence.blob(&digest));
-        let layer = layer.ok_or_else(|| Failure::unavailable("the transcript is not beside the image"))?;
-        ports.registries.fetch_blob(image, layer, &ports.store).await.map_err(Failure::unavailable)?;
-        let bytes = ports
-            .store
-            .read(&layer.digest, limits::STATEMENT_SIZE_BYTES_MAX * 8)
-            .map_err(Failure::unavailable)?;
+        let missing = || Failure::unavailable("the transcript is not beside the image");
+        let digest = believed.provenance.transcript().ok_or_else(missing)?;
+        let read = evidence.read(ports, &digest, limits::TRANSCRIPT_SIZE_BYTES_MAX).await;
+        let bytes = read.map_err(Failure::unavailable)?.ok_or_else(missing)?;
         let transcript = Transcript::parse(&bytes).map_err(Failure::unavailable)?;
         let list = self.inputs.then(|| {
             let exchanges = transcript.exchanges();
@@ -104,24 +99,47 @@ impl Args {
 }
 
 async fn print_log(
+    context: &Context<'_>,
     ports: &Ports,
-    image: &ImageName,
     evidence: &Evidence,
     believed: &Believed,
 ) -> Result<Exit, Failure> {
-    let layer = believed.provenance.byproduct("log").and_then(|digest| evidence.blob(&digest));
-    let layer = layer.ok_or_else(|| Failure::unavailable("the log is not beside the image"))?;
-    ports.registries.fetch_blob(image, layer, &ports.store).await.map_err(Failure::unavailable)?;
-    let mut log = ports.store.open(&layer.digest).map_err(Failure::unavailable)?;
-    let mut out = std::io::stdout().lock();
-    let copied = std::io::copy(&mut log, &mut out).and_then(|_| out.flush());
+    let missing = || Failure::unavailable("the log is not beside the image");
+    let digest = believed.provenance.byproduct("log").ok_or_else(missing)?;
+    if !evidence.fetch(ports, &digest).await.map_err(Failure::unavailable)? {
+        return Err(missing());
+    }
+    let mut log = ports.store.open(&digest).map_err(Failure::unavailable)?;
+    let copied = context.console.apart(|| {
+        let mut out = std::io::stdout().lock();
+        std::io::copy(&mut log, &mut out).and_then(|_| out.flush())
+    });
     match copied {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::unavailable(error)),
         _ => Ok(Exit::Ok),
     }
 }
 
-fn answer(image: &ImageName, believed: &Believed, verified: bool, inputs: view::InputsLine) -> view::Trace {
+/// One line for each definition, in order; the first stands for the others of its definition.
+fn provenances(all: &[Believed]) -> Vec<view::ProvenanceLine> {
+    let mut lines: Vec<view::ProvenanceLine> = Vec::new();
+    for believed in all {
+        let definition = believed.provenance.definition.digest();
+        match lines.iter_mut().find(|line| line.definition == definition) {
+            Some(line) => line.builds += 1,
+            None => lines.push(view::ProvenanceLine {
+                digest: believed.referrer,
+                definition,
+                finished_on: rfc3339(believed.provenance.run.finished_on_s),
+                builds: 1,
+            }),
+        }
+    }
+    lines
+}
+
+fn answer(image: &ImageName, all: &[Believed], verified: bool, inputs: view::InputsLine) -> view::Trace {
+    let believed = &all[0];
     let provenance = &believed.provenance;
     let definition = &provenance.definition;
     let (external, internal) = (&definition.external, &definition.internal);
@@ -139,6 +157,7 @@ fn answer(image: &ImageName, believed: &Believed, verified: bool, inputs: view::
         image: image.to_string(),
         provenance: believed.referrer,
         verified,
+        provenances: provenances(all),
         builder: provenance.run.builder_id.clone(),
         started_on: rfc3339(provenance.run.started_on_s),
         finished_on: rfc3339(provenance.run.finished_on_s),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bstr::BString;
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Map, Value, json};
 
 use super::plan::Link;
@@ -130,10 +131,20 @@ pub fn assemble(parts: &Parts<'_>) -> Result<Assembled, AssembleError> {
     work.finish(&config)
 }
 
+/// Opens a file of the engine's result: the cage wrote it, so neither it nor its directory may be a link to elsewhere.
+fn open(path: &Path) -> io::Result<File> {
+    let dir = path.parent().map(std::fs::symlink_metadata).transpose()?;
+    if !dir.is_some_and(|dir| dir.is_dir()) {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
 fn read_result(dir: &Path) -> Result<(Manifest, Config), AssembleError> {
     let read = |name: &str, bound| {
         let path = dir.join(name);
-        let bytes = File::open(&path).and_then(|file| limits::read_bounded(file, bound, "engine's result"));
+        let bytes = open(&path).and_then(|file| limits::read_bounded(file, bound, "engine's result"));
         bytes.map_err(|source| AssembleError::Read { path, source })
     };
     let manifest = Manifest::parse(&read("manifest.json", limits::MANIFEST_SIZE_BYTES_MAX)?)?;
@@ -182,13 +193,13 @@ impl<'a> Work<'a> {
     fn instruction(&mut self, link: &Link, engine_layer: &Digest) -> Result<Made, AssembleError> {
         let step = &link.step;
         let path = self.parts.dir.join(engine_layer.hex());
-        let open = || File::open(&path).map_err(|source| AssembleError::Read { path: path.clone(), source });
+        let opened = || open(&path).map_err(|source| AssembleError::Read { path: path.clone(), source });
         let of = |source| AssembleError::Layer { instruction: step.text.clone(), source };
-        let entries = index(BufReader::with_capacity(1 << 20, open()?)).map_err(of)?;
-        let mut content = open()?;
+        let entries = index(BufReader::with_capacity(1 << 20, opened()?)).map_err(of)?;
+        let mut content = opened()?;
         let entries = if step.keyword == Keyword::Run {
             let mut read = |entry: &Entry| -> io::Result<Box<dyn Read>> {
-                let mut file = File::open(&path)?;
+                let mut file = open(&path)?;
                 file.seek(SeekFrom::Start(entry.offset))?;
                 Ok(Box::new(file.take(entry.size_bytes)))
             };
@@ -355,4 +366,23 @@ fn oci_layer(layer: &Descriptor) -> Descriptor {
         other => other,
     };
     Descriptor::new(media_type, layer.digest, layer.size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_cage_wrote_leads_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        std::fs::create_dir(at("out")).unwrap();
+        std::fs::write(at("out/file"), "x").unwrap();
+        std::os::unix::fs::symlink("file", at("out/link")).unwrap();
+        std::os::unix::fs::symlink("out", at("linked")).unwrap();
+        assert!(open(&at("out/file")).is_ok());
+        assert!(open(&at("out/link")).is_err());
+        assert!(open(&at("linked/file")).is_err());
+        assert!(open(&at("out/none")).is_err());
+    }
 }

@@ -28,17 +28,10 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
     /// Its name.
-    #[error("line {line}: base image `{written}`")]
-    Name {
-        /// Where it stands.
-        line: u32,
-        /// As written.
-        written: String,
-        /// Why not.
-        source: crate::model::ReferenceError,
-    },
+    #[error(transparent)]
+    Name(#[from] crate::model::ReferenceError),
     /// It cannot be fetched.
-    #[error("base image `{name}`")]
+    #[error("cannot fetch image `{name}`")]
     Fetch {
         /// Which.
         name: String,
@@ -46,7 +39,7 @@ pub enum BaseError {
         source: RegistryError,
     },
     /// It is not an image.
-    #[error("base image `{name}`")]
+    #[error("`{name}` is not an image that can be used")]
     Image {
         /// Which.
         name: String,
@@ -54,7 +47,7 @@ pub enum BaseError {
         source: OciError,
     },
     /// A layer of it cannot be read.
-    #[error("base image `{name}`: layer {layer}")]
+    #[error("cannot read layer {layer} of image `{name}`")]
     Layer {
         /// Which.
         name: String,
@@ -62,6 +55,14 @@ pub enum BaseError {
         layer: Digest,
         /// Why not.
         source: crate::layer::LayerError,
+    },
+    /// The cache was altered.
+    #[error("a cached layer of image `{name}` was altered and has been removed; run again")]
+    Damaged {
+        /// Which image.
+        name: String,
+        /// What is there.
+        source: StoreError,
     },
     /// The store.
     #[error(transparent)]
@@ -139,8 +140,15 @@ pub async fn complete(
     let failed = |source| BaseError::Fetch { name: place.to_string(), source };
     let odd = |source| BaseError::Image { name: place.to_string(), source };
     let parsed = crate::oci::Manifest::parse(bytes).map_err(odd)?;
-    ports.registries.fetch_blob(place, parsed.config(), &ports.store).await.map_err(failed)?;
-    let config = ports.store.read(&parsed.config().digest, limits::CONFIG_SIZE_BYTES_MAX)?;
+    if parsed.config().size > limits::CONFIG_SIZE_BYTES_MAX {
+        let what = format!("config of {place}");
+        return Err(failed(RegistryError::TooLarge {
+            what,
+            most: limits::CONFIG_SIZE_BYTES_MAX,
+            unit: "bytes",
+        }));
+    }
+    let config = super::evidence::bytes(ports, place, parsed.config()).await.map_err(failed)?;
     let image = Image::parse(bytes, &config).map_err(odd)?;
     if layers {
         for layer in image.manifest.layers() {
@@ -166,6 +174,7 @@ pub async fn load(
     }
     let _lock = workspace.lock_bases().await?;
     for base in bases.iter().filter(missing) {
+        check_layers(&ports.store, base).await?;
         let name = format!("base-{}", base.manifest.digest.hex());
         lay_out(&workspace.dir().join(&name), &workspace.root(), base).map_err(|source| {
             BuildrootError::Io { action: "lay out a base in", path: workspace.dir().into(), source }
@@ -184,6 +193,17 @@ pub async fn load(
         workspace.note_base(&base.local())?;
     }
     Ok(())
+}
+
+/// Reads every layer once before the engine does: its words for an altered one name no digest. What is altered is
+/// removed, so that the next run fetches it.
+async fn check_layers(store: &Store, base: &Base) -> Result<(), BaseError> {
+    let (store, layers) = (store.clone(), base.image.manifest.layers().to_vec());
+    let checked = crate::compute::each(layers, move |layer| {
+        store.check(&layer.digest).or_else(|error| store.remove(&layer.digest).and(Err(error)))
+    });
+    let damaged = |source| BaseError::Damaged { name: base.name.to_string(), source };
+    checked.await.into_iter().collect::<Result<(), _>>().map_err(damaged)
 }
 
 /// A directory in the `dir:` transport's form whose blobs are links into the cage's view of the store.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Ports, SharedCheckout,
+    assemble::Assembled,
     bases::{self, Base, BaseError},
-    execute::{ExecuteError, Execution, Failure, Kept, execute},
+    execute::{self, ExecuteError, Execution, Kept, execute},
     plan::{self, PlanError, Reading},
     publish::{PublishError, Publisher},
 };
@@ -16,6 +17,7 @@ use crate::{
     },
     buildroot::{GATEWAY_PORT, Tools},
     engine, gateway, host,
+    layer::Profile,
     model::{Digest, ImageName, Repository, ResourceDescriptor, limits, names, reference::normalised},
     progress::Update,
     recipe::{self, Recipe, RecipeError, Repositories},
@@ -89,14 +91,18 @@ pub enum KeepBases {
 pub enum BuildError {
     #[error(transparent)]
     Source(#[from] SourceError),
-    #[error("`{path}`")]
+    #[error("cannot use `{path}`")]
     Recipe { path: String, source: RecipeError },
     #[error("there is no `{0}` in the source at that commit")]
     NoRecipe(String),
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error("line {line}: base image `{written}`")]
+    Base { line: u32, written: String, source: BaseError },
     #[error(transparent)]
-    Base(#[from] BaseError),
+    Bases(#[from] BaseError),
+    #[error(transparent)]
+    Layer(#[from] crate::layer::LayerError),
     #[error(transparent)]
     Execute(#[from] ExecuteError),
     #[error(transparent)]
@@ -126,6 +132,8 @@ pub struct Outcome {
     pub provenance: Option<(Digest, Digest)>,
     /// Whether it is signed.
     pub signed: bool,
+    /// Why a good image was not pushed.
+    pub unpushed: Option<BuildError>,
 }
 
 /// Builds, attests, pushes; tags last.
@@ -141,16 +149,21 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
     };
     let execution = execute(ports, &planned.definition, &request.checkout, &planned.bases, mode).await?;
     let published = match &execution.outcome {
-        Ok(_) => Some(publish(ports, request, &planned, &execution).await?),
+        Ok(assembled) => Some(publish(ports, request, &planned, &execution, assembled).await),
         Err(_) => None,
+    };
+    let (provenance, unpushed) = match published.transpose() {
+        Ok(provenance) => (provenance, None),
+        Err(error) => (None, Some(error)),
     };
     Ok(Outcome {
         execution,
         definition: planned.definition.digest(),
         repositories: planned.definition.external.repositories,
         repositories_from_base: planned.repositories_from_base,
-        provenance: published,
+        provenance,
         signed: request.key.is_some(),
+        unpushed,
     })
 }
 
@@ -171,6 +184,10 @@ async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError>
     build_args.extend(flags.build_args.clone());
     let mut from = recipe.from;
     from.extend(flags.from.clone());
+    let profile = flags.profile.clone().unwrap_or(recipe.profile);
+    let timeout = flags.timeout.clone().unwrap_or_else(|| recipe.timeout.to_string());
+    Profile::named(&profile)?; // Before anything is fetched.
+    timeout.parse::<recipe::Timeout>().map_err(PlanError::Timeout)?;
     let reading =
         plan::read(&request.checkout, &dockerfile, target.as_deref(), &build_args, &flags.platform)?;
     let (bases, dependencies, final_base) = resolve(ports, &reading, &from, &flags.platform).await?;
@@ -198,7 +215,7 @@ async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError>
         repositories,
         from,
         normalize: Normalize {
-            profile: flags.profile.clone().unwrap_or(recipe.profile),
+            profile,
             drop: recipe
                 .drop
                 .into_iter()
@@ -211,7 +228,7 @@ async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError>
             recipe::OnRefused::Record => OnRefused::Record,
         },
         learn: flags.learn,
-        timeout: flags.timeout.clone().unwrap_or_else(|| recipe.timeout.to_string()),
+        timeout,
         secrets: Vec::new(),
         recipe: recipe_file,
     };
@@ -254,13 +271,13 @@ async fn resolve(
         let index = if let Some(index) = by_name.get(&used) {
             *index
         } else {
-            let name: ImageName = used.parse().map_err(|source| BaseError::Name {
-                line: plan::line(reference.line),
-                written: reference.written.clone(),
-                source,
-            })?;
+            let failed = |source| {
+                let (line, written) = (plan::line(reference.line), reference.written.clone());
+                BuildError::Base { line, written, source }
+            };
+            let name: ImageName = used.parse().map_err(|error| failed(BaseError::Name(error)))?;
             ports.progress.update(Update::Phase("base", &used));
-            let base = bases::fetch(ports, &name, platform).await?;
+            let base = bases::fetch(ports, &name, platform).await.map_err(failed)?;
             let known = bases.iter().position(|known| known.manifest.digest == base.manifest.digest);
             let index = known.unwrap_or(bases.len());
             if known.is_none() {
@@ -318,7 +335,7 @@ fn internal(epoch_s: i64, tools: &Tools) -> InternalParameters {
             inputs_bytes: None,
         },
         env: step_env(epoch_s),
-        hostname: "reprov".to_owned(),
+        hostname: execute::HOSTNAME.to_owned(),
         mount_options: vec![engine::MOUNT_OPTIONS.to_owned()],
     }
 }
@@ -354,9 +371,8 @@ async fn publish(
     request: &Request,
     planned: &Planned,
     execution: &Execution,
+    assembled: &Assembled,
 ) -> Result<(Digest, Digest), BuildError> {
-    let assembled =
-        execution.outcome.as_ref().map_err(Failure::clone).expect("the caller checked for a failure");
     let base = planned.final_base.map(|index| &planned.bases[index]);
     ports.progress.update(Update::Phase("push", &request.to.to_string()));
     let publisher = Publisher::new(ports, &request.to, assembled.manifest.clone());

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io::Read};
 use super::Ports;
 use crate::{
     attest::{Bundle, Provenance, PublicKey, Statement},
+    compute,
     model::{Descriptor, Digest, ImageName, limits, names, path::printable},
     oci::Manifest,
     registry::RegistryError,
@@ -34,6 +35,14 @@ pub enum EvidenceError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// None was good, and one could not be fetched.
+    #[error("cannot read the attestations of `{image}`: {why}")]
+    Unread {
+        /// Of which image.
+        image: String,
+        /// Which, and why not.
+        why: String,
+    },
     /// More than is ever opened.
     #[error("`{image}` has more than {} MiB of attestations", limits::REFERRERS_SIZE_BYTES_MAX >> 20)]
     TooMuch {
@@ -48,8 +57,10 @@ pub struct Evidence {
     image: ImageName,
     subject: Digest,
     artifacts: Vec<(Digest, Manifest)>,
-    /// Referrers that could not be fetched: named, since a missing one may be the good one.
+    /// Referrers that could not be fetched: remembered, since a missing one may be the good one.
     unread: Vec<(Digest, RegistryError)>,
+    /// Bytes of attestations that may still be opened.
+    left_bytes: u64,
 }
 
 /// A provenance that can be believed, and where it stands.
@@ -80,12 +91,15 @@ impl Evidence {
     pub async fn gather(ports: &Ports, image: &ImageName, subject: Digest) -> Result<Self, EvidenceError> {
         let failed = |source| EvidenceError::Registry { image: image.to_string(), source };
         let list = ports.registries.referrers(image, &subject).await.map_err(failed)?;
-        let mut evidence = Self { image: image.clone(), subject, artifacts: Vec::new(), unread: Vec::new() };
-        let mut left = limits::REFERRERS_SIZE_BYTES_MAX;
+        let mut evidence = Self {
+            image: image.clone(),
+            subject,
+            artifacts: Vec::new(),
+            unread: Vec::new(),
+            left_bytes: limits::REFERRERS_SIZE_BYTES_MAX,
+        };
         for referrer in list {
-            left = left
-                .checked_sub(referrer.size)
-                .ok_or_else(|| EvidenceError::TooMuch { image: image.to_string() })?;
+            evidence.left_bytes = evidence.spend(evidence.left_bytes, referrer.size)?;
             match ports.registries.manifest(&image.at(referrer.digest)).await {
                 Ok((_, bytes)) => {
                     // What is not an image manifest is a stranger's: nothing of ours.
@@ -99,6 +113,11 @@ impl Evidence {
         Ok(evidence)
     }
 
+    fn spend(&self, left_bytes: u64, size_bytes: u64) -> Result<u64, EvidenceError> {
+        let left = left_bytes.checked_sub(size_bytes);
+        left.ok_or_else(|| EvidenceError::TooMuch { image: self.image.to_string() })
+    }
+
     /// The provenance to rebuild from: of those `trust` believes, the one that finished last, or the one whose referrer
     /// is `wanted`.
     ///
@@ -110,57 +129,68 @@ impl Evidence {
         trust: &Trust,
         wanted: Option<Digest>,
     ) -> Result<Found, EvidenceError> {
-        let mut believed = Vec::new();
-        let mut refused = Vec::new();
-        let mut unreadable = None;
+        let mut candidates = Candidates::default();
+        for (referrer, error) in &self.unread {
+            candidates.unread(*referrer, error);
+        }
+        let mut left_bytes = self.left_bytes;
         for (referrer, manifest) in &self.artifacts {
             let Some(layer) = statement_layer(manifest, trust) else { continue };
-            match ports.registries.fetch_blob(&self.image, layer, &ports.store).await {
-                Ok(()) => {}
-                Err(error @ (RegistryError::Mismatch { .. } | RegistryError::TooLarge { .. })) => {
-                    refused.push(format!("attestation {}: {error}", referrer.short()));
-                    continue;
-                }
-                Err(error) => {
-                    unreadable = Some(error);
-                    continue;
-                }
+            if layer.size > limits::BUNDLE_SIZE_BYTES_MAX {
+                candidates.refuse(*referrer, "larger than any attestation");
+                continue;
             }
-            let bytes = ports.store.read(&layer.digest, limits::BUNDLE_SIZE_BYTES_MAX)?;
-            match judge(&bytes, &layer.media_type, &self.subject, trust) {
-                Ok(Some((statement, provenance))) => {
-                    believed.push(Believed { provenance, referrer: *referrer, statement });
-                }
-                Ok(None) => {} // About something else than how the image was built.
-                Err(why) => refused.push(format!("attestation {}: {}", referrer.short(), printable(&why))),
+            left_bytes = self.spend(left_bytes, layer.size)?;
+            match bytes(ports, &self.image, layer).await {
+                Ok(bytes) => match judge(&bytes, &layer.media_type, &self.subject, trust) {
+                    Ok(Some((statement, provenance))) => {
+                        candidates.believed.push(Believed { provenance, referrer: *referrer, statement });
+                    }
+                    Ok(None) => {} // About something else than how the image was built.
+                    Err(why) => candidates.refuse(*referrer, &why),
+                },
+                Err(error) => candidates.unread(*referrer, &error),
             }
         }
-        if let Some(wanted) = wanted {
-            believed.retain(|believed| believed.referrer == wanted);
-        }
-        if !believed.is_empty() {
-            believed.sort_by_key(|believed| (-believed.provenance.run.finished_on_s, believed.referrer));
-            return Ok(Found::Believed(believed));
-        }
-        let unread =
-            self.unread.iter().map(|(digest, error)| format!("attestation {}: {error}", digest.short()));
-        if let Some(source) = unreadable {
-            return Err(EvidenceError::Registry { image: self.image.to_string(), source });
-        }
-        refused.extend(unread);
-        if refused.is_empty() {
-            refused.push("there is no provenance beside the image".to_owned());
-        }
-        Ok(Found::Refused(refused))
+        candidates.settle(wanted).map_err(|why| EvidenceError::Unread { image: self.image.to_string(), why })
     }
 
-    /// The descriptor of a blob that an artifact of ours holds.
-    #[must_use]
-    pub fn blob(&self, digest: &Digest) -> Option<&Descriptor> {
-        self.artifacts
-            .iter()
-            .flat_map(|(_, manifest)| manifest.layers())
-            .find(|layer| layer.digest == *digest)
+    /// Reads the blob `digest`, at most `size_bytes_max` long, that an artifact beside the image holds; nothing if none
+    /// does.
+    ///
+    /// # Errors
+    /// Those of fetching it; strangers may name it wrongly, so every descriptor is tried.
+    pub async fn read(
+        &self,
+        ports: &Ports,
+        digest: &Digest,
+        size_bytes_max: u64,
+    ) -> Result<Option<Vec<u8>>, RegistryError> {
+        let layers = self.artifacts.iter().flat_map(|(_, manifest)| manifest.layers());
+        let mut last = None;
+        for layer in layers.filter(|layer| layer.digest == *digest && layer.size <= size_bytes_max) {
+            match bytes(ports, &self.image, layer).await {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(error) => last = Some(error),
+            }
+        }
+        last.map_or(Ok(None), Err)
+    }
+
+    /// Brings the blob `digest` into the store; false if no artifact beside the image holds it.
+    ///
+    /// # Errors
+    /// As [`Evidence::read`].
+    pub async fn fetch(&self, ports: &Ports, digest: &Digest) -> Result<bool, RegistryError> {
+        let layers = self.artifacts.iter().flat_map(|(_, manifest)| manifest.layers());
+        let mut last = None;
+        for layer in layers.filter(|layer| layer.digest == *digest) {
+            match ports.registries.fetch_blob(&self.image, layer, &ports.store).await {
+                Ok(()) => return Ok(true),
+                Err(error) => last = Some(error),
+            }
+        }
+        last.map_or(Ok(false), Err)
     }
 
     /// Artifacts of one type.
@@ -180,14 +210,7 @@ impl Evidence {
         ports: &Ports,
         wanted: &BTreeMap<Digest, u64>,
     ) -> Result<Vec<(Digest, String)>, EvidenceError> {
-        let gone = |digest: &Digest, size: &u64| {
-            ports.store.size(digest) != Some(*size) || ports.store.check(digest).is_err()
-        };
-        let mut missing: BTreeMap<Digest, String> = wanted
-            .iter()
-            .filter(|(digest, size)| gone(digest, size))
-            .map(|(digest, _)| (*digest, "no artifact beside the image holds it".to_owned()))
-            .collect();
+        let mut missing = absent(&ports.store, wanted).await;
         let layers: Vec<_> = self.of_type(names::INPUTS).flat_map(Manifest::layers).cloned().collect();
         let mut broken_packs = Vec::new();
         for layer in layers.iter().filter(|layer| layer.media_type != names::PACK) {
@@ -197,12 +220,15 @@ impl Evidence {
                 settle(&mut missing, layer.digest, fetched.err().map(|error| chain(&error)));
             }
         }
-        for pack in layers.iter().filter(|layer| layer.media_type == names::PACK) {
+        let is_pack = |layer: &&Descriptor| {
+            layer.media_type == names::PACK && layer.size <= limits::PACK_SIZE_BYTES_MAX
+        };
+        for pack in layers.iter().filter(is_pack) {
             if missing.is_empty() {
                 break;
             }
-            match ports.registries.fetch_blob(&self.image, pack, &ports.store).await {
-                Ok(()) => unpack(&ports.store, &pack.digest, &mut missing)?,
+            match bytes(ports, &self.image, pack).await {
+                Ok(bytes) => unpack(&ports.store, &bytes, &mut missing)?,
                 Err(error) => broken_packs.push(format!("pack {}: {}", pack.digest, chain(&error))),
             }
         }
@@ -215,6 +241,89 @@ impl Evidence {
         }
         Ok(missing)
     }
+}
+
+/// What was looked at in search of a provenance.
+#[derive(Debug, Default)]
+struct Candidates {
+    believed: Vec<Believed>,
+    refused: Vec<String>,
+    /// The first that could not be fetched though it may well exist.
+    unread: Option<String>,
+}
+
+impl Candidates {
+    fn refuse(&mut self, referrer: Digest, why: &str) {
+        self.refused.push(format!("attestation {}: {}", referrer.short(), printable(why)));
+    }
+
+    /// Wrong bytes are refused; anything else that cannot be fetched may be the good one.
+    fn unread(&mut self, referrer: Digest, error: &RegistryError) {
+        match error {
+            RegistryError::Mismatch { .. }
+            | RegistryError::TooLarge { .. }
+            | RegistryError::Answer { .. } => self.refuse(referrer, &chain(error)),
+            error => drop(
+                self.unread
+                    .get_or_insert_with(|| format!("attestation {}: {}", referrer.short(), chain(error))),
+            ),
+        }
+    }
+
+    /// The latest first; or the one `wanted`. The error says what could not be read.
+    fn settle(mut self, wanted: Option<Digest>) -> Result<Found, String> {
+        self.believed.sort_by_key(|believed| (-believed.provenance.run.finished_on_s, believed.referrer));
+        if let Some(wanted) = wanted {
+            let there: Vec<_> = self.believed.iter().map(|believed| believed.referrer.to_string()).collect();
+            self.believed.retain(|believed| believed.referrer == wanted);
+            if self.believed.is_empty() && !there.is_empty() {
+                let there = there.join(", ");
+                self.refused
+                    .push(format!("no provenance {wanted} can be believed; --provenance takes {there}"));
+            }
+        }
+        if !self.believed.is_empty() {
+            return Ok(Found::Believed(self.believed));
+        }
+        if let Some(why) = self.unread {
+            return Err(why);
+        }
+        if self.refused.is_empty() {
+            self.refused.push("there is no provenance beside the image".to_owned());
+        }
+        Ok(Found::Refused(self.refused))
+    }
+}
+
+/// Reads a blob by way of the store; one that was altered there is fetched again.
+///
+/// # Errors
+/// Those of the place, and of the store.
+pub(super) async fn bytes(
+    ports: &Ports,
+    place: &ImageName,
+    blob: &Descriptor,
+) -> Result<Vec<u8>, RegistryError> {
+    ports.registries.fetch_evidence(place, blob, &ports.store).await?;
+    match ports.store.read(&blob.digest, blob.size) {
+        Err(StoreError::Mismatch { .. }) => {
+            ports.store.remove(&blob.digest)?;
+            ports.registries.fetch_evidence(place, blob, &ports.store).await?;
+            Ok(ports.store.read(&blob.digest, blob.size)?)
+        }
+        read => Ok(read?),
+    }
+}
+
+/// Which of `wanted` the store lacks or holds altered; each is read once, on all cores.
+async fn absent(store: &Store, wanted: &BTreeMap<Digest, u64>) -> BTreeMap<Digest, String> {
+    let store = store.clone();
+    let wanted: Vec<_> = wanted.iter().map(|(digest, size)| (*digest, *size)).collect();
+    let gone = compute::each(wanted, move |(digest, size)| {
+        let gone = store.size(&digest) != Some(size) || store.check(&digest).is_err();
+        gone.then(|| (digest, "no artifact beside the image holds it".to_owned()))
+    });
+    gone.await.into_iter().flatten().collect()
 }
 
 /// Notes that a body came, or why it did not.
@@ -273,14 +382,12 @@ fn judge(bytes: &[u8], media_type: &str, subject: &Digest, trust: &Trust) -> Res
     Ok(Some((statement, provenance)))
 }
 
-/// Takes the wanted bodies out of a pack. What a pack holds beside them, or under a wrong name, is left alone.
-fn unpack(store: &Store, pack: &Digest, missing: &mut BTreeMap<Digest, String>) -> Result<(), EvidenceError> {
-    use crate::model::Blobs;
-    let failed = |source| StoreError::Io { action: "read a pack in", path: store.root().into(), source };
-    let file = store.open(pack).map_err(failed)?;
-    let mut archive = tar::Archive::new(std::io::BufReader::new(file));
-    for entry in archive.entries().map_err(failed)? {
-        let entry = entry.map_err(failed)?;
+/// Takes the wanted bodies out of a pack. What a pack holds beside them, or under a wrong name, is left alone; so is
+/// the rest of a stranger's pack that is none.
+fn unpack(store: &Store, pack: &[u8], missing: &mut BTreeMap<Digest, String>) -> Result<(), EvidenceError> {
+    let mut archive = tar::Archive::new(pack);
+    let Ok(entries) = archive.entries() else { return Ok(()) };
+    for entry in entries.map_while(Result::ok) {
         let name = entry.path_bytes().into_owned();
         let Some(digest) = str::from_utf8(&name).ok().and_then(Digest::from_hex) else { continue };
         if missing.contains_key(&digest) {
@@ -293,3 +400,7 @@ fn unpack(store: &Store, pack: &Digest, missing: &mut BTreeMap<Digest, String>) 
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "evidence_tests.rs"]
+mod tests;

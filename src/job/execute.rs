@@ -2,38 +2,41 @@
 #![expect(clippy::disallowed_methods, reason = "lays out what the cage sees")]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    io::{self, Write},
+    fs, io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use bstr::BString;
+use serde_json::json;
 
 use super::{
     Ports, SharedCheckout,
-    assemble::{AssembleError, Assembled, Parts, assemble},
-    bases::{self, Base, BaseError, Tail},
+    assemble::{AssembleError, Assembled},
+    bases::{self, Base, BaseError},
+    check::{DefinitionError, check},
+    log::Log,
     plan::{Plan, PlanError},
+    result::EngineResult,
     track::{Instruction, Tracker},
 };
 use crate::{
     attest::{BuildDefinition, OnRefused},
     buildroot::{BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
-    compute,
-    engine::{BuildRequest, Buildah, Engine, LogLine, RESULT},
+    engine::{BuildRequest, Buildah, Engine},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
     host, layer,
-    model::{Digest, limits},
+    model::{Digest, json::canonical},
     progress::Update,
-    store::{Store, StoreError, Writer},
+    store::StoreError,
     transcript::Event,
 };
 
 /// Why a build could not be tried, or its result not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
+    /// The definition.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
     /// Dockerfile and definition.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -71,6 +74,21 @@ pub enum ExecuteError {
     Cancelled,
 }
 
+impl ExecuteError {
+    /// Whether definition and source are at fault: no other try with the same ones goes better.
+    #[must_use]
+    pub fn of_definition(&self) -> bool {
+        match self {
+            Self::Source(error) | Self::Plan(PlanError::Source(error)) => !error.unavailable(),
+            Self::Definition(_) | Self::Layer(_) | Self::Plan(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Host name of every step: a constant, so that a step that prints it stays the same.
+pub const HOSTNAME: &str = "reprov";
+
 /// A blob of the store that belongs to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
@@ -95,7 +113,7 @@ pub struct Execution {
     pub steps_run: usize,
     /// The Dockerfile as the engine saw it, if it had to be lowered, and the list of edits.
     pub lowered: Option<Kept>,
-    /// Canonical diffIDs of the image's layers, by stage.
+    /// Canonical diffIDs of the image's layers, each with its instruction.
     pub layers: Option<Kept>,
     /// The engine and its version.
     pub engine: String,
@@ -127,12 +145,14 @@ pub async fn execute(
     bases: &[Base],
     mode: Mode,
 ) -> Result<Execution, ExecuteError> {
+    check(definition)?;
+    let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
     let tools = Tools::find().await?;
     let ids = Ids::find(ports.store.root())?;
     let root = ports.store.root().to_owned();
     let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?;
-    let run = Run { ports, definition, plan: &plan, workspace: &workspace };
+    let run = Run { ports, definition, plan: &plan, profile, workspace: &workspace };
     let execution = run.execute(checkout, bases, mode).await;
     let removed = workspace.remove().await;
     let execution = execution?;
@@ -144,6 +164,7 @@ struct Run<'a> {
     ports: &'a Ports,
     definition: &'a BuildDefinition,
     plan: &'a Plan,
+    profile: layer::Profile,
     workspace: &'a Workspace,
 }
 
@@ -177,11 +198,16 @@ impl Run<'_> {
             started_s,
             finished_s: 0,
         };
-        execution.outcome = match self.failure(ended, &execution)? {
-            Some(failure) => Err(failure),
-            None => Ok(self.take_result(&engine, bases).await?),
-        };
-        execution.layers = self.keep_layers(&execution)?;
+        if let Some(failure) = self.failure(ended, &execution)? {
+            execution.outcome = Err(failure);
+        } else {
+            self.ports.progress.update(Update::Phase("layers", ""));
+            let Run { ports, definition, plan, workspace, .. } = *self;
+            let result = EngineResult { ports, definition, plan, workspace, engine: &engine, bases };
+            let image = result.image(&self.profile).await?;
+            execution.layers = Some(keep_layers(self.ports, &image)?);
+            execution.outcome = Ok(image);
+        }
         execution.finished_s = host::now_s();
         Ok(execution)
     }
@@ -290,158 +316,46 @@ impl Run<'_> {
             Ended::TimedOut => fail(format!("not finished after {}", self.definition.external.timeout)),
             Ended::Exited(0) => {
                 let refused = &execution.closed.refused;
-                if !refused.is_empty() && self.definition.external.on_refused == OnRefused::Fail {
-                    return fail(format!("{} refused request(s)", refused.len()));
+                if refused.is_empty() || self.definition.external.on_refused == OnRefused::Record {
+                    return Ok(None);
                 }
-                Ok(None)
+                let failure = fail(format!("{} refused request(s)", refused.len()));
+                let asked = refused.iter().filter_map(|refusal| Some((refusal.line?, refusal.step.clone()?)));
+                let first = asked.min().map(|(line, text)| Instruction { line, text });
+                failure.map(|failure| failure.map(|failure| Failure { instruction: first, ..failure }))
             }
             Ended::Exited(code) => fail(format!("the engine ended with exit code {code}")),
         }
-    }
-
-    async fn take_result(&self, engine: &Buildah, bases: &[Base]) -> Result<Assembled, ExecuteError> {
-        self.ports.progress.update(Update::Phase("layers", ""));
-        let out = format!("{}/build/out", self.workspace.root());
-        let mut tail = Tail::default();
-        let plan = [engine.export(RESULT, &out)];
-        let ended = self.workspace.run(&plan, false, &self.ports.cancel, |line| {
-            tail.push(line);
-            Ok(())
-        });
-        match ended.await? {
-            Ended::Exited(0) => {}
-            Ended::Cancelled => return Err(ExecuteError::Cancelled),
-            _ => {
-                return Err(BuildrootError::Cage(format!(
-                    "the engine cannot write its result: {}",
-                    tail.text()
-                ))
-                .into());
-            }
-        }
-        let (store, dir) = (self.ports.store.clone(), self.workspace.dir().join("out"));
-        let normalize = &self.definition.external.normalize;
-        let drops = normalize.drop.iter().map(|drop| (drop.path.clone(), drop.because.clone())).collect();
-        let profile = layer::Profile::named(&normalize.profile)?.with_drops(drops);
-        let (chain, epoch_s) = (self.plan.chain.clone(), self.definition.internal.epoch);
-        let base = self.plan.base_of_chain.map(|index| bases[index].image.clone());
-        let mounts = mounts(&self.workspace.steps()?);
-        let assembled = compute::run(move || {
-            let parts = Parts {
-                store: &store,
-                dir: &dir,
-                base: base.as_ref(),
-                chain: &chain,
-                epoch_s,
-                profile: &profile,
-                mounts: &mounts,
-            };
-            assemble(&parts)
-        });
-        Ok(assembled.await?)
     }
 
     fn keep_lowered(&self) -> Result<Option<Kept>, ExecuteError> {
         if self.plan.lowered.edits.is_empty() {
             return Ok(None);
         }
-        let value = serde_json::json!({
+        let value = json!({
             "dockerfile": String::from_utf8_lossy(&self.plan.lowered.text),
             "edits": self.plan.lowered.edits,
         });
-        let bytes = crate::model::json::canonical(&value);
-        Ok(Some(Kept { digest: self.ports.store.put(&bytes)?, size: bytes.len() as u64 }))
-    }
-
-    fn keep_layers(&self, execution: &Execution) -> Result<Option<Kept>, ExecuteError> {
-        let Ok(assembled) = &execution.outcome else { return Ok(None) };
-        let layers: Vec<_> = assembled
-            .image
-            .config
-            .diff_ids()
-            .iter()
-            .zip(&assembled.instructions)
-            .map(|(diff_id, made_by)| {
-                let instruction = made_by.as_ref().map(|(line, text)| serde_json::json!({"line": line, "text": text}));
-                serde_json::json!({"diffId": diff_id, "instruction": instruction.unwrap_or_else(|| "base".into())})
-            })
-            .collect();
-        let bytes = crate::model::json::canonical(&serde_json::json!({"layers": layers}));
+        let bytes = canonical(&value);
         Ok(Some(Kept { digest: self.ports.store.put(&bytes)?, size: bytes.len() as u64 }))
     }
 }
 
-/// The log in the making.
-struct Log {
-    writer: Option<Writer>,
-    kept: Kept,
-    tail: Tail,
-    events: Vec<Event>,
-    full: bool,
-}
-
-impl Log {
-    fn start(store: &Store) -> Result<Self, StoreError> {
-        let kept = Kept { digest: Digest::of(b""), size: 0 };
-        Ok(Self {
-            writer: Some(store.writer()?),
-            kept,
-            tail: Tail::default(),
-            events: Vec::new(),
-            full: false,
-        })
-    }
-
-    fn line(&mut self, line: &[u8], tracker: &Tracker, ports: &Ports) -> io::Result<()> {
-        self.tail.push(line);
-        let text = String::from_utf8_lossy(line);
-        match tracker.line(text.trim_end()) {
-            LogLine::Step { number, count, text, .. } => {
-                // The engine's text names local bases and lowered lines; the Dockerfile's own is what people know.
-                let step = tracker.current();
-                let text = step.as_ref().map_or(text, |step| &step.text);
-                ports.progress.update(Update::Step { number, count, text });
-                self.events.push(Event {
-                    time: host::now(),
-                    kind: "step".to_owned(),
-                    step: Some(text.to_owned()),
-                    line: step.as_ref().map(|step| step.line),
-                    ..Event::default()
-                });
-            }
-            _ => ports.progress.update(Update::Output(line)),
-        }
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        if writer.size_bytes() + line.len() as u64 > limits::LOG_SIZE_BYTES_MAX {
-            if !std::mem::replace(&mut self.full, true) {
-                writer.write_all(b"reprov: the log is full; the rest was not kept\n")?;
-            }
-            return Ok(());
-        }
-        writer.write_all(line)
-    }
-
-    fn finish(&mut self) -> Result<(), StoreError> {
-        if let Some(writer) = self.writer.take() {
-            let (digest, size) = writer.finish()?;
-            self.kept = Kept { digest, size };
-        }
-        Ok(())
-    }
+/// Lowest first; those of the base have no instruction.
+fn keep_layers(ports: &Ports, assembled: &Assembled) -> Result<Kept, StoreError> {
+    let layers = assembled.image.config.diff_ids().iter().zip(&assembled.instructions);
+    let layer = |(diff_id, made_by): (_, &Option<(u32, String)>)| match made_by {
+        Some((line, text)) => json!({"diffId": diff_id, "instruction": {"line": line, "text": text}}),
+        None => json!({"diffId": diff_id}),
+    };
+    let bytes = canonical(&json!({"layers": layers.map(layer).collect::<Vec<_>>()}));
+    Ok(Kept { digest: ports.store.put(&bytes)?, size: bytes.len() as u64 })
 }
 
 fn merged(mut steps: Vec<Event>, closed: &Closed) -> Vec<Event> {
     steps.extend(closed.events.iter().cloned());
     steps.sort_by(|a, b| a.time.cmp(&b.time)); // Stable: within a second each source keeps its order.
     steps
-}
-
-/// Mount points of all steps, as paths in the image.
-fn mounts(steps: &str) -> BTreeSet<BString> {
-    let read = |line: &str| serde_json::from_str::<BTreeMap<String, Vec<String>>>(line).ok();
-    let destinations =
-        steps.lines().filter_map(read).flat_map(|mut step| step.remove("mounts").unwrap_or_default());
-    destinations.map(|path| BString::from(path.trim_matches('/'))).filter(|path| !path.is_empty()).collect()
 }
 
 fn set_time(path: &std::path::Path, epoch_s: i64) -> io::Result<()> {

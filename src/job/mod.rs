@@ -3,11 +3,14 @@
 pub mod assemble;
 pub mod bases;
 pub mod build;
+pub mod check;
 pub mod evidence;
 pub mod execute;
+mod log;
 pub mod plan;
 pub mod publish;
 pub mod rebuild;
+mod result;
 pub mod track;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

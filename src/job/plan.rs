@@ -22,13 +22,13 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// There is no Dockerfile.
-    #[error("there is no `{0}` in the source at that commit; name another with --file")]
+    #[error("there is no `{0}` in the source at that commit")]
     NoDockerfile(String),
     /// The source cannot be read.
     #[error(transparent)]
     Source(#[from] crate::source::SourceError),
     /// It cannot be read, or the engine at hand cannot run it.
-    #[error("`{path}`")]
+    #[error("cannot use `{path}`")]
     Dockerfile {
         /// Which.
         path: String,

@@ -82,6 +82,8 @@ pub const EXPANSION_DEPTH_MAX: usize = 32;
 pub const ENVIRONMENT_SIZE_BYTES_MAX: usize = 1 << 20;
 /// Most bytes made of one Dockerfile by expansion, triggers and the words of its shells.
 pub const EXPANDED_SIZE_BYTES_MAX: usize = 64 << 20;
+/// Largest transcript read.
+pub const TRANSCRIPT_SIZE_BYTES_MAX: u64 = 256 << 20;
 /// Largest recipe.
 pub const RECIPE_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest build log.
@@ -100,6 +102,14 @@ pub const SOURCE_DEPTH_MAX: usize = 256;
 pub const SOURCE_PACK_SIZE_BYTES_MAX: u64 = 16 << 30;
 /// Largest `.dockerignore`.
 pub const IGNORE_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Largest `.gitmodules`.
+pub const GITMODULES_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Most submodules of one build context, those of submodules included.
+pub const SUBMODULES_MAX: usize = 1000;
+/// Deepest submodule of a submodule.
+pub const SUBMODULE_DEPTH_MAX: usize = 16;
+/// Most tags of one commit.
+pub const TAGS_MAX: usize = 256;
 /// Longest build: a week.
 pub const BUILD_TIMEOUT_S_MAX: u64 = 7 * 24 * 3600;
 /// A body this large is an input layer of its own; smaller ones go into packs.

@@ -27,6 +27,8 @@ pub struct Recipe {
     pub dockerfile: String,
     /// The stage to build; the last one if none.
     pub target: Option<String>,
+    /// What of git's own files is in the build context.
+    pub git: GitDirectory,
     /// Public build arguments.
     pub build_args: BTreeMap<String, String>,
     /// What the build may fetch.
@@ -61,6 +63,15 @@ pub struct Dropped {
     pub because: String,
 }
 
+/// What of git's own files is in the build context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GitDirectory {
+    /// Nothing.
+    None,
+    /// A deterministic `.git`: one commit and the tags that point at it.
+    Minimal,
+}
+
 /// What a refused request does to the build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnRefused {
@@ -77,6 +88,7 @@ impl Default for Recipe {
             context: ".".to_owned(),
             dockerfile: "Dockerfile".to_owned(),
             target: None,
+            git: GitDirectory::None,
             build_args: BTreeMap::new(),
             repositories: Repositories::OfBase,
             from: BTreeMap::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::{
-    Dropped, OnRefused, Recipe, RecipeError, Repositories,
+    Dropped, GitDirectory, OnRefused, Recipe, RecipeError, Repositories,
     repositories::{check_repositories, prefix},
     written::{Text, Value, Written},
 };
@@ -60,10 +60,18 @@ fn image(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {
             "dockerfile" => recipe.dockerfile = file(&value)?,
             "target" => recipe.target = Some(stage(&value)?),
             "build-args" => recipe.build_args = build_args(&value)?,
-            _ => only(&value, "none", &["minimal"], "write `git = \"none\"`")?,
+            _ => recipe.git = git(&value)?,
         }
     }
     Ok(())
+}
+
+fn git(value: &Value<'_>) -> Result<GitDirectory, RecipeError> {
+    match value.string()? {
+        "none" => Ok(GitDirectory::None),
+        "minimal" => Ok(GitDirectory::Minimal),
+        _ => Err(value.refuse("write `none` or `minimal`")),
+    }
 }
 
 fn stage(value: &Value<'_>) -> Result<String, RecipeError> {

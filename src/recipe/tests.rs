@@ -27,7 +27,7 @@ context = "./app/"
 dockerfile = "app/Dockerfile"
 target = "runtime"
 build-args = { VERSION = "1.2" }
-git = "none"
+git = "minimal"
 
 [[repository]]
 name = "debian"
@@ -52,6 +52,7 @@ on-refused = "record"
         context: "app".into(),
         dockerfile: "app/Dockerfile".into(),
         target: Some("runtime".into()),
+        git: GitDirectory::Minimal,
         build_args: BTreeMap::from([("VERSION".into(), "1.2".into())]),
         repositories: Repositories::Only(vec![Repository {
             name: "debian".into(),
@@ -69,6 +70,12 @@ on-refused = "record"
         on_refused: OnRefused::Record,
     };
     assert_eq!(Recipe::parse(text).unwrap(), expected);
+}
+
+#[test]
+fn git_is_none_or_minimal() {
+    assert_eq!(Recipe::parse("[image]\ngit = \"none\"\n").unwrap(), Recipe::default());
+    refuses("[image]\ngit = \"full\"\n", "line 2: `git = \"full\"`: write `none` or `minimal`");
 }
 
 #[test]
@@ -101,10 +108,6 @@ fn unknown_keys_name_the_nearest_of_their_table() {
 #[test]
 fn what_this_release_does_not_do_is_said() {
     let release = "is not supported in this release;";
-    refuses(
-        "[image]\ngit = \"minimal\"\n",
-        &format!("line 2: `git = \"minimal\"` {release} write `git = \"none\"`"),
-    );
     let repository = "[[repository]]\nname=\"a\"\nkind=\"apt\"\nurl=\"http://a.example\"\n";
     refuses(
         &format!("{repository}auth = \"netrc\"\n"),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Instruction, Named, Refused, size};
+use super::{Instruction, Named, Refused, learned, size};
 use crate::model::{DiffId, Digest, Repository, path::printable};
 
 /// The answer of `build`.
@@ -26,20 +26,22 @@ pub struct Build {
     pub statement: Option<Named>,
     /// What came through the gateway.
     pub inputs: Inputs,
-    /// The build log.
-    pub log: Log,
+    /// The build log; none if nothing ran.
+    pub log: Option<Log>,
     /// Applications of the rules profile.
     pub normalized: Vec<Normalized>,
     /// Filled by `--check` (a later release).
     pub check: Option<()>,
     /// The engine and its version.
-    pub engine: String,
+    pub engine: Option<String>,
     /// How many RUN steps the runtime shim started.
     pub steps_run: usize,
     /// Digest of the build definition.
-    pub definition: Digest,
+    pub definition: Option<Digest>,
     /// What the build was allowed to fetch.
     pub repositories: Vec<Repository>,
+    /// With `--learn`: what would allow everything that was fetched beside that.
+    pub learned: Vec<Repository>,
     /// Why there is no image.
     pub error: Option<BuildFailure>,
     /// Whole seconds from start to end.
@@ -113,6 +115,42 @@ pub struct BuildFailure {
 }
 
 impl Build {
+    /// The answer of a build that could not be tried, or not be pushed.
+    #[must_use]
+    pub fn failed(reason: String) -> Self {
+        let inputs = Inputs { count: 0, bytes: 0, refused: Vec::new(), tainted: false };
+        Self {
+            schema: "reprov.build/v1",
+            image: None,
+            manifest: None,
+            config: None,
+            layers: Vec::new(),
+            provenance: None,
+            statement: None,
+            inputs,
+            log: None,
+            normalized: Vec::new(),
+            check: None,
+            engine: None,
+            steps_run: 0,
+            definition: None,
+            repositories: Vec::new(),
+            learned: Vec::new(),
+            error: Some(BuildFailure { reason, instruction: None, tail: String::new() }),
+            seconds: 0,
+        }
+    }
+
+    /// Turns it into the answer of a build without an image, whose log lies at `log`.
+    pub fn failed_at(&mut self, reason: String, log: String) {
+        (self.image, self.manifest, self.config) = (None, None, None);
+        self.layers.clear();
+        if let Some(kept) = &mut self.log {
+            kept.path = Some(log);
+        }
+        self.error.get_or_insert(BuildFailure { reason, instruction: None, tail: String::new() });
+    }
+
     /// The answer for people.
     #[must_use]
     pub fn text(&self) -> String {
@@ -125,7 +163,8 @@ impl Build {
         let own = self.layers.iter().filter(|layer| layer.instruction.is_some()).count();
         let _ = writeln!(out, "manifest    {manifest}");
         let _ = writeln!(out, "layers      {own} own on {} of the base", self.layers.len() - own);
-        let _ = writeln!(out, "engine      {}, {} RUN step(s) through the shim", self.engine, self.steps_run);
+        let engine = self.engine.as_deref().unwrap_or_default();
+        let _ = writeln!(out, "engine      {engine}, {} RUN step(s) through the shim", self.steps_run);
         let inputs = &self.inputs;
         let _ = writeln!(
             out,
@@ -152,7 +191,13 @@ impl Build {
             }
             None => {}
         }
-        let _ = writeln!(out, "log         {} ({})", self.log.digest, size(self.log.size));
+        if let Some(log) = &self.log {
+            let _ = writeln!(out, "log         {} ({})", log.digest, size(log.size));
+        }
+        if !self.learned.is_empty() {
+            let _ = writeln!(out, "learned     to allow exactly this, put into reprov.toml:\n");
+            out.push_str(&learned::tables(&self.learned));
+        }
         out
     }
 }

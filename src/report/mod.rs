@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod diff;
+pub mod learned;
 pub mod rebuild;
 mod text;
 pub mod trace;
@@ -71,7 +72,23 @@ impl Refused {
     #[must_use]
     pub fn shown(&self) -> String {
         let line = self.line.map(|line| format!("line {line}: ")).unwrap_or_default();
-        format!("{line}refused {} {}: {}", self.method, printable(&self.url), printable(&self.reason))
+        format!("{line}refused {} {}: {}", self.method, printable(&self.url), printable(self.sentence()))
+    }
+
+    /// What the gateway's word for it means.
+    fn sentence(&self) -> &str {
+        match self.reason.as_str() {
+            "not-allowed" => "under no allowed repository",
+            "ip-literal" => "this machine or a bare address, which only a repository can allow",
+            "url" => "not a URL that a repository can have",
+            "method" => "only GET, HEAD and POST are let through",
+            "connect" => "a tunnel to where no allowed repository is",
+            "upgrade" => "connections are not upgraded",
+            "form" => "not a request that can be recorded",
+            "size" => "larger than allowed",
+            "checksum" => "not the bytes that `--checksum` names",
+            other => other,
+        }
     }
 }
 

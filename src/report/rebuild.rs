@@ -19,6 +19,8 @@ pub struct Rebuild {
     pub images: Vec<Image>,
     /// How many of each verdict; `error` counts those without one.
     pub summary: BTreeMap<String, u64>,
+    /// Verdicts that were taken for a yes because of `--accept`.
+    pub accepted: Vec<Verdict>,
 }
 
 /// One image.
@@ -83,6 +85,9 @@ impl Rebuild {
             let counts: Vec<_> =
                 self.summary.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
             let _ = writeln!(out, "{}", counts.join(", ")); // Writing to a String cannot fail.
+        }
+        for accepted in &self.accepted {
+            let _ = writeln!(out, "taken for a yes (--accept): {accepted}");
         }
         out
     }

@@ -36,7 +36,13 @@ pub fn drift_lines(drifts: &[Drift]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {place}");
         let _ = writeln!(out, "    file      {}", printable(&drift.path));
-        let _ = writeln!(out, "    cause     {} ({})", drift.cause.code(), drift.class.name());
+        let fields: Vec<_> = drift.fields.iter().map(|field| printable(&field.name)).collect();
+        if !fields.is_empty() {
+            let _ = writeln!(out, "    differs   {}", fields.join(", "));
+        }
+        let (cause, class) = (drift.cause.code(), drift.class.name());
+        let class = if cause == class { String::new() } else { format!(" ({class})") };
+        let _ = writeln!(out, "    cause     {cause}{class}");
         if !drift.evidence.is_empty() {
             let _ = writeln!(out, "    evidence  {}", printable(&drift.evidence));
         }

@@ -18,6 +18,8 @@ pub struct Trace {
     pub provenance: Digest,
     /// Whether a trusted key signed it; false: it was read without looking.
     pub verified: bool,
+    /// All that can be believed, the one used here first; equal definitions count as one.
+    pub provenances: Vec<ProvenanceLine>,
     /// Who built it.
     pub builder: String,
     /// RFC 3339.
@@ -40,6 +42,19 @@ pub struct Trace {
     pub tainted: Vec<String>,
     /// Digest of the build definition.
     pub definition: Digest,
+}
+
+/// One provenance of several.
+#[derive(Debug, Serialize)]
+pub struct ProvenanceLine {
+    /// The referrer.
+    pub digest: Digest,
+    /// Digest of its build definition.
+    pub definition: Digest,
+    /// RFC 3339.
+    pub finished_on: String,
+    /// How many builds of this definition there are.
+    pub builds: usize,
 }
 
 /// The commit.
@@ -109,6 +124,9 @@ impl Trace {
         row("image", printable(&self.image));
         let how = if self.verified { "signature verified" } else { "NOT VERIFIED" };
         row("provenance", format!("{} ({how})", self.provenance));
+        for other in self.provenances.iter().skip(1) {
+            row("also", format!("{} (another definition, {})", other.digest, printable(&other.finished_on)));
+        }
         row("builder", printable(&self.builder));
         row("built", format!("{} to {}", printable(&self.started_on), printable(&self.finished_on)));
         let dirty = if self.source.dirty { ", with uncommitted changes" } else { "" };

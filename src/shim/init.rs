@@ -12,17 +12,37 @@ use std::{
     process::{Command, Stdio},
 };
 
-// The static libc is linked in; these four calls are all that std does not offer.
+// The static libc is linked in; these calls are all that std does not offer.
 unsafe extern "C" {
     fn mount(source: *const c_char, target: *const c_char, kind: *const c_char, flags: c_ulong, text: *const c_void) -> c_int;
     fn kill(pid: c_int, signal: c_int) -> c_int;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
-    fn setrlimit(resource: c_int, limit: *const [u64; 2]) -> c_int;
+    fn prlimit(pid: c_int, resource: c_int, new: *const [u64; 2], old: *mut [u64; 2]) -> c_int;
 }
 
 const MS_NOSUID_NODEV_NOEXEC: c_ulong = 2 | 4 | 8;
 const SIGKILL: c_int = 9;
-const RLIMIT_CORE: c_int = 4;
+const NONE: u64 = u64::MAX;
+/// Resource, soft and hard limit (setrlimit(2)): what a step may learn of limits is the same on every host, as far as
+/// the host's own hard limits allow.
+const LIMITS: [(c_int, u64, u64); 16] = [
+    (0, NONE, NONE),         // CPU time
+    (1, NONE, NONE),         // file size
+    (2, NONE, NONE),         // data
+    (3, 8 << 20, NONE),      // stack
+    (4, 0, 0),               // core files
+    (5, NONE, NONE),         // resident set
+    (6, 16_384, 16_384),     // processes
+    (7, 16_384, 16_384),     // open files: equal, since Go programs (the runtime) raise the one to the other
+    (8, 8 << 20, 8 << 20),   // locked memory
+    (9, NONE, NONE),         // address space
+    (10, NONE, NONE),        // file locks
+    (11, 16_384, 16_384),    // pending signals
+    (12, 819_200, 819_200),  // message queues
+    (13, 0, 0),              // nice
+    (14, 0, 0),              // real-time priority
+    (15, NONE, NONE),        // real-time
+];
 
 /// Runs each command of the plan (NUL-separated words, an empty word ends a command) until one fails; its exit code.
 pub fn run(plan: &Path) -> Result<u8, String> {
@@ -30,8 +50,7 @@ pub fn run(plan: &Path) -> Result<u8, String> {
     mount_proc()?;
     fs::write("/proc/sys/user/max_user_namespaces", "0")
         .map_err(|error| format!("cannot close nested user namespaces: {error}"))?;
-    // SAFETY: the pointer is to a live [soft, hard] pair, as `struct rlimit` is on 64-bit Linux.
-    unsafe { setrlimit(RLIMIT_CORE, &[0, 0]) };
+    limit();
     std::thread::spawn(die_with_reprov);
     for command in commands(&bytes) {
         let code = run_one(&command)?;
@@ -40,6 +59,20 @@ pub fn run(plan: &Path) -> Result<u8, String> {
         }
     }
     Ok(0)
+}
+
+fn limit() {
+    for (resource, soft, hard) in LIMITS {
+        let mut found = [0; 2];
+        // SAFETY: both pointers are null or to a live [soft, hard] pair, as `struct rlimit` is on 64-bit Linux. A limit
+        // that cannot be read or set stays the host's.
+        unsafe {
+            if prlimit(0, resource, std::ptr::null(), &mut found) == 0 {
+                let hard = hard.min(found[1]);
+                prlimit(0, resource, &[soft.min(hard), hard], std::ptr::null_mut());
+            }
+        }
+    }
 }
 
 fn commands(bytes: &[u8]) -> Vec<Vec<OsString>> {

@@ -66,6 +66,12 @@ impl Json {
         }
     }
 
+    pub fn remove(&mut self, key: &str) {
+        if let Self::Object(fields) = self {
+            fields.retain(|(name, _)| name != key);
+        }
+    }
+
     pub fn items(&mut self) -> Option<&mut Vec<Json>> {
         match self {
             Self::Array(items) => Some(items),
@@ -188,6 +194,9 @@ impl Reader<'_> {
                 self.space();
             }
             let name = self.quoted()?;
+            if fields.iter().any(|(known, _)| *known == name) {
+                return Err(self.error("a key twice")); // Which of them the runtime would read is anybody's guess.
+            }
             self.space();
             self.expect(b':')?;
             fields.push((name, self.value(depth + 1)?));
@@ -212,7 +221,7 @@ mod tests {
 
     #[test]
     fn refuses_broken_text() {
-        for text in ["", "{", "[1,", "{\"a\" 1}", "\"a", "[] x", "{\"a\":}"] {
+        for text in ["", "{", "[1,", "{\"a\" 1}", "\"a", "[] x", "{\"a\":}", "{\"a\":1,\"a\":2}", "\"\\"] {
             assert!(Json::parse(text).is_err(), "{text}");
         }
         assert!(Json::parse(&"[".repeat(1000)).is_err());

@@ -4,18 +4,31 @@ use std::{
     ffi::OsString,
     fs,
     io::Write,
-    os::unix::process::CommandExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
 };
 
-use crate::json::Json;
+use super::json::Json;
 
 /// System calls no build needs and that open attack surface; answered EPERM.
 const DENIED: &[&str] = &[
     "keyctl", "add_key", "request_key", "bpf", "userfaultfd", "perf_event_open", "io_uring_setup",
     "io_uring_enter", "io_uring_register",
+    // Sockets by 32-bit programs' old call, whose address family a filter cannot see; `socket` is still there.
+    "socketcall",
 ];
+
+/// Files the engine makes of the host's or of random ids, and the constants a step finds instead. Only loopback
+/// exists: names of hosts are the gateway's to resolve.
+const CONSTANTS: &[(&str, &str)] = &[
+    ("/etc/hostname", "reprov\n"),
+    ("/etc/hosts", "127.0.0.1\tlocalhost reprov\n"),
+    ("/etc/resolv.conf", "nameserver 127.0.0.1\n"),
+    ("/run/.containerenv", ""),
+];
+/// Sockets that leave the network namespace: to the virtual machine's host.
+const AF_VSOCK: &str = "40";
 
 /// Edits the bundle on `create`, then becomes runc with the same arguments. Returns only if it could not.
 pub fn run(args: &[OsString]) -> Result<u8, String> {
@@ -23,7 +36,7 @@ pub fn run(args: &[OsString]) -> Result<u8, String> {
     let runtime = read(&profile.join("runtime"))?;
     if args.iter().any(|word| word == "create" || word == "run") {
         let bundle = bundle(args).ok_or("`create` without --bundle")?;
-        edit(&bundle.join("config.json"), &profile)?;
+        edit(&bundle, &profile)?;
     }
     let error = Command::new(runtime.trim_end()).args(args).exec();
     Err(format!("cannot run `{}`: {error}", runtime.trim_end()))
@@ -46,20 +59,24 @@ fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
 }
 
-fn edit(path: &Path, profile: &Path) -> Result<(), String> {
-    let mut config = Json::parse(&read(path)?)?;
-    announce(&config, profile)?;
+fn edit(bundle: &Path, profile: &Path) -> Result<(), String> {
+    let path = bundle.join("config.json");
+    let mut config = Json::parse(&read(&path)?)?;
     environment(&mut config, &read(&profile.join("env"))?)?;
-    mounts(&mut config, profile)?;
-    config.set("hostname", Json::string("reprov"));
+    mounts(&mut config, bundle, profile)?;
+    announce(&config, profile)?;
     identity(&mut config)?;
-    seccomp(&mut config);
+    seccomp(&mut config)?;
     let mut text = String::new();
     config.write(&mut text);
+    write(&path, &text)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("cannot write `{}`: {error}", path.display()))
 }
 
-/// One line a step: what runs, and where the engine mounts (those mount points are not the image's).
+/// One line a step: what runs, and where something is mounted (those mount points are not the image's).
 fn announce(config: &Json, profile: &Path) -> Result<(), String> {
     let args = config.get("process").and_then(|process| process.get("args")).cloned();
     let destinations = match config.get("mounts") {
@@ -81,13 +98,17 @@ fn announce(config: &Json, profile: &Path) -> Result<(), String> {
         .map_err(|error| format!("cannot append to `{}`: {error}", steps.display()))
 }
 
-/// Adds `KEY=VALUE` lines; what image or Dockerfile set wins.
+/// Adds `KEY=VALUE` lines; what image or Dockerfile set wins. The engine's random host name becomes ours.
 fn environment(config: &mut Json, lines: &str) -> Result<(), String> {
+    let random = config.get("hostname").and_then(Json::text).map(|name| Json::string(&format!("HOSTNAME={name}")));
     let env = config
         .entry("process", Json::Object(Vec::new()))
         .and_then(|process| process.entry("env", Json::Array(Vec::new())))
         .and_then(Json::items)
         .ok_or("config.json: process.env is not a list")?;
+    for variable in env.iter_mut().filter(|variable| Some(&**variable) == random.as_ref()) {
+        *variable = Json::string("HOSTNAME=reprov");
+    }
     for line in lines.lines().filter(|line| line.contains('=')) {
         let key = &line[..=line.find('=').unwrap_or(0)];
         // A locale set by the image in any way wins over ours.
@@ -99,52 +120,277 @@ fn environment(config: &mut Json, lines: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn mounts(config: &mut Json, profile: &Path) -> Result<(), String> {
-    let source = profile.join("gw");
-    let source = source.to_str().ok_or("profile path is not UTF-8")?;
-    let hostname = profile.join("hostname");
-    let hostname = hostname.to_str().ok_or("profile path is not UTF-8")?;
+fn mounts(config: &mut Json, bundle: &Path, profile: &Path) -> Result<(), String> {
     let mounts = config.entry("mounts", Json::Array(Vec::new())).and_then(Json::items).ok_or("config.json: mounts is not a list")?;
+    let build = profile.parent().ok_or("the profile has no directory")?;
+    let table = read(Path::new("/proc/self/mountinfo"))?;
+    let table: Vec<_> = table.lines().filter_map(Mounted::read).collect();
     for mount in mounts.iter_mut() {
-        match mount.get("destination").and_then(Json::text) {
-            Some("/sys/fs/cgroup") => {
-                if let Some(options) = mount.entry("options", Json::Array(Vec::new())).and_then(Json::items) {
-                    options.retain(|option| !matches!(option.text(), Some("rw" | "ro")));
-                    options.push(Json::string("ro"));
-                }
-            }
-            Some("/etc/hostname") => mount.set("source", Json::string(hostname)),
-            _ => {}
+        contained(mount, &table, build)?;
+        let target = mount.get("destination").and_then(Json::text).unwrap_or_default().to_owned();
+        let Some(options) = mount.entry("options", Json::Array(Vec::new())).and_then(Json::items) else { continue };
+        if target == "/sys" || target.starts_with("/sys/") {
+            options.retain(|option| !matches!(option.text(), Some("rw" | "ro")));
+            options.extend(["ro", "rro"].map(Json::string)); // What is mounted below (cgroups) too.
         }
     }
-    mounts.push(Json::Object(vec![
-        ("destination".into(), Json::string("/dev/.gw")),
+    for (target, text) in CONSTANTS {
+        constant(mounts, bundle, target, text)?;
+    }
+    let source = profile.join("gw");
+    mounts.push(bind("/dev/.gw", &source, &["rbind", "ro", "nosuid", "nodev"])?);
+    Ok(())
+}
+
+/// A mount of this namespace (proc_pid_mountinfo(5)): device, root in its file system, mount point, kind.
+struct Mounted<'a> {
+    device: &'a str,
+    root: &'a str,
+    point: &'a str,
+    kind: &'a str,
+}
+
+impl<'a> Mounted<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let (mount, system) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(2);
+        let (device, root, point) = (fields.next()?, fields.next()?, fields.next()?);
+        Some(Self { device, root, point, kind: system.split(' ').next()? })
+    }
+}
+
+/// A step's bind stays in the context, stage or cache it names. Old engines follow a link there into the cage's own
+/// files and the host's programs, and `..` in a cache's name (CVE-2024-1753, CVE-2024-9675); what they then bind is
+/// seen only in the table of mounts.
+fn contained(mount: &Json, table: &[Mounted], build: &Path) -> Result<(), String> {
+    let text = |key: &str| mount.get(key).and_then(Json::text).unwrap_or_default();
+    let (source, target) = (text("source"), text("destination"));
+    let kernel = ["/sys", "/dev", "/proc"].iter().any(|dir| Path::new(source).starts_with(dir));
+    if text("type") != "bind" || (kernel && source == target && !source.contains("..")) {
+        return Ok(());
+    }
+    let real = Path::new(source).canonicalize().map_err(|error| format!("cannot mount `{source}`: {error}"))?;
+    let (device, path) = place(table, &real).ok_or("the table of mounts is incomplete")?;
+    let (own, root) = place(table, build).ok_or("the table of mounts is incomplete")?;
+    let in_build = device == own && ["context", "lowered", "tmp", "store"].iter().any(|dir| path.starts_with(root.join(dir)));
+    let of_stage = |other: &Mounted| other.kind == "overlay" && other.device == device && Path::new(other.point).starts_with(build.join("store"));
+    let in_stage = device != own && table.iter().any(of_stage);
+    let in_cache = Some(device) == place(table, Path::new("/")).map(|(device, _)| device) && path.starts_with("/var/tmp") && device != own;
+    if in_build || in_stage || in_cache {
+        return Ok(());
+    }
+    Err(format!("the mount at `{target}` leads out of what the Dockerfile names, to `{}`", path.display()))
+}
+
+/// The device and the path in its file system of what is seen at `path`.
+fn place<'a>(table: &[Mounted<'a>], path: &Path) -> Option<(&'a str, PathBuf)> {
+    let covering = table.iter().filter(|mount| path.starts_with(mount.point));
+    let mount = covering.max_by_key(|mount| Path::new(mount.point).components().count())?; // Of equals the last: the upper.
+    Some((mount.device, Path::new(mount.root).join(path.strip_prefix(mount.point).ok()?)))
+}
+
+/// Each step has a copy of its own, which it may write to, as with the engine's. A mount the Dockerfile asked for
+/// stays: its source is not in the bundle.
+fn constant(mounts: &mut Vec<Json>, bundle: &Path, target: &str, text: &str) -> Result<(), String> {
+    let found = mounts.iter().position(|mount| mount.get("destination").and_then(Json::text) == Some(target));
+    if let Some(index) = found {
+        let source = mounts[index].get("source").and_then(Json::text).unwrap_or_default();
+        if !Path::new(source).starts_with(bundle) {
+            return Ok(());
+        }
+        mounts.remove(index);
+    }
+    let file = bundle.join(format!("reprov{}", target.replace('/', "-")));
+    write(&file, text)?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644))
+        .map_err(|error| format!("cannot set the mode of `{}`: {error}", file.display()))?;
+    mounts.push(bind(target, &file, &["rbind"])?);
+    Ok(())
+}
+
+fn bind(target: &str, source: &Path, options: &[&str]) -> Result<Json, String> {
+    let source = source.to_str().ok_or("the bundle's path is not UTF-8")?;
+    Ok(Json::Object(vec![
+        ("destination".into(), Json::string(target)),
         ("type".into(), Json::string("bind")),
         ("source".into(), Json::string(source)),
-        ("options".into(), Json::strings(["rbind", "ro", "nosuid", "nodev"])),
-    ]));
-    Ok(())
+        ("options".into(), Json::strings(options.iter().copied())),
+    ]))
 }
 
+/// The same for every build: host name, umask, limits (init set them) and no path of the host's cgroups. Hooks that
+/// the host configured for its containers are not run.
 fn identity(config: &mut Json) -> Result<(), String> {
+    config.set("hostname", Json::string("reprov"));
+    config.remove("hooks");
     let process = config.entry("process", Json::Object(Vec::new())).ok_or("config.json: no process")?;
     process.entry("user", Json::Object(Vec::new())).ok_or("config.json: process.user")?.set("umask", Json::Scalar("18".into()));
+    process.remove("rlimits");
+    let linux = config.entry("linux", Json::Object(Vec::new())).ok_or("config.json: linux is not an object")?;
+    let namespaces = linux.entry("namespaces", Json::Array(Vec::new())).and_then(Json::items).ok_or("config.json: linux.namespaces is not a list")?;
+    if !namespaces.iter().any(|namespace| namespace.get("type").and_then(Json::text) == Some("cgroup")) {
+        namespaces.push(Json::Object(vec![("type".into(), Json::string("cgroup"))]));
+    }
     Ok(())
 }
 
-fn seccomp(config: &mut Json) {
-    let Some(Json::Object(linux)) = config.entry("linux", Json::Object(Vec::new())) else { return };
-    let Some((_, filter)) = linux.iter_mut().find(|(name, _)| name == "seccomp") else { return };
-    let Some(rules) = filter.entry("syscalls", Json::Array(Vec::new())).and_then(Json::items) else { return };
+/// Tightens the engine's filter; a step without one is not started.
+fn seccomp(config: &mut Json) -> Result<(), String> {
+    let rules = config
+        .entry("linux", Json::Object(Vec::new()))
+        .and_then(|linux| linux.entry("seccomp", Json::Object(Vec::new())))
+        .and_then(|filter| filter.entry("syscalls", Json::Array(Vec::new())))
+        .and_then(Json::items)
+        .filter(|rules| !rules.is_empty())
+        .ok_or("the engine set no seccomp filter for this step; its profile (package golang-github-containers-common) is missing or empty")?;
     for rule in rules.iter_mut() {
         if let Some(names) = rule.entry("names", Json::Array(Vec::new())).and_then(Json::items) {
-            names.retain(|name| !name.text().is_some_and(|name| DENIED.contains(&name)));
+            names.retain(|name| !name.text().is_some_and(|name| name == "socket" || DENIED.contains(&name)));
         }
     }
     rules.retain(|rule| !matches!(rule.get("names"), Some(Json::Array(names)) if names.is_empty()));
-    rules.push(Json::Object(vec![
-        ("names".into(), Json::strings(DENIED.iter().copied())),
-        ("action".into(), Json::string("SCMP_ACT_ERRNO")),
-        ("errnoRet".into(), Json::Scalar("1".into())),
-    ]));
+    rules.push(rule(DENIED, DENY, &[]));
+    // No two conditions that can hold at once: which of two rules wins then is not defined. 9 is NETLINK_AUDIT.
+    rules.push(rule(&["socket"], DENY, &[("0", AF_VSOCK, "SCMP_CMP_EQ")]));
+    rules.push(rule(&["socket"], "SCMP_ACT_ALLOW", &[("0", AF_VSOCK, "SCMP_CMP_NE"), ("2", "9", "SCMP_CMP_NE")]));
+    Ok(())
+}
+
+const DENY: &str = "SCMP_ACT_ERRNO";
+
+/// A rule of the filter: system calls, what is done, and (argument, value, comparison) that must all hold.
+fn rule(names: &[&str], action: &str, conditions: &[(&str, &str, &str)]) -> Json {
+    let mut fields =
+        vec![("names".into(), Json::strings(names.iter().copied())), ("action".into(), Json::string(action))];
+    if action == DENY {
+        fields.push(("errnoRet".into(), Json::Scalar("1".into())));
+    }
+    if !conditions.is_empty() {
+        let condition = |(argument, value, comparison): &(&str, &str, &str)| {
+            Json::Object(vec![
+                ("index".into(), Json::Scalar((*argument).into())),
+                ("value".into(), Json::Scalar((*value).into())),
+                ("op".into(), Json::string(comparison)),
+            ])
+        };
+        fields.push(("args".into(), Json::Array(conditions.iter().map(condition).collect())));
+    }
+    Json::Object(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"{"hostname":"0f1e","hooks":{"prestart":[{"path":"/host/hook"}]},
+        "process":{"args":["/bin/sh","-c","printf '\u003ca\u003e \"é\"'"],"user":{"uid":7},
+            "env":["PATH=/bin","HOSTNAME=0f1e","TZ=Europe/X"],"rlimits":[{"type":"RLIMIT_NOFILE","hard":1,"soft":1}]},
+        "mounts":[{"destination":"/sys","type":"bind","source":"/sys","options":["rbind","ro"]},
+            {"destination":"/etc/resolv.conf","type":"bind","source":"BUNDLE/resolv.conf","options":["rbind"]},
+            {"destination":"/etc/hosts","type":"bind","source":"BUILD/context","options":["rbind"]}],
+        "linux":{"namespaces":[{"type":"pid"}],"seccomp":{"defaultAction":"SCMP_ACT_ERRNO",
+            "syscalls":[{"names":["socket","bpf","read"],"action":"SCMP_ACT_ALLOW"},{"names":["keyctl"],"action":"SCMP_ACT_ALLOW"}]}}}"#;
+
+    /// The edited configuration, the bundle's path written as BUNDLE, and the announcement.
+    fn edited(config: &str) -> Result<(String, String), String> {
+        let dir = tempfile::tempdir().unwrap();
+        let build = dir.path().canonicalize().unwrap();
+        let (bundle, profile) = (build.join("tmp/b"), build.join("profile"));
+        for path in [&bundle, &profile, &build.join("context"), &build.join("store/overlay/a/merged/x")] {
+            fs::create_dir_all(path).unwrap();
+        }
+        for (link, target) in [("foo", Path::new("/")), ("own", &profile), ("good", Path::new("x"))] {
+            std::os::unix::fs::symlink(target, build.join("store/overlay/a/merged").join(link)).unwrap();
+        }
+        fs::write(bundle.join("resolv.conf"), "nameserver 192.0.2.53\n").unwrap();
+        let name = bundle.to_str().unwrap();
+        let config = config.replace("BUNDLE", name).replace("BUILD", build.to_str().unwrap());
+        fs::write(bundle.join("config.json"), config).unwrap();
+        fs::write(profile.join("env"), "TZ=UTC\nLANG=C.UTF-8\n").unwrap();
+        fs::write(profile.join("steps"), "").unwrap();
+        edit(&bundle, &profile)?;
+        let text = fs::read_to_string(bundle.join("config.json")).unwrap();
+        let text = text.replace(name, "BUNDLE").replace(build.to_str().unwrap(), "BUILD");
+        Ok((text, fs::read_to_string(profile.join("steps")).unwrap()))
+    }
+
+    #[test]
+    fn a_step_is_given_constants() {
+        let (text, steps) = edited(CONFIG).unwrap();
+        for part in [
+            r#""env":["PATH=/bin","HOSTNAME=reprov","TZ=Europe/X","LANG=C.UTF-8"]"#,
+            r#""hostname":"reprov""#,
+            r#""user":{"uid":7,"umask":18}"#,
+            r#""args":["/bin/sh","-c","printf '\u003ca\u003e \"é\"'"]"#,
+            r#"{"destination":"/sys","type":"bind","source":"/sys","options":["rbind","ro","rro"]}"#,
+            r#"{"destination":"/etc/resolv.conf","type":"bind","source":"BUNDLE/reprov-etc-resolv.conf","options":["rbind"]}"#,
+            r#"{"destination":"/etc/hosts","type":"bind","source":"BUILD/context","options":["rbind"]}"#,
+            r#"[{"type":"pid"},{"type":"cgroup"}]"#,
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        for part in ["rlimits", "hooks", "0f1e", "BUNDLE/resolv.conf"] {
+            assert!(!text.contains(part), "{part}\n{text}");
+        }
+        assert!(steps.ends_with(
+            "\"mounts\":[\"/sys\",\"/etc/hosts\",\"/etc/hostname\",\"/etc/resolv.conf\",\"/run/.containerenv\",\"/dev/.gw\"]}\n"
+        ), "{steps}");
+    }
+
+    #[test]
+    fn a_mount_does_not_lead_out_of_what_it_names() {
+        let merged = "BUILD/store/overlay/a/merged";
+        for source in ["good", "x"] {
+            edited(&CONFIG.replace("BUILD/context", &format!("{merged}/{source}"))).unwrap();
+        }
+        for source in ["foo", "own", "../../../../profile"] {
+            let error = edited(&CONFIG.replace("BUILD/context", &format!("{merged}/{source}"))).unwrap_err();
+            assert!(error.contains("leads out of"), "{error}");
+        }
+        assert!(edited(&CONFIG.replace("BUILD/context", "/sys/../etc")).is_err());
+    }
+
+    #[test]
+    fn what_is_bound_is_read_from_the_table_of_mounts() {
+        let table = "1 0 0:9 / / rw - tmpfs tmpfs rw\n2 1 8:1 /usr /usr ro - ext4 /dev/a rw\n\
+            3 1 8:1 /s\\040t/b-1 /.reprov/build rw - ext4 /dev/a rw\n\
+            4 3 8:1 /s\\040t/b-1/store/overlay /.reprov/build/store/overlay rw - ext4 /dev/a rw\n\
+            5 4 0:50 / /.reprov/build/store/overlay/x/merged rw - overlay overlay rw\n";
+        let check = |bound: &str, expected: bool| {
+            // The engine binds below the working directory first: only the table says what is there.
+            let table = format!("{table}6 3 {bound} /tmp rw - x x rw\n");
+            let table: Vec<_> = table.lines().filter_map(Mounted::read).collect();
+            let mount = bind("/y", Path::new("/tmp"), &[]).unwrap();
+            assert_eq!(contained(&mount, &table, Path::new("/.reprov/build")).is_ok(), expected, "{bound}");
+        };
+        check("8:1 /s\\040t/b-1/context/a", true);
+        check("0:50 /usr/share", true);
+        check("0:9 /var/tmp/buildah-cache-0/id", true);
+        check("0:9 /", false);
+        check("8:1 /usr", false);
+        check("8:1 /s\\040t/b-1/profile", false);
+        check("8:1 /s\\040t", false);
+    }
+
+    #[test]
+    fn the_filter_is_tightened_and_must_exist() {
+        let (text, _) = edited(CONFIG).unwrap();
+        let rules = &text[text.find("\"syscalls\":").unwrap()..];
+        assert!(rules.starts_with(r#""syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"},{"names":["keyctl","#), "{rules}");
+        assert!(rules.contains(
+            r#"{"names":["socket"],"action":"SCMP_ACT_ERRNO","errnoRet":1,"args":[{"index":0,"value":40,"op":"SCMP_CMP_EQ"}]}"#
+        ), "{rules}");
+        for without in [CONFIG.replace("seccomp", "other"), CONFIG.replace("syscalls", "other"), CONFIG.replace("\"linux\"", "\"x\"")] {
+            assert!(edited(&without).unwrap_err().contains("no seccomp filter"));
+        }
+    }
+
+    #[test]
+    fn the_bundle_is_found_however_it_is_written() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for text in ["create --bundle /b id", "create --bundle=/b id", "--log x create -b /b id", "run --bundle /b id"] {
+            assert_eq!(bundle(&words(text)), Some(PathBuf::from("/b")), "{text}");
+        }
+        assert_eq!(bundle(&words("create id")), None);
+    }
 }

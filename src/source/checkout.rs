@@ -1,6 +1,6 @@
 //! One commit, resolved and believed.
 
-use std::{fmt, io::Read, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt, io::Read, path::Path, time::Duration};
 
 use git2::{Oid, Repository};
 use tempfile::TempDir;
@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     SourceError, dirty, git,
-    locate::locate,
+    locate::{Place, locate},
     pack,
     spec::{Remote, Spec, uri},
+    submodules::{Known, Parent},
 };
 use crate::{model::rfc3339, store::Store};
 
@@ -54,6 +55,12 @@ pub struct Checkout {
     pub(super) tree: Oid,
     pub(super) subdir: String,
     pub(super) epoch_s: i64,
+    /// The source, as what submodules are found by.
+    pub(super) parent: Parent,
+    /// By path; empty until fetched.
+    pub(super) submodules: BTreeMap<String, Known>,
+    /// By name; empty until taken.
+    pub(super) tags: BTreeMap<String, Oid>,
     uri: Option<String>,
     dirty: bool,
     /// Objects that are nowhere else; dropped after `repository`.
@@ -69,6 +76,8 @@ impl fmt::Debug for Checkout {
             .field("subdir", &self.subdir)
             .field("epoch_s", &self.epoch_s)
             .field("dirty", &self.dirty)
+            .field("submodules", &self.submodules())
+            .field("tags", &self.tags)
             .finish_non_exhaustive()
     }
 }
@@ -98,11 +107,13 @@ impl Checkout {
         let checkout = match Spec::parse(place)? {
             Spec::Remote(remote) => Self::fetch(&remote, &wanted.commit, options)?,
             Spec::Directory(path) => {
-                let repository = locate(&path)?.repository;
-                match resolve(&repository, &wanted.commit, place) {
-                    Ok(commit) => Self::new(repository, commit, String::new(), options)?,
-                    Err(error) => return Err(differs(&repository, wanted).unwrap_or(error)),
-                }
+                let found = locate(&path)?;
+                let (base, git_dir) = (Some(base(&found)), Some(found.repository.path().to_owned()));
+                let commit = resolve(&found.repository, &wanted.commit, place)
+                    .map_err(|error| differs(&found.repository, wanted).unwrap_or(error))?;
+                let checkout = Self::new(found.repository, commit, String::new(), options)?;
+                let work_tree = found.work_tree;
+                Self { parent: Parent { base, git_dir, work_tree, ..checkout.parent }, ..checkout }
             }
         };
         checkout.expect(wanted)
@@ -118,7 +129,9 @@ impl Checkout {
         let commit = resolve(&repository, &wanted.commit, "the kept source")?;
         pack::check(&repository, commit)?;
         let checkout = Self::new(repository, commit, String::new(), options)?;
-        Self { _scratch: Some(scratch), ..checkout }.expect(wanted)
+        let base = wanted.uri.as_deref().map(|uri| uri.strip_prefix("git+").unwrap_or(uri).to_owned());
+        let parent = Parent { base, ..checkout.parent };
+        Self { _scratch: Some(scratch), parent, ..checkout }.expect(wanted)
     }
 
     /// The commit's id, 40 hex digits.
@@ -161,15 +174,20 @@ impl Checkout {
         let (repository, id) = git::fetch(remote, rev, options)?;
         let commit = resolve(&repository, &id.to_string(), remote.public.as_str())?;
         let uri = Some(format!("git+{}", remote.public));
-        Ok(Self { uri, ..Self::new(repository, commit, String::new(), options)? })
+        let checkout = Self::new(repository, commit, String::new(), options)?;
+        let parent = Parent { base: Some(remote.secret.clone()), ..checkout.parent };
+        Ok(Self { uri, parent, ..checkout })
     }
 
     fn local(path: &Path, rev: &str, options: &Options<'_>) -> Result<Self, SourceError> {
         let place = locate(path)?;
         let commit = resolve(&place.repository, rev, &path.display().to_string())?;
-        if let Some(work_tree) = &place.work_tree
-            && place.repository.refname_to_id("HEAD").is_ok_and(|head| head == commit)
-        {
+        let checked_out = place.work_tree.is_some()
+            && place.repository.refname_to_id("HEAD").is_ok_and(|head| head == commit);
+        let (base, git_dir) = (Some(base(&place)), Some(place.repository.path().to_owned()));
+        let work_tree = place.work_tree.clone();
+        let parent = |parent: Parent| Parent { base, git_dir, work_tree, checked_out, ..parent };
+        if let Some(work_tree) = place.work_tree.as_ref().filter(|_| checked_out) {
             let changes = dirty::changes(&place.repository, &place.subdir)?;
             if !changes.is_empty() && !options.allow_dirty {
                 return Err(dirty::refuse(&changes));
@@ -179,11 +197,13 @@ impl Checkout {
                 let repository = dirty::overlay_repository(&place.repository, scratch.path())?;
                 let commit = dirty::commit(&repository, commit, work_tree, &changes)?;
                 let checkout = Self::new(repository, commit, place.subdir, options)?;
-                return Ok(Self { dirty: true, _scratch: Some(scratch), ..checkout });
+                let parent = parent(checkout.parent);
+                return Ok(Self { dirty: true, _scratch: Some(scratch), parent, ..checkout });
             }
         }
         let uri = origin(&place.repository, commit);
-        Ok(Self { uri, ..Self::new(place.repository, commit, place.subdir, options)? })
+        let checkout = Self::new(place.repository, commit, place.subdir, options)?;
+        Ok(Self { uri, parent: parent(checkout.parent), ..checkout })
     }
 
     fn new(
@@ -204,8 +224,20 @@ impl Checkout {
         if epoch_s < EPOCH_MIN_S {
             return Err(refused("which is before 1980"));
         }
-        let checkout =
-            Self { repository, commit, tree, subdir, epoch_s, uri: None, dirty: false, _scratch: None };
+        let parent = Parent { tree, base: None, git_dir: None, work_tree: None, checked_out: false };
+        let checkout = Self {
+            repository,
+            commit,
+            tree,
+            subdir,
+            epoch_s,
+            parent,
+            submodules: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            uri: None,
+            dirty: false,
+            _scratch: None,
+        };
         checkout.directory("")?;
         Ok(checkout)
     }
@@ -241,21 +273,42 @@ fn differs(repository: &Repository, wanted: &Wanted) -> Option<SourceError> {
     (actual != expected).then_some(SourceError::TreeDiffers { commit, expected, actual })
 }
 
-/// The URI of `origin` if one of its branches, as far as known here, has `commit`.
-///
-/// What cannot be told (a shallow clone's missing history) counts as no: then the source is kept beside the image.
+/// The URI of `origin` if it has `commit`.
 fn origin(repository: &Repository, commit: Oid) -> Option<String> {
     let uri = uri(repository.find_remote("origin").ok()?.url().ok()?)?;
-    let branches = repository.references_glob("refs/remotes/origin/*").ok()?;
-    let tips: Vec<Oid> =
-        branches.filter_map(|branch| Some(branch.ok()?.peel_to_commit().ok()?.id())).collect();
-    if tips.contains(&commit) {
-        return Some(uri);
+    on_origin(repository, commit).then_some(uri)
+}
+
+/// Whether one of the branches of `origin`, as far as known here, has `commit`.
+///
+/// What cannot be told (a shallow clone's missing history) counts as no: then the source is kept beside the image.
+pub(super) fn on_origin(repository: &Repository, commit: Oid) -> bool {
+    let has = || {
+        let branches = repository.references_glob("refs/remotes/origin/*")?;
+        let tips: Vec<Oid> =
+            branches.filter_map(|branch| Some(branch.ok()?.peel_to_commit().ok()?.id())).collect();
+        if tips.contains(&commit) {
+            return Ok(true);
+        }
+        let mut walk = repository.revwalk()?;
+        walk.push(commit)?;
+        tips.iter().try_for_each(|tip| walk.hide(*tip))?;
+        Ok::<_, git2::Error>(walk.next().is_none())
+    };
+    has().unwrap_or(false)
+}
+
+/// What relative URLs of submodules count from: the URL of `origin`, else the repository itself.
+fn base(place: &Place) -> String {
+    let top = place.work_tree.as_deref().unwrap_or(place.repository.path());
+    let origin = place.repository.find_remote("origin");
+    match origin.as_ref().ok().and_then(|origin| origin.url().ok()) {
+        Some(url) => match Spec::parse(url) {
+            Ok(Spec::Directory(path)) => top.join(path).display().to_string(),
+            _ => url.to_owned(),
+        },
+        None => top.display().to_string(),
     }
-    let mut walk = repository.revwalk().ok()?;
-    walk.push(commit).ok()?;
-    tips.iter().try_for_each(|tip| walk.hide(*tip)).ok()?;
-    walk.next().is_none().then_some(uri)
 }
 
 fn scratch(store: &Store) -> Result<TempDir, SourceError> {

@@ -31,6 +31,13 @@ pub(super) struct Change {
     gone: bool,
 }
 
+impl Change {
+    /// Its path, for people.
+    pub(super) fn shown(&self) -> String {
+        printable(&encode(&self.path).0)
+    }
+}
+
 /// What differs from HEAD under `subdir`: staged, modified, and new files that are not ignored. What lies in another
 /// repository inside this one is not this one's.
 pub(super) fn changes(repository: &Repository, subdir: &str) -> Result<Vec<Change>, SourceError> {
@@ -58,7 +65,7 @@ pub(super) fn changes(repository: &Repository, subdir: &str) -> Result<Vec<Chang
 /// The error that lists `changes`.
 pub(super) fn refuse(changes: &[Change]) -> SourceError {
     let shown =
-        changes.iter().take(LISTED_MAX).map(|change| format!("`{}`", printable(&encode(&change.path).0)));
+        changes.iter().take(LISTED_MAX).map(|change| format!("`{}`", change.shown()));
     SourceError::Dirty { paths: shown.collect(), more: changes.len().saturating_sub(LISTED_MAX) }
 }
 

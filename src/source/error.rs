@@ -76,21 +76,77 @@ pub enum SourceError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A gitlink.
-    #[error(
-        "`{path}` is a submodule; submodules are not supported in this release: exclude it in .dockerignore, or vendor it"
-    )]
+    /// A gitlink whose commit was not asked for ([`super::Checkout::fetch_submodules`]).
+    #[error("`{path}` is a submodule that was not fetched; exclude it in .dockerignore, or vendor it")]
     Submodule {
-        /// Relative to the context.
+        /// Relative to the repository.
         path: String,
+    },
+    /// A submodule that cannot be used.
+    #[error("refusing submodule `{path}` at commit {commit}: {reason}")]
+    SubmoduleRefused {
+        /// Relative to the repository.
+        path: String,
+        /// What its superproject pins.
+        commit: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A submodule that cannot be had.
+    #[error("cannot get submodule `{path}` at commit {commit} from `{url}`")]
+    SubmoduleFetch {
+        /// Relative to the repository.
+        path: String,
+        /// What its superproject pins.
+        commit: String,
+        /// Without credentials.
+        url: String,
+        /// Why not.
+        source: Box<Self>,
+    },
+    /// A submodule whose work tree is not what would be built.
+    #[error(
+        "submodule `{path}` {what}, which `--allow-dirty` does not take along; commit in it, then record it with `git add {path}` and commit"
+    )]
+    SubmoduleDirty {
+        /// Relative to the repository.
+        path: String,
+        /// What is different.
+        what: String,
+    },
+    /// `.gitmodules` cannot be read.
+    #[error("bad `{path}`, line {line}: {reason}")]
+    Gitmodules {
+        /// Relative to the repository.
+        path: String,
+        /// Where, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A tag that was asked for and is not there as it was.
+    #[error("tag `{name}` cannot be had: {reason}")]
+    Tag {
+        /// Without `refs/tags/`.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// `git = "minimal"` makes no sense here.
+    #[error("`git = \"minimal\"` cannot be done: {reason}")]
+    GitDirectory {
+        /// Why not, what to do.
+        reason: &'static str,
     },
     /// A pointer instead of a file.
     #[error(
-        "`{path}` is a Git LFS pointer; LFS is not supported in this release: commit the file itself, or exclude it in .dockerignore"
+        "`{path}` is a Git LFS pointer to {target}, which is not part of the commit, so nobody could rebuild from it; commit the file itself (`git lfs migrate export --include={path}`), or exclude it in .dockerignore and let the build fetch it"
     )]
     Lfs {
         /// Relative to the context.
         path: String,
+        /// Digest and size of the file, as far as the pointer says.
+        target: String,
     },
     /// A bound was passed.
     #[error("the commit has {what}, more than the {max} allowed")]
@@ -137,6 +193,16 @@ pub enum SourceError {
         /// How it ended.
         status: String,
         /// The end of what it said.
+        stderr: String,
+    },
+    /// An ssh host that this machine does not know.
+    #[error(
+        "the ssh host of `{url}` is not the one that is known, or not known; compare its key and add it to known_hosts (`ssh-keyscan`): {stderr}"
+    )]
+    HostKey {
+        /// Without credentials.
+        url: String,
+        /// The end of what was said.
         stderr: String,
     },
     /// The time for fetching is up.
@@ -191,10 +257,15 @@ impl SourceError {
     /// Whether looking failed (exit 3), rather than what was found is wrong.
     #[must_use]
     pub fn unavailable(&self) -> bool {
+        if let Self::SubmoduleFetch { source, .. } = self {
+            return source.unavailable();
+        }
         matches!(
             self,
             Self::NoGit(_)
                 | Self::Fetch { .. }
+                | Self::HostKey { .. }
+                | Self::Tag { .. }
                 | Self::Timeout { .. }
                 | Self::Cancelled { .. }
                 | Self::Nowhere { .. }

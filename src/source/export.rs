@@ -14,10 +14,13 @@ use rustix::fs::{
 
 use super::{
     Checkout, Ignore, SourceError,
-    plan::{Node, Planner, join, refuse, shown},
+    plan::{Link, Node, Planner, join, refuse, shown},
 };
-use crate::model::limits::{
-    CONTEXT_SIZE_BYTES_MAX, IGNORE_SIZE_BYTES_MAX, PATH_SIZE_BYTES_MAX, SOURCE_FILE_SIZE_BYTES_MAX,
+use crate::model::{
+    limits::{
+        CONTEXT_SIZE_BYTES_MAX, IGNORE_SIZE_BYTES_MAX, PATH_SIZE_BYTES_MAX, SOURCE_FILE_SIZE_BYTES_MAX,
+    },
+    path::printable,
 };
 
 /// How every Git LFS pointer starts (its specification, "The Pointer").
@@ -47,14 +50,16 @@ impl Checkout {
     /// `.dockerignore` names; `DOCKERFILE.dockerignore` beside the Dockerfile wins over the context's.
     ///
     /// `dest` is made, or must be an empty directory. Bytes are those of the objects: no end-of-line conversion, no
-    /// filter, no `export-ignore`. Modes are 0644, 0755; symbolic links stay as they are and are never followed; all
+    /// filter, no `export-ignore`; submodules ([`Checkout::fetch_submodules`]) are directories. Modes are 0644, 0755; symbolic links stay as they are and are never followed; all
     /// times are the commit's. The Dockerfile need not be part of it ([`Checkout::read`] gives it).
     ///
     /// # Errors
-    /// [`SourceError`]: submodules, LFS pointers, names that lead elsewhere, bounds, the disk.
+    /// [`SourceError`]: submodules that were not fetched, LFS pointers, names that lead elsewhere, bounds, the disk.
     pub fn export(&self, dest: &Path, context: &str, dockerfile: &str) -> Result<(), SourceError> {
         let ignore = self.ignore(context, dockerfile)?;
-        let nodes = Planner::new(&self.repository, &ignore).directory(self.directory(context)?, b"")?;
+        let mut planner = Planner::new(&self.repository, &ignore);
+        let nodes = planner.directory(self.directory(context)?, b"")?;
+        self.expect_known(context, &planner.links)?;
         let root = open_empty(dest)?;
         let seconds = Timespec { tv_sec: self.epoch_s, tv_nsec: 0 };
         let times = Timestamps { last_access: seconds, last_modification: seconds };
@@ -62,7 +67,7 @@ impl Checkout {
         writer.fill(root.as_fd(), &nodes, b"")
     }
 
-    fn ignore(&self, context: &str, dockerfile: &str) -> Result<Ignore, SourceError> {
+    pub(super) fn ignore(&self, context: &str, dockerfile: &str) -> Result<Ignore, SourceError> {
         let beside = format!("{dockerfile}.dockerignore");
         let names: Vec<&str> = components(context).chain([".dockerignore"]).collect();
         for path in [beside, names.join("/")] {
@@ -81,28 +86,48 @@ impl Checkout {
         }
         match self.entry(path)? {
             Some(entry) if entry.kind() == Some(ObjectType::Tree) => Ok(entry.id()),
+            Some(entry) if entry.kind() == Some(ObjectType::Commit) => {
+                let commit = self.repository.find_commit(entry.id());
+                commit.map(|commit| commit.tree_id()).map_err(|_| SourceError::Submodule { path: path.to_owned() })
+            }
             _ => Err(self.not_there(path, "a directory")),
         }
     }
 
     /// The entry at `path` below the subdirectory; nothing if a component is missing or no directory.
     fn entry(&self, path: &str) -> Result<Option<TreeEntry<'static>>, SourceError> {
-        let mut tree = self.tree;
+        self.walk(path).map(|(entry, _)| entry)
+    }
+
+    /// Also the gitlinks on the way, the last of which may be where the way ends; their paths are relative to the
+    /// repository.
+    pub(super) fn walk(
+        &self,
+        path: &str,
+    ) -> Result<(Option<TreeEntry<'static>>, Vec<Link>), SourceError> {
+        let (mut tree, mut passed, mut links) = (self.tree, Vec::new(), Vec::new());
         let mut names = components(&self.subdir).chain(components(path)).peekable();
         while let Some(name) = names.next() {
             let found = self.repository.find_tree(tree).map_err(SourceError::git("read a tree"))?;
             let Some(entry) = found.get_name(name) else {
-                return Ok(None);
+                return Ok((None, links));
             };
-            if names.peek().is_none() {
-                return Ok(Some(entry.to_owned()));
+            passed = join(&passed, name.as_bytes());
+            let below = match entry.kind() {
+                Some(ObjectType::Tree) => Some(entry.id()),
+                Some(ObjectType::Commit) => {
+                    links.push(Link { path: passed.clone(), commit: entry.id() });
+                    self.repository.find_commit(entry.id()).ok().map(|commit| commit.tree_id())
+                }
+                _ => None,
+            };
+            match below {
+                _ if names.peek().is_none() => return Ok((Some(entry.to_owned()), links)),
+                Some(below) => tree = below,
+                None => return Ok((None, links)),
             }
-            if entry.kind() != Some(ObjectType::Tree) {
-                return Ok(None);
-            }
-            tree = entry.id();
         }
-        Ok(None)
+        Ok((None, links))
     }
 
     fn not_there(&self, path: &str, what: &'static str) -> SourceError {
@@ -115,12 +140,19 @@ impl Checkout {
     }
 }
 
-fn components(path: &str) -> impl Iterator<Item = &str> {
+/// Digest and size that an LFS pointer names.
+fn lfs_target(pointer: &[u8]) -> String {
+    let text = String::from_utf8_lossy(pointer);
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("?");
+    printable(&format!("{} ({} bytes)", value("oid "), value("size ")))
+}
+
+pub(super) fn components(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|name| !matches!(*name, "" | "."))
 }
 
 /// Makes sure that blob `id` is at most `max` bytes; its size.
-fn check_size(odb: &Odb<'_>, id: Oid, max: u64) -> Result<u64, SourceError> {
+pub(super) fn check_size(odb: &Odb<'_>, id: Oid, max: u64) -> Result<u64, SourceError> {
     let (size, _) = odb.read_header(id).map_err(SourceError::git("read a file"))?;
     if size as u64 > max {
         return Err(SourceError::TooLarge { what: "a file with more bytes", max });
@@ -195,7 +227,7 @@ impl Exporter<'_> {
         })?;
         let blob = self.odb.read(id).map_err(SourceError::git("read a file"))?;
         if blob.len() < LFS_SIZE_BYTES_MAX && blob.data().starts_with(LFS_START) {
-            return Err(SourceError::Lfs { path: shown(path) });
+            return Err(SourceError::Lfs { path: shown(path), target: lfs_target(blob.data()) });
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(fd, name, flags, Mode::RUSR | Mode::WUSR).map_err(self.failed("create", path))?;

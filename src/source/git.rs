@@ -1,11 +1,11 @@
 //! The `git` child: fetches a URL into a bare repository of the store. The only place here that starts a program.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     fs::{self, File, TryLockError},
     io::Read,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -13,9 +13,10 @@ use std::{
 
 use git2::{Oid, Repository, RepositoryInitOptions};
 use rustix::process::{Pid, Signal, kill_process_group};
+use url::Url;
 
 use super::{Options, SourceError, locate, spec::Remote};
-use crate::model::Digest;
+use crate::model::{Digest, limits::read_bounded};
 
 /// How often a child and a lock are looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -37,6 +38,12 @@ const PASSED: [&str; 11] = [
     "no_proxy",
     "ALL_PROXY",
 ];
+/// Variables that reach `ssh` besides, for its keys.
+const PASSED_TO_SSH: [&str; 3] = ["HOME", "USER", "SSH_AUTH_SOCK"];
+/// Asks nobody, and believes no host it does not know.
+const SSH: &str = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes";
+/// Largest list of a remote's tags.
+const TAG_LIST_SIZE_BYTES_MAX: u64 = 16 << 20;
 /// Configuration that is ours alone: the system's and the user's are not read.
 const CONFIG: [&str; 8] = [
     "core.hooksPath=/dev/null",
@@ -48,6 +55,8 @@ const CONFIG: [&str; 8] = [
     "http.lowSpeedLimit=1",
     "http.lowSpeedTime=60",
 ];
+/// What a repository without history lists its edge in.
+const SHALLOW: &str = "shallow";
 /// The ref that one revision is fetched to.
 const FETCHED: &str = "refs/reprov/fetched";
 /// The ref that the remote's HEAD is fetched to.
@@ -72,13 +81,7 @@ pub(super) fn fetch(
     rev: &str,
     options: &Options<'_>,
 ) -> Result<(Repository, Oid), SourceError> {
-    let fetch = Fetch { remote, options, deadline: Instant::now() + options.timeout };
-    let name = Digest::of(remote.public.as_str().as_bytes()).hex();
-    let parent = options.store.root().join("git");
-    fs::create_dir_all(&parent).map_err(SourceError::io("create", &parent))?;
-    let _lock = fetch.lock(&parent.join(format!("{name}.lock")))?;
-    let dir = parent.join(name);
-    init(&dir)?;
+    let (fetch, dir, _lock) = Fetch::begin(remote, options)?;
     if is_commit_id(rev)
         && let Some(found) = present(&dir, rev)?
     {
@@ -98,6 +101,42 @@ pub(super) fn fetch(
     let place = remote.public.to_string();
     let id = resolve().map_err(|source| SourceError::Rev { rev: rev.to_owned(), place, source })?;
     Ok((repository, id))
+}
+
+/// Finds out which tags of `remote` point at `commit`: names without `refs/tags/`, and the ids they have.
+pub(super) fn tags(
+    remote: &Remote,
+    commit: Oid,
+    options: &Options<'_>,
+) -> Result<Vec<(String, String)>, SourceError> {
+    let (fetch, dir, _lock) = Fetch::begin(remote, options)?;
+    let listed = fetch.run(&dir, &["ls-remote", "--tags", "--", remote.public.as_str()])?;
+    let listed = String::from_utf8_lossy(&listed);
+    let lines = || listed.lines().filter_map(|line| line.split_once("\trefs/tags/"));
+    let commit = commit.to_string();
+    let at: BTreeSet<&str> = lines()
+        .filter(|(id, _)| *id == commit)
+        // `v1^{}` is what the annotated tag `v1` points at.
+        .map(|(_, name)| name.strip_suffix("^{}").unwrap_or(name))
+        .collect();
+    let found = lines().filter(|(_, name)| at.contains(name));
+    Ok(found.map(|(id, name)| (name.to_owned(), id.to_owned())).collect())
+}
+
+/// Fetches the objects of the tags `names`: the repository that has them then.
+pub(super) fn fetch_tags(
+    remote: &Remote,
+    names: &[&str],
+    options: &Options<'_>,
+) -> Result<Repository, SourceError> {
+    let (fetch, dir, _lock) = Fetch::begin(remote, options)?;
+    let refspecs: Vec<String> = names.iter().map(|name| format!("+refs/tags/{name}:refs/tags/{name}")).collect();
+    let refspecs: Vec<&str> = refspecs.iter().map(String::as_str).collect();
+    match fetch.get(&dir, &["--depth=1", "--no-tags"], &refspecs) {
+        Err(SourceError::Fetch { .. }) => fetch.get(&dir, &["--no-tags"], &refspecs)?,
+        other => other?,
+    }
+    locate::open(&dir)
 }
 
 /// The commit `rev` if it was fetched before.
@@ -127,10 +166,22 @@ fn is_name(rev: &str) -> bool {
     rev.starts_with(|c: char| c.is_ascii_alphanumeric()) && rev.chars().all(word) && !rev.contains("..")
 }
 
-impl Fetch<'_> {
+impl<'a> Fetch<'a> {
+    /// Makes and locks the repository of the store that `remote` is fetched into.
+    fn begin(remote: &'a Remote, options: &'a Options<'a>) -> Result<(Self, PathBuf, File), SourceError> {
+        let fetch = Self { remote, options, deadline: Instant::now() + options.timeout };
+        let name = Digest::of(remote.public.as_str().as_bytes()).hex();
+        let parent = options.store.root().join("git");
+        fs::create_dir_all(&parent).map_err(SourceError::io("create", &parent))?;
+        let lock = fetch.lock(&parent.join(format!("{name}.lock")))?;
+        let dir = parent.join(name);
+        init(&dir)?;
+        Ok((fetch, dir, lock))
+    }
+
     /// Fetches one revision without history; whether the remote could.
     fn one(&self, dir: &Path, rev: &str) -> Result<bool, SourceError> {
-        match self.run(dir, &["--depth=1", "--no-tags"], &[&format!("+{rev}:{FETCHED}")]) {
+        match self.get(dir, &["--depth=1", "--no-tags"], &[&format!("+{rev}:{FETCHED}")]) {
             Ok(()) => Ok(true),
             Err(SourceError::Fetch { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -141,37 +192,58 @@ impl Fetch<'_> {
         let head = format!("+HEAD:{REMOTE_HEAD}");
         let refspecs = [head.as_str(), "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
         let flags: &[&str] =
-            if dir.join("shallow").exists() { &["--prune", "--unshallow"] } else { &["--prune"] };
-        self.run(dir, flags, &refspecs)
+            if dir.join(SHALLOW).exists() { &["--prune", "--unshallow"] } else { &["--prune"] };
+        self.get(dir, flags, &refspecs)
     }
 
-    fn run(&self, dir: &Path, flags: &[&str], refspecs: &[&str]) -> Result<(), SourceError> {
-        let mut child = self.command(dir, flags, refspecs).spawn().map_err(SourceError::NoGit)?;
-        let stderr = child.stderr.take();
+    fn get(&self, dir: &Path, flags: &[&str], refspecs: &[&str]) -> Result<(), SourceError> {
+        let fetch = ["fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head"];
+        let url = ["--", self.remote.public.as_str()];
+        self.run(dir, &[&fetch, flags, &url, refspecs].concat()).map(|_| ())
+    }
+
+    /// Runs `git`: what it writes.
+    fn run(&self, dir: &Path, args: &[&str]) -> Result<Vec<u8>, SourceError> {
+        let mut child = self.command(dir, args).spawn().map_err(SourceError::NoGit)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let reader = thread::spawn(move || stderr.map(tail).unwrap_or_default());
+        let listed = thread::spawn(move || stdout.map(list).unwrap_or(Ok(Vec::new())));
         let status = self.wait(&mut child);
-        let stderr = reader.join().unwrap_or_default(); // The reader has nothing to panic about.
+        let stderr = reader.join().unwrap_or_default(); // The readers have nothing to panic about.
+        let listed = listed.join().unwrap_or(Ok(Vec::new()));
         let status = status?;
-        if status.success() {
-            return Ok(());
-        }
-        let stderr = self.without_secrets(&stderr);
+        let listed = listed.map_err(SourceError::io("read the tags of", self.url()))?;
+        if status.success() { Ok(listed) } else { Err(self.failure(status, &stderr)) }
+    }
+
+    fn failure(&self, status: ExitStatus, stderr: &str) -> SourceError {
+        let stderr = self.without_secrets(stderr);
         let url = self.url();
         if stderr.contains("mismatched algorithms") {
-            return Err(SourceError::ObjectFormat { place: url });
+            return SourceError::ObjectFormat { place: url };
+        }
+        if stderr.contains("Host key verification failed") {
+            return SourceError::HostKey { url, stderr };
         }
         let status = match status.signal() {
             Some(signal) => format!("signal {signal}"),
             None => format!("exit status {}", status.code().unwrap_or_default()),
         };
-        Err(SourceError::Fetch { url, status, stderr })
+        SourceError::Fetch { url, status, stderr }
     }
 
-    fn command(&self, dir: &Path, flags: &[&str], refspecs: &[&str]) -> Command {
+    fn command(&self, dir: &Path, args: &[&str]) -> Command {
         let mut command = Command::new("git");
-        command.current_dir(dir).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
-        for (name, value) in self.options.env.iter().filter(|(name, _)| PASSED.contains(&name.as_str())) {
-            command.env(name, value);
+        command
+            .current_dir(dir)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", "/nonexistent");
+        let ssh = self.remote.public.scheme() == "ssh";
+        for (name, value) in &self.options.env {
+            if PASSED.contains(&name.as_str()) || ssh && PASSED_TO_SSH.contains(&name.as_str()) {
+                command.env(name, value);
+            }
         }
         command
             .env("GIT_DIR", ".")
@@ -179,19 +251,17 @@ impl Fetch<'_> {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ALLOW_PROTOCOL", self.remote.public.scheme())
-            .env("HOME", "/nonexistent")
+            .env("GIT_SSH_COMMAND", SSH)
             .env("LC_ALL", "C");
-        if self.remote.secret != self.remote.public {
+        if self.remote.secret != self.remote.public.as_str() {
             // Through the environment: arguments are for everyone on this machine to see.
             command
                 .env("GIT_CONFIG_COUNT", "1")
                 .env("GIT_CONFIG_KEY_0", format!("url.{}.insteadOf", self.remote.secret))
                 .env("GIT_CONFIG_VALUE_0", self.remote.public.as_str());
         }
-        command.args(CONFIG.iter().flat_map(|setting| ["-c", setting]));
-        command.args(["fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head"]).args(flags);
-        command.arg("--").arg(self.remote.public.as_str()).args(refspecs);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        command.args(CONFIG.iter().flat_map(|setting| ["-c", setting])).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         command
     }
 
@@ -240,8 +310,9 @@ impl Fetch<'_> {
     }
 
     fn without_secrets(&self, text: &str) -> String {
-        let mut text = text.replace(self.remote.secret.as_str(), self.remote.public.as_str());
-        if let Some(secret) = self.remote.secret.password().filter(|secret| !secret.is_empty()) {
+        let mut text = text.replace(&self.remote.secret, self.remote.public.as_str());
+        let url = Url::parse(&self.remote.secret).ok();
+        if let Some(secret) = url.as_ref().and_then(Url::password).filter(|secret| !secret.is_empty()) {
             text = text.replace(secret, "***");
         }
         crate::model::path::printable(&text.trim().replace('\n', "; "))
@@ -270,4 +341,9 @@ fn tail(mut stderr: impl Read) -> String {
         kept.drain(..kept.len().saturating_sub(STDERR_SIZE_BYTES_MAX));
     }
     String::from_utf8_lossy(kept.make_contiguous()).into_owned()
+}
+
+/// Reads all of `stdout`, to its bound. Past it, `git` is left without a reader and ends.
+fn list(stdout: impl Read) -> std::io::Result<Vec<u8>> {
+    read_bounded(stdout, TAG_LIST_SIZE_BYTES_MAX, "the list of tags")
 }

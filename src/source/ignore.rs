@@ -102,10 +102,11 @@ impl Ignore {
         excluded
     }
 
-    /// Whether something under an excluded directory may be part of the context after all.
+    /// Whether something under the excluded directory `path` may be part of the context after all.
     #[must_use]
-    pub fn takes_back(&self) -> bool {
-        self.rules.iter().any(|rule| rule.takes_back)
+    pub fn takes_back_under(&self, path: &[u8]) -> bool {
+        let path = letters(&[path, b"/"].concat());
+        self.rules.iter().filter(|rule| rule.takes_back).any(|rule| begins(&rule.tokens, &path))
     }
 }
 
@@ -201,6 +202,16 @@ fn fits(tokens: &[Token], path: &[char]) -> bool {
         ends = step(token, &ends, path);
     }
     ends[path.len()]
+}
+
+/// Whether something that starts with `path` could fit.
+fn begins(tokens: &[Token], path: &[char]) -> bool {
+    let mut ends = vec![false; path.len() + 1];
+    ends[0] = true;
+    tokens.iter().any(|token| {
+        ends = step(token, &ends, path);
+        ends[path.len()]
+    })
 }
 
 fn step(token: &Token, starts: &[bool], path: &[char]) -> Vec<bool> {

@@ -91,6 +91,46 @@ fn refuses() {
 }
 
 #[test]
+fn what_may_be_taken_back_under_a_directory() {
+    let check = |rules: &str, path: &str, expected: bool| {
+        let ignore = Ignore::parse(rules).unwrap();
+        assert_eq!(ignore.takes_back_under(path.as_bytes()), expected, "{rules:?} {path}");
+    };
+    check("a\n!a/b", "a", true);
+    check("a\n!a/b/c", "a/b", true);
+    check("a\n!b", "a", false);
+    check("a\n!ab/c", "a", false);
+    check("*\n!README.md", "vendor", false);
+    check("*\n!**/x", "vendor/y", true);
+    check("*\n!*/x", "vendor", true);
+    check("*\n!*/x", "vendor/y", false);
+    check("*\n!**", "vendor", true);
+    check("a/b", "a", false);
+}
+
+proptest::proptest! {
+    #[test]
+    fn never_panics(rules in r"([!#/*?\[\]\\^. -]|\*\*|\n|\PC){0,30}", path in proptest::collection::vec(proptest::num::u8::ANY, 0..30)) {
+        if let Ok(ignore) = Ignore::parse(&rules) {
+            let _ = ignore.excludes(&path);
+            let _ = ignore.takes_back_under(&path);
+        }
+    }
+
+    /// A file that is part of the context is never under a directory that would not be looked into.
+    #[test]
+    fn nothing_that_is_taken_back_is_missed(rules in "(!?([ab*/?]|\\*\\*){1,5}\n){1,4}", path in "[ab](/[ab]){1,3}") {
+        let ignore = Ignore::parse(&rules);
+        if let Ok(ignore) = ignore && !ignore.excludes(path.as_bytes()) {
+            for (at, _) in path.match_indices('/') {
+                let above = &path.as_bytes()[..at];
+                proptest::prop_assert!(!ignore.excludes(above) || ignore.takes_back_under(above), "{rules:?} {path}");
+            }
+        }
+    }
+}
+
+#[test]
 fn many_stars_are_no_trap() {
     let ignore = Ignore::parse(&"*a".repeat(500)).unwrap();
     assert!(!ignore.excludes("a".repeat(499).as_bytes()));

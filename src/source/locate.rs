@@ -67,7 +67,7 @@ pub(super) fn open(git_dir: &Path) -> Result<Repository, SourceError> {
 }
 
 /// Follows a `.git` file (`gitdir: PATH`) of a linked work tree or submodule.
-fn git_dir(dot_git: PathBuf) -> Result<PathBuf, SourceError> {
+pub(super) fn git_dir(dot_git: PathBuf) -> Result<PathBuf, SourceError> {
     if dot_git.is_dir() {
         return Ok(dot_git);
     }

@@ -12,32 +12,48 @@ use flate2::{Compression, write::ZlibEncoder};
 use git2::{ObjectType, Odb, Oid, Repository, RepositoryInitOptions};
 
 use super::{Checkout, SourceError};
-use crate::model::limits::{Bounded, CONTEXT_ENTRIES_MAX, SOURCE_PACK_SIZE_BYTES_MAX};
+use crate::model::limits::{Bounded, CONTEXT_ENTRIES_MAX, SOURCE_PACK_SIZE_BYTES_MAX, TAGS_MAX};
 
-/// The commit, and what is reachable from its tree.
-struct Objects {
+/// The commit, those of its submodules, and what is reachable from their trees; tags that point at it.
+pub(super) struct Objects {
     commit: Oid,
+    submodules: BTreeSet<Oid>,
     trees: BTreeSet<Oid>,
     blobs: BTreeSet<Oid>,
+    tags: BTreeSet<Oid>,
 }
 
 impl Checkout {
-    /// Writes a pack of exactly this commit: itself, its trees and files, no history; sorted by type and id, no
-    /// deltas, zlib level 6. Equal commits give equal bytes.
+    /// Writes a pack of exactly this commit: itself, the submodules that were fetched, their trees and files, no
+    /// history, then the tags that were taken; sorted by type and id, no deltas, zlib level 6. Equal commits give
+    /// equal bytes.
     ///
     /// # Errors
     /// [`SourceError`]: objects are missing, bounds, `out`.
     pub fn pack(&self, out: impl Write) -> Result<(), SourceError> {
-        let objects = collect(&self.repository, self.commit)?;
+        let submodules: BTreeSet<Oid> = self
+            .submodules()
+            .iter()
+            .map(|submodule| Oid::from_str(&submodule.commit))
+            .collect::<Result<_, _>>()
+            .map_err(SourceError::git("name a submodule"))?;
+        self.write_pack(collect(&self.repository, self.commit, |id| submodules.contains(&id))?, out)
+    }
+
+    /// Writes a pack of the commit alone, and its tags.
+    pub(super) fn pack_alone(&self, out: impl Write) -> Result<(), SourceError> {
+        self.write_pack(collect(&self.repository, self.commit, |_| false)?, out)
+    }
+
+    fn write_pack(&self, mut objects: Objects, out: impl Write) -> Result<(), SourceError> {
+        objects.tags = self.tags.values().filter_map(|id| self.tag_objects(*id)).flatten().collect();
         let odb = self.repository.odb().map_err(SourceError::git("open the objects"))?;
         let mut out = Sha1Writer { out, digest: Context::new(&SHA1_FOR_LEGACY_USE_ONLY) };
         let failed = || SourceError::io("write", "the source pack");
-        let count = 1 + objects.trees.len() + objects.blobs.len();
-        let count = u32::try_from(count).map_err(|_| too_many())?;
+        let count = u32::try_from(objects.all().count()).map_err(|_| too_many())?;
         let header = [b"PACK".as_slice(), &2_u32.to_be_bytes(), &count.to_be_bytes()].concat();
         out.write_all(&header).map_err(failed())?;
-        let all = [objects.commit].into_iter().chain(objects.trees).chain(objects.blobs);
-        for id in all {
+        for id in objects.all() {
             write_object(&odb, id, &mut out)?;
         }
         let Sha1Writer { mut out, digest } = out;
@@ -51,6 +67,7 @@ fn write_object(odb: &Odb<'_>, id: Oid, out: &mut impl Write) -> Result<(), Sour
     let kind: u8 = match object.kind() {
         ObjectType::Commit => 1,
         ObjectType::Tree => 2,
+        ObjectType::Tag => 4,
         _ => 3,
     };
     let mut rest = object.len();
@@ -76,10 +93,25 @@ fn low_bits(value: usize, bits: u32) -> u8 {
     u8::try_from(value & ((1 << bits) - 1)).expect("at most 7 bits fit a byte")
 }
 
-/// Finds all objects of `commit`; each tree is looked at once, however often it stands in others.
-fn collect(repository: &Repository, commit: Oid) -> Result<Objects, SourceError> {
-    let root = repository.find_commit(commit).map_err(SourceError::git("read the commit"))?.tree_id();
-    let mut objects = Objects { commit, trees: BTreeSet::from([root]), blobs: BTreeSet::new() };
+impl Objects {
+    fn all(&self) -> impl Iterator<Item = Oid> {
+        let sorted = [&self.submodules, &self.trees, &self.blobs, &self.tags];
+        [self.commit].into_iter().chain(sorted.into_iter().flatten().copied())
+    }
+}
+
+/// Finds all objects of `commit`, and those of the submodules that `takes` says yes to; each tree is looked at once,
+/// however often it stands in others.
+fn collect(
+    repository: &Repository,
+    commit: Oid,
+    takes: impl Fn(Oid) -> bool,
+) -> Result<Objects, SourceError> {
+    let tree_of =
+        |id| Ok(repository.find_commit(id).map_err(SourceError::git("read the commit"))?.tree_id());
+    let (submodules, blobs, tags) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let root = tree_of(commit)?;
+    let mut objects = Objects { commit, submodules, trees: BTreeSet::from([root]), blobs, tags };
     let mut open = vec![root];
     while let Some(id) = open.pop() {
         let tree = repository.find_tree(id).map_err(SourceError::git("read a tree"))?;
@@ -88,6 +120,12 @@ fn collect(repository: &Repository, commit: Oid) -> Result<Objects, SourceError>
                 Some(ObjectType::Tree) if objects.trees.insert(entry.id()) => open.push(entry.id()),
                 Some(ObjectType::Blob) => {
                     objects.blobs.insert(entry.id());
+                }
+                Some(ObjectType::Commit) if takes(entry.id()) && objects.submodules.insert(entry.id()) => {
+                    let tree = tree_of(entry.id())?;
+                    if objects.trees.insert(tree) {
+                        open.push(tree);
+                    }
                 }
                 _ => {}
             }
@@ -118,14 +156,28 @@ pub(super) fn unpack(pack: impl Read, dir: &Path) -> Result<Repository, SourceEr
     Repository::open_bare(dir).map_err(SourceError::git("open a temporary repository"))
 }
 
-/// Makes sure that every object of `commit` is here.
+/// Makes sure that every object of `commit` is here, of its submodules all or nothing, and besides only tags.
 pub(super) fn check(repository: &Repository, commit: Oid) -> Result<(), SourceError> {
-    let odb = repository.odb().map_err(SourceError::git("open the objects"))?;
-    let objects = collect(repository, commit)?;
-    for blob in objects.blobs {
-        odb.read_header(blob).map_err(SourceError::git("read a file of the source pack"))?;
+    let failed = SourceError::git;
+    let odb = repository.odb().map_err(failed("open the objects"))?;
+    let objects = collect(repository, commit, |id| odb.exists(id))?;
+    for blob in &objects.blobs {
+        odb.read_header(*blob).map_err(failed("read a file of the source pack"))?;
     }
-    Ok(())
+    let expected: BTreeSet<Oid> = objects.all().collect();
+    let mut others = Vec::new();
+    let listed = odb.foreach(|id| {
+        if !expected.contains(id) {
+            others.push(*id);
+        }
+        others.len() <= TAGS_MAX
+    });
+    let is_tag = |id: &Oid| odb.read_header(*id).is_ok_and(|(_, kind)| kind == ObjectType::Tag);
+    if others.len() > TAGS_MAX || !others.iter().all(is_tag) {
+        let error = git2::Error::from_str("it has objects that are not of the commit");
+        return Err(failed("use the source pack")(error));
+    }
+    listed.map_err(failed("read the source pack"))
 }
 
 fn too_many() -> SourceError {

@@ -4,7 +4,7 @@ use git2::{Oid, Repository};
 
 use super::{Ignore, SourceError};
 use crate::model::{
-    limits::{CONTEXT_ENTRIES_MAX, PATH_SIZE_BYTES_MAX, SOURCE_DEPTH_MAX},
+    limits::{CONTEXT_ENTRIES_MAX, PATH_SIZE_BYTES_MAX, SOURCE_DEPTH_MAX, SUBMODULES_MAX},
     path::{encode, printable},
 };
 
@@ -16,16 +16,25 @@ pub(super) enum Node {
     Directory(Vec<(Vec<u8>, Node)>),
 }
 
-/// Walks trees.
+/// A gitlink: a submodule's place, joined by `/`, and the commit it is pinned to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) path: Vec<u8>,
+    pub(super) commit: Oid,
+}
+
+/// Walks trees, and those of submodules whose commits are there.
 pub(super) struct Planner<'a> {
     repository: &'a Repository,
     ignore: &'a Ignore,
     visited: usize,
+    /// Every gitlink passed, those of a submodule after its own; paths are relative to the context.
+    pub(super) links: Vec<Link>,
 }
 
 impl<'a> Planner<'a> {
     pub(super) fn new(repository: &'a Repository, ignore: &'a Ignore) -> Self {
-        Self { repository, ignore, visited: 0 }
+        Self { repository, ignore, visited: 0, links: Vec::new() }
     }
 
     /// What `tree` holds, less what is ignored; `path` is where it is relative to the context.
@@ -49,25 +58,34 @@ impl<'a> Planner<'a> {
 
     fn node(&mut self, mode: i32, id: Oid, path: &[u8]) -> Result<Option<Node>, SourceError> {
         let excluded = self.ignore.excludes(path);
-        let is_directory = mode & 0o170_000 == 0o040_000;
-        if excluded && !(is_directory && self.ignore.takes_back()) {
+        let is_directory = matches!(mode & 0o170_000, 0o040_000 | 0o160_000);
+        if excluded && !(is_directory && self.ignore.takes_back_under(path)) {
             return Ok(None);
         }
-        Ok(Some(match mode & 0o170_000 {
-            0o040_000 => match self.directory(id, path)? {
-                nodes if excluded && nodes.is_empty() => return Ok(None),
-                nodes => Node::Directory(nodes),
-            },
-            0o100_000 => Node::File { id, executable: mode & 0o100 != 0 },
-            0o120_000 => Node::Link { id },
-            0o160_000 => return Err(SourceError::Submodule { path: shown(path) }),
+        let nodes = match mode & 0o170_000 {
+            0o040_000 => self.directory(id, path)?,
+            0o160_000 => self.submodule(id, path)?,
+            0o100_000 => return Ok(Some(Node::File { id, executable: mode & 0o100 != 0 })),
+            0o120_000 => return Ok(Some(Node::Link { id })),
             _ => return Err(refuse(path, "its mode is none of git's")),
-        }))
+        };
+        Ok((!excluded || !nodes.is_empty()).then_some(Node::Directory(nodes)))
+    }
+
+    fn submodule(&mut self, commit: Oid, path: &[u8]) -> Result<Vec<(Vec<u8>, Node)>, SourceError> {
+        if self.links.len() >= SUBMODULES_MAX {
+            return Err(SourceError::TooLarge { what: "more submodules", max: SUBMODULES_MAX as u64 });
+        }
+        self.links.push(Link { path: path.to_vec(), commit });
+        match self.repository.find_commit(commit) {
+            Ok(commit) => self.directory(commit.tree_id(), path),
+            Err(_) => Ok(Vec::new()),
+        }
     }
 }
 
 /// Refuses names that would leave the directory they are in, or make it a repository.
-fn check(name: &[u8], path: &[u8]) -> Result<(), SourceError> {
+pub(super) fn check(name: &[u8], path: &[u8]) -> Result<(), SourceError> {
     if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0) {
         return Err(refuse(path, "such a name leads elsewhere"));
     }

@@ -104,7 +104,7 @@ fn neither_hooks_nor_the_callers_git_environment_matter() {
 }
 
 #[test]
-fn submodules_are_not_fetched() {
+fn fetching_the_source_fetches_no_submodules() {
     let fake = Fake::new();
     let modules = fake.repo.blob(b"[submodule \"m\"]\n\tpath = m\n\turl = ext::sh -c false\n").unwrap();
     let tree = fake.raw_tree(&[("100644", b".gitmodules", modules), ("160000", b"m", modules)]);

@@ -1,0 +1,33 @@
+# Everything a person or a machine does with this repository; each is one line of shell behind it.
+CARGO ?= cargo
+
+.PHONY: build demo test acceptance lint bench needs
+
+build:
+	$(CARGO) build --release --locked
+
+needs:
+	tools/needs
+
+# The whole idea on real packages: build, attest, trace, rebuild; then a Dockerfile that drifts.
+demo: needs build
+	fixtures/demo
+
+# Everything but the slow suite. Package mirrors are the only network it uses.
+test: needs
+	$(CARGO) test --locked
+
+# npm, cargo, curl and heredocs.
+acceptance: needs
+	$(CARGO) test --locked --test it -- --ignored
+
+lint: needs
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
+	@command -v shellcheck >/dev/null || { echo "shellcheck is not installed: scripts not checked"; exit 0; }; \
+	    shellcheck .ci/run tools/* fixtures/demo fixtures/registry fixtures/repository fixtures/repositories fixtures/base/*
+
+# Writing one layer against gzip -6 on the same archive.
+bench: needs
+	$(CARGO) bench --locked --bench layer

@@ -1,0 +1,160 @@
+//! What a rebuild needs, each by its digest: transcript, bodies, bases, source.
+
+use super::{Job, RebuildError, Request, SOURCE_TIMEOUT};
+use crate::{
+    attest::BuildDefinition,
+    host,
+    job::{
+        Ports, SharedCheckout,
+        bases::{self, Base},
+        evidence::{Believed, chain},
+    },
+    model::{Blobs, Descriptor, Digest, limits, names},
+    oci::Manifest,
+    progress::Update,
+    source::{self, Checkout, SourceError, Wanted},
+    transcript::Transcript,
+};
+
+/// Why the inputs of a rebuild are not complete.
+pub(super) struct Incomplete(pub(super) String);
+
+impl Job<'_> {
+    /// What was recorded, and its bodies in the store.
+    pub(super) async fn recording(
+        &self,
+        believed: &Believed,
+    ) -> Result<Result<Transcript, Incomplete>, RebuildError> {
+        let transcript = match self.transcript(believed).await {
+            Ok(transcript) => transcript,
+            Err(incomplete) => return Ok(Err(incomplete)),
+        };
+        let missing = self.evidence.inputs(self.ports, &transcript.bodies()).await?;
+        Ok(if missing.is_empty() { Ok(transcript) } else { Err(Incomplete(said(&missing))) })
+    }
+
+    async fn transcript(&self, believed: &Believed) -> Result<Transcript, Incomplete> {
+        let digest = believed.provenance.transcript();
+        let digest = digest.ok_or_else(|| Incomplete("the provenance names no transcript".into()))?;
+        let failed =
+            |error: &dyn std::error::Error| Incomplete(format!("the transcript {digest}: {}", chain(error)));
+        let read = self.evidence.read(self.ports, &digest, limits::TRANSCRIPT_SIZE_BYTES_MAX).await;
+        let bytes = read.map_err(|error| failed(&error))?;
+        let bytes =
+            bytes.ok_or_else(|| Incomplete(format!("the transcript {digest} is not beside the image")))?;
+        Transcript::parse(&bytes).map_err(|error| failed(&error))
+    }
+
+    /// Every base by its recorded digest: kept beside the image, or where it was found then.
+    pub(super) async fn bases(&self, definition: &BuildDefinition) -> Result<Vec<Base>, Incomplete> {
+        let mut bases: Vec<Base> = Vec::new();
+        for dependency in definition.role("base") {
+            let digest = dependency.sha256().ok_or_else(|| Incomplete("a base without a digest".into()))?;
+            if bases.iter().any(|base| base.manifest.digest == digest) {
+                continue;
+            }
+            self.ports.progress.update(Update::Phase("base", &dependency.uri));
+            let kept = self.kept_base(&digest).await;
+            let base = match kept {
+                Ok(Some(base)) => base,
+                Ok(None) => self.named_base(&dependency.uri, &digest).await?,
+                // What is kept is broken: only the place it came from can help.
+                Err(Incomplete(why)) => {
+                    self.named_base(&dependency.uri, &digest).await.map_err(|_| Incomplete(why))?
+                }
+            };
+            bases.push(base);
+        }
+        Ok(bases)
+    }
+
+    async fn kept_base(&self, digest: &Digest) -> Result<Option<Base>, Incomplete> {
+        let failed =
+            |error: &dyn std::error::Error| Incomplete(format!("base image {digest}: {}", chain(error)));
+        let read = self.evidence.read(self.ports, digest, limits::MANIFEST_SIZE_BYTES_MAX).await;
+        let Some(bytes) = read.map_err(|error| failed(&error))? else { return Ok(None) };
+        let manifest = Manifest::parse(&bytes).map_err(|error| failed(&error))?;
+        let manifest = Descriptor::of(manifest.media_type(), &bytes);
+        let complete = bases::complete(self.ports, self.image, manifest, &bytes, true).await;
+        complete.map(Some).map_err(|error| failed(&error))
+    }
+
+    async fn named_base(&self, uri: &str, digest: &Digest) -> Result<Base, Incomplete> {
+        let failed =
+            |error: &dyn std::error::Error| Incomplete(format!("base image {digest}: {}", chain(error)));
+        let name = crate::model::reference::from_uri(uri).map_err(|error| failed(&error))?.at(*digest);
+        bases::fetch(self.ports, &name, &self.request.platform).await.map_err(|error| failed(&error))
+    }
+
+    /// The source: `--source`, the kept one, the uri.
+    pub(super) async fn source(
+        &self,
+        definition: &BuildDefinition,
+    ) -> Result<Result<SharedCheckout, SourceError>, RebuildError> {
+        let dependency = definition.role("source").next();
+        let named = |algorithm: &str| {
+            dependency.and_then(|source| source.digest.get(algorithm)).cloned().unwrap_or_default()
+        };
+        let source = &definition.external.source;
+        let wanted = Wanted {
+            commit: named("gitCommit"),
+            tree: named("gitTree"),
+            subdir: source.subdir.clone(),
+            uri: source.uri.clone(),
+        };
+        let mut kept = Vec::new();
+        if self.request.source.is_none() {
+            for pack in self.evidence.of_type(names::SOURCE).filter_map(|artifact| artifact.layers().first())
+            {
+                if pack.size <= limits::SOURCE_PACK_SIZE_BYTES_MAX
+                    && self.ports.registries.fetch_blob(self.image, pack, &self.ports.store).await.is_ok()
+                {
+                    kept.push(pack.digest);
+                }
+            }
+        }
+        let (ports, request) = (self.ports.clone(), self.request.clone());
+        let finding = tokio::task::spawn_blocking(move || find(&ports, &request, &wanted, &kept));
+        match finding.await {
+            Ok(found) => Ok(found.map(SharedCheckout::new)),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+}
+
+/// Looks in `--source`, the kept packs (a stranger's is passed over), then where the provenance says.
+fn find(ports: &Ports, request: &Request, wanted: &Wanted, kept: &[Digest]) -> Result<Checkout, SourceError> {
+    let options = source::Options {
+        store: &ports.store,
+        now_s: host::now_s(),
+        allow_dirty: false,
+        env: request.env.clone(),
+        timeout: SOURCE_TIMEOUT,
+        cancel: ports.cancel.clone(),
+    };
+    let mut broken = None;
+    for pack in kept {
+        let read = ports.store.open(pack).map_err(|source| SourceError::Io {
+            action: "read",
+            path: ports.store.path(pack),
+            source,
+        })?;
+        match Checkout::from_pack(read, wanted, &options) {
+            Ok(checkout) => return Ok(checkout),
+            Err(error) => broken = Some(error),
+        }
+    }
+    match (Checkout::find(wanted, request.source.as_deref(), &options), broken) {
+        // Nowhere else to look: what is wrong with the kept one says more.
+        (Err(SourceError::Nowhere { .. }), Some(broken)) => Err(broken),
+        (found, _) => found,
+    }
+}
+
+fn said(missing: &[(Digest, String)]) -> String {
+    let (digest, why) = &missing[0];
+    match missing.len() {
+        1 => format!("input {digest}: {why}"),
+        count => format!("{count} inputs, the first {digest}: {why}"),
+    }
+}

@@ -1,0 +1,319 @@
+//! `rebuild`: from an image and its verified provenance to a verdict.
+
+mod gather;
+mod verdict;
+
+use std::path::PathBuf;
+
+use super::{
+    Ports, bases,
+    evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
+    execute::{ExecuteError, Execution, execute},
+    publish::{PublishError, Publisher},
+};
+use crate::{
+    buildroot::BuildrootError,
+    compute,
+    diff::{self, DiffError},
+    drift::{self, Explained, InstructionRef},
+    gateway::Mode,
+    host,
+    model::{Descriptor, Digest, ImageName, Location, Selector, Verdict, names},
+    oci::{Image, OciError},
+    progress::Update,
+    registry::RegistryError,
+    signing::PrivateKey,
+    source::SourceError,
+    store::StoreError,
+};
+use gather::Incomplete;
+pub use verdict::layer_pairs;
+
+/// What to rebuild, and whom to believe.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The image.
+    pub image: ImageName,
+    /// Whose provenance is believed.
+    pub trust: Trust,
+    /// `--source`
+    pub source: Option<String>,
+    /// `--provenance`
+    pub provenance: Option<Digest>,
+    /// `--keep`: where rebuilt images go.
+    pub keep: Option<PathBuf>,
+    /// Which manifest of an index.
+    pub platform: String,
+    /// `rebuilder.id`
+    pub rebuilder_id: String,
+    /// What `git` may use of the caller's environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// Why a rebuild gave no verdict.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each passes on the error of its module")]
+pub enum RebuildError {
+    #[error("cannot read `{image}`")]
+    Image { image: String, source: RegistryError },
+    #[error("`{image}` is not an image")]
+    NotAnImage { image: String, source: OciError },
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    #[error(transparent)]
+    Buildroot(#[from] BuildrootError),
+    #[error(transparent)]
+    Diff(#[from] DiffError),
+    #[error("the image drifts, and its layer {layer} cannot be fetched to say how")]
+    Layer { layer: Digest, source: RegistryError },
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Longest wait for `git` to fetch.
+pub const SOURCE_TIMEOUT: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// The verdict, and all that led to it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The original manifest.
+    pub manifest: Descriptor,
+    /// The answer.
+    pub verdict: Verdict,
+    /// Why there is no comparison, in a sentence: what is unverifiable, missing, or failed.
+    pub error: Option<String>,
+    /// The provenance it was rebuilt from.
+    pub provenance: Option<Believed>,
+    /// The build.
+    pub execution: Option<Execution>,
+    /// The original, once it was read.
+    pub original: Option<Image>,
+    /// What differs, and why.
+    pub explained: Option<Explained>,
+    /// The builder at hand, if it is not the recorded one: what differs.
+    pub builder_changed: Option<String>,
+    /// Referrer manifest of the attached verdict.
+    pub attestation: Option<Digest>,
+    /// Why the verdict could not be attached.
+    pub unattached: Option<RebuildError>,
+    /// Bodies replayed.
+    pub inputs: usize,
+    /// Seconds since 1970.
+    pub started_s: i64,
+}
+
+impl Outcome {
+    fn new(manifest: Descriptor, verdict: Verdict, error: Option<String>) -> Self {
+        Self {
+            manifest,
+            verdict,
+            error,
+            provenance: None,
+            execution: None,
+            original: None,
+            explained: None,
+            builder_changed: None,
+            attestation: None,
+            unattached: None,
+            inputs: 0,
+            started_s: host::now_s(),
+        }
+    }
+}
+
+/// Rebuilds one image and judges it; with a key, signs the verdict and attaches it.
+///
+/// # Errors
+/// [`RebuildError`] if no verdict could be reached.
+pub async fn rebuild(
+    ports: &Ports,
+    request: &Request,
+    key: Option<&PrivateKey>,
+) -> Result<Outcome, RebuildError> {
+    let started_s = host::now_s();
+    let mut outcome = Box::pin(judge(ports, request)).await?;
+    outcome.started_s = started_s;
+    if let Some(key) = key {
+        match verdict::attach(ports, request, &outcome, key).await {
+            Ok(attestation) => outcome.attestation = attestation,
+            Err(error) => outcome.unattached = Some(error), // The verdict stands; nobody will find it.
+        }
+    }
+    Ok(outcome)
+}
+
+async fn judge(ports: &Ports, request: &Request) -> Result<Outcome, RebuildError> {
+    ports.progress.update(Update::Phase("verify", &request.image.to_string()));
+    let unread = |source| RebuildError::Image { image: request.image.to_string(), source };
+    let (manifest, bytes) = match ports.registries.platform_manifest(&request.image, &request.platform).await
+    {
+        Err(error @ RegistryError::Mismatch { .. }) => return Err(unread(error)),
+        found => found.map_err(unread)?,
+    };
+    let image = request.image.at(manifest.digest);
+    let evidence = Evidence::gather(ports, &image, manifest.digest).await?;
+    let believed = match evidence.provenance(ports, &request.trust, request.provenance).await? {
+        Found::Believed(all) => all.into_iter().next().expect("believed is never empty"),
+        Found::Refused(reasons) => {
+            return Ok(Outcome::new(manifest, Verdict::Unverifiable, Some(reasons.join("; "))));
+        }
+    };
+    let job = Job { ports, request, image: &image, manifest: &manifest, evidence: &evidence };
+    let mut outcome = job.run(&bytes, &believed).await?;
+    outcome.provenance = Some(believed);
+    Ok(outcome)
+}
+
+struct Job<'a> {
+    ports: &'a Ports,
+    request: &'a Request,
+    image: &'a ImageName,
+    manifest: &'a Descriptor,
+    evidence: &'a Evidence,
+}
+
+impl Job<'_> {
+    fn outcome(&self, verdict: Verdict, error: impl Into<String>) -> Outcome {
+        Outcome::new(self.manifest.clone(), verdict, Some(error.into()))
+    }
+
+    async fn run(&self, manifest: &[u8], believed: &Believed) -> Result<Outcome, RebuildError> {
+        let definition = &believed.provenance.definition;
+        let original =
+            match bases::complete(self.ports, self.image, self.manifest.clone(), manifest, false).await {
+                Ok(original) => original.image,
+                Err(bases::BaseError::Image { source, .. }) => {
+                    return Err(RebuildError::NotAnImage { image: self.image.to_string(), source });
+                }
+                Err(error) => return Ok(self.outcome(Verdict::InputsMissing, chain(&error))),
+            };
+        self.ports.progress.update(Update::Phase("inputs", ""));
+        let transcript = match self.recording(believed).await? {
+            Ok(transcript) => transcript,
+            Err(Incomplete(why)) => return Ok(self.outcome(Verdict::InputsMissing, why)),
+        };
+        let bases = match self.bases(definition).await {
+            Ok(bases) => bases,
+            Err(Incomplete(why)) => return Ok(self.outcome(Verdict::InputsMissing, why)),
+        };
+        self.ports.progress.update(Update::Phase("source", ""));
+        let checkout = match self.source(definition).await? {
+            Ok(checkout) => checkout,
+            Err(SourceError::TreeDiffers { expected, actual, .. }) => {
+                let why = format!(
+                    "--source has the tree {actual}, the provenance names {expected}: another source"
+                );
+                return Ok(self.outcome(Verdict::Unverifiable, why));
+            }
+            Err(error) => return Ok(self.outcome(Verdict::InputsMissing, chain(&error))),
+        };
+        let builder_changed = verdict::builder_changed(definition).await?;
+        let inputs = transcript.bodies().len();
+        let running = execute(self.ports, definition, &checkout, &bases, Mode::Replay(transcript)).await;
+        let execution = match running {
+            // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
+            Err(error) if error.of_definition() => {
+                return Ok(self.outcome(Verdict::Unbuildable, chain(&error)));
+            }
+            ran => ran?,
+        };
+        let mut outcome = self.compare(&original, believed, execution, builder_changed.is_some()).await?;
+        outcome.builder_changed = builder_changed;
+        outcome.original = Some(original);
+        outcome.inputs = inputs;
+        Ok(outcome)
+    }
+
+    async fn compare(
+        &self,
+        original: &Image,
+        believed: &Believed,
+        execution: Execution,
+        builder_changed: bool,
+    ) -> Result<Outcome, RebuildError> {
+        let mut outcome = Outcome::new(self.manifest.clone(), Verdict::Reproduced, None);
+        let rebuilt = match &execution.outcome {
+            Ok(assembled) => assembled,
+            Err(failure) => {
+                let missed = !execution.closed.missing.is_empty() || !execution.closed.undeclared.is_empty();
+                outcome.verdict = if missed { Verdict::InputsMissing } else { Verdict::Unbuildable };
+                outcome.error = Some(failed(failure, &execution));
+                outcome.execution = Some(execution);
+                return Ok(outcome);
+            }
+        };
+        if let Some(dir) = &self.request.keep {
+            self.keep(dir, &rebuilt.image).await?;
+        }
+        if rebuilt.manifest.digest != self.manifest.digest {
+            self.ports.progress.update(Update::Phase("compare", ""));
+            let explained = self.explain(original, &rebuilt.image, believed, &execution).await?;
+            outcome.verdict = if builder_changed { Verdict::BuilderChanged } else { explained.verdict };
+            outcome.explained = Some(explained);
+        }
+        outcome.execution = Some(execution);
+        Ok(outcome)
+    }
+
+    async fn explain(
+        &self,
+        original: &Image,
+        rebuilt: &Image,
+        believed: &Believed,
+        execution: &Execution,
+    ) -> Result<Explained, RebuildError> {
+        let same =
+            |layer: &&Descriptor| rebuilt.manifest.layers().iter().any(|other| other.digest == layer.digest);
+        for layer in original.manifest.layers().iter().filter(|layer| !same(layer)) {
+            let fetched = self.ports.registries.fetch_blob(self.image, layer, &self.ports.store).await;
+            fetched.map_err(|source| RebuildError::Layer { layer: layer.digest, source })?;
+        }
+        let run = &believed.provenance.run;
+        let instructions = execution.outcome.as_ref().map(|assembled| assembled.instructions.clone());
+        let context = drift::Context {
+            instructions: instructions
+                .unwrap_or_default()
+                .into_iter()
+                .map(|made_by| made_by.map(|(line, text)| InstructionRef { line, text }))
+                .collect(),
+            windows: Some([
+                (run.started_on_s, run.finished_on_s),
+                (execution.started_s, execution.finished_s),
+            ]),
+            epoch_s: Some(believed.provenance.definition.internal.epoch),
+        };
+        let (store, a, b) = (self.ports.store.clone(), original.clone(), rebuilt.clone());
+        let explained = compute::run(move || {
+            diff::images(&store, &a, &b).map(|comparison| drift::explain(&comparison, &context))
+        });
+        Ok(explained.await?)
+    }
+
+    async fn keep(&self, dir: &std::path::Path, image: &Image) -> Result<(), RebuildError> {
+        let tag = Some(self.manifest.digest.short());
+        let selector = Selector { tag, digest: None };
+        let name = ImageName { location: Location::Layout(dir.to_owned()), selector };
+        let manifest = Descriptor::of(names::OCI_MANIFEST, image.manifest.bytes());
+        let publisher = Publisher::new(self.ports, &name, manifest);
+        publisher.image(image, None).await?;
+        Ok(publisher.tag(&name, image).await?)
+    }
+}
+
+fn failed(failure: &super::execute::Failure, execution: &Execution) -> String {
+    let mut text = failure.reason.clone();
+    if let Some(step) = &failure.instruction {
+        text.push_str(&format!(" at line {}: {}", step.line, step.text));
+    }
+    if let Some(digest) = execution.closed.missing.first() {
+        text.push_str(&format!("; input {digest} is gone or altered"));
+    }
+    if let Some((method, url)) = execution.closed.undeclared.first() {
+        text.push_str(&format!("; undeclared input {method} {url}"));
+    }
+    text
+}

@@ -1,0 +1,135 @@
+//! What a rebuild says: which builder is at hand, the layers side by side, the signed verdict.
+
+use std::collections::BTreeMap;
+
+use super::{Outcome, RebuildError, Request};
+use crate::{
+    attest::{
+        BuildDefinition, Rebuilt, Subject,
+        rebuilt::{
+            DriftCounts, InputsFrom, Instruction, LayerId, LayerPair, ProvenanceRef, Rebuilder, RebuiltImage,
+            UndeclaredInput,
+        },
+    },
+    buildroot::Tools,
+    drift::Explained,
+    engine, host,
+    job::{Ports, execute::HOSTNAME, publish::Publisher},
+    model::{Digest, limits, names},
+    oci::Image,
+    signing::PrivateKey,
+};
+
+/// What is not as recorded of engine, runtime and writer, if anything.
+pub(super) async fn builder_changed(definition: &BuildDefinition) -> Result<Option<String>, RebuildError> {
+    let tools = Tools::find().await?;
+    let recorded = &definition.internal;
+    let mut changes = Vec::new();
+    for (then, now) in [(&recorded.engine, &tools.engine), (&recorded.runtime, &tools.runtime)] {
+        if then.sha256 != now.digest {
+            changes.push(format!(
+                "{} {} ({}) then, {} ({}) now",
+                then.name,
+                then.version,
+                then.sha256.short(),
+                now.version,
+                now.digest.short()
+            ));
+        }
+    }
+    if recorded.writer != names::WRITER {
+        changes.push(format!("layer writer {} then, {} now", recorded.writer, names::WRITER));
+    }
+    let constants = [
+        ("host name", recorded.hostname.clone(), HOSTNAME.to_owned()),
+        ("mount options", recorded.mount_options.join(","), engine::MOUNT_OPTIONS.to_owned()),
+    ];
+    let changed = constants.into_iter().filter(|(_, then, now)| then != now);
+    changes.extend(changed.map(|(what, then, now)| format!("{what} {then} then, {now} now")));
+    Ok((!changes.is_empty()).then(|| changes.join("; ")))
+}
+
+/// The layers of both images side by side.
+#[must_use]
+pub fn layer_pairs(outcome: &Outcome) -> Vec<LayerPair> {
+    let ids = |image: &Image| -> Vec<LayerId> {
+        let layers = image.manifest.layers().iter().zip(image.config.diff_ids());
+        layers.map(|(layer, diff_id)| LayerId { digest: layer.digest, diff_id: *diff_id }).collect()
+    };
+    let assembled = outcome.execution.as_ref().and_then(|execution| execution.outcome.as_ref().ok());
+    let original = outcome.original.as_ref().map(ids).unwrap_or_default();
+    let rebuilt = assembled.map(|assembled| ids(&assembled.image)).unwrap_or_default();
+    let instructions = assembled.map(|assembled| assembled.instructions.as_slice()).unwrap_or_default();
+    (0..original.len().max(rebuilt.len()))
+        .map(|index| {
+            let made_by = instructions.get(index).cloned().flatten();
+            let (original, rebuilt) = (original.get(index).cloned(), rebuilt.get(index).cloned());
+            LayerPair {
+                index,
+                instruction: made_by.map(|(line, text)| Instruction { line, text }),
+                equal: original.is_some() && original == rebuilt,
+                original,
+                rebuilt,
+            }
+        })
+        .collect()
+}
+
+/// Signs the verdict, good or bad, and attaches it to the original.
+pub(super) async fn attach(
+    ports: &Ports,
+    request: &Request,
+    outcome: &Outcome,
+    key: &PrivateKey,
+) -> Result<Option<Digest>, RebuildError> {
+    // Without a provenance that can be believed there is nothing the verdict could be about.
+    let Some(believed) = &outcome.provenance else { return Ok(None) };
+    let tools = Tools::find().await?;
+    let execution = outcome.execution.as_ref();
+    let assembled = execution.and_then(|execution| execution.outcome.as_ref().ok());
+    let undeclared = execution.map(|execution| execution.closed.undeclared.clone()).unwrap_or_default();
+    let statement = Rebuilt {
+        verdict: outcome.verdict,
+        provenance: ProvenanceRef { digest: believed.referrer },
+        rebuilt: assembled.map(|assembled| RebuiltImage {
+            manifest: assembled.manifest.digest,
+            config: assembled.image.manifest.config().digest,
+        }),
+        inputs: InputsFrom::Replay,
+        upstream_requests: execution.map_or(0, |execution| execution.closed.upstream_requests),
+        undeclared_inputs: undeclared
+            .into_iter()
+            .map(|(method, url)| UndeclaredInput { method, url })
+            .collect(),
+        layers: layer_pairs(outcome).into_iter().take(limits::REBUILT_LAYERS_MAX).collect(),
+        drifts: counts(outcome.explained.as_ref()),
+        report: None,
+        varied: Vec::new(),
+        rebuilder: Rebuilder {
+            id: request.rebuilder_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        engine: crate::attest::Tool {
+            name: tools.engine.name.to_owned(),
+            version: tools.engine.version,
+            sha256: tools.engine.digest,
+        },
+        writer: names::WRITER.to_owned(),
+        started_on_s: outcome.started_s,
+        finished_on_s: host::now_s(),
+    };
+    let subject = Subject::new(request.image.repository(), &outcome.manifest.digest);
+    let publisher = Publisher::new(ports, &request.image, outcome.manifest.clone());
+    let attached = publisher.statement(&statement.statement(subject), Some(key)).await?;
+    Ok(Some(attached.digest))
+}
+
+fn counts(explained: Option<&Explained>) -> DriftCounts {
+    let mut counts = DriftCounts { count: 0, by_cause: BTreeMap::new(), by_class: BTreeMap::new() };
+    for drift in explained.iter().flat_map(|explained| &explained.drifts) {
+        counts.count += 1;
+        *counts.by_cause.entry(drift.cause.code().to_owned()).or_default() += 1;
+        *counts.by_class.entry(drift.class.name().to_owned()).or_default() += 1;
+    }
+    counts
+}

@@ -1,0 +1,48 @@
+//! The slow suite (`make acceptance`): more package managers, each recorded once and replayed with an empty store.
+
+use std::{path::Path, process::Command};
+
+use crate::{
+    jobs::packages,
+    support::{Lab, Mirror, Registry, fixtures, must},
+};
+
+#[test]
+#[ignore = "slow: make acceptance"]
+fn npm() {
+    let lab = Lab::new();
+    let source = packages::source(&lab, "npm", &["apt", "npm"]);
+    there_and_back(&lab, &source, "acceptance-npm", &[]);
+}
+
+#[test]
+#[ignore = "slow: make acceptance"]
+fn cargo() {
+    // Which hosts serve the crates is built into cargo, so this one learns them.
+    let lab = Lab::new();
+    let source = lab.fixture("cargo");
+    there_and_back(&lab, &source, "acceptance-cargo", &["--learn"]);
+}
+
+#[test]
+#[ignore = "slow: make acceptance"]
+fn curl_wget_add_and_heredocs() {
+    let (lab, mirror) = (Lab::new(), Mirror::start("acceptance"));
+    let source = packages::source(&lab, "curl", &["apt"]);
+    let (arg, allow) = (format!("MIRROR={}", mirror.url), format!("local={}", mirror.url));
+    // The engine itself fetches what ADD names; it would not ask a proxy for a loopback address.
+    let lines = must(Command::new(fixtures("base/sources")).arg("bookworm"));
+    let release = format!("RELEASE={}dists/bookworm/Release", lines.split(' ').nth(1).unwrap());
+    let more = ["--build-arg", &arg, "--allow", &allow, "--build-arg", &release];
+    there_and_back(&lab, &source, "acceptance-curl", &more);
+}
+
+fn there_and_back(lab: &Lab, source: &Path, repository: &str, more: &[&str]) {
+    let registry = Registry::shared();
+    let to = registry.name(repository);
+    lab.build(registry, source, &to, more).exits(0);
+    let answer = lab.rebuild(&to, &[]).exits(0).json();
+    let image = &answer["images"][0];
+    assert_eq!(image["verdict"], "reproduced", "{answer:#}");
+    assert_eq!((&image["upstream_requests"], &image["refused"]), (&0.into(), &0.into()));
+}

@@ -1,0 +1,61 @@
+//! Keys, and whether this machine can build.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use crate::support::{Lab, Registry};
+
+#[test]
+fn a_pair_is_made_closed_to_others_and_never_overwritten() {
+    let lab = Lab::new();
+    let (prefix, private, public) = (lab.path("new"), lab.path("new.key"), lab.path("new.pub"));
+    let ran = lab.reprov(&["key", "generate", "--out", &prefix]).exits(0);
+    assert!(ran.err.contains("REPROV_PASSWORD"), "{ran}");
+    assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(fs::read_to_string(&private).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+    let shown = lab.reprov(&["key", "public", "--key", &private]).exits(0);
+    assert_eq!(shown.out, fs::read_to_string(&public).unwrap());
+    let before = fs::read(&private).unwrap();
+    let again = lab.reprov(&["key", "generate", "--out", &prefix]);
+    assert_ne!(again.code, Some(0), "{again}");
+    assert_eq!(fs::read(&private).unwrap(), before);
+}
+
+#[test]
+fn a_password_encrypts() {
+    let lab = Lab::new();
+    let (prefix, private) = (lab.path("locked"), lab.path("locked.key"));
+    let run = |args: &[&str], password: Option<&str>| {
+        let mut command = lab.command(lab.program());
+        command.args(args);
+        if let Some(password) = password {
+            command.env("REPROV_PASSWORD", password);
+        }
+        Lab::run(command)
+    };
+    run(&["key", "generate", "--out", &prefix, "--type", "ed25519"], Some("secret")).exits(0);
+    assert!(fs::read_to_string(&private).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    run(&["key", "public", "--key", &private], Some("secret")).exits(0);
+    run(&["key", "public", "--key", &private], Some("guess")).exits(2);
+    run(&["key", "public", "--key", &private], None).exits(2).says("REPROV_PASSWORD");
+}
+
+#[test]
+fn doctor_finds_this_machine_fit() {
+    for lab in [Lab::new(), Lab::ordinary()] {
+        let ran = lab.reprov(&["doctor", "--store", &lab.path("store")]).exits(0);
+        assert!(ran.out.contains("buildah") && ran.out.contains("runc"), "{ran}");
+        assert_eq!(lab.leftovers(), [""; 0]);
+    }
+}
+
+#[test]
+fn doctor_names_what_is_missing_and_the_line_that_fixes_it() {
+    let Some(lab) = Lab::without_subordinate_ids() else { return };
+    let ran = lab.reprov(&["doctor", "--store", &lab.path("store")]).exits(3);
+    ran.says("usermod --add-subuids");
+    let json = lab.reprov(&["doctor", "--store", &lab.path("store"), "--format", "json"]).exits(3).json();
+    assert_eq!((&json["schema"], &json["ready"]), (&"reprov.doctor/v1".into(), &false.into()), "{json:#}");
+    let source = lab.source("app", &[("Dockerfile", "FROM base.example/tiny:1\n")]);
+    let registry = Registry::shared();
+    lab.build(registry, &source, &registry.name("no-ids"), &[]).exits(3).says("usermod --add-subuids");
+}

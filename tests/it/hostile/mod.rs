@@ -1,0 +1,4 @@
+//! Bad input and bad luck: a clear sentence, the right exit code, nothing lost, nothing left.
+
+mod inputs;
+mod running;

@@ -1,0 +1,69 @@
+//! What cannot reproduce is explained: file, instruction, cause.
+
+use serde_json::Value;
+
+use crate::support::{Lab, Registry};
+
+#[test]
+fn a_clock_and_a_random_number() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let to = registry.name("drift");
+    lab.build(registry, &lab.fixture("drift"), &to, &[]).exits(0);
+    let key = lab.path("signer.key");
+    let ran = lab.rebuild(&to, &["--key", &key]).exits(1);
+    let answer = ran.json();
+    let image = &answer["images"][0];
+    assert_eq!(image["verdict"], "explained", "{ran}");
+    let drift = |path: &str| -> Value {
+        let found = image["drifts"].as_array().unwrap().iter().find(|drift| drift["path"] == path);
+        found.unwrap_or_else(|| panic!("no drift at {path}: {ran}")).clone()
+    };
+    let date = drift("etc/build-date");
+    assert_eq!((&date["cause"], &date["instruction"]["line"]), (&"clock-in-text".into(), &3.into()), "{ran}");
+    let id = drift("etc/build-id");
+    assert_eq!((&id["cause"], &id["instruction"]["line"]), (&"random-token".into(), &4.into()), "{ran}");
+    assert_eq!(image["drifts"].as_array().unwrap().len(), 2, "{ran}");
+    assert!(image["attestation"].is_string(), "a bad verdict is signed too: {ran}");
+
+    let accepted = lab.rebuild(&to, &["--accept", "explained", "--format", "text"]).exits(0);
+    assert!(accepted.out.contains("--accept"), "{accepted}");
+    for words in ["etc/build-date", "clock-in-text", "etc/build-id", "random-token"] {
+        assert!(accepted.out.contains(words), "`{words}`: {accepted}");
+    }
+}
+
+#[test]
+fn two_images_side_by_side() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let (one, two) = (registry.name("side-one"), registry.name("side-two"));
+    let files =
+        [("Dockerfile", "FROM base.example/tiny:1\nARG WORD\nRUN echo $WORD > /word; echo same > /same\n")];
+    let source = lab.source("side", &files);
+    lab.build(registry, &source, &one, &["--build-arg", "WORD=one"]).exits(0);
+    lab.build(registry, &source, &two, &["--build-arg", "WORD=two"]).exits(0);
+    let store = lab.path("fresh");
+    let diff = |a: &str, b: &str| lab.reprov(&["diff", a, b, "--store", &store, "--format", "json"]);
+    assert_eq!(diff(&one, &one).exits(0).json()["verdict"], "reproduced");
+    let ran = diff(&one, &two).exits(1);
+    let answer = ran.json();
+    let paths: Vec<_> =
+        answer["drifts"].as_array().unwrap().iter().map(|drift| drift["path"].clone()).collect();
+    assert_eq!(paths, ["word"], "{ran}");
+    assert_eq!(
+        answer["layers"].as_array().unwrap().iter().filter(|layer| layer["equal"] == false).count(),
+        1
+    );
+}
+
+#[test]
+fn one_failing_image_does_not_stop_the_others() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let source = lab.source("several", &[("Dockerfile", "FROM base.example/tiny:1\nRUN echo x > /x\n")]);
+    let (good, absent) = (registry.name("several"), registry.name("absent"));
+    lab.build(registry, &source, &good, &[]).exits(0);
+    let ran = lab.rebuild(&good, &[&absent]).exits(3);
+    let answer = ran.json();
+    assert_eq!(answer["images"][0]["verdict"], "reproduced", "{ran}");
+    assert!(answer["images"][1]["error"].is_string(), "{ran}");
+    assert_eq!(answer["summary"]["reproduced"], 1);
+}

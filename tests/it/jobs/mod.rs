@@ -1,0 +1,10 @@
+//! Whole jobs: build, rebuild, trace, as an engineer would run them.
+
+mod config;
+mod drift;
+mod fetch;
+mod offline;
+pub(crate) mod packages;
+mod plain;
+mod shapes;
+mod tamper;

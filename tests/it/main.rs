@@ -1,0 +1,14 @@
+//! The program as its users meet it: the real binary against a real registry, real base images and real git
+//! repositories, all made at run time. `tidy` is about the source text itself.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail by panicking, and may touch files and start programs"
+)]
+
+mod acceptance;
+mod cli;
+mod hostile;
+mod jobs;
+mod support;
+mod tidy;

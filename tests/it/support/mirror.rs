@@ -1,0 +1,67 @@
+//! A package mirror in miniature: a few files over plain HTTP on loopback.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+/// Serves until the tests end.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    /// `http://127.0.0.1:PORT`
+    pub(crate) url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Mirror {
+    /// Serves `/greeting`, `/large` (2 MiB) and `/moved` (a redirect to `/large`); `word` makes the bytes differ from
+    /// those of every other test.
+    pub(crate) fn start(word: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let files = BTreeMap::from([
+            ("/greeting".to_owned(), format!("hello from {word}\n").into_bytes()),
+            ("/large".to_owned(), format!("{word:64}").repeat(2 << 14).into_bytes()),
+        ]);
+        let log = Arc::clone(&asked);
+        let files = Arc::new(files);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (log, files) = (Arc::clone(&log), Arc::clone(&files));
+                thread::spawn(move || answer(stream, &log, &files));
+            }
+        });
+        Self { url, asked }
+    }
+
+    /// The paths asked for so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// One request a connection; a client that goes away is no trouble of ours.
+fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>, files: &BTreeMap<String, Vec<u8>>) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+    let first = lines.next()?.ok()?;
+    let path = first.split(' ').nth(1)?.to_owned();
+    while !lines.next()?.ok()?.is_empty() {}
+    log.lock().unwrap().push(path.clone());
+    let (status, location, body) = match files.get(&path) {
+        Some(body) => ("200 OK", "", body.as_slice()),
+        None if path == "/moved" => ("302 Found", "Location: /large\r\n", &b""[..]),
+        None => ("404 Not Found", "", &b"no such file"[..]),
+    };
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{location}\r\n");
+    stream.write_all(head.as_bytes()).ok()?;
+    if !first.starts_with("HEAD") {
+        stream.write_all(body).ok()?;
+    }
+    Some(())
+}

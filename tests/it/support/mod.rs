@@ -1,0 +1,38 @@
+//! What the tests stand on.
+
+mod image;
+mod lab;
+mod mirror;
+mod ran;
+mod registry;
+mod user;
+
+pub(crate) use image::{Entry, Image};
+pub(crate) use lab::Lab;
+pub(crate) use mirror::Mirror;
+pub(crate) use ran::Ran;
+pub(crate) use registry::{Base, Registry};
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A file or directory under `fixtures/`.
+pub(crate) fn fixtures(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
+}
+
+/// Runs a command that must succeed; its standard output.
+#[track_caller]
+pub(crate) fn must(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{out}{err}", output.status);
+    out.into_owned()
+}
+
+/// Whether the tests run as root.
+pub(crate) fn root() -> bool {
+    rustix::process::geteuid().is_root()
+}
