@@ -47,8 +47,12 @@ pub async fn capture(
     timeout: Duration,
 ) -> Result<String, ProcessError> {
     let name = program.as_ref().to_string_lossy().into_owned();
+    // buildah makes directories for its user even to say its version: here they are gone afterwards.
+    let home = tempfile::tempdir().map_err(|source| ProcessError::Start { program: name.clone(), source })?;
     let mut command = tokio::process::Command::new(program);
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+    command.envs(["HOME", "TMPDIR", "XDG_RUNTIME_DIR"].map(|name| (name, home.path())));
     let output = match tokio::time::timeout(timeout, command.output()).await {
         Err(_) => return Err(ProcessError::Timeout { program: name, seconds: timeout.as_secs() }),
         Ok(Err(source)) => return Err(ProcessError::Start { program: name, source }),
