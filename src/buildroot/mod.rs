@@ -26,7 +26,7 @@ pub use doctor::{Need, examine};
 pub use enter::{Cage, Ended, enter};
 pub use ids::Ids;
 pub use tools::{Tool, Tools};
-pub use workspace::{Profile, Workspace};
+pub use workspace::{Announcements, Profile, Workspace};
 
 /// Why a build could not happen (not: why it failed).
 #[derive(Debug, thiserror::Error)]

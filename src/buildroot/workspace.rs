@@ -246,10 +246,13 @@ impl Workspace {
     /// # Errors
     /// Those of the disk.
     pub fn steps(&self) -> Result<String, BuildrootError> {
-        let path = self.dir.join("profile/steps");
-        let file = File::open(&path).map_err(BuildrootError::io("read", &path))?;
-        let bytes = crate::model::limits::read_bounded(file, 64 << 20, "list of steps");
-        Ok(String::from_utf8_lossy(&bytes.map_err(BuildrootError::io("read", &path))?).into_owned())
+        self.announcements().read()
+    }
+
+    /// The same while the build runs.
+    #[must_use]
+    pub fn announcements(&self) -> Announcements {
+        Announcements(self.dir.join("profile/steps"))
     }
 
     /// Removes the build's directory.
@@ -311,6 +314,23 @@ impl Workspace {
     #[must_use]
     pub fn ids(&self) -> &Ids {
         &self.ids
+    }
+}
+
+/// Where the shim says which steps it started.
+#[derive(Debug, Clone)]
+pub struct Announcements(PathBuf);
+
+impl Announcements {
+    /// The lines so far.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn read(&self) -> Result<String, BuildrootError> {
+        let path = &self.0;
+        let file = File::open(path).map_err(BuildrootError::io("read", path))?;
+        let bytes = crate::model::limits::read_bounded(file, 64 << 20, "list of steps");
+        Ok(String::from_utf8_lossy(&bytes.map_err(BuildrootError::io("read", path))?).into_owned())
     }
 }
 

@@ -99,8 +99,8 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
 }
 
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
-    let cancel = CancellationToken::new();
-    let stop = cancel.clone();
+    let (cancel, at_once) = (CancellationToken::new(), CancellationToken::new());
+    let stops = [cancel.clone(), at_once.clone()];
     let watching = tokio::spawn(async move {
         use tokio::signal::unix::{SignalKind, signal};
         let (Ok(mut interrupt), Ok(mut terminate)) =
@@ -108,11 +108,13 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         else {
             return;
         };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        for stop in stops {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            stop.cancel();
         }
-        stop.cancel();
     });
     let context = Context { global: &cli.global, console, cancel: cancel.clone() };
     let command = async {
@@ -125,12 +127,16 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Doctor => doctor::run(&context).await,
         }
     };
-    // A job that builds ends by itself, having cleaned up; anything else just stops after a moment.
+    // A job that builds ends by itself, having cleaned up; a download just stops after a moment, or at the second ctrl-c.
     let outcome = tokio::select! {
         outcome = command => outcome,
         () = async {
             cancel.cancelled().await;
-            tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+            console.say("stopping; once more stops at once");
+            tokio::select! {
+                () = tokio::time::sleep(std::time::Duration::from_secs(10)) => {}
+                () = at_once.cancelled() => {}
+            }
         } => Err(Failure::cancelled()),
     };
     watching.abort();

@@ -77,6 +77,12 @@ impl Engine for Buildah {
         argv
     }
 
+    fn list(&self) -> Command {
+        let mut argv = self.start("build/store", true);
+        argv.extend(words("images --all --quiet --no-trunc"));
+        argv
+    }
+
     fn export(&self, name: &str, dir: &str) -> Command {
         let mut argv = self.start("build/store", true);
         argv.extend(words("push --quiet --disable-compression"));

@@ -32,6 +32,8 @@ pub trait Engine: Send + Sync {
     fn load(&self, dir: &str, config_hex: &str, local: &str) -> Vec<Command>;
     /// Builds, and names the result [`RESULT`].
     fn build(&self, request: &BuildRequest) -> Command;
+    /// Prints the full ids of all images, one a line.
+    fn list(&self) -> Command;
     /// Writes the image `name` to the directory `dir` (transport `dir:`), layers uncompressed.
     fn export(&self, name: &str, dir: &str) -> Command;
 }

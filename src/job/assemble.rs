@@ -326,7 +326,7 @@ impl<'a> Work<'a> {
             ] {
                 run.remove(key);
             }
-            run.retain(|_, value| !value.is_null());
+            run.retain(|_, value| !says_nothing(value));
             self.restore_label(run);
         }
         top.insert("created".into(), rfc3339(self.parts.epoch_s).into());
@@ -356,6 +356,17 @@ impl<'a> Work<'a> {
 pub(crate) fn read_layer(store: &Store, layer: &Descriptor) -> Result<Vec<Entry>, crate::layer::LayerError> {
     let file = File::open(store.path(&layer.digest)).map_err(crate::layer::LayerError::Read)?;
     index(inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file))?)
+}
+
+/// What the engine writes for a key that nobody set; `ENTRYPOINT []` means the same as none.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
 }
 
 /// A base's layer under its OCI media type; the bytes are the same.

@@ -75,6 +75,9 @@ pub enum BaseError {
         /// The last it said.
         tail: String,
     },
+    /// The user's ctrl-c.
+    #[error("cancelled")]
+    Cancelled,
     /// The cage.
     #[error(transparent)]
     Buildroot(#[from] BuildrootError),
@@ -187,8 +190,10 @@ pub async fn load(
             tail.push(line);
             Ok(())
         });
-        if ended.await? != Ended::Exited(0) {
-            return Err(BaseError::Load { name: base.name.to_string(), tail: tail.text() });
+        match ended.await? {
+            Ended::Exited(0) => {}
+            Ended::Cancelled => return Err(BaseError::Cancelled),
+            _ => return Err(BaseError::Load { name: base.name.to_string(), tail: tail.text() }),
         }
         workspace.note_base(&base.local())?;
     }

@@ -113,7 +113,7 @@ pub struct Execution {
     pub steps_run: usize,
     /// The Dockerfile as the engine saw it, if it had to be lowered, and the list of edits.
     pub lowered: Option<Kept>,
-    /// Canonical diffIDs of the image's layers, each with its instruction.
+    /// Canonical diffIDs of every stage's layers, each with its instruction; of a recorded run only.
     pub layers: Option<Kept>,
     /// The engine and its version.
     pub engine: String,
@@ -176,6 +176,7 @@ impl Run<'_> {
         mode: Mode,
     ) -> Result<Execution, ExecuteError> {
         let ca = Ca::generate()?;
+        let records = matches!(mode, Mode::Record { .. }); // A rebuild attests no byproducts.
         self.prepare(checkout, &ca)?;
         let engine = self.engine();
         self.ports.progress.update(Update::Phase("bases", ""));
@@ -205,7 +206,9 @@ impl Run<'_> {
             let Run { ports, definition, plan, workspace, .. } = *self;
             let result = EngineResult { ports, definition, plan, workspace, engine: &engine, bases };
             let image = result.image(&self.profile).await?;
-            execution.layers = Some(keep_layers(self.ports, &image)?);
+            if records {
+                execution.layers = Some(result.keep_layers(&self.profile, &image, &tracker.images()).await?);
+            }
             execution.outcome = Ok(image);
         }
         execution.finished_s = host::now_s();
@@ -284,6 +287,7 @@ impl Run<'_> {
 
     fn gateway_options(&self, tracker: &Arc<Tracker>, ca: Ca, mode: Mode) -> Options {
         let (follow, progress) = (tracker.clone(), self.ports.progress.clone());
+        let announcements = self.workspace.announcements();
         let checksums = self.plan.lowered.checksums.iter().map(|sum| (sum.url.clone(), sum.digest)).collect();
         Options {
             mode,
@@ -291,7 +295,9 @@ impl Run<'_> {
             ca,
             checksums,
             step: Arc::new(move || {
-                follow.current().map(|step| StepRef { step: step.text, line: Some(step.line) })
+                // Without the announcements nobody knows who asks; better no line than a wrong one.
+                let step = follow.requester(&announcements.read().ok()?);
+                step.map(|step| StepRef { step: step.text, line: Some(step.line) })
             }),
             now: Arc::new(host::now),
             progress: Some(Arc::new(move |traffic: Traffic| {
@@ -339,17 +345,6 @@ impl Run<'_> {
         let bytes = canonical(&value);
         Ok(Some(Kept { digest: self.ports.store.put(&bytes)?, size: bytes.len() as u64 }))
     }
-}
-
-/// Lowest first; those of the base have no instruction.
-fn keep_layers(ports: &Ports, assembled: &Assembled) -> Result<Kept, StoreError> {
-    let layers = assembled.image.config.diff_ids().iter().zip(&assembled.instructions);
-    let layer = |(diff_id, made_by): (_, &Option<(u32, String)>)| match made_by {
-        Some((line, text)) => json!({"diffId": diff_id, "instruction": {"line": line, "text": text}}),
-        None => json!({"diffId": diff_id}),
-    };
-    let bytes = canonical(&json!({"layers": layers.map(layer).collect::<Vec<_>>()}));
-    Ok(Kept { digest: ports.store.put(&bytes)?, size: bytes.len() as u64 })
 }
 
 fn merged(mut steps: Vec<Event>, closed: &Closed) -> Vec<Event> {

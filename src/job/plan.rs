@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use bstr::BString;
 
-use super::{SharedCheckout, bases::Base, track::Instruction};
+use super::{SharedCheckout, bases::Base, track::{Instruction, Reach, Tracked}};
 use crate::{
     attest::BuildDefinition,
     dockerfile::{
@@ -97,6 +98,17 @@ pub struct Link {
     pub mounts: BTreeSet<BString>,
 }
 
+/// A stage, and what it stands on.
+#[derive(Debug)]
+pub struct Stage {
+    /// The instructions that make its image, from its base upward through all stages between.
+    pub chain: Arc<[Link]>,
+    /// Which base (index) the chain stands on; none for `scratch`.
+    pub base: Option<usize>,
+    /// Whether the result stands on it.
+    pub in_result: bool,
+}
+
 /// Everything the engine needs to know, derived from a definition alone.
 #[derive(Debug)]
 pub struct Plan {
@@ -105,11 +117,9 @@ pub struct Plan {
     /// References the engine resolves to local images: as written, local name.
     pub pinned: Vec<(String, String)>,
     /// For each stage: `FROM`, then its instructions.
-    pub instructions: Vec<Vec<Instruction>>,
-    /// The instructions that make the result, from its base upward through all stages between.
-    pub chain: Vec<Link>,
-    /// Which base (index) the chain stands on; none for `scratch`.
-    pub base_of_chain: Option<usize>,
+    pub instructions: Vec<Vec<Tracked>>,
+    /// The stages up to the one that makes the result, which is the last.
+    pub stages: Vec<Stage>,
     /// Longest run.
     pub timeout: Duration,
 }
@@ -144,17 +154,42 @@ impl Plan {
         let wrong = |source| PlanError::Dockerfile { path: path.clone(), source };
         let lowered = reading.dockerfile.lower(&scope, &pins).map_err(wrong)?;
         let stages = reading.dockerfile.steps(&scope).map_err(wrong)?;
-        let (steps, base) = chain(&stages, reading.target);
-        let chain = steps.into_iter().map(|step| link(&reading.dockerfile, step)).collect();
+        let engines = Dockerfile::parse(&lowered.text).map_err(wrong)?;
+        let tracked = stages.iter().map(|stage| tracked(&reading.dockerfile, &engines, stage)).collect();
+        let below = below(&stages, reading.target);
+        let stage = |index| {
+            let (steps, base) = chain(&stages, index);
+            Stage {
+                chain: steps.into_iter().map(|step| link(&reading.dockerfile, step)).collect(),
+                base: base.map(|reference| of_reference[reference]),
+                in_result: below.contains(&index),
+            }
+        };
         Ok(Self {
+            stages: (0..=reading.target).map(stage).collect(),
             lowered,
             pinned: pinned.into_iter().collect(),
-            instructions: stages.iter().map(|stage| instructions(&reading.dockerfile, stage)).collect(),
-            chain,
-            base_of_chain: base.map(|reference| of_reference[reference]),
+            instructions: tracked,
             timeout: external.timeout.parse::<recipe::Timeout>()?.duration(),
         })
     }
+
+    /// The stage that makes the result.
+    #[must_use]
+    pub fn result(&self) -> &Stage {
+        &self.stages[self.stages.len() - 1] // A Dockerfile without a stage has no plan.
+    }
+}
+
+/// The stages that `target` stands on, itself included.
+fn below(stages: &[StageSteps], target: usize) -> BTreeSet<usize> {
+    let mut found = BTreeSet::from([target]);
+    let mut at = target;
+    while let dockerfile::Base::Stage(next) = stages[at].base {
+        found.insert(next);
+        at = next;
+    }
+    found
 }
 
 /// The base that the definition recorded for `reference`.
@@ -195,13 +230,30 @@ fn link(dockerfile: &Dockerfile, step: Step) -> Link {
     Link { mounts: mounts.collect(), step }
 }
 
-fn instructions(dockerfile: &Dockerfile, stage: &StageSteps) -> Vec<Instruction> {
+fn tracked(dockerfile: &Dockerfile, lowered: &Dockerfile, stage: &StageSteps) -> Vec<Tracked> {
     let from = dockerfile.stages.get(stage.stage).and_then(|stage| {
         let from = dockerfile.instructions.get(stage.instructions.start)?;
         Some(Instruction { line: line(from.first_line), text: from.text() })
     });
-    let rest = stage.steps.iter().map(|step| Instruction { line: line(step.line), text: step.text.clone() });
-    from.into_iter().chain(rest).collect()
+    let from = from.into_iter().map(|instruction| Tracked { instruction, reach: Reach::Nothing });
+    let rest = stage.steps.iter().map(|step| Tracked {
+        instruction: Instruction { line: line(step.line), text: step.text.clone() },
+        reach: reach(lowered, step),
+    });
+    from.chain(rest).collect()
+}
+
+/// How the engine, which is given the lowered text, reaches the network in `step`.
+fn reach(lowered: &Dockerfile, step: &Step) -> Reach {
+    let instruction = lowered.instructions.get(step.instruction).filter(|found| found.keyword == step.keyword);
+    match instruction {
+        Some(run) if step.keyword == Keyword::Run => {
+            let last = run.exec.as_ref().map_or(Some(&run.arguments), |words| words.last());
+            last.map_or(Reach::Nothing, |command| Reach::Command(command.clone()))
+        }
+        Some(add) if step.keyword == Keyword::Add && add.operands().iter().any(|word| word.contains("://")) => Reach::Engine,
+        _ => Reach::Nothing,
+    }
 }
 
 /// A line number as JSON and provenance have it; a Dockerfile is at most 4 MiB, so it fits.

@@ -1,4 +1,7 @@
-//! Where the build stands: the engine's lines tell, the gateway asks.
+//! Where the build stands: the engine's lines tell people, the shim's announcements tell the gateway.
+//!
+//! A step writes into the same log as the engine and can imitate its lines; it cannot imitate the shim, which runs
+//! outside the container. So a request belongs to the RUN that the shim started last.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,26 +16,50 @@ pub struct Instruction {
     pub text: String,
 }
 
+/// An instruction of the build, and how its requests are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracked {
+    /// The instruction.
+    pub instruction: Instruction,
+    /// What of it reaches the network.
+    pub reach: Reach,
+}
+
+/// What of an instruction reaches the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// A RUN: its last argument as the engine runs it.
+    Command(String),
+    /// An ADD of a URL: the engine itself.
+    Engine,
+    /// Nothing.
+    Nothing,
+}
+
 /// Follows the engine's output through the stages.
 #[derive(Debug)]
 pub struct Tracker {
     /// For each stage: `FROM`, then the instructions after it.
-    stages: Vec<Vec<Instruction>>,
+    stages: Vec<Vec<Tracked>>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default, Clone)]
 struct State {
-    current: Option<Instruction>,
+    /// By the log: stage and index in it.
+    current: Option<(usize, usize)>,
+    /// By the shim: where the RUN started last stands, if it is known.
+    started: Option<(usize, usize)>,
+    /// Announcements read so far.
+    announced: usize,
     stage: usize,
     images: Vec<Option<String>>,
-    steps: u32,
 }
 
 impl Tracker {
     /// A tracker at the start of `stages`.
     #[must_use]
-    pub fn new(stages: Vec<Vec<Instruction>>) -> Self {
+    pub fn new(stages: Vec<Vec<Tracked>>) -> Self {
         Self { stages, state: Mutex::default() }
     }
 
@@ -43,7 +70,6 @@ impl Tracker {
         match read {
             LogLine::Step { stage, number, count, .. } => {
                 state.stage = stage;
-                state.steps += 1;
                 state.current = self.find(stage, number, count);
             }
             LogLine::Committed(id) => {
@@ -59,19 +85,57 @@ impl Tracker {
     }
 
     /// Counted from the end, since an engine may or may not count the triggers a base brings.
-    fn find(&self, stage: usize, number: u32, count: u32) -> Option<Instruction> {
+    fn find(&self, stage: usize, number: u32, count: u32) -> Option<(usize, usize)> {
         let steps = self.stages.get(stage)?;
         if number == 1 {
-            return steps.first().cloned();
+            return (!steps.is_empty()).then_some((stage, 0));
         }
         let from_end = usize::try_from(count.checked_sub(number)?).ok()?;
-        steps.get(steps.len().checked_sub(from_end + 1)?).cloned()
+        Some((stage, steps.len().checked_sub(from_end + 1)?))
     }
 
-    /// The instruction that runs now.
+    fn at(&self, place: Option<(usize, usize)>) -> Option<&Tracked> {
+        let (stage, index) = place?;
+        self.stages.get(stage)?.get(index)
+    }
+
+    /// The instruction that runs now, by the log.
     #[must_use]
     pub fn current(&self) -> Option<Instruction> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).current.clone()
+        let current = self.state.lock().unwrap_or_else(PoisonError::into_inner).current;
+        self.at(current).map(|tracked| tracked.instruction.clone())
+    }
+
+    /// The instruction a request of this moment comes from; `announcements` are the shim's lines so far. None if the RUN
+    /// that was started is none of the Dockerfile's (a trigger of a base image).
+    #[must_use]
+    pub fn requester(&self, announcements: &str) -> Option<Instruction> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in announcements.lines().skip(state.announced) {
+            let after = state.started;
+            state.started = announced_command(line).and_then(|command| self.find_run(&command, after));
+            state.announced += 1;
+        }
+        // The engine's own fetches (`ADD https://…`) are announced by nobody.
+        let by_log = self.at(state.current).filter(|tracked| tracked.reach == Reach::Engine);
+        let engine_fetches = by_log.filter(|_| state.current > state.started);
+        let tracked = match engine_fetches {
+            Some(tracked) => Some(tracked),
+            None if state.announced > 0 => self.at(state.started),
+            None => self.at(state.current),
+        };
+        tracked.map(|tracked| tracked.instruction.clone())
+    }
+
+    /// The first RUN with this command after `after`; steps start in order.
+    fn find_run(&self, command: &str, after: Option<(usize, usize)>) -> Option<(usize, usize)> {
+        let places = self.stages.iter().enumerate().flat_map(|(stage, steps)| {
+            steps.iter().enumerate().map(move |(index, tracked)| ((stage, index), tracked))
+        });
+        let same = |tracked: &Tracked| matches!(&tracked.reach, Reach::Command(own) if squeezed(own) == squeezed(command));
+        let mut found = places.filter(|(_, tracked)| same(tracked)).map(|(place, _)| place);
+        let all: Vec<_> = found.by_ref().collect();
+        all.iter().find(|place| Some(**place) > after).or_else(|| all.last()).copied()
     }
 
     /// The engine's last image of each stage (a prefix of its id), as far as it came.
@@ -81,16 +145,38 @@ impl Tracker {
     }
 }
 
+/// The last argument of an announced process.
+fn announced_command(line: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    value.get("args")?.as_array()?.last()?.as_str().map(str::to_owned)
+}
+
+/// Blanks do not count: parsers join continuation lines in their own ways.
+fn squeezed(command: &str) -> Vec<&str> {
+    command.split_whitespace().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn step(line: u32, text: &str, reach: Reach) -> Tracked {
+        Tracked { instruction: Instruction { line, text: text.into() }, reach }
+    }
+
+    fn run(line: u32, command: &str) -> Tracked {
+        step(line, &format!("RUN {command}"), Reach::Command(command.into()))
+    }
+
+    fn other(line: u32, text: &str) -> Tracked {
+        step(line, text, Reach::Nothing)
+    }
+
     #[test]
     fn follows_stages_and_triggers() {
-        let step = |line, text: &str| Instruction { line, text: text.into() };
         let stages = vec![
-            vec![step(1, "FROM a"), step(2, "RUN x")],
-            vec![step(3, "FROM b"), step(3, "ONBUILD RUN y"), step(4, "COPY c d")],
+            vec![other(1, "FROM a"), run(2, "x")],
+            vec![other(3, "FROM b"), other(3, "ONBUILD RUN y"), other(4, "COPY c d")],
         ];
         let tracker = Tracker::new(stages);
         let at = |line: &str| {
@@ -104,5 +190,33 @@ mod tests {
         assert_eq!(at("[2/2] STEP 3/3: COPY c d"), Some(4));
         assert_eq!(at("[9/9] STEP 1/3: FROM z"), None);
         assert_eq!(tracker.images(), [Some("0123456789a".to_owned())]);
+    }
+
+    #[test]
+    fn a_step_cannot_put_its_requests_on_another_line() {
+        let tracker = Tracker::new(vec![vec![
+            other(1, "FROM a"),
+            run(2, "true"),
+            run(3, "fetch   it"),
+            step(4, "ADD https://mirror.example.org/x /", Reach::Engine),
+            run(5, "true"),
+        ]]);
+        let mut said = String::new();
+        let mut announce = |command: &str| {
+            said.push_str(&format!("{{\"args\":[\"/bin/sh\",\"-c\",\"{command}\"],\"mounts\":[]}}\n"));
+            said.clone()
+        };
+        let line = |said: &str| tracker.requester(said).map(|step| step.line);
+        tracker.line("STEP 2/5: RUN true");
+        assert_eq!(line(&announce("true")), Some(2));
+        tracker.line("STEP 3/5: RUN fetch it");
+        let now = announce("fetch it");
+        assert_eq!(line(&now), Some(3));
+        tracker.line("STEP 2/5: RUN true"); // Printed by the step.
+        assert_eq!(line(&now), Some(3));
+        tracker.line("STEP 4/5: ADD https://mirror.example.org/x /");
+        assert_eq!(line(&now), Some(4));
+        assert_eq!(line(&announce("true")), Some(5));
+        assert_eq!(line(&announce("of a trigger")), None);
     }
 }

@@ -131,7 +131,7 @@ impl Checkout {
         let checkout = Self::new(repository, commit, String::new(), options)?;
         let base = wanted.uri.as_deref().map(|uri| uri.strip_prefix("git+").unwrap_or(uri).to_owned());
         let parent = Parent { base, ..checkout.parent };
-        Self { _scratch: Some(scratch), parent, ..checkout }.expect(wanted)
+        Self { parent, _scratch: Some(scratch), ..checkout }.expect(wanted)
     }
 
     /// The commit's id, 40 hex digits.
@@ -176,7 +176,7 @@ impl Checkout {
         let uri = Some(format!("git+{}", remote.public));
         let checkout = Self::new(repository, commit, String::new(), options)?;
         let parent = Parent { base: Some(remote.secret.clone()), ..checkout.parent };
-        Ok(Self { uri, parent, ..checkout })
+        Ok(Self { parent, uri, ..checkout })
     }
 
     fn local(path: &Path, rev: &str, options: &Options<'_>) -> Result<Self, SourceError> {
@@ -198,12 +198,12 @@ impl Checkout {
                 let commit = dirty::commit(&repository, commit, work_tree, &changes)?;
                 let checkout = Self::new(repository, commit, place.subdir, options)?;
                 let parent = parent(checkout.parent);
-                return Ok(Self { dirty: true, _scratch: Some(scratch), parent, ..checkout });
+                return Ok(Self { parent, dirty: true, _scratch: Some(scratch), ..checkout });
             }
         }
         let uri = origin(&place.repository, commit);
         let checkout = Self::new(place.repository, commit, place.subdir, options)?;
-        Ok(Self { uri, parent: parent(checkout.parent), ..checkout })
+        Ok(Self { parent: parent(checkout.parent), uri, ..checkout })
     }
 
     fn new(

@@ -64,8 +64,7 @@ pub(super) fn changes(repository: &Repository, subdir: &str) -> Result<Vec<Chang
 
 /// The error that lists `changes`.
 pub(super) fn refuse(changes: &[Change]) -> SourceError {
-    let shown =
-        changes.iter().take(LISTED_MAX).map(|change| format!("`{}`", change.shown()));
+    let shown = changes.iter().take(LISTED_MAX).map(|change| format!("`{}`", change.shown()));
     SourceError::Dirty { paths: shown.collect(), more: changes.len().saturating_sub(LISTED_MAX) }
 }
 

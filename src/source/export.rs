@@ -88,7 +88,9 @@ impl Checkout {
             Some(entry) if entry.kind() == Some(ObjectType::Tree) => Ok(entry.id()),
             Some(entry) if entry.kind() == Some(ObjectType::Commit) => {
                 let commit = self.repository.find_commit(entry.id());
-                commit.map(|commit| commit.tree_id()).map_err(|_| SourceError::Submodule { path: path.to_owned() })
+                commit
+                    .map(|commit| commit.tree_id())
+                    .map_err(|_| SourceError::Submodule { path: path.to_owned() })
             }
             _ => Err(self.not_there(path, "a directory")),
         }
@@ -101,10 +103,7 @@ impl Checkout {
 
     /// Also the gitlinks on the way, the last of which may be where the way ends; their paths are relative to the
     /// repository.
-    pub(super) fn walk(
-        &self,
-        path: &str,
-    ) -> Result<(Option<TreeEntry<'static>>, Vec<Link>), SourceError> {
+    pub(super) fn walk(&self, path: &str) -> Result<(Option<TreeEntry<'static>>, Vec<Link>), SourceError> {
         let (mut tree, mut passed, mut links) = (self.tree, Vec::new(), Vec::new());
         let mut names = components(&self.subdir).chain(components(path)).peekable();
         while let Some(name) = names.next() {

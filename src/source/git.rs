@@ -130,7 +130,8 @@ pub(super) fn fetch_tags(
     options: &Options<'_>,
 ) -> Result<Repository, SourceError> {
     let (fetch, dir, _lock) = Fetch::begin(remote, options)?;
-    let refspecs: Vec<String> = names.iter().map(|name| format!("+refs/tags/{name}:refs/tags/{name}")).collect();
+    let refspecs: Vec<String> =
+        names.iter().map(|name| format!("+refs/tags/{name}:refs/tags/{name}")).collect();
     let refspecs: Vec<&str> = refspecs.iter().map(String::as_str).collect();
     match fetch.get(&dir, &["--depth=1", "--no-tags"], &refspecs) {
         Err(SourceError::Fetch { .. }) => fetch.get(&dir, &["--no-tags"], &refspecs)?,
@@ -207,7 +208,7 @@ impl<'a> Fetch<'a> {
         let mut child = self.command(dir, args).spawn().map_err(SourceError::NoGit)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let reader = thread::spawn(move || stderr.map(tail).unwrap_or_default());
-        let listed = thread::spawn(move || stdout.map(list).unwrap_or(Ok(Vec::new())));
+        let listed = thread::spawn(move || stdout.map_or(Ok(Vec::new()), list));
         let status = self.wait(&mut child);
         let stderr = reader.join().unwrap_or_default(); // The readers have nothing to panic about.
         let listed = listed.join().unwrap_or(Ok(Vec::new()));

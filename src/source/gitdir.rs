@@ -45,7 +45,8 @@ impl Checkout {
     /// [`SourceError`].
     pub fn export_git(&self, dest: &Path, context: &str, dockerfile: &str) -> Result<(), SourceError> {
         if components(&self.subdir).chain(components(context)).next().is_some() {
-            let reason = "the build context is a part of the repository; make it the whole (`context = \".\"`)";
+            let reason =
+                "the build context is a part of the repository; make it the whole (`context = \".\"`)";
             return Err(SourceError::GitDirectory { reason });
         }
         let ignore = self.ignore(context, dockerfile)?;
@@ -71,7 +72,8 @@ impl Checkout {
             let reason = "`.dockerignore` leaves out `.git` or a part of it; end it with the line `!.git`";
             return Err(SourceError::GitDirectory { reason });
         }
-        for dir in ["", "info", "objects", "objects/pack", "objects/info", "refs", "refs/heads", "refs/tags"] {
+        for dir in ["", "info", "objects", "objects/pack", "objects/info", "refs", "refs/heads", "refs/tags"]
+        {
             let dir = dest.join(dir);
             fs::create_dir(&dir).map_err(SourceError::io("create", &dir))?;
         }

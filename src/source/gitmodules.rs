@@ -187,8 +187,10 @@ mod tests {
 
     fn check(text: &str, expected: &[(&str, &str, Option<&str>)]) {
         let found = parse(text).unwrap();
-        let found: Vec<_> =
-            found.iter().map(|(path, entry)| (path.as_str(), entry.name.as_str(), entry.url.as_deref())).collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|(path, entry)| (path.as_str(), entry.name.as_str(), entry.url.as_deref()))
+            .collect();
         assert_eq!(found, expected, "{text:?}");
     }
 
@@ -196,10 +198,16 @@ mod tests {
     fn reads() {
         check("", &[]);
         check("[submodule \"a\"]\n\tpath = a\n\turl = ../a.git\n", &[("a", "a", Some("../a.git"))]);
-        check("[submodule \"a\"] path = p\r\n[SubModule \"b\"]\r\npath=q # c\r\n", &[("p", "a", None), ("q", "b", None)]);
+        check(
+            "[submodule \"a\"] path = p\r\n[SubModule \"b\"]\r\npath=q # c\r\n",
+            &[("p", "a", None), ("q", "b", None)],
+        );
         check("[submodule \"a b\\\"\\\\\"]\npath = \"x y\" z ; c\n", &[("x y z", "a b\"\\", None)]);
         check("[submodule.Old]\npath = a\\\nb\nUrl = \"\\t\\\"\"", &[("ab", "old", Some("\t\""))]);
-        check("[core]\npath = a\n[submodule \"m\"]\nfetchRecurseSubmodules\npath = a\npath = b\n", &[("b", "m", None)]);
+        check(
+            "[core]\npath = a\n[submodule \"m\"]\nfetchRecurseSubmodules\npath = a\npath = b\n",
+            &[("b", "m", None)],
+        );
         check("[submodule \"m\"]\nupdate = !id\nurl = x\n", &[]);
         check("[submodule \"m\"]\npath = a\n[submodule \"m\"]\nurl = u\n", &[("a", "m", Some("u"))]);
         check("[include]\npath = /etc/passwd\n", &[]);

@@ -107,8 +107,7 @@ fn collect(
     commit: Oid,
     takes: impl Fn(Oid) -> bool,
 ) -> Result<Objects, SourceError> {
-    let tree_of =
-        |id| Ok(repository.find_commit(id).map_err(SourceError::git("read the commit"))?.tree_id());
+    let tree_of = |id| Ok(repository.find_commit(id).map_err(SourceError::git("read the commit"))?.tree_id());
     let (submodules, blobs, tags) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let root = tree_of(commit)?;
     let mut objects = Objects { commit, submodules, trees: BTreeSet::from([root]), blobs, tags };

@@ -279,6 +279,24 @@ mod tests {
         check("../a", None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in r"(git\+|https?://|ssh://|file://|git@|\.\./|\./|[a.:/@\[\]%-]|\PC){0,12}", base in r"(https://u:hunter2@h|git@h:|/)?[a/.]{0,9}") {
+            if let Err(error) = Spec::parse(&text) {
+                let _ = error.to_string();
+            }
+            let _ = (uri(&text), shown(&text), submodule_url(Some(&base), &text));
+        }
+
+        /// However it climbs, a relative URL stays on its host.
+        #[test]
+        fn relative_urls_stay(url in r"\.{1,2}/(\.\./|\./|[a/.]){0,12}") {
+            if let Ok(url) = submodule_url(Some("https://u:p@git.example.org/a/b"), &url) {
+                proptest::prop_assert!(url.starts_with("https://u:p@git.example.org/"), "{}", url);
+            }
+        }
+    }
+
     #[test]
     fn submodules_count_from_their_superproject() {
         let check = |base: &str, url: &str, expected: Option<&str>| {

@@ -2,7 +2,10 @@
 //!
 //! Their objects are read as if they were the source's own: an id says what it is, wherever it lies.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use git2::{ErrorCode, Oid, Repository};
 use url::Url;
@@ -78,7 +81,7 @@ impl Checkout {
         self.know_all(options, |checkout| {
             let mut planner = Planner::new(&checkout.repository, &ignore);
             planner.directory(checkout.directory(context)?, b"")?;
-            Ok(checkout.from_top(context, planner.links))
+            Ok(checkout.relative_to_top(context, planner.links))
         })
     }
 
@@ -90,20 +93,21 @@ impl Checkout {
 
     /// Fails if one of `links` (relative to `context`) was not fetched.
     pub(super) fn expect_known(&self, context: &str, links: &[Link]) -> Result<(), SourceError> {
-        let known = |link: &Link| {
-            str::from_utf8(&link.path).is_ok_and(|path| self.submodules.contains_key(path))
-        };
-        match self.from_top(context, links.to_vec()).iter().find(|link| !known(link)) {
+        let known =
+            |link: &Link| str::from_utf8(&link.path).is_ok_and(|path| self.submodules.contains_key(path));
+        match self.relative_to_top(context, links.to_vec()).iter().find(|link| !known(link)) {
             Some(link) => Err(SourceError::Submodule { path: shown(&link.path) }),
             None => Ok(()),
         }
     }
 
     /// Makes their paths relative to the repository.
-    fn from_top(&self, context: &str, mut links: Vec<Link>) -> Vec<Link> {
+    fn relative_to_top(&self, context: &str, mut links: Vec<Link>) -> Vec<Link> {
         let top: Vec<&str> = export::components(&self.subdir).chain(export::components(context)).collect();
         let top = top.join("/");
-        links.iter_mut().for_each(|link| link.path = join(top.as_bytes(), &link.path));
+        for link in &mut links {
+            link.path = join(top.as_bytes(), &link.path);
+        }
         links
     }
 
@@ -147,7 +151,9 @@ impl Checkout {
         let inner = path.strip_prefix(above).unwrap_or(path).trim_start_matches('/');
         let entry = gitmodules(&self.repository, parent, above)?.remove(inner);
         let url = match &entry {
-            Some(Entry { url: Some(url), .. }) if !url.is_empty() => submodule_url(parent.base.as_deref(), url),
+            Some(Entry { url: Some(url), .. }) if !url.is_empty() => {
+                submodule_url(parent.base.as_deref(), url)
+            }
             Some(_) => Err("`.gitmodules` gives it no URL"),
             None => Err("`.gitmodules` does not name it"),
         };
@@ -212,12 +218,12 @@ fn gitmodules(
     repository: &Repository,
     parent: &Parent,
     above: &str,
-) -> Result<std::collections::BTreeMap<String, Entry>, SourceError> {
+) -> Result<BTreeMap<String, Entry>, SourceError> {
     let path = [above, ".gitmodules"].join("/").trim_start_matches('/').to_owned();
     let refuse = |line, reason| SourceError::Gitmodules { path: path.clone(), line, reason };
     let tree = repository.find_tree(parent.tree).map_err(SourceError::git("read a tree"))?;
     let Some(entry) = tree.get_name(".gitmodules") else {
-        return Ok(std::collections::BTreeMap::new());
+        return Ok(BTreeMap::new());
     };
     if entry.filemode_raw() & 0o170_000 != 0o100_000 {
         return Err(refuse(1, "it is not a regular file"));

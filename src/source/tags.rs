@@ -43,7 +43,8 @@ impl Checkout {
             if !Reference::is_valid_name(&format!("refs/tags/{name}")) {
                 return Err(refuse("no tag has such a name"));
             }
-            let id = Oid::from_str(&id).ok().filter(|_| id.len() == 40).ok_or_else(|| refuse("its id is none"))?;
+            let id =
+                Oid::from_str(&id).ok().filter(|_| id.len() == 40).ok_or_else(|| refuse("its id is none"))?;
             tags.insert(name, id);
         }
         self.fetch_missing(&tags, options)?;
@@ -85,7 +86,8 @@ impl Checkout {
             return Ok(listed.into_iter().map(|(name, id)| Tag { name, id }).collect());
         }
         let mut tags = Vec::new();
-        let listed = self.repository.references_glob("refs/tags/*").map_err(SourceError::git("list the tags"))?;
+        let listed =
+            self.repository.references_glob("refs/tags/*").map_err(SourceError::git("list the tags"))?;
         for tag in listed {
             let tag = tag.map_err(SourceError::git("list the tags"))?;
             if let (Ok(name), Some(id)) = (tag.shorthand(), tag.target())

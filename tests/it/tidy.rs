@@ -21,7 +21,7 @@ const ROWS: &[&[&str]] = &[
 /// Up to this row: no files, network, clock, environment, processes, no waiting.
 const LAST_PURE_ROW: usize = 4;
 /// Where bytes are worked on by many cores at once.
-const PARALLEL: &[&str] = &["layer", "diff", "compute"];
+const PARALLEL: &[&str] = &["layer", "diff", "drift", "compute"];
 /// A program of its own, compiled by the build script.
 const APART: &str = "shim";
 const FILE_LINES_MAX: usize = 500;

@@ -52,6 +52,67 @@ fn fetches_what_is_named() {
 }
 
 #[test]
+fn fetches_one_commit_without_its_history() {
+    let (fake, first, second) = upstream();
+    for rev in ["main", "HEAD", &second] {
+        let other = Fake::new();
+        let checkout = Checkout::open(&fake.url(), rev, &other.options()).unwrap();
+        assert_eq!(checkout.commit(), second);
+        let find = |id: &str| checkout.repository.find_commit(git2::Oid::from_str(id).unwrap()).map(|_| ());
+        find(&second).unwrap();
+        find(&first).unwrap_err();
+    }
+}
+
+/// Serves the files under `dir`, as a web server that knows nothing of git.
+fn serve(listener: &TcpListener, dir: &std::path::Path) {
+    for stream in listener.incoming() {
+        let mut stream = stream.unwrap();
+        let mut head = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        let request = head.next().unwrap_or_default();
+        let _ = head.take_while(|line| !line.is_empty()).count();
+        let path = request.split([' ', '?']).nth(1).unwrap_or("/");
+        if path == "/quit" {
+            return;
+        }
+        let (status, body) = match fs::read(dir.join(path.trim_start_matches('/'))) {
+            Ok(body) => ("200 OK", body),
+            Err(_) => ("404 Not Found", Vec::new()),
+        };
+        let head =
+            format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+    }
+}
+
+#[test]
+fn a_server_that_hands_out_no_single_commit_hands_out_all() {
+    let (fake, first, second) = upstream();
+    let git = |args: &[&str]| {
+        let status = Command::new("git").args(args).current_dir(fake.root()).status().unwrap();
+        assert!(status.success());
+    };
+    git(&["-c", "gc.auto=0", "repack", "-adq"]);
+    git(&["update-server-info"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let dir = fake.root().join(".git");
+    let server = thread::spawn(move || serve(&listener, &dir));
+    let url = format!("http://{address}/");
+    for (rev, expected) in
+        [("main", &second), ("v1", &first), ("old", &first), (&first, &first), (&first[..8], &first)]
+    {
+        let other = Fake::new();
+        assert_eq!(Checkout::open(&url, rev, &other.options()).unwrap().commit(), *expected, "{rev}");
+        let mut checkout = Checkout::open(&url, rev, &other.options()).unwrap();
+        checkout.take_tags(None, &other.options()).unwrap();
+        assert_eq!(checkout.tags().len(), usize::from(*expected == first), "{rev}");
+    }
+    TcpStream::connect(address).unwrap().write_all(b"GET /quit HTTP/1.1\r\n\r\n").unwrap();
+    server.join().unwrap();
+}
+
+#[test]
 fn follows_a_branch_that_moved() {
     let (fake, first, second) = upstream();
     assert_eq!(Checkout::open(&fake.url(), "main", &fake.options()).unwrap().commit(), second);

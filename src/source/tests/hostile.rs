@@ -58,10 +58,7 @@ fn modes_are_made_plain() {
 
 #[test]
 fn submodules_are_named() {
-    refuses(
-        &[("160000", b"vendor")],
-        "`vendor` is a submodule that was not fetched",
-    );
+    refuses(&[("160000", b"vendor")], "`vendor` is a submodule that was not fetched");
 }
 
 #[test]
@@ -78,7 +75,10 @@ fn lfs_pointers_are_named() {
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n";
     let fake = Fake::with(&[("models/a.bin", pointer)]);
     let error = fake.export().unwrap_err().to_string();
-    assert!(error.starts_with("`models/a.bin` is a Git LFS pointer to sha256:00 (5 bytes), which"), "{error}");
+    assert!(
+        error.starts_with("`models/a.bin` is a Git LFS pointer to sha256:00 (5 bytes), which"),
+        "{error}"
+    );
     assert!(error.contains("`git lfs migrate export --include=models/a.bin`"), "{error}");
     let cut = Fake::with(&[("a", "version https://git-lfs.github.com/spec/v1\noid \u{1b}[2J")]);
     let error = cut.export().unwrap_err().to_string();

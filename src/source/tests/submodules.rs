@@ -155,7 +155,9 @@ fn a_pack_with_other_objects_is_refused() {
     let read = |more: Option<Oid>| {
         let mut builder = fake.repo.packbuilder().unwrap();
         builder.insert_commit(wanted.commit.parse().unwrap()).unwrap();
-        more.map(|id| builder.insert_object(id, None).unwrap());
+        if let Some(id) = more {
+            builder.insert_object(id, None).unwrap();
+        }
         let mut bytes = git2::Buf::new();
         builder.write_buf(&mut bytes).unwrap();
         Checkout::from_pack(&bytes[..], &wanted, &fake.options()).map(|_| ())
@@ -248,7 +250,10 @@ fn only_those_of_the_context_are_needed() {
     let lib = Fake::with(&[("Dockerfile", "FROM x"), ("src/l", "lib")]);
     let fake = Fake::with(&[("app/a", "1"), (".dockerignore", "docs\n!README.md\n"), ("docs/x", "")]);
     let (none, id) = ("file:///none", head(&lib));
-    link(&fake, &[("lib", &lib.url(), id), ("docs/theme", none, id), ("tool", none, head(&Fake::with(&[("t", "")])))]);
+    link(
+        &fake,
+        &[("lib", &lib.url(), id), ("docs/theme", none, id), ("tool", none, head(&Fake::with(&[("t", "")])))],
+    );
     let know = |context: &str, dockerfile: &str| {
         let mut checkout = Checkout::open(&fake.source(), "HEAD", &fake.options()).unwrap();
         checkout.fetch_submodules(context, dockerfile, &fake.options()).map(|()| checkout)
@@ -324,6 +329,22 @@ fn a_source_from_the_network_names_nothing_of_this_machine() {
     link(&fake, &[("lib", &secret.url(), head(&secret))]);
     fake.repo.remote("origin", "https://git.example.org/a.git").unwrap();
     refuses(&fake, &["submodule `lib`", "its URL is of this machine"]);
+}
+
+#[test]
+fn doubling_ends_at_the_bound() {
+    let fake = Fake::new();
+    let modules = fake.repo.blob(b"[submodule \"a\"]\npath = a\n[submodule \"b\"]\npath = b\n").unwrap();
+    let tree = fake.raw_tree(&[("100644", b"x", modules)]);
+    let mut inner = fake.commit_tree(tree, EPOCH_S);
+    for _ in 0..12 {
+        let links =
+            [("100644", &b".gitmodules"[..], modules), ("160000", b"a", inner), ("160000", b"b", inner)];
+        inner = fake.commit_tree(fake.raw_tree(&links), EPOCH_S);
+    }
+    let mut checkout = fake.open_bare().unwrap();
+    let refused = checkout.fetch_submodules(".", "Dockerfile", &fake.options());
+    assert!(matches!(refused, Err(SourceError::TooLarge { what: "more submodules", .. })), "{refused:?}");
 }
 
 #[test]
