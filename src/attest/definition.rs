@@ -56,6 +56,9 @@ pub struct ExternalParameters {
     pub timeout: String,
     /// Ids of the secrets given; never their values.
     pub secrets: Vec<String>,
+    /// The `.git` in the context, if the recipe asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitDirectory>,
     /// The recipe file, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<RecipeFile>,
@@ -114,6 +117,24 @@ pub enum OnRefused {
     Fail,
     /// It goes on; the provenance says so.
     Record,
+}
+
+/// A deterministic `.git` of one commit, for tools that ask it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GitDirectory {
+    /// Tags at the commit; recorded, since tags move.
+    pub tags: Vec<GitTag>,
+}
+
+/// A tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GitTag {
+    /// Without `refs/tags/`.
+    pub name: String,
+    /// Id of the commit or of the annotated tag.
+    pub id: String,
 }
 
 /// A recipe file in the source.

@@ -17,8 +17,8 @@ mod tests;
 
 pub use bundle::{Bundle, BundleError};
 pub use definition::{
-    BuildDefinition, BuildrootMode, Clock, Dropped, ExternalParameters, InternalParameters, Limits,
-    Normalize, OnRefused, RecipeFile, Source, Tool,
+    BuildDefinition, BuildrootMode, Clock, Dropped, ExternalParameters, GitDirectory, GitTag,
+    InternalParameters, Limits, Normalize, OnRefused, RecipeFile, Source, Tool,
 };
 pub use envelope::{Envelope, EnvelopeError, pae};
 pub use key::{PublicKey, PublicKeyError};

@@ -9,7 +9,14 @@ mod ids;
 /// The shim is a program of its own; its tests run here.
 #[cfg(test)]
 #[path = "../shim"]
-#[allow(dead_code, unreachable_pub, clippy::all, clippy::pedantic, missing_docs, reason = "compiled by the build script, without our lints")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    missing_docs,
+    reason = "compiled by the build script, without our lints"
+)]
 mod shim {
     mod json;
     mod runtime;
@@ -50,7 +57,9 @@ pub enum BuildrootError {
         package: &'static str,
     },
     /// The engine is too old.
-    #[error("{program} {version} is too old; {required} or later is needed, as in Debian 12: apt-get install {program}")]
+    #[error(
+        "{program} {version} is too old; {required} or later is needed, as in Debian 12: apt-get install {program}"
+    )]
     TooOld {
         /// Which program.
         program: &'static str,

@@ -10,18 +10,17 @@ use super::{
     global::{git_environment, image_name},
 };
 use crate::{
-    host,
     job::{
         Ports, SharedCheckout,
         build::{KeepBases, Outcome, Overrides, Request, build},
         execute::Execution,
-        rebuild::SOURCE_TIMEOUT,
+        source::options,
     },
     model::{Descriptor, DiffId, Digest, Repository, names, path::printable},
     recipe,
     report::{self, build as view},
     signing::PrivateKey,
-    source::{self, Checkout, SourceError},
+    source::{Checkout, SourceError},
 };
 
 /// Which base images are kept beside the image.
@@ -142,6 +141,7 @@ impl Args {
             overrides,
             key,
             builder_id: self.builder_id.clone(),
+            env: git_environment(),
             keep_bases: match self.keep_bases {
                 Keep::None => KeepBases::None,
                 Keep::Final => KeepBases::Final,
@@ -195,15 +195,7 @@ impl Args {
             (ports.clone(), self.source.clone(), self.rev.clone(), self.allow_dirty);
         ports.progress.update(crate::progress::Update::Phase("source", &self.source));
         let opening = tokio::task::spawn_blocking(move || {
-            let options = source::Options {
-                store: &inner.store,
-                now_s: host::now_s(),
-                allow_dirty,
-                env: git_environment(),
-                timeout: SOURCE_TIMEOUT,
-                cancel: inner.cancel.clone(),
-            };
-            Checkout::open(&spec, &rev, &options)
+            Checkout::open(&spec, &rev, &options(&inner, allow_dirty, git_environment()))
         });
         opening.await.map_err(Failure::internal)?.map_err(|error| match error {
             SourceError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {

@@ -135,8 +135,19 @@ pub(super) fn image_name(what: &str, text: &str) -> Result<ImageName, Failure> {
 
 /// What `git` needs of the caller's environment to reach an https remote.
 pub(super) fn git_environment() -> Vec<(String, String)> {
-    ["GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"]
-        .iter()
-        .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
-        .collect()
+    [
+        "HOME",
+        "USER",
+        "SSH_AUTH_SOCK",
+        "GIT_SSL_CAINFO",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ]
+    .iter()
+    .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
+    .collect()
 }

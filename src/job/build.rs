@@ -9,6 +9,7 @@ use super::{
     execute::{self, ExecuteError, Execution, Kept, execute},
     plan::{self, PlanError, Reading},
     publish::{PublishError, Publisher},
+    source::{Tags, complete, git_directory},
 };
 use crate::{
     attest::{
@@ -41,6 +42,8 @@ pub struct Request {
     pub key: Option<PrivateKey>,
     /// `builder.id`.
     pub builder_id: String,
+    /// What `git` may use of the caller's environment.
+    pub env: Vec<(String, String)>,
     /// Which bases are kept beside the image.
     pub keep_bases: KeepBases,
     /// Keep the source even if a remote has the commit.
@@ -188,6 +191,10 @@ async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError>
     let timeout = flags.timeout.clone().unwrap_or_else(|| recipe.timeout.to_string());
     Profile::named(&profile)?; // Before anything is fetched.
     timeout.parse::<recipe::Timeout>().map_err(PlanError::Timeout)?;
+    let context = flags.context.clone().unwrap_or(recipe.context);
+    let git = recipe.git == recipe::GitDirectory::Minimal;
+    let tags = if git { Tags::Current } else { Tags::Unwanted };
+    complete(ports, &request.checkout, &request.env, [&context, &dockerfile], tags).await?;
     let reading =
         plan::read(&request.checkout, &dockerfile, target.as_deref(), &build_args, &flags.platform)?;
     let (bases, dependencies, final_base) = resolve(ports, &reading, &from, &flags.platform).await?;
@@ -208,7 +215,7 @@ async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError>
             dirty: checkout.dirty(),
         },
         dockerfile,
-        context: flags.context.clone().unwrap_or(recipe.context),
+        context,
         target,
         build_args,
         platform: flags.platform.clone(),
@@ -230,12 +237,17 @@ async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError>
         learn: flags.learn,
         timeout,
         secrets: Vec::new(),
+        git: git_directory(&checkout, git),
         recipe: recipe_file,
     };
     let mut all = vec![attest::definition::source(checkout.uri(), &checkout.commit(), &checkout.tree())];
+    for submodule in checkout.submodules() {
+        let uri = submodule.uri.unwrap_or_default();
+        all.push(attest::definition::submodule(&submodule.path, &uri, &submodule.commit));
+    }
     all.extend(dependencies);
     let definition =
-        BuildDefinition { external, internal: internal(checkout.epoch_s(), &tools), dependencies: all };
+        BuildDefinition { external, internal: internal(checkout.epoch_s(), &tools, git), dependencies: all };
     Ok(Planned { definition, bases, final_base, repositories_from_base: from_base })
 }
 
@@ -315,7 +327,7 @@ async fn of_bases(ports: &Ports, bases: &[Base]) -> Result<Vec<Repository>, Buil
 }
 
 /// What this program and machine add. A rebuild takes it from the provenance instead.
-fn internal(epoch_s: i64, tools: &Tools) -> InternalParameters {
+fn internal(epoch_s: i64, tools: &Tools, git: bool) -> InternalParameters {
     let tool = |tool: &crate::buildroot::Tool| attest::Tool {
         name: tool.name.to_owned(),
         version: tool.version.clone(),
@@ -334,14 +346,14 @@ fn internal(epoch_s: i64, tools: &Tools) -> InternalParameters {
             disk_bytes: None,
             inputs_bytes: None,
         },
-        env: step_env(epoch_s),
+        env: step_env(epoch_s, git),
         hostname: execute::HOSTNAME.to_owned(),
         mount_options: vec![engine::MOUNT_OPTIONS.to_owned()],
     }
 }
 
 /// The environment of every RUN step: constants, so that a step that prints it stays the same.
-fn step_env(epoch_s: i64) -> BTreeMap<String, String> {
+fn step_env(epoch_s: i64, git: bool) -> BTreeMap<String, String> {
     let proxy = format!("http://127.0.0.1:{GATEWAY_PORT}");
     let proxies = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].map(|key| (key, proxy.clone()));
     let roots = [
@@ -362,7 +374,12 @@ fn step_env(epoch_s: i64) -> BTreeMap<String, String> {
         ("TZ", "UTC".to_owned()),
         ("LANG", "C.UTF-8".to_owned()),
     ];
-    proxies.into_iter().chain(roots).chain(rest).map(|(key, value)| (key.to_owned(), value)).collect()
+    // git refuses a repository of another owner; the one in the context is what the definition says it is.
+    let safe = [("COUNT", "1"), ("KEY_0", "safe.directory"), ("VALUE_0", "*")];
+    let safe = safe.map(|(name, value)| (format!("GIT_CONFIG_{name}"), value.to_owned()));
+    let safe = safe.into_iter().filter(|_| git);
+    let fixed = proxies.into_iter().chain(roots).chain(rest);
+    fixed.map(|(key, value)| (key.to_owned(), value)).chain(safe).collect()
 }
 
 /// Pushes the image and all that a rebuild needs, attests, tags; the provenance's referrer and statement.
@@ -427,7 +444,8 @@ async fn publish(
 /// The source as a deterministic pack, if nobody else keeps it.
 fn pack_source(ports: &Ports, request: &Request) -> Result<Option<(Digest, u64)>, BuildError> {
     let checkout = request.checkout.lock();
-    if checkout.uri().is_some() && !checkout.dirty() && !request.keep_source {
+    let reachable = checkout.submodules().iter().all(|submodule| submodule.uri.is_some());
+    if checkout.uri().is_some() && reachable && !checkout.dirty() && !request.keep_source {
         return Ok(None);
     }
     let mut writer = ports.store.writer()?;

@@ -228,6 +228,10 @@ impl Run<'_> {
             &self.definition.external.context,
             &self.definition.external.dockerfile,
         )?;
+        let external = &self.definition.external;
+        if external.git.is_some() {
+            checkout.lock().export_git(&dir.join("context/.git"), &external.context, &external.dockerfile)?;
+        }
         fs::write(dir.join("Dockerfile"), &self.plan.lowered.text).map_err(failed)?;
         let mut files = Vec::new();
         for file in &self.plan.lowered.files {

@@ -11,6 +11,7 @@ pub mod plan;
 pub mod publish;
 pub mod rebuild;
 mod result;
+pub mod source;
 pub mod track;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

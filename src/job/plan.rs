@@ -8,7 +8,11 @@ use std::{
 
 use bstr::BString;
 
-use super::{SharedCheckout, bases::Base, track::{Instruction, Reach, Tracked}};
+use super::{
+    SharedCheckout,
+    bases::Base,
+    track::{Instruction, Reach, Tracked},
+};
 use crate::{
     attest::BuildDefinition,
     dockerfile::{
@@ -245,13 +249,18 @@ fn tracked(dockerfile: &Dockerfile, lowered: &Dockerfile, stage: &StageSteps) ->
 
 /// How the engine, which is given the lowered text, reaches the network in `step`.
 fn reach(lowered: &Dockerfile, step: &Step) -> Reach {
-    let instruction = lowered.instructions.get(step.instruction).filter(|found| found.keyword == step.keyword);
+    let instruction =
+        lowered.instructions.get(step.instruction).filter(|found| found.keyword == step.keyword);
     match instruction {
         Some(run) if step.keyword == Keyword::Run => {
             let last = run.exec.as_ref().map_or(Some(&run.arguments), |words| words.last());
             last.map_or(Reach::Nothing, |command| Reach::Command(command.clone()))
         }
-        Some(add) if step.keyword == Keyword::Add && add.operands().iter().any(|word| word.contains("://")) => Reach::Engine,
+        Some(add)
+            if step.keyword == Keyword::Add && add.operands().iter().any(|word| word.contains("://")) =>
+        {
+            Reach::Engine
+        }
         _ => Reach::Nothing,
     }
 }

@@ -146,7 +146,11 @@ impl Reader<'_> {
                 while !matches!(self.peek(), None | Some(b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t')) {
                     self.at += 1;
                 }
-                if start == self.at { Err(self.error("no value")) } else { Ok(Json::Scalar(self.text[start..self.at].into())) }
+                if start == self.at {
+                    Err(self.error("no value"))
+                } else {
+                    Ok(Json::Scalar(self.text[start..self.at].into()))
+                }
             }
             None => Err(self.error("unexpected end")),
         }

@@ -13,8 +13,15 @@ use super::json::Json;
 
 /// System calls no build needs and that open attack surface; answered EPERM.
 const DENIED: &[&str] = &[
-    "keyctl", "add_key", "request_key", "bpf", "userfaultfd", "perf_event_open", "io_uring_setup",
-    "io_uring_enter", "io_uring_register",
+    "keyctl",
+    "add_key",
+    "request_key",
+    "bpf",
+    "userfaultfd",
+    "perf_event_open",
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
     // Sockets by 32-bit programs' old call, whose address family a filter cannot see; `socket` is still there.
     "socketcall",
 ];
@@ -80,7 +87,9 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 fn announce(config: &Json, profile: &Path) -> Result<(), String> {
     let args = config.get("process").and_then(|process| process.get("args")).cloned();
     let destinations = match config.get("mounts") {
-        Some(Json::Array(mounts)) => mounts.iter().filter_map(|mount| mount.get("destination")).cloned().collect(),
+        Some(Json::Array(mounts)) => {
+            mounts.iter().filter_map(|mount| mount.get("destination")).cloned().collect()
+        }
         _ => Vec::new(),
     };
     let line = Json::Object(vec![
@@ -100,7 +109,8 @@ fn announce(config: &Json, profile: &Path) -> Result<(), String> {
 
 /// Adds `KEY=VALUE` lines; what image or Dockerfile set wins. The engine's random host name becomes ours.
 fn environment(config: &mut Json, lines: &str) -> Result<(), String> {
-    let random = config.get("hostname").and_then(Json::text).map(|name| Json::string(&format!("HOSTNAME={name}")));
+    let random =
+        config.get("hostname").and_then(Json::text).map(|name| Json::string(&format!("HOSTNAME={name}")));
     let env = config
         .entry("process", Json::Object(Vec::new()))
         .and_then(|process| process.entry("env", Json::Array(Vec::new())))
@@ -112,7 +122,9 @@ fn environment(config: &mut Json, lines: &str) -> Result<(), String> {
     for line in lines.lines().filter(|line| line.contains('=')) {
         let key = &line[..=line.find('=').unwrap_or(0)];
         // A locale set by the image in any way wins over ours.
-        let taken = |set: &Json| set.text().is_some_and(|set| set.starts_with(key) || (key == "LANG=" && set.starts_with("LC_")));
+        let taken = |set: &Json| {
+            set.text().is_some_and(|set| set.starts_with(key) || (key == "LANG=" && set.starts_with("LC_")))
+        };
         if !env.iter().any(taken) {
             env.push(Json::string(line));
         }
@@ -121,14 +133,19 @@ fn environment(config: &mut Json, lines: &str) -> Result<(), String> {
 }
 
 fn mounts(config: &mut Json, bundle: &Path, profile: &Path) -> Result<(), String> {
-    let mounts = config.entry("mounts", Json::Array(Vec::new())).and_then(Json::items).ok_or("config.json: mounts is not a list")?;
+    let mounts = config
+        .entry("mounts", Json::Array(Vec::new()))
+        .and_then(Json::items)
+        .ok_or("config.json: mounts is not a list")?;
     let build = profile.parent().ok_or("the profile has no directory")?;
     let table = read(Path::new("/proc/self/mountinfo"))?;
     let table: Vec<_> = table.lines().filter_map(Mounted::read).collect();
     for mount in mounts.iter_mut() {
         contained(mount, &table, build)?;
         let target = mount.get("destination").and_then(Json::text).unwrap_or_default().to_owned();
-        let Some(options) = mount.entry("options", Json::Array(Vec::new())).and_then(Json::items) else { continue };
+        let Some(options) = mount.entry("options", Json::Array(Vec::new())).and_then(Json::items) else {
+            continue;
+        };
         if target == "/sys" || target.starts_with("/sys/") {
             options.retain(|option| !matches!(option.text(), Some("rw" | "ro")));
             options.extend(["ro", "rro"].map(Json::string)); // What is mounted below (cgroups) too.
@@ -169,13 +186,21 @@ fn contained(mount: &Json, table: &[Mounted], build: &Path) -> Result<(), String
     if text("type") != "bind" || (kernel && source == target && !source.contains("..")) {
         return Ok(());
     }
-    let real = Path::new(source).canonicalize().map_err(|error| format!("cannot mount `{source}`: {error}"))?;
+    let real =
+        Path::new(source).canonicalize().map_err(|error| format!("cannot mount `{source}`: {error}"))?;
     let (device, path) = place(table, &real).ok_or("the table of mounts is incomplete")?;
     let (own, root) = place(table, build).ok_or("the table of mounts is incomplete")?;
-    let in_build = device == own && ["context", "lowered", "tmp", "store"].iter().any(|dir| path.starts_with(root.join(dir)));
-    let of_stage = |other: &Mounted| other.kind == "overlay" && other.device == device && Path::new(other.point).starts_with(build.join("store"));
+    let in_build = device == own
+        && ["context", "lowered", "tmp", "store"].iter().any(|dir| path.starts_with(root.join(dir)));
+    let of_stage = |other: &Mounted| {
+        other.kind == "overlay"
+            && other.device == device
+            && Path::new(other.point).starts_with(build.join("store"))
+    };
     let in_stage = device != own && table.iter().any(of_stage);
-    let in_cache = Some(device) == place(table, Path::new("/")).map(|(device, _)| device) && path.starts_with("/var/tmp") && device != own;
+    let in_cache = Some(device) == place(table, Path::new("/")).map(|(device, _)| device)
+        && path.starts_with("/var/tmp")
+        && device != own;
     if in_build || in_stage || in_cache {
         return Ok(());
     }
@@ -224,10 +249,17 @@ fn identity(config: &mut Json) -> Result<(), String> {
     config.set("hostname", Json::string("reprov"));
     config.remove("hooks");
     let process = config.entry("process", Json::Object(Vec::new())).ok_or("config.json: no process")?;
-    process.entry("user", Json::Object(Vec::new())).ok_or("config.json: process.user")?.set("umask", Json::Scalar("18".into()));
+    process
+        .entry("user", Json::Object(Vec::new()))
+        .ok_or("config.json: process.user")?
+        .set("umask", Json::Scalar("18".into()));
     process.remove("rlimits");
-    let linux = config.entry("linux", Json::Object(Vec::new())).ok_or("config.json: linux is not an object")?;
-    let namespaces = linux.entry("namespaces", Json::Array(Vec::new())).and_then(Json::items).ok_or("config.json: linux.namespaces is not a list")?;
+    let linux =
+        config.entry("linux", Json::Object(Vec::new())).ok_or("config.json: linux is not an object")?;
+    let namespaces = linux
+        .entry("namespaces", Json::Array(Vec::new()))
+        .and_then(Json::items)
+        .ok_or("config.json: linux.namespaces is not a list")?;
     if !namespaces.iter().any(|namespace| namespace.get("type").and_then(Json::text) == Some("cgroup")) {
         namespaces.push(Json::Object(vec![("type".into(), Json::string("cgroup"))]));
     }
@@ -252,7 +284,11 @@ fn seccomp(config: &mut Json) -> Result<(), String> {
     rules.push(rule(DENIED, DENY, &[]));
     // No two conditions that can hold at once: which of two rules wins then is not defined. 9 is NETLINK_AUDIT.
     rules.push(rule(&["socket"], DENY, &[("0", AF_VSOCK, "SCMP_CMP_EQ")]));
-    rules.push(rule(&["socket"], "SCMP_ACT_ALLOW", &[("0", AF_VSOCK, "SCMP_CMP_NE"), ("2", "9", "SCMP_CMP_NE")]));
+    rules.push(rule(
+        &["socket"],
+        "SCMP_ACT_ALLOW",
+        &[("0", AF_VSOCK, "SCMP_CMP_NE"), ("2", "9", "SCMP_CMP_NE")],
+    ));
     Ok(())
 }
 
@@ -376,11 +412,20 @@ mod tests {
     fn the_filter_is_tightened_and_must_exist() {
         let (text, _) = edited(CONFIG).unwrap();
         let rules = &text[text.find("\"syscalls\":").unwrap()..];
-        assert!(rules.starts_with(r#""syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"},{"names":["keyctl","#), "{rules}");
+        assert!(
+            rules.starts_with(
+                r#""syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"},{"names":["keyctl","#
+            ),
+            "{rules}"
+        );
         assert!(rules.contains(
             r#"{"names":["socket"],"action":"SCMP_ACT_ERRNO","errnoRet":1,"args":[{"index":0,"value":40,"op":"SCMP_CMP_EQ"}]}"#
         ), "{rules}");
-        for without in [CONFIG.replace("seccomp", "other"), CONFIG.replace("syscalls", "other"), CONFIG.replace("\"linux\"", "\"x\"")] {
+        for without in [
+            CONFIG.replace("seccomp", "other"),
+            CONFIG.replace("syscalls", "other"),
+            CONFIG.replace("\"linux\"", "\"x\""),
+        ] {
             assert!(edited(&without).unwrap_err().contains("no seccomp filter"));
         }
     }
@@ -388,7 +433,12 @@ mod tests {
     #[test]
     fn the_bundle_is_found_however_it_is_written() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
-        for text in ["create --bundle /b id", "create --bundle=/b id", "--log x create -b /b id", "run --bundle /b id"] {
+        for text in [
+            "create --bundle /b id",
+            "create --bundle=/b id",
+            "--log x create -b /b id",
+            "run --bundle /b id",
+        ] {
             assert_eq!(bundle(&words(text)), Some(PathBuf::from("/b")), "{text}");
         }
         assert_eq!(bundle(&words("create id")), None);

@@ -41,6 +41,7 @@ prop_compose! {
         (profile, drop) in (text(), vec((text(), text()), 0..3)),
         (clock, on_refused) in (select(vec![Clock::Real, Clock::Commit]), select(vec![OnRefused::Fail, OnRefused::Record])),
         (learn, secrets, recipe) in (any::<bool>(), vec(text(), 0..3), option::of((text(), digest()))),
+        git in option::of(vec((text(), "[0-9a-f]{40}"), 0..3)),
     ) -> ExternalParameters {
         let drop = drop.into_iter().map(|(path, because)| Dropped { path, because }).collect();
         ExternalParameters {
@@ -48,6 +49,7 @@ prop_compose! {
             dockerfile, context, target, build_args, platform, repositories, from,
             normalize: Normalize { profile, drop },
             clock, on_refused, learn, timeout, secrets,
+            git: git.map(|tags| GitDirectory { tags: tags.into_iter().map(|(name, id)| GitTag { name, id }).collect() }),
             recipe: recipe.map(|(path, digest)| RecipeFile { path, digest }),
         }
     }

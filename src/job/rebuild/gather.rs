@@ -1,18 +1,18 @@
 //! What a rebuild needs, each by its digest: transcript, bodies, bases, source.
 
-use super::{Job, RebuildError, Request, SOURCE_TIMEOUT};
+use super::{Job, RebuildError, Request};
 use crate::{
     attest::BuildDefinition,
-    host,
     job::{
         Ports, SharedCheckout,
         bases::{self, Base},
         evidence::{Believed, chain},
+        source::{Tags, complete, options},
     },
     model::{Blobs, Descriptor, Digest, limits, names},
     oci::Manifest,
     progress::Update,
-    source::{self, Checkout, SourceError, Wanted},
+    source::{Checkout, SourceError, Wanted},
     transcript::Transcript,
 };
 
@@ -115,23 +115,22 @@ impl Job<'_> {
         }
         let (ports, request) = (self.ports.clone(), self.request.clone());
         let finding = tokio::task::spawn_blocking(move || find(&ports, &request, &wanted, &kept));
-        match finding.await {
-            Ok(found) => Ok(found.map(SharedCheckout::new)),
+        let found = match finding.await {
+            Ok(found) => found.map(SharedCheckout::new),
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+        };
+        let Ok(checkout) = &found else { return Ok(found) };
+        let external = &definition.external;
+        let paths = [external.context.as_str(), external.dockerfile.as_str()];
+        let complete =
+            complete(self.ports, checkout, &self.request.env, paths, Tags::recorded(external)).await;
+        Ok(complete.and(found))
     }
 }
 
 /// Looks in `--source`, the kept packs (a stranger's is passed over), then where the provenance says.
 fn find(ports: &Ports, request: &Request, wanted: &Wanted, kept: &[Digest]) -> Result<Checkout, SourceError> {
-    let options = source::Options {
-        store: &ports.store,
-        now_s: host::now_s(),
-        allow_dirty: false,
-        env: request.env.clone(),
-        timeout: SOURCE_TIMEOUT,
-        cancel: ports.cancel.clone(),
-    };
+    let options = options(ports, false, request.env.clone());
     let mut broken = None;
     for pack in kept {
         let read = ports.store.open(pack).map_err(|source| SourceError::Io {

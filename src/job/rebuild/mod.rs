@@ -74,9 +74,6 @@ pub enum RebuildError {
     Store(#[from] StoreError),
 }
 
-/// Longest wait for `git` to fetch.
-pub const SOURCE_TIMEOUT: std::time::Duration = std::time::Duration::from_mins(10);
-
 /// The verdict, and all that led to it.
 #[derive(Debug)]
 pub struct Outcome {
