@@ -44,7 +44,7 @@ pub struct Spec {
 pub struct Bind {
     /// On the host.
     pub source: PathBuf,
-    /// Name under [`super::tree::ROOT`], one component.
+    /// Name under the cage's tree, one component.
     pub target: String,
     /// Whether the cage may not write there.
     pub readonly: bool,

@@ -2,7 +2,7 @@
 //!
 //! Layers whose blobs are equal are not opened, but for the one question whether different layers merge to
 //! one file system. Config and manifest are compared as raw JSON, so no field goes unseen. Knows no cause,
-//! file or registry: bytes come from [`Blobs`](crate::model::Blobs).
+//! file or registry: bytes come from [`crate::model::Blobs`].
 
 mod change;
 mod json;

@@ -1,0 +1,191 @@
+//! What is known before a build runs: flags over recipe over defaults, references resolved, repositories read.
+
+use std::collections::BTreeMap;
+
+use super::{BuildError, Overrides, Request, environment::internal};
+use crate::{
+    attest::{self, BuildDefinition, Clock, Dropped, ExternalParameters, Normalize, OnRefused, RecipeFile},
+    buildroot::Tools,
+    job::{
+        Ports,
+        bases::{self, Base, BaseError},
+        plan::{self, PlanError, Reading},
+        source::{Tags, complete, git_directory},
+    },
+    layer::Profile,
+    model::{Digest, ImageName, Repository, ResourceDescriptor, limits, reference::normalised},
+    progress::Update,
+    recipe::{self, Recipe, Repositories},
+};
+
+/// A definition, and what was fetched to make it.
+pub(super) struct Planned {
+    pub(super) definition: BuildDefinition,
+    pub(super) bases: Vec<Base>,
+    /// The base of the last stage that names an image.
+    pub(super) final_base: Option<usize>,
+    pub(super) repositories_from_base: bool,
+}
+
+impl Overrides {
+    /// Puts what the flags say over what the recipe says.
+    fn apply(&self, recipe: &mut Recipe) -> Result<(), BuildError> {
+        for (field, flag) in [
+            (&mut recipe.dockerfile, &self.dockerfile),
+            (&mut recipe.context, &self.context),
+            (&mut recipe.profile, &self.profile),
+        ] {
+            if let Some(flag) = flag {
+                field.clone_from(flag);
+            }
+        }
+        recipe.target = self.target.clone().or(recipe.target.take());
+        recipe.build_args.extend(self.build_args.clone());
+        recipe.from.extend(self.from.clone());
+        if let Some(timeout) = &self.timeout {
+            recipe.timeout = timeout.parse().map_err(PlanError::Timeout)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gathers everything that is known before the run.
+pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError> {
+    let (mut recipe, recipe_file) = read_recipe(request)?;
+    let flags = &request.overrides;
+    flags.apply(&mut recipe)?;
+    Profile::named(&recipe.profile)?; // Before anything is fetched.
+    let git = recipe.git == recipe::GitDirectory::Minimal;
+    let tags = if git { Tags::Current } else { Tags::Unwanted };
+    let paths = [recipe.context.as_str(), recipe.dockerfile.as_str()];
+    complete(ports, &request.checkout, &request.env, paths, tags).await?;
+    let target = recipe.target.as_deref();
+    let reading =
+        plan::read(&request.checkout, &recipe.dockerfile, target, &recipe.build_args, &flags.platform)?;
+    let (bases, dependencies, final_base) = resolve(ports, &reading, &recipe.from, &flags.platform).await?;
+    let (mut repositories, from_base) = match recipe.repositories {
+        Repositories::OfBase => (of_bases(ports, &bases).await?, true),
+        Repositories::Only(named) => (named, false),
+    };
+    repositories.extend(flags.allow.clone());
+    recipe::check_repositories(&repositories)?;
+    let tools = Tools::find().await?;
+    let checkout = request.checkout.lock();
+    let external = ExternalParameters {
+        source: attest::Source {
+            uri: checkout.uri().map(str::to_owned),
+            rev: request.rev.clone(),
+            subdir: checkout.subdir().to_owned(),
+            dirty: checkout.dirty(),
+        },
+        dockerfile: recipe.dockerfile,
+        context: recipe.context,
+        target: recipe.target,
+        build_args: recipe.build_args,
+        platform: flags.platform.clone(),
+        repositories,
+        from: recipe.from.into_iter().map(|(old, new)| (old, new.to_string())).collect(),
+        normalize: Normalize {
+            profile: recipe.profile,
+            drop: recipe
+                .drop
+                .into_iter()
+                .map(|drop| Dropped { path: drop.path, because: drop.because })
+                .collect(),
+        },
+        clock: Clock::Real,
+        on_refused: match recipe.on_refused {
+            recipe::OnRefused::Fail => OnRefused::Fail,
+            recipe::OnRefused::Record => OnRefused::Record,
+        },
+        learn: flags.learn,
+        timeout: recipe.timeout.to_string(),
+        secrets: Vec::new(),
+        git: git_directory(&checkout, git),
+        recipe: recipe_file,
+    };
+    let mut all = vec![attest::definition::source(checkout.uri(), &checkout.commit(), &checkout.tree())];
+    for submodule in checkout.submodules() {
+        let uri = submodule.uri.unwrap_or_default();
+        all.push(attest::definition::submodule(&submodule.path, &uri, &submodule.commit));
+    }
+    all.extend(dependencies);
+    let definition =
+        BuildDefinition { external, internal: internal(checkout.epoch_s(), &tools, git), dependencies: all };
+    Ok(Planned { definition, bases, final_base, repositories_from_base: from_base })
+}
+
+fn read_recipe(request: &Request) -> Result<(Recipe, Option<RecipeFile>), BuildError> {
+    let named = request.overrides.recipe.as_deref();
+    let path = named.unwrap_or("reprov.toml").to_owned();
+    let Some(bytes) = request.checkout.lock().read(&path, limits::RECIPE_SIZE_BYTES_MAX)? else {
+        return match named {
+            Some(path) => Err(BuildError::NoRecipe(path.to_owned())),
+            None => Ok((Recipe::default(), None)),
+        };
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let recipe = Recipe::parse(&text).map_err(|source| BuildError::Recipe { path: path.clone(), source })?;
+    Ok((recipe, Some(RecipeFile { path, digest: Digest::of(&bytes) })))
+}
+
+type Resolved = (Vec<Base>, Vec<ResourceDescriptor>, Option<usize>);
+
+/// Resolves every image reference to a digest and fetches it; each distinct name once.
+async fn resolve(
+    ports: &Ports,
+    reading: &Reading,
+    from: &BTreeMap<String, ImageName>,
+    platform: &str,
+) -> Result<Resolved, BuildError> {
+    let mut bases: Vec<Base> = Vec::new();
+    let mut by_name: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut dependencies, mut final_base) = (Vec::new(), None);
+    for reference in &reading.references {
+        let swapped = from.get(&normalised(&reference.used));
+        let used = swapped.map_or_else(|| reference.used.clone(), ToString::to_string);
+        let index = if let Some(index) = by_name.get(&used) {
+            *index
+        } else {
+            let failed = |source| {
+                let (line, written) = (plan::line(reference.line), reference.written.clone());
+                BuildError::Base { line, written, source }
+            };
+            let name: ImageName = used.parse().map_err(|error| failed(BaseError::Name(error)))?;
+            ports.progress.update(Update::Phase("base", &used));
+            let base = bases::fetch(ports, &name, platform).await.map_err(failed)?;
+            let known = bases.iter().position(|known| known.manifest.digest == base.manifest.digest);
+            let index = known.unwrap_or(bases.len());
+            if known.is_none() {
+                bases.push(base);
+            }
+            by_name.insert(used.clone(), index);
+            index
+        };
+        let base = &bases[index];
+        let uri = crate::model::reference::uri(&base.name);
+        let (digest, stage) = (&base.manifest.digest, reference.stage);
+        dependencies.push(attest::definition::base(
+            &reference.written,
+            &used,
+            stage,
+            plan::line(reference.line),
+            &uri,
+            digest,
+        ));
+        if plan::is_from(&reading.dockerfile, reference) {
+            final_base = Some(index); // The last FROM that names an image; a stage on a stage inherits it.
+        }
+    }
+    Ok((bases, dependencies, final_base))
+}
+
+/// The package repositories that the base images are configured for.
+async fn of_bases(ports: &Ports, bases: &[Base]) -> Result<Vec<Repository>, BuildError> {
+    let (store, bases) = (ports.store.clone(), bases.to_vec());
+    let files = crate::compute::run(move || {
+        let read = bases.iter().map(|base| bases::repository_files(&store, base));
+        read.collect::<Result<Vec<_>, _>>().map(|files| files.concat())
+    });
+    Ok(recipe::system_repositories(&files.await?))
+}

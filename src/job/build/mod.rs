@@ -1,0 +1,268 @@
+//! `build`: from a commit to a pushed, attested image.
+
+mod define;
+mod environment;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::define::{Planned, define};
+use super::{
+    Ports, SharedCheckout,
+    assemble::Assembled,
+    bases::BaseError,
+    execute::{ExecuteError, Execution, Kept, execute},
+    plan::PlanError,
+    publish::{PublishError, Publisher},
+};
+use crate::{
+    attest::{self, RunDetails, Subject},
+    gateway, host,
+    model::{Digest, ImageName, Repository, ResourceDescriptor, names},
+    progress::Update,
+    recipe::{self, RecipeError},
+    signing::PrivateKey,
+    source::SourceError,
+    store::StoreError,
+};
+
+/// What to build, as the caller chose it; flags already win over nothing, the recipe is read from the source.
+#[derive(Debug)]
+pub struct Request {
+    /// The commit.
+    pub checkout: SharedCheckout,
+    /// `--rev`, as asked for.
+    pub rev: String,
+    /// Where the image goes; has a tag.
+    pub to: ImageName,
+    /// Flags that stand above the recipe.
+    pub overrides: Overrides,
+    /// Signs the provenance; none only with `--no-sign`.
+    pub key: Option<PrivateKey>,
+    /// `builder.id`.
+    pub builder_id: String,
+    /// What `git` may use of the caller's environment.
+    pub env: Vec<(String, String)>,
+    /// Which bases are kept beside the image.
+    pub keep_bases: KeepBases,
+    /// Keep the source even if a remote has the commit.
+    pub keep_source: bool,
+}
+
+/// Flags of `build` that also have a key in the recipe.
+#[derive(Debug, Default, Clone)]
+pub struct Overrides {
+    /// `--recipe`: path in the source; default `reprov.toml` if it exists.
+    pub recipe: Option<String>,
+    /// `--file`
+    pub dockerfile: Option<String>,
+    /// `--context`
+    pub context: Option<String>,
+    /// `--target`
+    pub target: Option<String>,
+    /// `--build-arg`
+    pub build_args: BTreeMap<String, String>,
+    /// `--platform`
+    pub platform: String,
+    /// `--allow`
+    pub allow: Vec<Repository>,
+    /// `--learn`
+    pub learn: bool,
+    /// `--from`
+    pub from: BTreeMap<String, ImageName>,
+    /// `--profile`
+    pub profile: Option<String>,
+    /// `--timeout`
+    pub timeout: Option<String>,
+}
+
+/// Which base images are kept beside the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepBases {
+    /// None: they are found again by name.
+    None,
+    /// The last stage's (its layers are in the image anyway).
+    Final,
+    /// All.
+    All,
+}
+
+/// Why a build gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each passes on the error of its module")]
+pub enum BuildError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("cannot use `{path}`")]
+    Recipe { path: String, source: RecipeError },
+    #[error("there is no `{0}` in the source at that commit")]
+    NoRecipe(String),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("line {line}: base image `{written}`")]
+    Base { line: u32, written: String, source: BaseError },
+    #[error(transparent)]
+    Bases(#[from] BaseError),
+    #[error(transparent)]
+    Layer(#[from] crate::layer::LayerError),
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Buildroot(#[from] crate::buildroot::BuildrootError),
+    #[error("cannot make an invocation id")]
+    Random(#[source] std::io::Error),
+    #[error(transparent)]
+    Repositories(#[from] recipe::RepositoryError),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The run.
+    pub execution: Execution,
+    /// Digest of the definition.
+    pub definition: Digest,
+    /// What was allowed, for the record.
+    pub repositories: Vec<Repository>,
+    /// Whether those were read from the base image, since nobody named any.
+    pub repositories_from_base: bool,
+    /// Referrer manifest of the provenance, and the statement's digest; none if the build failed.
+    pub provenance: Option<(Digest, Digest)>,
+    /// Whether it is signed.
+    pub signed: bool,
+    /// Why a good image was not pushed.
+    pub unpushed: Option<BuildError>,
+}
+
+/// Builds, attests, pushes; tags last.
+///
+/// # Errors
+/// [`BuildError`] if it could not be tried or not be pushed; a failed build is an [`Outcome`].
+pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildError> {
+    let planned = define(ports, request).await?;
+    let mode = gateway::Mode::Record {
+        repositories: planned.definition.external.repositories.clone(),
+        learn: planned.definition.external.learn,
+        proxy: None,
+    };
+    let execution = execute(ports, &planned.definition, &request.checkout, &planned.bases, mode).await?;
+    let published = match &execution.outcome {
+        Ok(assembled) => Some(publish(ports, request, &planned, &execution, assembled).await),
+        Err(_) => None,
+    };
+    let (provenance, unpushed) = match published.transpose() {
+        Ok(provenance) => (provenance, None),
+        Err(error) => (None, Some(error)),
+    };
+    Ok(Outcome {
+        execution,
+        definition: planned.definition.digest(),
+        repositories: planned.definition.external.repositories,
+        repositories_from_base: planned.repositories_from_base,
+        provenance,
+        signed: request.key.is_some(),
+        unpushed,
+    })
+}
+
+/// Pushes the image and all that a rebuild needs, attests, tags; the provenance's referrer and statement.
+async fn publish(
+    ports: &Ports,
+    request: &Request,
+    planned: &Planned,
+    execution: &Execution,
+    assembled: &Assembled,
+) -> Result<(Digest, Digest), BuildError> {
+    let base = planned.final_base.map(|index| &planned.bases[index]);
+    ports.progress.update(Update::Phase("push", &request.to.to_string()));
+    let publisher = Publisher::new(ports, &request.to, assembled.manifest.clone());
+    publisher.image(&assembled.image, base.map(|base| &base.name)).await?;
+    let put = |bytes: Vec<u8>| -> Result<Kept, StoreError> {
+        Ok(Kept { digest: ports.store.put(&bytes)?, size: bytes.len() as u64 })
+    };
+    let transcript = put(execution.closed.transcript.to_jsonl())?;
+    let events = put(crate::transcript::events_jsonl(&execution.events))?;
+    publisher.kept(names::LOG, execution.log).await?;
+    publisher.kept(names::EVENTS, events).await?;
+    publisher.kept(names::TRANSCRIPT, transcript).await?;
+    let mut bodies = execution.closed.transcript.bodies();
+    bodies.retain(|digest, _| !execution.closed.private.contains(digest)); // Fetched with credentials: stay here.
+    publisher.inputs(&bodies).await?;
+    for (index, base) in planned.bases.iter().enumerate() {
+        if request.keep_bases == KeepBases::All
+            || (request.keep_bases == KeepBases::Final && planned.final_base == Some(index))
+        {
+            publisher.base(base).await?;
+        }
+    }
+    if let Some((digest, size)) = pack_source(ports, request)? {
+        publisher.kept(names::SOURCE, Kept { digest, size }).await?;
+    }
+    let mut byproducts = vec![("log", names::LOG, execution.log), ("events", names::EVENTS, events)];
+    byproducts.push(("transcript", names::TRANSCRIPT, transcript));
+    byproducts.extend(execution.lowered.map(|kept| ("dockerfile-lowered", "application/json", kept)));
+    byproducts.extend(execution.layers.map(|kept| ("layers", "application/json", kept)));
+    for (_, media_type, kept) in
+        byproducts.iter().filter(|(name, ..)| matches!(*name, "dockerfile-lowered" | "layers"))
+    {
+        publisher.kept(media_type, *kept).await?;
+    }
+    let run = RunDetails {
+        builder_id: request.builder_id.clone(),
+        reprov_version: env!("CARGO_PKG_VERSION").to_owned(),
+        invocation_id: host::random_id().map_err(BuildError::Random)?,
+        started_on_s: execution.started_s,
+        finished_on_s: execution.finished_s,
+        inputs: inputs(execution),
+        byproducts: byproducts.into_iter().map(descriptor).collect(),
+        tainted: tainted(planned, execution),
+    };
+    let subject = Subject::new(request.to.repository(), &assembled.manifest.digest);
+    let statement = attest::provenance(&planned.definition, &run, &[subject]);
+    let attached = publisher.statement(&statement, request.key.as_ref()).await?;
+    publisher.tag(&request.to, &assembled.image).await?;
+    Ok((attached.digest, Digest::of(&statement.to_bytes())))
+}
+
+/// The source as a deterministic pack, if nobody else keeps it.
+fn pack_source(ports: &Ports, request: &Request) -> Result<Option<(Digest, u64)>, BuildError> {
+    let checkout = request.checkout.lock();
+    let reachable = checkout.submodules().iter().all(|submodule| submodule.uri.is_some());
+    if checkout.uri().is_some() && reachable && !checkout.dirty() && !request.keep_source {
+        return Ok(None);
+    }
+    let mut writer = ports.store.writer()?;
+    checkout.pack(&mut writer)?;
+    Ok(Some(writer.finish()?))
+}
+
+fn descriptor((name, media_type, kept): (&str, &str, Kept)) -> ResourceDescriptor {
+    ResourceDescriptor {
+        name: name.to_owned(),
+        media_type: media_type.to_owned(),
+        digest: [("sha256".to_owned(), kept.digest.hex())].into(),
+        ..ResourceDescriptor::default()
+    }
+}
+
+/// Every recorded answer; those fetched with credentials are kept on this machine only.
+fn inputs(execution: &Execution) -> Vec<ResourceDescriptor> {
+    let mut inputs = execution.closed.transcript.inputs();
+    for input in &mut inputs {
+        if input.sha256().is_some_and(|digest| execution.closed.private.contains(&digest)) {
+            input.annotations.insert("kept".to_owned(), "local".into());
+        }
+    }
+    inputs
+}
+
+fn tainted(planned: &Planned, execution: &Execution) -> Vec<String> {
+    let mut reasons: BTreeSet<_> = execution.closed.transcript.tainted().iter().cloned().collect();
+    if planned.definition.external.learn {
+        reasons.insert("learn".to_owned());
+    }
+    reasons.into_iter().collect()
+}
