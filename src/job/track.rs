@@ -48,8 +48,10 @@ pub struct Tracker {
 struct State {
     /// By the log: stage and index in it.
     current: Option<(usize, usize)>,
-    /// By the shim: where the RUN started last stands, if it is known.
+    /// By the shim: where the last RUN that could be placed stands.
     started: Option<(usize, usize)>,
+    /// Whether the RUN started last is none of the Dockerfile's.
+    foreign: bool,
     /// Announcements read so far.
     announced: usize,
     stage: usize,
@@ -113,7 +115,9 @@ impl Tracker {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for line in announcements.lines().skip(state.announced) {
             let after = state.started;
-            state.started = announced_command(line).and_then(|command| self.find_run(&command, after));
+            let found = announced_command(line).and_then(|command| self.find_run(&command, after));
+            state.started = found.or(after);
+            state.foreign = found.is_none();
             state.announced += 1;
         }
         // The engine's own fetches (`ADD https://…`) are announced by nobody.
@@ -121,6 +125,7 @@ impl Tracker {
         let engine_fetches = by_log.filter(|_| state.current > state.started);
         let tracked = match engine_fetches {
             Some(tracked) => Some(tracked),
+            None if state.foreign => None,
             None if state.announced > 0 => self.at(state.started),
             None => self.at(state.current),
         };
