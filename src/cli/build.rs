@@ -312,6 +312,9 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
         reason: refusal.reason.clone(),
         line: refusal.line,
     });
+    let mut refused: Vec<_> = refused.collect();
+    refused.sort_by_key(|refused| refused.line); // Stable: within a line as the gateway has them.
+
     view::Build {
         schema: "reprov.build/v1",
         image: assembled.map(|assembled| request.to.at(assembled.manifest.digest).to_string()),
@@ -323,7 +326,7 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
         inputs: view::Inputs {
             count: closed.transcript.exchanges().len(),
             bytes: bodies.values().sum(),
-            refused: refused.collect(),
+            refused,
             tainted: !closed.transcript.tainted().is_empty(),
         },
         log: Some(view::Log { digest: execution.log.digest, size: execution.log.size, path: None }),

@@ -14,7 +14,7 @@ use crate::{
         Ports,
         evidence::{Believed, Evidence, Found, Trust},
     },
-    model::{Blobs, ImageName, limits, rfc3339},
+    model::{Blobs, ImageName, ResourceDescriptor, limits, rfc3339},
     report::trace as view,
     signing,
     transcript::Transcript,
@@ -167,6 +167,8 @@ fn answer(image: &ImageName, all: &[Believed], verified: bool, inputs: view::Inp
             tree: git("gitTree"),
             dockerfile: external.dockerfile.clone(),
             dirty: external.source.dirty,
+            submodules: definition.role("submodule").map(submodule).collect(),
+            tags: external.git.iter().flat_map(|git| &git.tags).map(|tag| tag.name.clone()).collect(),
         },
         buildroot: format!(
             "host: {} {}, {} {}",
@@ -178,5 +180,13 @@ fn answer(image: &ImageName, all: &[Believed], verified: bool, inputs: view::Inp
         log: provenance.byproduct("log"),
         tainted: provenance.run.tainted.clone(),
         definition: definition.digest(),
+    }
+}
+
+fn submodule(dependency: &ResourceDescriptor) -> view::Submodule {
+    view::Submodule {
+        path: dependency.name.clone(),
+        uri: Some(dependency.uri.clone()).filter(|uri| !uri.is_empty()),
+        commit: dependency.digest.get("gitCommit").cloned().unwrap_or_default(),
     }
 }

@@ -12,7 +12,7 @@ pub const VERSION_MIN: (u32, u32) = (1, 28);
 pub struct Buildah {
     /// The program.
     pub program: String,
-    /// The cage's tree (`/mnt`).
+    /// The cage's tree (`/.reprov`).
     pub root: String,
 }
 
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_build_command_is_data() {
-        let engine = Buildah { program: "/usr/bin/buildah".into(), root: "/mnt".into() };
+        let engine = Buildah { program: "/usr/bin/buildah".into(), root: "/.reprov".into() };
         let request = BuildRequest {
             target: Some("app".into()),
             build_args: [("V".to_owned(), "1".to_owned())].into(),
@@ -106,6 +106,6 @@ mod tests {
             pinned: vec![("debian:x".into(), "localhost/reprov-base:00".into())],
             heredocs: false,
         };
-        insta::assert_snapshot!(engine.build(&request).join(" "), @"/usr/bin/buildah --root /mnt/build/store --runroot /mnt/build/run/storage --storage-driver overlay --storage-opt overlay.mountopt=userxattr --storage-opt overlay.imagestore=/mnt/bases bud --isolation oci --network host --no-hosts --http-proxy=false --pull=false --layers --no-cache --format docker --identity-label=false --ignorefile /dev/null --runtime /mnt/shim --signature-policy /mnt/build/profile/policy.json --platform linux/amd64 --build-context debian:x=container-image://localhost/reprov-base:00 --build-arg V=1 --target app --tag localhost/reprov-result:latest --file /mnt/build/Dockerfile /mnt/build/context");
+        insta::assert_snapshot!(engine.build(&request).join(" "), @"/usr/bin/buildah --root /.reprov/build/store --runroot /.reprov/build/run/storage --storage-driver overlay --storage-opt overlay.mountopt=userxattr --storage-opt overlay.imagestore=/.reprov/bases bud --isolation oci --network host --no-hosts --http-proxy=false --pull=false --layers --no-cache --format docker --identity-label=false --ignorefile /dev/null --runtime /.reprov/shim --signature-policy /.reprov/build/profile/policy.json --platform linux/amd64 --build-context debian:x=container-image://localhost/reprov-base:00 --build-arg V=1 --target app --tag localhost/reprov-result:latest --file /.reprov/build/Dockerfile /.reprov/build/context");
     }
 }

@@ -192,7 +192,7 @@ impl Run<'_> {
             log: log.kept,
             events: merged(log.events, &closed),
             closed,
-            steps_run: self.workspace.steps()?.lines().count(),
+            steps_run: self.workspace.steps()?.lines().filter(|line| line.starts_with("{\"args\"")).count(),
             lowered: self.keep_lowered()?,
             layers: None,
             engine: self.workspace.engine_name(),

@@ -52,6 +52,8 @@ struct State {
     started: Option<(usize, usize)>,
     /// Whether the RUN started last is none of the Dockerfile's.
     foreign: bool,
+    /// Whether the RUN started last still runs.
+    running: bool,
     /// Announcements read so far.
     announced: usize,
     stage: usize,
@@ -114,15 +116,19 @@ impl Tracker {
     pub fn requester(&self, announcements: &str) -> Option<Instruction> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for line in announcements.lines().skip(state.announced) {
+            state.announced += 1;
+            state.running = !line.starts_with("{\"ended\"");
+            if !state.running {
+                continue;
+            }
             let after = state.started;
             let found = announced_command(line).and_then(|command| self.find_run(&command, after));
             state.started = found.or(after);
             state.foreign = found.is_none();
-            state.announced += 1;
         }
         // The engine's own fetches (`ADD https://…`) are announced by nobody.
         let by_log = self.at(state.current).filter(|tracked| tracked.reach == Reach::Engine);
-        let engine_fetches = by_log.filter(|_| state.current > state.started);
+        let engine_fetches = by_log.filter(|_| !state.running && state.current > state.started);
         let tracked = match engine_fetches {
             Some(tracked) => Some(tracked),
             None if state.foreign => None,
@@ -208,7 +214,10 @@ mod tests {
         ]]);
         let mut said = String::new();
         let mut announce = |command: &str| {
-            said.push_str(&format!("{{\"args\":[\"/bin/sh\",\"-c\",\"{command}\"],\"mounts\":[]}}\n"));
+            said.push_str(&match command {
+                "" => "{\"ended\":true}\n".to_owned(),
+                _ => format!("{{\"args\":[\"/bin/sh\",\"-c\",\"{command}\"],\"mounts\":[]}}\n"),
+            });
             said.clone()
         };
         let line = |said: &str| tracker.requester(said).map(|step| step.line);
@@ -219,6 +228,9 @@ mod tests {
         assert_eq!(line(&now), Some(3));
         tracker.line("STEP 2/5: RUN true"); // Printed by the step.
         assert_eq!(line(&now), Some(3));
+        tracker.line("STEP 4/5: ADD https://mirror.example.org/x /"); // Likewise.
+        assert_eq!(line(&now), Some(3));
+        let now = announce("");
         tracker.line("STEP 4/5: ADD https://mirror.example.org/x /");
         assert_eq!(line(&now), Some(4));
         assert_eq!(line(&announce("true")), Some(5));

@@ -70,6 +70,21 @@ pub struct Source {
     pub dockerfile: String,
     /// Whether uncommitted changes were part of it.
     pub dirty: bool,
+    /// Commits of other repositories in it.
+    pub submodules: Vec<Submodule>,
+    /// Tags that the build could ask git for.
+    pub tags: Vec<String>,
+}
+
+/// One submodule.
+#[derive(Debug, Serialize)]
+pub struct Submodule {
+    /// Where in the source.
+    pub path: String,
+    /// Where it was, if a remote has it.
+    pub uri: Option<String>,
+    /// Its commit.
+    pub commit: String,
 }
 
 /// One base image.
@@ -132,6 +147,12 @@ impl Trace {
         let dirty = if self.source.dirty { ", with uncommitted changes" } else { "" };
         row("commit", format!("{}{dirty}", printable(&self.source.commit)));
         row("source", printable(self.source.uri.as_deref().unwrap_or("on no remote; kept beside the image")));
+        for submodule in &self.source.submodules {
+            row("submodule", printable(&format!("{} {}", submodule.path, submodule.commit)));
+        }
+        if !self.source.tags.is_empty() {
+            row("tags", printable(&self.source.tags.join(", ")));
+        }
         row("dockerfile", printable(&self.source.dockerfile));
         row("buildroot", printable(&self.buildroot));
         for base in &self.bases {

@@ -45,6 +45,9 @@ pub fn run(args: &[OsString]) -> Result<u8, String> {
         let bundle = bundle(args).ok_or("`create` without --bundle")?;
         edit(&bundle, &profile)?;
     }
+    if args.iter().any(|word| word == "delete") {
+        append(&profile, "{\"ended\":true}\n")?;
+    }
     let error = Command::new(runtime.trim_end()).args(args).exec();
     Err(format!("cannot run `{}`: {error}", runtime.trim_end()))
 }
@@ -99,11 +102,16 @@ fn announce(config: &Json, profile: &Path) -> Result<(), String> {
     let mut text = String::new();
     line.write(&mut text);
     text.push('\n');
+    append(profile, &text)
+}
+
+/// The list that reprov reads to know which step runs.
+fn append(profile: &Path, line: &str) -> Result<(), String> {
     let steps = profile.join("steps");
     fs::OpenOptions::new()
         .append(true)
         .open(&steps)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|mut file| file.write_all(line.as_bytes()))
         .map_err(|error| format!("cannot append to `{}`: {error}", steps.display()))
 }
 
