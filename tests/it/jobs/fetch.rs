@@ -88,6 +88,20 @@ fn the_second_rebuild_signs_its_verdict_beside_the_image() {
     );
 }
 
+#[test]
+fn a_step_cannot_blame_another_line_for_its_requests() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let dockerfile = "FROM base.example/tiny:1\n\
+        RUN echo 'STEP 3/3: ADD http://mirror.example.org/b /'; sleep 1; wget -q http://mirror.example.org/a || true\n\
+        ADD http://mirror.example.org/b /\n";
+    let source = lab.source("blame", &[("Dockerfile", dockerfile)]);
+    let built = lab.build(registry, &source, &registry.name("blame"), &[]).exits(1).json();
+    let refused = built["inputs"]["refused"].as_array().unwrap();
+    let lines: Vec<_> = refused.iter().map(|refused| (&refused["url"], &refused["line"])).collect();
+    let (a, b) = ("http://mirror.example.org/a".into(), "http://mirror.example.org/b".into());
+    assert_eq!(lines, [(&a, &2.into()), (&b, &3.into())], "{built:#}");
+}
+
 pub(super) fn build(lab: &Lab, registry: &Registry, mirror: &Mirror, to: &str) -> serde_json::Value {
     build_from(lab, registry, &lab.fixture("fetch"), mirror, to)
 }

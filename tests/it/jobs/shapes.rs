@@ -45,6 +45,32 @@ fn many_stages() {
 }
 
 #[test]
+fn a_submodule_and_a_minimal_git_directory() {
+    let lab = Lab::new();
+    let library = lab.source("library", &[("words", "of the library\n")]);
+    let dockerfile = "FROM base.example/tiny:1\nCOPY . /app\n";
+    let recipe = "[image]\ngit = \"minimal\"\n";
+    let source = lab.source("app", &[("Dockerfile", dockerfile), ("reprov.toml", recipe)]);
+    let git = |args: &[&str]| {
+        let mut command = lab.command("git");
+        command.arg("-C").arg(&source).args(["-c", "protocol.file.allow=always"]);
+        command.args(["-c", "user.name=test", "-c", "user.email=test@example.org"]);
+        command.args(args).output().unwrap().status
+    };
+    let url = format!("file://{}", library.display());
+    assert!(git(&["submodule", "add", &url, "library"]).success());
+    assert!(git(&["commit", "--amend", "--no-edit"]).success());
+    let image = reproduced(&lab, "submodule", &source, &[]);
+    assert_eq!(image.text("app/library/words"), "of the library\n");
+    let head = lab.command("git").arg("-C").arg(&source).args(["rev-parse", "HEAD"]).output().unwrap();
+    assert_eq!(image.text("app/.git/HEAD"), String::from_utf8(head.stdout).unwrap());
+    let to = Registry::shared().name("submodule");
+    let (store, key) = (lab.path("fresh"), lab.path("signer.pub"));
+    let trace = lab.reprov(&["trace", &to, "--store", &store, "--trust", &key]).exits(0);
+    assert!(trace.out.contains("submodule   library "), "{trace}");
+}
+
+#[test]
 fn a_target_and_a_recipe() {
     let lab = Lab::new();
     let dockerfile =
