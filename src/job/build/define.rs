@@ -128,9 +128,8 @@ pub fn wanted(checkout: &SharedCheckout, recipe: Option<&str>) -> Result<Vec<Wan
     let Repositories::Only(repositories) = &recipe.repositories else { return Ok(Vec::new()) };
     let wanted = repositories.iter().filter_map(|repository| {
         let auth = recipe.access.get(&repository.name)?.auth.clone()?;
-        let authority = repository.url.split_once("://")?.1.split('/').next()?;
-        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        Some(Wanted { repository: repository.name.clone(), host: host.to_owned(), auth })
+        let url = url::Url::parse(&repository.url).ok()?;
+        Some(Wanted { repository: repository.name.clone(), host: url.host_str()?.to_owned(), auth })
     });
     Ok(wanted.collect())
 }

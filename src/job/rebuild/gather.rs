@@ -34,7 +34,7 @@ impl Job<'_> {
         let mut missing = self.evidence.inputs(self.ports, &transcript.bodies()).await?;
         let local = local(believed);
         for (_, why) in missing.iter_mut().filter(|(digest, _)| local.contains(digest)) {
-            *why = LOCAL.to_owned();
+            LOCAL.clone_into(why);
         }
         Ok(if missing.is_empty() { Ok(transcript) } else { Err(Incomplete(said(&missing))) })
     }
