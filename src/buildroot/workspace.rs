@@ -7,7 +7,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -146,6 +146,26 @@ impl Workspace {
             write(&dir.join("gw").join(path), bytes, *mode)?;
         }
         Ok(())
+    }
+
+    /// Writes secrets where the engine reads them and no step can: only the cage's root may, and what a step mounts
+    /// must lie elsewhere.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn write_secrets<'a>(&self, secrets: impl Iterator<Item = &'a [u8]>) -> Result<(), BuildrootError> {
+        let dir = self.dir.join("secrets");
+        fs::DirBuilder::new().mode(0o700).create(&dir).map_err(BuildrootError::io("create", &dir))?;
+        for (index, bytes) in secrets.enumerate() {
+            write(&dir.join(index.to_string()), bytes, 0o400)?;
+        }
+        Ok(())
+    }
+
+    /// Where the cage sees the secret number `index`.
+    #[must_use]
+    pub fn secret(&self, index: usize) -> String {
+        format!("{}/build/secrets/{index}", self.root())
     }
 
     /// Gives everything in the build's directory to the cage's root, if that is another user than ours.

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, path::PathBuf};
 use clap::ValueEnum;
 
 use super::{
-    Context,
+    Context, credentials,
     failure::{Exit, Failure},
     global::{git_environment, image_name},
 };
 use crate::{
     job::{
         Ports, SharedCheckout,
-        build::{KeepBases, Outcome, Overrides, Request, build},
+        build::{KeepBases, Outcome, Overrides, Request, build, wanted},
         execute::Execution,
         source::options,
     },
@@ -65,6 +65,9 @@ pub(super) struct Args {
     /// A build argument; public: it stands in the provenance
     #[arg(long, value_name = "K=V", env = "REPROV_BUILD_BUILD_ARG", value_delimiter = '\n')]
     build_arg: Vec<String>,
+    /// A secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE; only its id is recorded
+    #[arg(long, value_name = "id=NAME,src=FILE", env = "REPROV_BUILD_SECRET", value_delimiter = '\n')]
+    secret: Vec<String>,
     /// Let a build argument through whose name sounds like a secret's
     #[arg(long, value_name = "NAME", env = "REPROV_BUILD_PUBLIC_ARG", value_delimiter = '\n')]
     public_arg: Vec<String>,
@@ -126,6 +129,7 @@ impl Args {
         }
         let overrides = self.overrides()?;
         let key = self.key.as_deref().map(load_key).transpose()?;
+        let secrets = credentials::secrets(&self.secret)?;
         if self.no_sign {
             context.console.warn("--no-sign: the provenance is not signed; nobody can trust it, and rebuild reads it only with --insecure-skip-verify");
         }
@@ -134,8 +138,12 @@ impl Args {
         if checkout.dirty() {
             context.console.warn("the source has uncommitted changes (--allow-dirty); the provenance says so and the source is kept");
         }
+        let checkout = SharedCheckout::new(checkout);
+        let wanted = wanted(&checkout, self.recipe.as_deref())?;
         let request = Request {
-            checkout: SharedCheckout::new(checkout),
+            credentials: credentials::resolve(&wanted)?,
+            secrets,
+            checkout,
             rev: self.rev.clone(),
             to,
             overrides,

@@ -164,6 +164,7 @@ impl From<BuildError> for Failure {
             BuildError::Source(source) => of_source(source),
             BuildError::Recipe { .. }
             | BuildError::NoRecipe(_)
+            | BuildError::NoCredential(_)
             | BuildError::Repositories(_)
             | BuildError::Layer(_) => Exit::Usage,
             BuildError::Plan(source) => of_plan(source),

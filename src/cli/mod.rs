@@ -6,6 +6,7 @@
 
 mod build;
 mod console;
+mod credentials;
 mod diff;
 mod doctor;
 mod failure;

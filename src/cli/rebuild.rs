@@ -7,12 +7,14 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     Context,
     build::load_key,
+    credentials,
     failure::{Exit, Failure},
     global::{git_environment, image_name},
 };
 use crate::{
     job::{
         evidence::Trust,
+        execute::Secrets,
         rebuild::{Outcome, Request, layer_pairs, rebuild},
     },
     model::{Digest, ImageName, Verdict, names},
@@ -48,6 +50,9 @@ pub(super) struct Args {
     /// Use this provenance (digest of its referrer) of several
     #[arg(long, value_name = "DIGEST", env = "REPROV_REBUILD_PROVENANCE")]
     provenance: Option<Digest>,
+    /// A secret for steps, as the build had it; without it they find a dummy
+    #[arg(long, value_name = "id=NAME,src=FILE", env = "REPROV_REBUILD_SECRET", value_delimiter = '\n')]
+    secret: Vec<String>,
     /// Keep the rebuilt images in this OCI layout
     #[arg(long, value_name = "DIR", env = "REPROV_REBUILD_KEEP")]
     keep: Option<PathBuf>,
@@ -86,7 +91,8 @@ impl Args {
         let key = self.key.as_deref().map(load_key).transpose()?.map(Arc::new);
         let names = self.images.iter().map(|image| image_name("", image));
         let names = names.collect::<Result<Vec<_>, _>>()?;
-        let answers = self.all(context, &trust, key, &names).await?;
+        let secrets = credentials::secrets(&self.secret)?;
+        let answers = self.all(context, &trust, key, &secrets, &names).await?;
         Ok(self.answer(context, answers))
     }
 
@@ -96,6 +102,7 @@ impl Args {
         context: &Context<'_>,
         trust: &Trust,
         key: Option<Arc<PrivateKey>>,
+        secrets: &Secrets,
         names: &[ImageName],
     ) -> Result<Vec<(ImageName, Result<Outcome, Failure>)>, Failure> {
         let ports = context.ports(Arc::new(Silent))?;
@@ -103,7 +110,7 @@ impl Args {
         let mut running = JoinSet::new();
         let mut tasks = BTreeMap::new();
         for (index, name) in names.iter().enumerate() {
-            let request = self.request(name, trust);
+            let request = self.request(name, trust, secrets);
             let (turns, key, mut ports) = (turns.clone(), key.clone(), ports.clone());
             let progress = context.console.job(&name.to_string());
             let task = running.spawn(async move {
@@ -124,7 +131,7 @@ impl Args {
         Ok(answers.into_iter().map(|(index, outcome)| (names[index].clone(), outcome)).collect())
     }
 
-    fn request(&self, name: &ImageName, trust: &Trust) -> Request {
+    fn request(&self, name: &ImageName, trust: &Trust, secrets: &Secrets) -> Request {
         Request {
             image: name.clone(),
             trust: trust.clone(),
@@ -134,6 +141,7 @@ impl Args {
             platform: self.platform.clone(),
             rebuilder_id: self.rebuilder_id.clone(),
             env: git_environment(),
+            secrets: secrets.clone(),
         }
     }
 
@@ -197,6 +205,7 @@ fn unknown(name: &ImageName, error: String) -> view::Image {
         replayed_requests: 0,
         inputs: 0,
         refused: 0,
+        secrets_missing: Vec::new(),
         steps_run: 0,
         engine: None,
         rebuilt: None,
@@ -216,6 +225,7 @@ fn image(name: &ImageName, outcome: &Outcome) -> view::Image {
     image.inputs = outcome.inputs;
     image.builder_changed.clone_from(&outcome.builder_changed);
     image.attestation = outcome.attestation;
+    image.secrets_missing.clone_from(&outcome.secrets_missing);
     if let Some(explained) = &outcome.explained {
         image.drifts.clone_from(&explained.drifts);
         image.config.clone_from(&explained.config);

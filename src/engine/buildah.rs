@@ -66,6 +66,9 @@ impl Engine for Buildah {
         if request.heredocs {
             argv.extend(["--build-context".into(), format!("reprov-heredoc={root}/build/lowered/copy")]);
         }
+        for (id, path) in &request.secrets {
+            argv.extend(["--secret".into(), format!("id={id},src={path}")]);
+        }
         for (name, value) in &request.build_args {
             argv.extend(["--build-arg".into(), format!("{name}={value}")]);
         }
@@ -104,8 +107,9 @@ mod tests {
             build_args: [("V".to_owned(), "1".to_owned())].into(),
             platform: "linux/amd64".into(),
             pinned: vec![("debian:x".into(), "localhost/reprov-base:00".into())],
+            secrets: vec![("token".into(), "/.reprov/build/secrets/0".into())],
             heredocs: false,
         };
-        insta::assert_snapshot!(engine.build(&request).join(" "), @"/usr/bin/buildah --root /.reprov/build/store --runroot /.reprov/build/run/storage --storage-driver overlay --storage-opt overlay.mountopt=userxattr --storage-opt overlay.imagestore=/.reprov/bases bud --isolation oci --network host --no-hosts --http-proxy=false --pull=false --layers --no-cache --format docker --identity-label=false --ignorefile /dev/null --runtime /.reprov/shim --signature-policy /.reprov/build/profile/policy.json --platform linux/amd64 --build-context debian:x=container-image://localhost/reprov-base:00 --build-arg V=1 --target app --tag localhost/reprov-result:latest --file /.reprov/build/Dockerfile /.reprov/build/context");
+        insta::assert_snapshot!(engine.build(&request).join(" "), @"/usr/bin/buildah --root /.reprov/build/store --runroot /.reprov/build/run/storage --storage-driver overlay --storage-opt overlay.mountopt=userxattr --storage-opt overlay.imagestore=/.reprov/bases bud --isolation oci --network host --no-hosts --http-proxy=false --pull=false --layers --no-cache --format docker --identity-label=false --ignorefile /dev/null --runtime /.reprov/shim --signature-policy /.reprov/build/profile/policy.json --platform linux/amd64 --build-context debian:x=container-image://localhost/reprov-base:00 --secret id=token,src=/.reprov/build/secrets/0 --build-arg V=1 --target app --tag localhost/reprov-result:latest --file /.reprov/build/Dockerfile /.reprov/build/context");
     }
 }

@@ -17,6 +17,8 @@ pub struct BuildRequest {
     pub platform: String,
     /// Image references as written, and the local image that stands for each.
     pub pinned: Vec<(String, String)>,
+    /// Secrets for `RUN --mount=type=secret`: id, file as seen in the cage.
+    pub secrets: Vec<(String, String)>,
     /// Whether a named context with lowered heredocs exists.
     pub heredocs: bool,
 }

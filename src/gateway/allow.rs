@@ -1,14 +1,21 @@
 //! What may be fetched, and where from.
 
+use std::collections::BTreeMap;
+
+use hyper::header::HeaderValue;
 use url::{Host, Url};
 
-use super::GatewayError;
-use crate::{model::Repository, transcript::canonical_url};
+use super::{Access, GatewayError};
+use crate::{
+    model::{Repository, RepositoryKind},
+    transcript::canonical_url,
+};
 
 /// The repositories as prefixes.
 #[derive(Debug)]
 pub(super) struct Allow {
     rules: Vec<Rule>,
+    grants: BTreeMap<String, Grant>,
     learn: bool,
 }
 
@@ -17,6 +24,15 @@ struct Rule {
     prefix: Url,
     upstream: Url,
     repository: String,
+}
+
+/// What holds for all of one repository.
+#[derive(Debug)]
+struct Grant {
+    kind: RepositoryKind,
+    /// Goes with requests under the repository's own URL; marked sensitive.
+    authorization: Option<HeaderValue>,
+    keep: bool,
 }
 
 /// Where an allowed request goes.
@@ -42,10 +58,21 @@ impl Refused {
 }
 
 impl Allow {
-    /// Reads the prefixes of `repositories`.
-    pub(super) fn new(repositories: &[Repository], learn: bool) -> Result<Self, GatewayError> {
-        let mut rules = Vec::new();
+    /// Reads the prefixes of `repositories`, and what of `access` is theirs by name.
+    pub(super) fn new(
+        repositories: &[Repository],
+        access: &BTreeMap<String, Access>,
+        learn: bool,
+    ) -> Result<Self, GatewayError> {
+        let (mut rules, mut grants) = (Vec::new(), BTreeMap::new());
         for repository in repositories {
+            let special = access.get(&repository.name);
+            let grant = Grant {
+                kind: repository.kind,
+                authorization: special.map_or(Ok(None), |access| authorization(&repository.name, access))?,
+                keep: special.is_some_and(|access| access.keep),
+            };
+            grants.insert(repository.name.clone(), grant);
             let upstream = prefix(&repository.url)?;
             for written in std::iter::once(&repository.url).chain(&repository.replace) {
                 rules.push(Rule {
@@ -55,7 +82,7 @@ impl Allow {
                 });
             }
         }
-        Ok(Self { rules, learn })
+        Ok(Self { rules, grants, learn })
     }
 
     /// The longest prefix that `url` is under says where it goes.
@@ -85,6 +112,28 @@ impl Allow {
                 ),
             )),
         }
+    }
+
+    /// The credential for a request to `upstream`: only under the URL of the repository that has it, wherever the
+    /// build, a redirect or a `replace` got that URL from.
+    pub(super) fn authorization(&self, upstream: &Url) -> Option<&HeaderValue> {
+        let own = self.rules.iter().filter(|rule| rule.prefix == rule.upstream);
+        let under = own.filter_map(|rule| Some((rule, rule.rest(upstream)?)));
+        let (rule, _) = under.min_by_key(|(_, rest)| rest.len())?;
+        self.grants.get(&rule.repository)?.authorization.as_ref()
+    }
+
+    /// Whether an answer under `repository` must stay on this machine; `carried`: its request had a credential. What a
+    /// repository with credentials points to (presigned URLs) is private too.
+    pub(super) fn is_private(&self, repository: &str, carried: bool) -> bool {
+        let grant = self.grants.get(repository);
+        let kept = grant.is_some_and(|grant| grant.keep);
+        !kept && (carried || grant.is_some_and(|grant| grant.authorization.is_some()))
+    }
+
+    /// Whether yum's conventions hold under `repository`.
+    pub(super) fn is_yum(&self, repository: &str) -> bool {
+        self.grants.get(repository).is_some_and(|grant| grant.kind == RepositoryKind::Yum)
     }
 
     /// Whether a tunnel to the host and port of `origin` can lead to anything allowed.
@@ -127,6 +176,14 @@ impl Rule {
     }
 }
 
+fn authorization(repository: &str, access: &Access) -> Result<Option<HeaderValue>, GatewayError> {
+    let Some(secret) = &access.authorization else { return Ok(None) };
+    let mut value = HeaderValue::from_bytes(secret.expose())
+        .map_err(|_| GatewayError::Credential(repository.to_owned()))?; // The cause could show it.
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
 fn prefix(url: &str) -> Result<Url, GatewayError> {
     canonical_url(url).map_err(|source| GatewayError::Url { url: url.to_owned(), source })
 }
@@ -134,7 +191,7 @@ fn prefix(url: &str) -> Result<Url, GatewayError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RepositoryKind;
+    use crate::model::Secret;
 
     fn allow(learn: bool) -> Allow {
         let repository = |name: &str, url: &str, replace: &[&str]| Repository {
@@ -148,7 +205,12 @@ mod tests {
             repository("inner", "https://mirror.example.org/main/inner", &[]),
             repository("lab", "http://127.0.0.1:8080", &[]),
         ];
-        Allow::new(&repositories, learn).unwrap()
+        let secret = |text: &str| Some(Secret::new(text));
+        let access = [
+            ("inner".to_owned(), Access { authorization: secret("Basic eA=="), keep: false }),
+            ("lab".to_owned(), Access { authorization: secret("Bearer x"), keep: true }),
+        ];
+        Allow::new(&repositories, &access.into(), learn).unwrap()
     }
 
     #[track_caller]
@@ -179,6 +241,38 @@ mod tests {
     fn replaced_prefixes_go_upstream() {
         check("http://old.example.org/a/b?c=d", Ok(("main", "https://mirror.example.org/main/a/b?c=d")));
         check("http://u:p@old.example.org/a", Ok(("main", "https://mirror.example.org/main/a")));
+    }
+
+    #[test]
+    fn credentials_go_to_their_repository_only() {
+        let allow = allow(false);
+        let seen = |url: &str| {
+            let value = allow.authorization(&canonical_url(url).unwrap());
+            value.map(|value| value.to_str().unwrap())
+        };
+        assert_eq!(seen("https://mirror.example.org/main/inner/a?b"), Some("Basic eA=="));
+        assert_eq!(seen("http://127.0.0.1:8080/"), Some("Bearer x"));
+        for url in [
+            "https://mirror.example.org/main/a",
+            "https://mirror.example.org/main/innermost",
+            "http://mirror.example.org/main/inner/a",
+            "https://mirror.example.org:444/main/inner/a",
+            "https://mirror.example.org.evil.example/main/inner/a",
+            "http://127.0.0.1:8081/",
+        ] {
+            assert_eq!(seen(url), None, "{url}");
+        }
+        assert!(!format!("{allow:?}").contains("eA=="));
+    }
+
+    #[test]
+    fn what_credentials_fetched_is_private_unless_it_may_be_kept() {
+        let allow = allow(false);
+        let private = |repository| [false, true].map(|carried| allow.is_private(repository, carried));
+        assert_eq!(private("inner"), [true, true]);
+        assert_eq!(private("lab"), [false, false]);
+        assert_eq!(private("main"), [false, true]);
+        assert_eq!(private("learned"), [false, true]);
     }
 
     #[test]

@@ -41,7 +41,10 @@ pub(super) struct Ledger {
     pub(super) flights: BTreeMap<Flight, watch::Receiver<()>>,
     /// Blobs that were checked or written in this run, and whether they were whole.
     pub(super) checked: BTreeMap<Digest, bool>,
+    /// Bodies fetched with credentials.
     pub(super) private: BTreeSet<Digest>,
+    /// Bodies fetched without: what anybody gets need not be hidden.
+    pub(super) public: BTreeSet<Digest>,
     pub(super) traffic: Traffic,
     pub(super) upstream_requests: u64,
     events: Vec<Event>,
@@ -110,7 +113,7 @@ impl Ledger {
             refused: self.refused.into_iter().collect(),
             undeclared: self.undeclared.into_iter().collect(),
             missing: self.missing.into_iter().collect(),
-            private: self.private.into_iter().collect(),
+            private: self.private.difference(&self.public).copied().collect(),
             upstream_requests: self.upstream_requests,
             answered: self.traffic.answers,
         }

@@ -7,6 +7,7 @@ mod ask;
 mod ca;
 mod headers;
 mod ledger;
+mod mirrors;
 mod record;
 mod serve;
 mod server;
@@ -15,6 +16,7 @@ mod shared;
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -32,7 +34,7 @@ use self::{
     shared::{Shared, Source, Upstream},
 };
 use crate::{
-    model::{Digest, Repository},
+    model::{Digest, Repository, Secret},
     store::Store,
     transcript::{Event, Transcript, UrlError, canonical_url, redact_url},
 };
@@ -72,6 +74,9 @@ pub enum GatewayError {
         /// Why not.
         source: UrlError,
     },
+    /// Not the value of a header; it is not repeated.
+    #[error("the credential of repository `{0}` has a line break or another control character")]
+    Credential(String),
     /// Proxy, extra roots or system trust store.
     #[error("cannot set up fetching from repositories ({what})")]
     Client {
@@ -100,6 +105,15 @@ pub struct Traffic {
     pub size_bytes: u64,
 }
 
+/// What is special about one repository.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Value of the `Authorization` header that goes with requests under the repository's URL.
+    pub authorization: Option<Secret>,
+    /// Answers fetched with credentials may be published.
+    pub keep: bool,
+}
+
 /// Where answers come from.
 #[derive(Debug)]
 pub enum Mode {
@@ -107,6 +121,8 @@ pub enum Mode {
     Record {
         /// What may be fetched.
         repositories: Vec<Repository>,
+        /// By a repository's name; most are not here.
+        access: BTreeMap<String, Access>,
         /// Lets every http(s) URL through, except IP literals and loopback names that no repository has.
         learn: bool,
         /// URL of the proxy to fetch through; the environment is never looked at.
@@ -152,7 +168,7 @@ pub struct Refusal {
     pub method: String,
     /// Redacted URL, cut if long.
     pub url: String,
-    /// `not-allowed`, `ip-literal`, `url`, `method`, `connect`, `upgrade`, `form`, `size` or `checksum`.
+    /// `not-allowed`, `ip-literal`, `url`, `method`, `connect`, `upgrade`, `form`, `size`, `mirrors` or `checksum`.
     pub reason: String,
     /// Line of the step in the Dockerfile.
     pub line: Option<u32>,
@@ -173,7 +189,7 @@ pub struct Closed {
     pub undeclared: Vec<(String, String)>,
     /// Replay: bodies that the store lacks or holds altered, sorted.
     pub missing: Vec<Digest>,
-    /// Bodies of answers to requests with credentials, sorted: not to be published.
+    /// Bodies that only requests with credentials got, sorted: not to be published.
     pub private: Vec<Digest>,
     /// Requests sent to repositories, retries included.
     pub upstream_requests: u64,
@@ -231,8 +247,8 @@ fn shared(options: Options) -> Result<Shared, GatewayError> {
         ledger.checksums.insert(redact_url(&canonical), digest);
     }
     let source = match options.mode {
-        Mode::Record { repositories, learn, proxy } => {
-            let allow = Allow::new(&repositories, learn)?;
+        Mode::Record { repositories, access, learn, proxy } => {
+            let allow = Allow::new(&repositories, &access, learn)?;
             Source::Upstream(Arc::new(Upstream { allow, client: client(proxy, &options.extra_roots)? }))
         }
         Mode::Replay(transcript) => {

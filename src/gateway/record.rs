@@ -20,10 +20,14 @@ use super::{
     allow::Route,
     ask::Ask,
     headers,
+    mirrors::MirrorList,
     shared::{Lead, Shared, Upstream},
 };
 use crate::{
-    model::{Digest, limits::INPUT_SIZE_BYTES_MAX},
+    model::{
+        Digest,
+        limits::{INPUT_SIZE_BYTES_MAX, MIRROR_LIST_SIZE_BYTES_MAX},
+    },
     store::Writer,
     transcript::{Exchange, canonical_url, redact_url},
 };
@@ -104,6 +108,12 @@ impl Recording<'_> {
         if head.length > Some(INPUT_SIZE_BYTES_MAX) {
             return self.fail(self.too_large(), Some(start));
         }
+        if let Some(list) = self.mirror_list(&head) {
+            return match self.freeze_cut(response, head, list).await {
+                Ok(exchange) => drop(start.send(Start::Frozen(Box::new(exchange)))),
+                Err(failure) => self.fail(failure, Some(start)),
+            };
+        }
         let checked = self.checksum.is_some() && head.status == StatusCode::OK;
         if head.frozen() && (checked || !self.ask.wants_whole()) {
             match self.freeze(response, &head, None).await {
@@ -150,6 +160,55 @@ impl Recording<'_> {
         {
             return Err(mismatch(self.ask, expected, body));
         }
+        self.keep(head, body, size)
+    }
+
+    /// The list of mirrors that an answer is, if it is one.
+    fn mirror_list(&self, head: &Head) -> Option<MirrorList> {
+        if self.ask.method != Method::GET || head.status != StatusCode::OK || self.checksum.is_some() {
+            return None;
+        }
+        let media_type = head.headers.iter().find(|(name, _)| name == "content-type");
+        let yum = self.upstream.allow.is_yum(&self.route.repository);
+        MirrorList::of(media_type.map_or("", |(_, value)| value.as_str()), yum, &self.ask.url)
+    }
+
+    /// A list of mirrors cut to the first that is allowed: that is what the client gets, now and in a replay.
+    async fn freeze_cut(
+        &self,
+        mut response: reqwest::Response,
+        mut head: Head,
+        list: MirrorList,
+    ) -> Result<Exchange, Failure> {
+        let mut bytes = Vec::new();
+        let short = |error: reqwest::Error| self.failure("short-body", &root(&error).to_string());
+        while let Some(chunk) = response.chunk().await.map_err(short)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 > MIRROR_LIST_SIZE_BYTES_MAX {
+                let because = format!("the mirror list is larger than {MIRROR_LIST_SIZE_BYTES_MAX} bytes");
+                return Err(self.failure("size", &because));
+            }
+            self.shared.came_in(chunk.len(), 0);
+        }
+        let allow = &self.upstream.allow;
+        let allowed = |text: &str| {
+            canonical_url(text).is_ok_and(|url| redact_url(&url) == url.as_str() && allow.route(&url).is_ok())
+        };
+        let Some(cut) = list.cut(&bytes, allowed) else {
+            let Ask { method, url, .. } = self.ask;
+            let sentence = format!(
+                "{method} {url} lists no mirror that is under an allowed repository; add a [[repository]] table \
+                 with the url of one"
+            );
+            return Err(Failure { reason: "mirrors", sentence, refused: true });
+        };
+        head.headers.retain(|(name, _)| !name.starts_with("x-checksum-")); // Of other bytes.
+        let body = self.shared.store.put(cut.as_bytes()).map_err(|error| self.store(&error))?;
+        self.keep(&head, body, cut.len() as u64)
+    }
+
+    /// The exchange into the transcript.
+    fn keep(&self, head: &Head, body: Digest, size: u64) -> Result<Exchange, Failure> {
         let vary = head.varies.then(|| ("accept".to_owned(), self.ask.accept.clone()));
         let exchange = Exchange {
             method: self.ask.method.to_string(),
@@ -163,8 +222,9 @@ impl Recording<'_> {
             repository: self.route.repository.clone(),
             via: self.route.via.clone(),
         };
-        let private =
+        let carried =
             self.ask.headers.contains_key(header::AUTHORIZATION) || has_userinfo(&self.route.upstream);
+        let private = self.upstream.allow.is_private(&self.route.repository, carried);
         match self.shared.freeze(exchange.clone(), private) {
             Ok(()) => Ok(exchange),
             Err(error) => Err(self.failure("transcript", &error)),
@@ -219,6 +279,9 @@ impl Recording<'_> {
         let mut headers = headers::forwarded(&self.ask.headers);
         if has_userinfo(&self.route.upstream) {
             headers.remove(header::AUTHORIZATION);
+        }
+        if let Some(credential) = self.upstream.allow.authorization(&self.route.upstream) {
+            headers.insert(header::AUTHORIZATION, credential.clone());
         }
         let request = self
             .upstream

@@ -232,6 +232,8 @@ impl Shared {
         let mut ledger = self.ledger();
         if private {
             ledger.private.insert(exchange.body);
+        } else {
+            ledger.public.insert(exchange.body);
         }
         ledger.checked.insert(exchange.body, true);
         ledger.transcript.insert(exchange).map_err(|error| error.to_string())

@@ -3,7 +3,10 @@
 
 use crate::{
     attest::{BuildDefinition, BuildrootMode, Clock},
-    model::path::printable,
+    model::{
+        limits::{SECRET_ID_SIZE_BYTES_MAX, SECRETS_MAX},
+        path::printable,
+    },
 };
 
 /// Latest epoch: the end of the year 9999, the last that RFC 3339 can write.
@@ -36,7 +39,6 @@ pub fn check(definition: &BuildDefinition) -> Result<(), DefinitionError> {
     let unsupported = [
         (external.clock == Clock::Commit, "the commit's clock"),
         (internal.mode == BuildrootMode::Image, "a buildroot image"),
-        (!external.secrets.is_empty(), "secrets"),
     ];
     if let Some((_, what)) = unsupported.into_iter().find(|(asked, _)| *asked) {
         return Err(DefinitionError::Unsupported(what));
@@ -50,6 +52,12 @@ pub fn check(definition: &BuildDefinition) -> Result<(), DefinitionError> {
     for (name, value) in &external.build_args {
         refuse(!is_name(name), "build argument", name, "a name has letters, digits, `_`, `-` and `.`")?;
         refuse(value.contains('\0'), "build argument's value", value, "it has a NUL byte")?;
+    }
+    let too_many = external.secrets.len() > SECRETS_MAX;
+    refuse(too_many, "list of secrets", &external.secrets.len().to_string(), "it is too long")?;
+    for id in &external.secrets {
+        let is_id = is_name(id) && !id.starts_with(['.', '-']) && id.len() <= SECRET_ID_SIZE_BYTES_MAX;
+        refuse(!is_id, "secret's id", id, "an id has letters, digits, `_`, `-` and `.`")?;
     }
     let target = external.target.as_deref();
     refuse(
@@ -89,7 +97,6 @@ mod tests {
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/attestations/build/v1/example.json"));
         let statement = Statement::parse(EXAMPLE.as_bytes()).unwrap();
         let mut definition = Provenance::read(&statement).unwrap().definition;
-        definition.external.secrets.clear();
         definition.external.clock = Clock::Real;
         definition.internal.mode = BuildrootMode::Host;
         definition
@@ -130,7 +137,10 @@ mod tests {
         check_refused(|definition| definition.internal.epoch = i64::MAX, "epoch");
         check_refused(|definition| definition.internal.epoch = -1, "epoch");
         check_refused(|definition| definition.external.clock = Clock::Commit, "the commit's clock");
-        check_refused(|definition| definition.external.secrets.push("s".into()), "secrets");
+        for id in ["", "a,src=/etc/shadow", "../x", "..", "-x", "a/b", &"a".repeat(129)] {
+            check_refused(|definition| definition.external.secrets.push(id.into()), "secret's id");
+        }
+        check_refused(|definition| definition.external.secrets = vec!["a".into(); 65], "too long");
         check_refused(|definition| definition.internal.mode = BuildrootMode::Image, "a buildroot image");
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "lays out what the cage sees")]
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -25,7 +26,7 @@ use crate::{
     engine::{BuildRequest, Buildah, Engine},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
     host, layer,
-    model::{Digest, json::canonical},
+    model::{Digest, Secret, json::canonical},
     progress::Update,
     store::StoreError,
     transcript::Event,
@@ -89,6 +90,12 @@ impl ExecuteError {
 /// Host name of every step: a constant, so that a step that prints it stays the same.
 pub const HOSTNAME: &str = "reprov";
 
+/// Secrets by id, for `RUN --mount=type=secret`.
+pub type Secrets = BTreeMap<String, Secret>;
+
+/// What a step finds for a secret that was recorded but is not at hand.
+const DUMMY_SECRET: &[u8] = b"reprov-dummy-secret\n";
+
 /// A blob of the store that belongs to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
@@ -134,7 +141,8 @@ pub struct Failure {
     pub tail: String,
 }
 
-/// Runs `definition` on `checkout` and `bases`; `mode` says whether the gateway records or replays.
+/// Runs `definition` on `checkout` and `bases`; `mode` says whether the gateway records or replays. Steps find a dummy
+/// for what is not among `secrets`.
 ///
 /// # Errors
 /// [`ExecuteError`] if the build could not be tried; a build that failed is an [`Execution`] with a [`Failure`].
@@ -143,6 +151,7 @@ pub async fn execute(
     definition: &BuildDefinition,
     checkout: &SharedCheckout,
     bases: &[Base],
+    secrets: &Secrets,
     mode: Mode,
 ) -> Result<Execution, ExecuteError> {
     check(definition)?;
@@ -152,7 +161,7 @@ pub async fn execute(
     let ids = Ids::find(ports.store.root())?;
     let root = ports.store.root().to_owned();
     let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?;
-    let run = Run { ports, definition, plan: &plan, profile, workspace: &workspace };
+    let run = Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace };
     let execution = run.execute(checkout, bases, mode).await;
     let removed = workspace.remove().await;
     let execution = execution?;
@@ -164,6 +173,7 @@ struct Run<'a> {
     ports: &'a Ports,
     definition: &'a BuildDefinition,
     plan: &'a Plan,
+    secrets: &'a Secrets,
     profile: layer::Profile,
     workspace: &'a Workspace,
 }
@@ -245,6 +255,9 @@ impl Run<'_> {
             set_time(&path, self.definition.internal.epoch).map_err(failed)?;
         }
         let env = self.definition.internal.env.clone().into_iter().collect();
+        let secrets = self.definition.external.secrets.iter();
+        let secrets = secrets.map(|id| self.secrets.get(id).map_or(DUMMY_SECRET, Secret::expose));
+        self.workspace.write_secrets(secrets)?;
         self.workspace.write_profile(&Profile { ca_pem: ca.pem(), env, files })?;
         Ok(self.workspace.hand_over()?)
     }
@@ -285,6 +298,12 @@ impl Run<'_> {
             build_args: external.build_args.clone(),
             platform: external.platform.clone(),
             pinned: self.plan.pinned.clone(),
+            secrets: external
+                .secrets
+                .iter()
+                .enumerate()
+                .map(|(index, id)| (id.clone(), self.workspace.secret(index)))
+                .collect(),
             heredocs: self.plan.lowered.files.iter().any(|file| file.path.starts_with("copy/")),
         }
     }

@@ -144,7 +144,14 @@ fn mounts(steps: &str) -> BTreeSet<BString> {
     let read = |line: &str| serde_json::from_str::<BTreeMap<String, Vec<String>>>(line).ok();
     let destinations =
         steps.lines().filter_map(read).flat_map(|mut step| step.remove("mounts").unwrap_or_default());
-    destinations.map(|path| BString::from(path.trim_matches('/'))).filter(|path| !path.is_empty()).collect()
+    let mut mounts: BTreeSet<_> = destinations
+        .map(|path| BString::from(path.trim_matches('/')))
+        .filter(|path| !path.is_empty())
+        .collect();
+    if mounts.iter().any(|path| path.starts_with(b"run/secrets/")) {
+        mounts.insert("run/secrets".into()); // The engine makes it for the secrets in it.
+    }
+    mounts
 }
 
 #[cfg(test)]
@@ -154,13 +161,14 @@ mod tests {
     #[test]
     fn reads_mount_points_of_all_steps() {
         let steps = concat!(
-            r#"{"args":["true"],"mounts":["/proc","/run/x/"]}"#,
+            r#"{"args":["true"],"mounts":["/proc","/run/x/","/run/secrets/a"]}"#,
             "\n",
             "not json\n",
             r#"{"args":[],"mounts":["/","/dev"]}"#,
             "\n",
         );
-        let expected: BTreeSet<BString> = ["proc", "run/x", "dev"].map(BString::from).into();
+        let expected: BTreeSet<BString> =
+            ["proc", "run/x", "run/secrets", "run/secrets/a", "dev"].map(BString::from).into();
         assert_eq!(mounts(steps), expected);
     }
 }

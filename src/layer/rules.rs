@@ -112,7 +112,7 @@ impl Profile {
     /// Drops what the rules name and counts it, by rule in the rules' order.
     ///
     /// `mounts` are the paths the engine mounted something on: an empty file or directory there that `lower`
-    /// does not have is the engine's. If a name that goes held the content of hard links, the next takes it.
+    /// does not have is the engine's; those of secrets go whatever the profile. If a name that goes held the content of hard links, the next takes it.
     ///
     /// # Errors
     /// Those of `content`.
@@ -131,9 +131,12 @@ impl Profile {
                 dropped.insert(entry.path.clone(), rule);
             }
         }
-        if self.mount_points {
-            drop_mount_points(&entries, mounts, lower, &mut dropped);
-        }
+        drop_mount_points(
+            &entries,
+            |path| (self.mount_points || of_secret(path)) && mounts.contains(path),
+            lower,
+            &mut dropped,
+        );
         let counts = self.counts(&dropped);
         Ok((without(entries, &dropped), counts))
     }
@@ -232,16 +235,21 @@ fn pip_cache(path: &[u8], head: &[u8]) -> bool {
     }
 }
 
+/// Where the engine puts secrets that name no target.
+fn of_secret(path: &BString) -> bool {
+    path.strip_prefix(b"run/secrets").is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
 /// Deepest first, so that a mount point that held only mount points is empty too.
 fn drop_mount_points(
     entries: &[Entry],
-    mounts: &BTreeSet<BString>,
+    is_mount: impl Fn(&BString) -> bool,
     lower: &Lower,
     dropped: &mut BTreeMap<BString, String>,
 ) {
     let mut candidates: Vec<&Entry> = entries
         .iter()
-        .filter(|entry| mounts.contains(&entry.path) && !lower.contains(&entry.path) && !entry.is_whiteout())
+        .filter(|entry| is_mount(&entry.path) && !lower.contains(&entry.path) && !entry.is_whiteout())
         .filter(|entry| match entry.kind {
             Kind::File => entry.size_bytes == 0,
             kind => kind == Kind::Directory,

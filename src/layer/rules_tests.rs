@@ -87,6 +87,9 @@ fn drops_mount_points_the_engine_made() {
     let (left, counts) = apply(&Profile::named("default-1").unwrap(), &layer, &mounts, &lower);
     assert_eq!(left, "etc/resolv.conf:file etc:directory proc:directory proc/x:file sys:directory");
     assert_eq!(counts, "engine-mount-point=3");
+    let (left, counts) = apply(&Profile::named("none").unwrap(), &layer, &mounts, &lower);
+    assert!(!left.contains("run/secrets"), "{left}");
+    assert_eq!(counts, "engine-mount-point=1");
 }
 
 #[test]

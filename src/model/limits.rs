@@ -40,6 +40,8 @@ pub const INFLATE_FREE_BYTES: u64 = 64 << 20;
 pub const REDIRECTS_MAX: usize = 5;
 /// Largest HTTP request or answer head.
 pub const HTTP_HEAD_SIZE_BYTES_MAX: usize = 64 << 10;
+/// Largest metalink or mirror list.
+pub const MIRROR_LIST_SIZE_BYTES_MAX: u64 = 4 << 20;
 /// Longest URL a build may ask for.
 pub const URL_SIZE_BYTES_MAX: usize = 8 << 10;
 /// Most events of one build kept.
@@ -124,6 +126,12 @@ pub const INLINE_INPUTS_MAX: usize = 2000;
 pub const JSON_VALUES_MAX: usize = 500_000;
 /// Layer pairs listed in a rebuild statement.
 pub const REBUILT_LAYERS_MAX: usize = 256;
+/// Most secrets of one build.
+pub const SECRETS_MAX: usize = 64;
+/// Longest id of a secret.
+pub const SECRET_ID_SIZE_BYTES_MAX: usize = 128;
+/// Largest secret.
+pub const SECRET_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest key file.
 pub const KEY_SIZE_BYTES_MAX: u64 = 64 << 10;
 

@@ -9,6 +9,7 @@ pub mod path;
 pub mod reference;
 pub mod repository;
 pub mod resource;
+pub mod secret;
 pub mod time;
 pub mod verdict;
 
@@ -17,5 +18,6 @@ pub use digest::{DiffId, Digest, DigestError, Hasher};
 pub use reference::{ImageName, Location, ReferenceError, Selector};
 pub use repository::{Repository, RepositoryKind};
 pub use resource::{Descriptor, ResourceDescriptor};
+pub use secret::Secret;
 pub use time::rfc3339;
 pub use verdict::Verdict;

@@ -16,7 +16,7 @@ pub struct Repository {
     pub replace: Vec<String>,
 }
 
-/// The protocol of a repository; decides nothing but what is said about it.
+/// The protocol of a repository; decides what is said about it, and whether yum's mirror lists are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it")]

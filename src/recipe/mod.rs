@@ -33,6 +33,8 @@ pub struct Recipe {
     pub build_args: BTreeMap<String, String>,
     /// What the build may fetch.
     pub repositories: Repositories,
+    /// What is special about fetching from a repository, by its name; most are not here.
+    pub access: BTreeMap<String, Access>,
     /// Swapped bases: OLD as [`crate::model::reference::normalised`] writes it → NEW.
     pub from: BTreeMap<String, ImageName>,
     /// The set of normalisation rules: `none` or [`names::PROFILE`].
@@ -52,6 +54,24 @@ pub enum Repositories {
     OfBase,
     /// These and no others; `repository = []` allows nothing.
     Only(Vec<Repository>),
+}
+
+/// How a repository is fetched from, and what becomes of its answers; not part of the build definition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Where the credential is that the gateway adds to requests.
+    pub auth: Option<Auth>,
+    /// Whether answers fetched with credentials may be kept beside the image.
+    pub keep: bool,
+}
+
+/// Where a credential is; never the credential itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// In an environment variable of this name: `user:password` or `Bearer TOKEN`.
+    Env(String),
+    /// In the caller's `.netrc`, by host.
+    Netrc,
 }
 
 /// A path dropped from layers, and why.
@@ -91,6 +111,7 @@ impl Default for Recipe {
             git: GitDirectory::None,
             build_args: BTreeMap::new(),
             repositories: Repositories::OfBase,
+            access: BTreeMap::new(),
             from: BTreeMap::new(),
             profile: names::PROFILE.to_owned(),
             drop: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::{
-    Dropped, GitDirectory, OnRefused, Recipe, RecipeError, Repositories,
+    Access, Auth, Dropped, GitDirectory, OnRefused, Recipe, RecipeError, Repositories,
     repositories::{check_repositories, prefix},
     written::{Text, Value, Written},
 };
@@ -42,7 +42,7 @@ impl Recipe {
         for value in top.values() {
             match value.key {
                 "image" => image(&mut recipe, &value)?,
-                "repository" => recipe.repositories = Repositories::Only(repositories(&value)?),
+                "repository" => repositories(&mut recipe, &value)?,
                 "from" => recipe.from = from(&value)?,
                 "normalize" => normalize(&mut recipe, &value)?,
                 "build" => build(&mut recipe, &value)?,
@@ -114,26 +114,27 @@ fn file(value: &Value<'_>) -> Result<String, RecipeError> {
     if path == "." { Err(value.refuse("that is a directory; name a file")) } else { Ok(path) }
 }
 
-fn repositories(value: &Value<'_>) -> Result<Vec<Repository>, RecipeError> {
+fn repositories(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {
     let mut repositories = Vec::new();
     for value in value.array()? {
         let table = value.table("[[repository]]", &REPOSITORY)?;
-        repositories.push(repository(&table)?);
+        let repository = repository(&table)?;
+        let access = access(&table)?;
+        if access != Access::default() {
+            recipe.access.insert(repository.name.clone(), access);
+        }
+        repositories.push(repository);
         check_repositories(&repositories)
             .map_err(|source| RecipeError::Repository { line: table.line(), source })?;
     }
-    Ok(repositories)
+    recipe.repositories = Repositories::Only(repositories);
+    Ok(())
 }
 
 fn repository(table: &Written<'_>) -> Result<Repository, RecipeError> {
-    for (key, instead) in [
-        ("auth", "only repositories without credentials can be used"),
-        ("key", "signatures are checked by the package manager in the image"),
-        ("keep", "only repositories without credentials can be used"),
-    ] {
-        if let Some(value) = table.get(key) {
-            return Err(unsupported(value.line(), key, instead));
-        }
+    if let Some(value) = table.get("key") {
+        let instead = "signatures are checked by the package manager in the image";
+        return Err(unsupported(value.line(), "key", instead));
     }
     let mut replace = Vec::new();
     for value in table.get("replace").map(|value| value.array()).transpose()?.unwrap_or_default() {
@@ -145,6 +146,29 @@ fn repository(table: &Written<'_>) -> Result<Repository, RecipeError> {
         url: repository_url(&table.required("url")?)?,
         replace,
     })
+}
+
+fn access(table: &Written<'_>) -> Result<Access, RecipeError> {
+    let auth = table.get("auth").map(|value| auth(&value)).transpose()?;
+    let keep = table.get("keep").map(|value| value.boolean()).transpose()?;
+    Ok(Access { auth, keep: keep.unwrap_or_default() })
+}
+
+/// What is no such place may be the credential itself: it is not repeated.
+fn auth(value: &Value<'_>) -> Result<Auth, RecipeError> {
+    let name = |name: &&str| {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.starts_with(|c: char| word(c) && !c.is_ascii_digit()) && name.chars().all(word)
+    };
+    match value.string()? {
+        "netrc" => Ok(Auth::Netrc),
+        text => match text.strip_prefix("env:").filter(name) {
+            Some(name) => Ok(Auth::Env(name.to_owned())),
+            None => {
+                Err(value.refuse_unseen("write `env:NAME` or `netrc`; no credential belongs into a recipe"))
+            }
+        },
+    }
 }
 
 fn repository_url(value: &Value<'_>) -> Result<String, RecipeError> {

@@ -54,6 +54,7 @@ on-refused = "record"
         target: Some("runtime".into()),
         git: GitDirectory::Minimal,
         build_args: BTreeMap::from([("VERSION".into(), "1.2".into())]),
+        access: BTreeMap::new(),
         repositories: Repositories::Only(vec![Repository {
             name: "debian".into(),
             kind: RepositoryKind::Apt,
@@ -110,16 +111,8 @@ fn what_this_release_does_not_do_is_said() {
     let release = "is not supported in this release;";
     let repository = "[[repository]]\nname=\"a\"\nkind=\"apt\"\nurl=\"http://a.example\"\n";
     refuses(
-        &format!("{repository}auth = \"netrc\"\n"),
-        &format!("line 5: `auth` {release} only repositories without credentials can be used"),
-    );
-    refuses(
         &format!("{repository}key = \"a.asc\"\n"),
         &format!("line 5: `key` {release} signatures are checked by the package manager in the image"),
-    );
-    refuses(
-        &format!("{repository}keep = false\n"),
-        &format!("line 5: `keep` {release} only repositories without credentials can be used"),
     );
     refuses(
         "[build]\nbuildroot = \"registry.example.org/b@sha256:00\"\n",
@@ -133,6 +126,25 @@ fn what_this_release_does_not_do_is_said() {
         "[drift]\naccept = [{ cause = \"x\" }]\n",
         &format!("line 2: `accept` {release} use `--accept VERDICT` on the command line"),
     );
+}
+
+#[test]
+fn says_where_credentials_are_and_never_repeats_one() {
+    let repository = "[[repository]]\nname=\"a\"\nkind=\"apt\"\nurl=\"http://a.example\"\n";
+    let access = |more: &str| Recipe::parse(&format!("{repository}{more}")).unwrap().access;
+    assert_eq!(access(""), [].into());
+    assert_eq!(access("keep = false\n"), [].into());
+    let netrc = Access { auth: Some(Auth::Netrc), keep: true };
+    assert_eq!(access("auth = \"netrc\"\nkeep = true\n"), [("a".to_owned(), netrc)].into());
+    let env = Access { auth: Some(Auth::Env("MY_TOKEN".to_owned())), keep: false };
+    assert_eq!(access("auth = \"env:MY_TOKEN\"\n"), [("a".to_owned(), env)].into());
+    for text in ["user:s3cret", "env:s3cret:x", "env:", "env:1A"] {
+        refuses(
+            &format!("{repository}auth = \"{text}\"\n"),
+            "line 5: `auth = \"…\"`: write `env:NAME` or `netrc`; no credential belongs into a recipe",
+        );
+    }
+    refuses(&format!("{repository}keep = 1\n"), "line 5: `keep` is a number; write true or false");
 }
 
 #[test]

@@ -103,6 +103,11 @@ impl<'a> Value<'a> {
         self.found.as_str().ok_or_else(|| self.wrong_type("a string"))
     }
 
+    /// The truth value.
+    pub(super) fn boolean(&self) -> Result<bool, RecipeError> {
+        self.found.as_bool().ok_or_else(|| self.wrong_type("true or false"))
+    }
+
     /// The table, if all its keys are among `known`.
     pub(super) fn table(
         &self,
@@ -136,6 +141,16 @@ impl<'a> Value<'a> {
             line: self.line(),
             key: shown(self.key),
             value: shown(self.found.as_str().unwrap_or_default()),
+            reason: reason.into(),
+        }
+    }
+
+    /// The same, without repeating the value.
+    pub(super) fn refuse_unseen(&self, reason: impl Into<String>) -> RecipeError {
+        RecipeError::Value {
+            line: self.line(),
+            key: shown(self.key),
+            value: "…".to_owned(),
             reason: reason.into(),
         }
     }

@@ -46,6 +46,8 @@ pub struct Image {
     pub inputs: usize,
     /// Requests refused during the rebuild.
     pub refused: usize,
+    /// Ids of secrets that were not given: the steps found a dummy.
+    pub secrets_missing: Vec<String>,
     /// How many RUN steps the runtime shim started.
     pub steps_run: usize,
     /// The engine that rebuilt.
@@ -111,6 +113,10 @@ impl Image {
                 "  inputs    {} recorded, {} request(s) replayed, {} upstream requests, {} refused",
                 self.inputs, self.replayed_requests, self.upstream_requests, self.refused
             );
+        }
+        if !self.secrets_missing.is_empty() {
+            let ids: Vec<_> = self.secrets_missing.iter().map(|id| printable(id)).collect();
+            let _ = writeln!(out, "  secrets   not given, so a dummy: {} (--secret)", ids.join(", "));
         }
         if let Some(rebuilt) = &self.rebuilt {
             let equal = self.layers.iter().filter(|pair| pair.equal).count();

@@ -1,6 +1,7 @@
 //! The gateway between real sockets on loopback.
 
 mod hostile;
+mod private;
 mod recording;
 mod replaying;
 mod support;

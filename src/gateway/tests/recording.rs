@@ -288,6 +288,7 @@ async fn learning_says_so_and_still_refuses_addresses() {
     let rig = Rig::start(options(
         Mode::Record {
             repositories: Vec::new(),
+            access: [].into(),
             learn: true,
             proxy: Some(format!("http://{}", upstream.addr)),
         },

@@ -98,6 +98,9 @@ fn answer(path: &str, head: &str, accept: &str, body: &[u8], before: usize) -> V
     let sized = |more: &str, body: &str| {
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{more}\r\n{body}", body.len())
     };
+    let host = head.to_ascii_lowercase();
+    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+    let here = format!("http://{host}");
     let text = match path {
         "/repo/plain" => sized(
             "ETag: \"1\"\r\nLast-Modified: Tue, 24 Nov 2026 00:00:00 GMT\r\nDate: today\r\nSet-Cookie: a=b\r\nServer: s\r\n",
@@ -128,6 +131,22 @@ fn answer(path: &str, head: &str, accept: &str, body: &[u8], before: usize) -> V
             redirect(&format!("/elsewhere/loop{}", hop + 1))
         }
         "/elsewhere/file?token=s3cret&part=1" => sized("", "moved here"),
+        "/repo/mirrorlist?arch=any" => sized(
+            "Content-Type: text/plain\r\nX-Checksum-Sha1: 00\r\n",
+            &format!("http://other.example.org/a\n{here}/repo/plain\n{here}/repo/head\n"),
+        ),
+        "/repo/metalink" => sized(
+            "Content-Type: application/metalink+xml\r\n",
+            &format!(
+                "<metalink><file><url>http://other.example.org/a</url><url>{here}/repo/plain</url></file></metalink>"
+            ),
+        ),
+        "/repo/nowhere" => sized(
+            "Content-Type: application/metalink4+xml\r\n",
+            "<metalink><file><url>http://other.example.org/a</url></file></metalink>",
+        ),
+        "/repo/aside" => redirect("/elsewhere/head"),
+        "/elsewhere/head" => sized("", head),
         "/repo/vary" => sized("Vary: Accept-Encoding, Accept\r\n", &format!("for {accept}")),
         "/repo/head" => sized("", head),
         "/repo/post" => sized("", &format!("posted {}", Digest::of(body))),
@@ -177,7 +196,7 @@ pub(super) fn recording(url: String) -> Mode {
     let kind = RepositoryKind::Generic;
     let replace = vec!["http://old.example.org/r".to_owned()];
     let repositories = vec![Repository { name: "main".to_owned(), kind, url, replace }];
-    Mode::Record { repositories, learn: false, proxy: None }
+    Mode::Record { repositories, access: [].into(), learn: false, proxy: None }
 }
 
 impl Rig {

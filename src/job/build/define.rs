@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{BuildError, Overrides, Request, environment::internal};
+use super::{BuildError, Overrides, Request, Wanted, environment::internal};
 use crate::{
     attest::{self, BuildDefinition, Clock, Dropped, ExternalParameters, Normalize, OnRefused, RecipeFile},
     buildroot::Tools,
+    gateway,
     job::{
-        Ports,
+        Ports, SharedCheckout,
         bases::{self, Base, BaseError},
         plan::{self, PlanError, Reading},
         source::{Tags, complete, git_directory},
@@ -25,6 +26,8 @@ pub(super) struct Planned {
     /// The base of the last stage that names an image.
     pub(super) final_base: Option<usize>,
     pub(super) repositories_from_base: bool,
+    /// What is special about fetching, by repository; no part of the definition.
+    pub(super) access: BTreeMap<String, gateway::Access>,
 }
 
 impl Overrides {
@@ -51,7 +54,8 @@ impl Overrides {
 
 /// Gathers everything that is known before the run.
 pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError> {
-    let (mut recipe, recipe_file) = read_recipe(request)?;
+    let (mut recipe, recipe_file) = read_recipe(&request.checkout, request.overrides.recipe.as_deref())?;
+    let access = access(&recipe, request)?;
     let flags = &request.overrides;
     flags.apply(&mut recipe)?;
     Profile::named(&recipe.profile)?; // Before anything is fetched.
@@ -100,7 +104,7 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
         },
         learn: flags.learn,
         timeout: recipe.timeout.to_string(),
-        secrets: Vec::new(),
+        secrets: request.secrets.keys().cloned().collect(),
         git: git_directory(&checkout, git),
         recipe: recipe_file,
     };
@@ -112,13 +116,42 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
     all.extend(dependencies);
     let definition =
         BuildDefinition { external, internal: internal(checkout.epoch_s(), &tools, git), dependencies: all };
-    Ok(Planned { definition, bases, final_base, repositories_from_base: from_base })
+    Ok(Planned { definition, bases, final_base, repositories_from_base: from_base, access })
 }
 
-fn read_recipe(request: &Request) -> Result<(Recipe, Option<RecipeFile>), BuildError> {
-    let named = request.overrides.recipe.as_deref();
+/// Which credentials the recipe of `checkout` (`--recipe` names another) asks for.
+///
+/// # Errors
+/// [`BuildError`] if the recipe cannot be read.
+pub fn wanted(checkout: &SharedCheckout, recipe: Option<&str>) -> Result<Vec<Wanted>, BuildError> {
+    let (recipe, _) = read_recipe(checkout, recipe)?;
+    let Repositories::Only(repositories) = &recipe.repositories else { return Ok(Vec::new()) };
+    let wanted = repositories.iter().filter_map(|repository| {
+        let auth = recipe.access.get(&repository.name)?.auth.clone()?;
+        let url = url::Url::parse(&repository.url).ok()?;
+        Some(Wanted { repository: repository.name.clone(), host: url.host_str()?.to_owned(), auth })
+    });
+    Ok(wanted.collect())
+}
+
+/// What the gateway must know beside the repositories.
+fn access(recipe: &Recipe, request: &Request) -> Result<BTreeMap<String, gateway::Access>, BuildError> {
+    let access = |(name, access): (&String, &recipe::Access)| {
+        let authorization = request.credentials.get(name).filter(|_| access.auth.is_some()).cloned();
+        if access.auth.is_some() && authorization.is_none() {
+            return Err(BuildError::NoCredential(name.clone()));
+        }
+        Ok((name.clone(), gateway::Access { authorization, keep: access.keep }))
+    };
+    recipe.access.iter().map(access).collect()
+}
+
+fn read_recipe(
+    checkout: &SharedCheckout,
+    named: Option<&str>,
+) -> Result<(Recipe, Option<RecipeFile>), BuildError> {
     let path = named.unwrap_or("reprov.toml").to_owned();
-    let Some(bytes) = request.checkout.lock().read(&path, limits::RECIPE_SIZE_BYTES_MAX)? else {
+    let Some(bytes) = checkout.lock().read(&path, limits::RECIPE_SIZE_BYTES_MAX)? else {
         return match named {
             Some(path) => Err(BuildError::NoRecipe(path.to_owned())),
             None => Ok((Recipe::default(), None)),

@@ -5,19 +5,20 @@ mod environment;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::define::wanted;
 use self::define::{Planned, define};
 use super::{
     Ports, SharedCheckout,
     assemble::Assembled,
     bases::BaseError,
-    execute::{ExecuteError, Execution, Kept, execute},
+    execute::{ExecuteError, Execution, Kept, Secrets, execute},
     plan::PlanError,
     publish::{PublishError, Publisher},
 };
 use crate::{
     attest::{self, RunDetails, Subject},
     gateway, host,
-    model::{Digest, ImageName, Repository, ResourceDescriptor, names},
+    model::{Digest, ImageName, Repository, ResourceDescriptor, Secret, names},
     progress::Update,
     recipe::{self, RecipeError},
     signing::PrivateKey,
@@ -46,6 +47,21 @@ pub struct Request {
     pub keep_bases: KeepBases,
     /// Keep the source even if a remote has the commit.
     pub keep_source: bool,
+    /// For steps; their ids stand in the definition.
+    pub secrets: Secrets,
+    /// `Authorization` headers for what [`wanted`] said, by repository.
+    pub credentials: BTreeMap<String, Secret>,
+}
+
+/// A credential that the recipe asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The repository's name.
+    pub repository: String,
+    /// Its host.
+    pub host: String,
+    /// Where the credential is.
+    pub auth: recipe::Auth,
 }
 
 /// Flags of `build` that also have a key in the recipe.
@@ -114,6 +130,8 @@ pub enum BuildError {
     Buildroot(#[from] crate::buildroot::BuildrootError),
     #[error("cannot make an invocation id")]
     Random(#[source] std::io::Error),
+    #[error("repository `{0}` has `auth`, and no credential was given")]
+    NoCredential(String),
     #[error(transparent)]
     Repositories(#[from] recipe::RepositoryError),
 }
@@ -145,10 +163,12 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
     let planned = define(ports, request).await?;
     let mode = gateway::Mode::Record {
         repositories: planned.definition.external.repositories.clone(),
+        access: planned.access.clone(),
         learn: planned.definition.external.learn,
         proxy: None,
     };
-    let execution = execute(ports, &planned.definition, &request.checkout, &planned.bases, mode).await?;
+    let (definition, bases) = (&planned.definition, &planned.bases);
+    let execution = execute(ports, definition, &request.checkout, bases, &request.secrets, mode).await?;
     let published = match &execution.outcome {
         Ok(assembled) => Some(publish(ports, request, &planned, &execution, assembled).await),
         Err(_) => None,

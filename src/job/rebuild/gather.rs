@@ -1,5 +1,7 @@
 //! What a rebuild needs, each by its digest: transcript, bodies, bases, source.
 
+use std::collections::BTreeSet;
+
 use super::{Job, RebuildError, Request};
 use crate::{
     attest::BuildDefinition,
@@ -9,7 +11,7 @@ use crate::{
         evidence::{Believed, chain},
         source::{Tags, complete, options},
     },
-    model::{Blobs, Descriptor, Digest, limits, names},
+    model::{Blobs, Descriptor, Digest, ResourceDescriptor, limits, names},
     oci::Manifest,
     progress::Update,
     source::{Checkout, SourceError, Wanted},
@@ -29,7 +31,11 @@ impl Job<'_> {
             Ok(transcript) => transcript,
             Err(incomplete) => return Ok(Err(incomplete)),
         };
-        let missing = self.evidence.inputs(self.ports, &transcript.bodies()).await?;
+        let mut missing = self.evidence.inputs(self.ports, &transcript.bodies()).await?;
+        let local = local(believed);
+        for (_, why) in missing.iter_mut().filter(|(digest, _)| local.contains(digest)) {
+            LOCAL.clone_into(why);
+        }
         Ok(if missing.is_empty() { Ok(transcript) } else { Err(Incomplete(said(&missing))) })
     }
 
@@ -148,6 +154,17 @@ fn find(ports: &Ports, request: &Request, wanted: &Wanted, kept: &[Digest]) -> R
         (Err(SourceError::Nowhere { .. }), Some(broken)) => Err(broken),
         (found, _) => found,
     }
+}
+
+const LOCAL: &str = "it was fetched with credentials and kept at the builder; rebuild there, with that --store, or \
+                     build with `keep = true` in its [[repository]]";
+
+/// Bodies that the builder did not publish.
+fn local(believed: &Believed) -> BTreeSet<Digest> {
+    let inputs = believed.provenance.run.inputs.iter();
+    let kept =
+        |input: &&ResourceDescriptor| input.annotations.get("kept").is_some_and(|kept| kept == "local");
+    inputs.filter(kept).filter_map(ResourceDescriptor::sha256).collect()
 }
 
 fn said(missing: &[(Digest, String)]) -> String {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{
     Ports, bases,
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
-    execute::{ExecuteError, Execution, execute},
+    execute::{ExecuteError, Execution, Secrets, execute},
     publish::{PublishError, Publisher},
 };
 use crate::{
@@ -48,6 +48,8 @@ pub struct Request {
     pub rebuilder_id: String,
     /// What `git` may use of the caller's environment.
     pub env: Vec<(String, String)>,
+    /// For steps; those of other images are left alone.
+    pub secrets: Secrets,
 }
 
 /// Why a rebuild gave no verdict.
@@ -97,6 +99,8 @@ pub struct Outcome {
     pub attestation: Option<Digest>,
     /// Why the verdict could not be attached.
     pub unattached: Option<RebuildError>,
+    /// Ids of secrets that a dummy stood for.
+    pub secrets_missing: Vec<String>,
     /// Bodies replayed.
     pub inputs: usize,
     /// Seconds since 1970.
@@ -116,6 +120,7 @@ impl Outcome {
             builder_changed: None,
             attestation: None,
             unattached: None,
+            secrets_missing: Vec::new(),
             inputs: 0,
             started_s: host::now_s(),
         }
@@ -210,7 +215,9 @@ impl Job<'_> {
         };
         let builder_changed = verdict::builder_changed(definition).await?;
         let inputs = transcript.bodies().len();
-        let running = execute(self.ports, definition, &checkout, &bases, Mode::Replay(transcript)).await;
+        let secrets = &self.request.secrets;
+        let mode = Mode::Replay(transcript);
+        let running = execute(self.ports, definition, &checkout, &bases, secrets, mode).await;
         let execution = match running {
             // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
             Err(error) if error.of_definition() => {
@@ -222,6 +229,8 @@ impl Job<'_> {
         outcome.builder_changed = builder_changed;
         outcome.original = Some(original);
         outcome.inputs = inputs;
+        let asked = definition.external.secrets.iter();
+        outcome.secrets_missing = asked.filter(|id| !secrets.contains_key(*id)).cloned().collect();
         Ok(outcome)
     }
 

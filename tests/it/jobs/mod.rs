@@ -6,5 +6,6 @@ mod fetch;
 mod offline;
 pub(crate) mod packages;
 mod plain;
+mod private;
 mod shapes;
 mod tamper;

@@ -137,6 +137,11 @@ impl Lab {
     /// Builds `source` with the lab's store and key, JSON on standard output; the fixtures' bases come from
     /// `registry`.
     pub(crate) fn build(&self, registry: &Registry, source: &Path, to: &str, more: &[&str]) -> Ran {
+        Self::run(self.building(registry, source, to, more))
+    }
+
+    /// The command of [`Lab::build`].
+    pub(crate) fn building(&self, registry: &Registry, source: &Path, to: &str, more: &[&str]) -> Command {
         let (store, key) = (self.path("store"), self.path("signer.key"));
         let mut args = vec!["build", source.to_str().unwrap(), "--tag", to, "--store", &store];
         args.extend(json(more));
@@ -148,16 +153,21 @@ impl Lab {
             args.extend(["--from", swap]);
         }
         args.extend(more);
-        self.reprov(&args)
+        let mut command = self.command(self.program());
+        command.args(args);
+        command
     }
 
-    /// Rebuilds `image` with a store that is empty, JSON on standard output.
+    /// Rebuilds `image` with a store that is empty (unless `more` names one), JSON on standard output.
     pub(crate) fn rebuild(&self, image: &str, more: &[&str]) -> Ran {
         let store = tempfile::Builder::new().prefix("empty-").tempdir_in(self.dir.path()).unwrap().keep();
         self.give(&store);
         let key = self.path("signer.pub");
-        let mut args = vec!["rebuild", image, "--store", store.to_str().unwrap()];
+        let mut args = vec!["rebuild", image];
         args.extend(json(more));
+        if !more.contains(&"--store") {
+            args.extend(["--store", store.to_str().unwrap()]);
+        }
         if !more.contains(&"--trust") && !more.contains(&"--insecure-skip-verify") {
             args.extend(["--trust", &key]);
         }

@@ -20,6 +20,15 @@ impl Mirror {
     /// Serves `/greeting`, `/large` (2 MiB) and `/moved` (a redirect to `/large`); `word` makes the bytes differ from
     /// those of every other test.
     pub(crate) fn start(word: &str) -> Self {
+        Self::serve(word, None)
+    }
+
+    /// The same for those who send this `Authorization` header.
+    pub(crate) fn private(word: &str, authorization: &'static str) -> Self {
+        Self::serve(word, Some(authorization))
+    }
+
+    fn serve(word: &str, authorization: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -32,7 +41,7 @@ impl Mirror {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (log, files) = (Arc::clone(&log), Arc::clone(&files));
-                thread::spawn(move || answer(stream, &log, &files));
+                thread::spawn(move || answer(stream, &log, &files, authorization));
             }
         });
         Self { url, asked }
@@ -45,13 +54,31 @@ impl Mirror {
 }
 
 /// One request a connection; a client that goes away is no trouble of ours.
-fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>, files: &BTreeMap<String, Vec<u8>>) -> Option<()> {
+fn answer(
+    mut stream: TcpStream,
+    log: &Mutex<Vec<String>>,
+    files: &BTreeMap<String, Vec<u8>>,
+    authorization: Option<&str>,
+) -> Option<()> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
     let first = lines.next()?.ok()?;
     let path = first.split(' ').nth(1)?.to_owned();
-    while !lines.next()?.ok()?.is_empty() {}
+    let mut sent = None;
+    loop {
+        let line = lines.next()?.ok()?;
+        match line.split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
+                sent = Some(value.to_owned())
+            }
+            _ if line.is_empty() => break,
+            _ => {}
+        }
+    }
     log.lock().unwrap().push(path.clone());
     let (status, location, body) = match files.get(&path) {
+        _ if authorization.is_some() && sent.as_deref() != authorization => {
+            ("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", &b"who are you"[..])
+        }
         Some(body) => ("200 OK", "", body.as_slice()),
         None if path == "/moved" => ("302 Found", "Location: /large\r\n", &b""[..]),
         None => ("404 Not Found", "", &b"no such file"[..]),

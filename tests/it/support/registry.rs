@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{LazyLock, OnceLock},
 };
@@ -103,6 +103,11 @@ impl Registry {
 
     pub(crate) fn blob_json(&self, digest: &str) -> Value {
         serde_json::from_slice(&self.blob(digest)).unwrap()
+    }
+
+    /// The directory with all that it stores.
+    pub(crate) fn files(&self) -> &Path {
+        &self.files
     }
 
     fn repository(&self, repository: &str) -> PathBuf {
