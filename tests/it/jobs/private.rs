@@ -31,8 +31,7 @@ struct Setting {
 }
 
 impl Setting {
-    fn new() -> Self {
-        let lab = Lab::new();
+    fn new(lab: Lab) -> Self {
         fs::write(lab.path("token"), CANARIES[1]).unwrap();
         fs::write(lab.path("login"), format!("user:{}", CANARIES[2])).unwrap();
         let (private, public) = (Mirror::private("private", AUTHORIZATION), Mirror::start("public"));
@@ -130,7 +129,7 @@ fn payload(bytes: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn credentials_and_secrets_are_used_and_nowhere_to_be_found() {
-    let mut setting = Setting::new();
+    let mut setting = Setting::new(Lab::new());
     let source = setting.source("private", "auth = \"env:PASSWORD\"\n");
     let to = setting.registry.name("private");
     let built = setting.build(&source, &to, &[], Some(CANARIES[0])).exits(0).json();
@@ -172,7 +171,7 @@ fn credentials_and_secrets_are_used_and_nowhere_to_be_found() {
 
 #[test]
 fn what_may_be_kept_is_rebuilt_anywhere() {
-    let mut setting = Setting::new();
+    let mut setting = Setting::new(Lab::ordinary());
     let netrc = format!("machine 127.0.0.1 login builder password {}\n", CANARIES[0]);
     fs::write(setting.lab.path(".netrc"), netrc).unwrap();
     let public = setting.public.url.clone();

@@ -68,7 +68,7 @@ fn answer(
         let line = lines.next()?.ok()?;
         match line.split_once(": ") {
             Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
-                sent = Some(value.to_owned())
+                sent = Some(value.to_owned());
             }
             _ if line.is_empty() => break,
             _ => {}
