@@ -6,6 +6,7 @@ pub mod cage;
 mod doctor;
 mod enter;
 mod ids;
+mod keep;
 /// The shim is a program of its own; its tests run here.
 #[cfg(test)]
 #[path = "../shim"]
@@ -32,6 +33,7 @@ pub use cage::{Bind, GATEWAY_PORT};
 pub use doctor::{Need, examine};
 pub use enter::{Cage, Ended, enter};
 pub use ids::Ids;
+pub use keep::Quarters;
 pub use tools::{Tool, Tools};
 pub use workspace::{Announcements, Profile, Workspace};
 

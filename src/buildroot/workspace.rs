@@ -19,6 +19,7 @@ use super::{
     Bind, BuildrootError, Ids, Tools,
     cage::Spec,
     enter::{Ended, enter},
+    keep::remove_trees,
     tools::PATH,
 };
 use crate::{engine::Command, model::Digest};
@@ -69,9 +70,7 @@ impl Workspace {
         let builds = engine_dir.join("builds");
         fs::create_dir_all(&builds).map_err(BuildrootError::io("create", &builds))?;
         let shim = install_shim(&engine_dir)?;
-        let mount = MOUNTS.iter().map(PathBuf::from).find(|path| path.is_dir());
-        let mount =
-            mount.ok_or_else(|| BuildrootError::Cage("none of /mnt, /media, /srv, /opt exists".into()))?;
+        let mount = mount_point()?;
         let (dir, lock) = claim(&builds)?;
         let workspace = Self { dir, engine_dir, _lock: lock, ids, tools, mount, shim, blobs };
         workspace.make_directories()?;
@@ -189,15 +188,7 @@ impl Workspace {
     /// # Errors
     /// Those of the disk.
     pub fn spec(&self, plan: &[Command], listen: bool, load_bases: bool) -> Result<Spec, BuildrootError> {
-        let mut bytes = Vec::new();
-        for command in plan {
-            for word in command {
-                bytes.extend_from_slice(word.as_bytes());
-                bytes.push(0);
-            }
-            bytes.push(0);
-        }
-        write(&self.dir.join("plan"), &bytes, 0o644)?;
+        write_plan(&self.dir, plan)?;
         let bases = Bind { source: self.bases(), target: "bases".into(), readonly: !load_bases };
         let mut binds = vec![Bind::readonly(&self.shim, "shim"), Bind::writable(&self.dir, "build"), bases];
         if load_bases {
@@ -284,28 +275,9 @@ impl Workspace {
     }
 
     async fn remove_tree(&self, dir: &Path) -> Result<(), BuildrootError> {
-        if matches!(self.ids, Ids::User { .. }) && dir.exists() {
-            // Files of other ids can be removed only inside a namespace that maps them: first the engine's.
-            let name = dir.file_name().unwrap_or_default().to_string_lossy();
-            let root = self.root();
-            let plan = [vec![
-                "rm".to_owned(),
-                "-rf".into(),
-                format!("{root}/builds/{name}/store"),
-                format!("{root}/builds/{name}/tmp"),
-            ]];
-            let mut spec = self.spec(&plan, false, false)?;
-            spec.binds.push(Bind::writable(self.engine_dir.join("builds"), "builds"));
-            let cage = enter(spec, &self.ids).await?;
-            cage.wait(Duration::from_mins(5), &CancellationToken::new(), |_| Ok(())).await?;
-        }
-        let path = dir.to_owned();
-        let removing = tokio::task::spawn_blocking(move || match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => fs::remove_file(path.with_extension("lock")),
-        });
-        let removed = removing.await.map_err(io::Error::other).and_then(|outcome| outcome);
-        removed.map_err(BuildrootError::io("remove", dir))
+        remove_trees(&self.engine_dir, Some(&self.ids), &[dir.to_owned()]).await?;
+        let lock = dir.with_extension("lock");
+        fs::remove_file(&lock).map_err(BuildrootError::io("remove", &lock))
     }
 
     /// Removes the directories of builds whose process is gone; what cannot be removed stays for the next time.
@@ -357,7 +329,27 @@ impl Announcements {
 /// apt must trust the gateway's CA for https repositories, and accept a recorded index after its Valid-Until.
 const APT_CONF: &str = "Acquire::https::CaInfo \"/dev/.gw/ca.pem\";\nAcquire::Check-Valid-Until \"false\";\n";
 
-fn install_shim(engine_dir: &Path) -> Result<PathBuf, BuildrootError> {
+/// Writes a plan for the cage's init as `DIR/plan`: words that end with NUL, commands that end with an empty word.
+pub(super) fn write_plan(dir: &Path, plan: &[Command]) -> Result<(), BuildrootError> {
+    let mut bytes = Vec::new();
+    for command in plan {
+        for word in command {
+            bytes.extend_from_slice(word.as_bytes());
+            bytes.push(0);
+        }
+        bytes.push(0);
+    }
+    write(&dir.join("plan"), &bytes, 0o644)
+}
+
+/// Where a cage's root can be put together.
+pub(super) fn mount_point() -> Result<PathBuf, BuildrootError> {
+    let found = MOUNTS.iter().map(PathBuf::from).find(|path| path.is_dir());
+    found.ok_or_else(|| BuildrootError::Cage("none of /mnt, /media, /srv, /opt exists".into()))
+}
+
+/// The shim's file in `engine_dir`, written if it is not there yet.
+pub(super) fn install_shim(engine_dir: &Path) -> Result<PathBuf, BuildrootError> {
     let path = engine_dir.join(format!("shim-{}", Digest::of(SHIM).short()));
     if path.exists() {
         return Ok(path);
@@ -381,14 +373,27 @@ fn claim(builds: &Path) -> Result<(PathBuf, File), BuildrootError> {
 
 /// Directories and locks that no process holds, now locked by us.
 fn stale(builds: &Path) -> Result<Vec<(PathBuf, File)>, BuildrootError> {
-    let _all = locked(&builds.with_extension("lock"), FlockOperation::LockExclusive)?;
+    let _all = lock_claims(builds)?;
+    Ok(unheld(builds)?.0)
+}
+
+/// While this lives, no build begins.
+pub(super) fn lock_claims(builds: &Path) -> Result<File, BuildrootError> {
+    locked(&builds.with_extension("lock"), FlockOperation::LockExclusive)
+}
+
+/// Directories and locks that no process holds, now locked by us, and how many are held; under [`lock_claims`].
+pub(super) fn unheld(builds: &Path) -> Result<(Vec<(PathBuf, File)>, usize), BuildrootError> {
     let entries = fs::read_dir(builds).map_err(BuildrootError::io("read", builds))?;
     let dirs: BTreeSet<PathBuf> = entries.flatten().map(|entry| entry.path().with_extension("")).collect();
+    let count = dirs.len();
     let lock = |dir: PathBuf| {
         let lock = locked(&dir.with_extension("lock"), FlockOperation::NonBlockingLockExclusive);
         lock.ok().map(|lock| (dir, lock))
     };
-    Ok(dirs.into_iter().filter_map(lock).collect())
+    let unheld: Vec<_> = dirs.into_iter().filter_map(lock).collect();
+    let held = count - unheld.len();
+    Ok((unheld, held))
 }
 
 fn locked(path: &Path, how: FlockOperation) -> Result<File, BuildrootError> {

@@ -7,12 +7,15 @@
 mod build;
 mod console;
 mod credentials;
+mod describe;
 mod diff;
 mod doctor;
+mod explain;
 mod failure;
 mod global;
 mod key;
 mod rebuild;
+mod store;
 mod trace;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -50,6 +53,15 @@ enum Command {
     Key(key::Command),
     /// Says whether this machine can build, need by need
     Doctor,
+    /// Measures, cleans and removes the cache
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Says what a cause of drift or a verdict means
+    Explain(explain::Args),
+    /// Prints a shell's completions of this command line
+    Completions(describe::Completions),
+    /// Prints a manual page, in roff
+    Man(describe::Man),
 }
 
 /// What every command is given.
@@ -126,6 +138,10 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Trace(args) => args.run(&context).await,
             Command::Key(command) => command.run(&context),
             Command::Doctor => doctor::run(&context).await,
+            Command::Store(command) => command.run(&context).await,
+            Command::Explain(args) => args.run(&context),
+            Command::Completions(args) => args.run(&context),
+            Command::Man(args) => args.run(&context),
         }
     };
     // A job that builds ends by itself, having cleaned up; a download just stops after a moment, or at the second ctrl-c.

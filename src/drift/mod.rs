@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod evidence;
 mod explain;
+mod page;
 mod rules;
 mod token;
 mod view;

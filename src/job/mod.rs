@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod bases;
 pub mod build;
 pub mod check;
+pub mod clean;
 pub mod evidence;
 pub mod execute;
 mod log;

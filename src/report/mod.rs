@@ -2,8 +2,12 @@
 
 pub mod build;
 pub mod diff;
+pub mod explain;
 pub mod learned;
 pub mod rebuild;
+pub mod store;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod trace;
 

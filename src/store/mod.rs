@@ -1,16 +1,26 @@
 //! The content-addressed cache: blobs by digest under `STORE/blobs/sha256/`. May be deleted at any time.
 //!
-//! Bytes get their final name only after their digest was checked; a blob that exists is whole.
+//! Bytes get their final name only after their digest was checked; a blob that exists is whole. Its modification time
+//! is when it was last asked for (most file systems keep no access times), so that [`House`] knows what nobody misses.
 #![expect(clippy::disallowed_methods, reason = "an edge: this is where blobs touch the disk")]
+
+mod house;
+mod session;
 
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+
 use crate::model::{Blobs, Digest, Hasher, ReadSeek};
+
+pub use house::{Blob, House, Piece, size_of};
+use session::Session;
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +59,8 @@ pub enum StoreError {
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// Held while any process uses the store: what it asked for is not swept away.
+    _session: Arc<Session>,
 }
 
 /// A blob being written; dropped without [`Writer::finish`], it leaves nothing.
@@ -77,7 +89,8 @@ impl Store {
             path: root,
             source,
         })?;
-        Ok(Self { root })
+        let session = Session::begin(&root)?;
+        Ok(Self { root, _session: Arc::new(session) })
     }
 
     /// Where it lives.
@@ -98,10 +111,18 @@ impl Store {
         self.root.join("blobs/sha256").join(digest.hex())
     }
 
-    /// Size in bytes of the blob `digest`, if it is here.
+    /// Size in bytes of the blob `digest`, if it is here; from then on it stays while this store is open.
     #[must_use]
     pub fn size(&self, digest: &Digest) -> Option<u64> {
+        self.note_use(digest);
         fs::metadata(self.path(digest)).ok().map(|metadata| metadata.len())
+    }
+
+    fn note_use(&self, digest: &Digest) {
+        let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+        let now = Timestamps { last_access: time(UTIME_OMIT), last_modification: time(UTIME_NOW) };
+        // What is not here cannot be noted; whoever asks finds out.
+        let _ = rustix::fs::utimensat(CWD, self.path(digest), &now, AtFlags::empty());
     }
 
     /// Starts a blob of yet unknown digest.
@@ -153,6 +174,7 @@ impl Store {
     /// # Errors
     /// `NotFound`, too large, altered on disk ([`StoreError::Mismatch`]).
     pub fn read(&self, digest: &Digest, size_bytes_max: u64) -> Result<Vec<u8>, StoreError> {
+        self.note_use(digest);
         let path = self.path(digest);
         let fail = |source| StoreError::Io { action: "read", path: path.clone(), source };
         let file = File::open(&path).map_err(fail)?;
@@ -169,6 +191,7 @@ impl Store {
     /// # Errors
     /// `NotFound`, or those of the disk, or [`StoreError::Mismatch`].
     pub fn check(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.note_use(digest);
         let path = self.path(digest);
         let actual = File::open(&path).and_then(Digest::of_reader).map_err(|source| StoreError::Io {
             action: "read",
@@ -199,6 +222,7 @@ impl Store {
 
 impl Blobs for Store {
     fn open(&self, digest: &Digest) -> io::Result<Box<dyn ReadSeek>> {
+        self.note_use(digest);
         Ok(Box::new(File::open(self.path(digest))?))
     }
 }

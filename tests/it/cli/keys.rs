@@ -14,6 +14,8 @@ fn a_pair_is_made_closed_to_others_and_never_overwritten() {
     assert!(fs::read_to_string(&private).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
     let shown = lab.reprov(&["key", "public", "--key", &private]).exits(0);
     assert_eq!(shown.out, fs::read_to_string(&public).unwrap());
+    let shown = lab.reprov(&["key", "public", "--key", &private, "--format", "json"]).exits(0).json();
+    assert_eq!(shown["pem"], fs::read_to_string(&public).unwrap());
     let before = fs::read(&private).unwrap();
     let again = lab.reprov(&["key", "generate", "--out", &prefix]);
     assert_ne!(again.code, Some(0), "{again}");
@@ -32,7 +34,8 @@ fn a_password_encrypts() {
         }
         Lab::run(command)
     };
-    run(&["key", "generate", "--out", &prefix, "--type", "ed25519"], Some("secret")).exits(0);
+    let generate = ["key", "generate", "--out", &prefix, "--type", "ed25519", "--format", "json"];
+    assert_eq!(run(&generate, Some("secret")).exits(0).json()["private"], private.as_str());
     assert!(fs::read_to_string(&private).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
     run(&["key", "public", "--key", &private], Some("secret")).exits(0);
     run(&["key", "public", "--key", &private], Some("guess")).exits(2);

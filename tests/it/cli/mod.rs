@@ -1,4 +1,6 @@
-//! The command line itself: words, exit codes, keys, the machine.
+//! The command line itself: words, exit codes, keys, the store, the machine.
 
 mod keys;
+mod store;
 mod usage;
+mod words;

@@ -5,6 +5,7 @@ mod lab;
 mod mirror;
 mod ran;
 mod registry;
+mod schemas;
 mod user;
 
 pub(crate) use image::{Entry, Image};

@@ -19,10 +19,13 @@ impl Ran {
         self
     }
 
-    /// The one JSON object on standard output.
+    /// The one JSON object on standard output, which follows its schema.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self}"))
+        let answer = serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self}"));
+        let wrong = super::schemas::violations(&answer);
+        assert!(wrong.is_empty(), "{wrong:#?}: {self}");
+        answer
     }
 
     /// Fails the test if neither stream has `words`.

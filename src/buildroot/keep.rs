@@ -1,0 +1,237 @@
+//! What builds share and leave behind in `STORE/engine`: measured and removed, whoever owns it.
+//!
+//! An ordinary user's builds leave files of subordinate ids, some in directories closed to everybody else. Such trees
+//! are reached from inside a cage that maps these ids.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Bind, BuildrootError, Ids,
+    cage::Spec,
+    enter::{Ended, enter},
+    tools::PATH,
+    tree::ROOT,
+    workspace::{install_shim, lock_claims, mount_point, unheld, write_plan},
+};
+use crate::{
+    engine::Command,
+    store::{Piece, size_of},
+};
+
+/// How long measuring or removing may take.
+const TIMEOUT: Duration = Duration::from_mins(30);
+
+/// `STORE/engine`, in which no build begins as long as this lives.
+#[derive(Debug)]
+pub struct Quarters {
+    engine_dir: PathBuf,
+    ids: Option<Ids>,
+    _claims: Option<File>,
+    leftovers: Vec<(PathBuf, File)>,
+    running: usize,
+}
+
+impl Quarters {
+    /// Looks at the builds in the store at `store`; the directory need not exist.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn open(store: &Path) -> Result<Self, BuildrootError> {
+        let engine_dir = store.join("engine");
+        let builds = engine_dir.join("builds");
+        let (claims, (leftovers, running)) = if builds.is_dir() {
+            (Some(lock_claims(&builds)?), unheld(&builds)?)
+        } else {
+            (None, (Vec::new(), 0))
+        };
+        // Root reaches everything; a user without subordinate ids has made nothing that needs them.
+        let root = rustix::process::geteuid().is_root();
+        let ids = if root { None } else { Ids::find(store).ok() };
+        Ok(Self { engine_dir, ids, _claims: claims, leftovers, running })
+    }
+
+    /// How many builds run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Whether `build` is the directory of a build whose process is gone.
+    #[must_use]
+    pub fn is_leftover(&self, build: &Path) -> bool {
+        self.leftovers.iter().any(|(dir, _)| dir == build)
+    }
+
+    /// Directories of all builds, running or not.
+    ///
+    /// # Errors
+    /// If they cannot be measured.
+    pub async fn builds(&self) -> Result<Vec<Piece>, BuildrootError> {
+        let dirs = names(&self.engine_dir.join("builds"), |name| name.starts_with("b-"))?;
+        self.measure(dirs.into_iter().filter(|path| path.is_dir()).collect()).await
+    }
+
+    /// Stores of base images.
+    ///
+    /// # Errors
+    /// If they cannot be measured.
+    pub async fn bases(&self) -> Result<Vec<Piece>, BuildrootError> {
+        let dirs = names(&self.engine_dir, |name| name.starts_with("bases-"))?;
+        self.measure(dirs.into_iter().filter(|path| path.is_dir()).collect()).await
+    }
+
+    /// The shim, of this release and of others.
+    ///
+    /// # Errors
+    /// If they cannot be measured.
+    pub async fn shims(&self) -> Result<Vec<Piece>, BuildrootError> {
+        self.measure(names(&self.engine_dir, |name| name.starts_with("shim-"))?).await
+    }
+
+    /// Removes pieces found here, and their locks.
+    ///
+    /// # Errors
+    /// If one cannot be removed; what came before it is gone.
+    pub async fn remove(&self, pieces: &[Piece]) -> Result<(), BuildrootError> {
+        let paths: Vec<PathBuf> = pieces.iter().map(|piece| piece.path.clone()).collect();
+        remove_trees(&self.engine_dir, self.ids.as_ref(), &paths).await?;
+        for path in paths {
+            gone(fs::remove_file(path.with_extension("lock"))).map_err(BuildrootError::io("remove", path))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the directory itself, once nothing but locks and the record of ids is left; other files stay.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn remove_rest(&self) -> Result<(), BuildrootError> {
+        let builds = self.engine_dir.join("builds");
+        let mut files =
+            names(&builds, |name| name.starts_with("b-") && name.strip_suffix(".lock").is_some())?;
+        files.extend(names(&self.engine_dir, |name| {
+            name == "subids"
+                || name == "builds.lock"
+                || name.starts_with("bases-") && name.strip_suffix(".lock").is_some()
+        })?);
+        for file in files {
+            gone(fs::remove_file(&file)).map_err(BuildrootError::io("remove", file))?;
+        }
+        // What was cut off while it wrote the shim or a plan.
+        remove_trees(&self.engine_dir, None, &names(&self.engine_dir, |name| name.starts_with(".tmp"))?)
+            .await?;
+        for dir in [builds, self.engine_dir.clone()] {
+            let _ = fs::remove_dir(dir); // Not empty: there is something in it that is not ours.
+        }
+        Ok(())
+    }
+
+    async fn measure(&self, paths: Vec<PathBuf>) -> Result<Vec<Piece>, BuildrootError> {
+        let sized = paths.clone();
+        let sizing = tokio::task::spawn_blocking(move || sized.iter().map(|path| size_of(path)).collect());
+        let sizes: io::Result<Vec<u64>> =
+            sizing.await.map_err(|error| BuildrootError::Cage(error.to_string()))?;
+        let sizes = match (sizes, &self.ids) {
+            (Err(error), Some(ids)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.measure_inside(ids, &paths).await?
+            }
+            (sizes, _) => sizes.map_err(BuildrootError::io("measure", &self.engine_dir))?,
+        };
+        Ok(paths.into_iter().zip(sizes).map(|(path, size_bytes)| Piece { path, size_bytes }).collect())
+    }
+
+    async fn measure_inside(&self, ids: &Ids, paths: &[PathBuf]) -> Result<Vec<u64>, BuildrootError> {
+        let words = ["du", "-s", "-b", "--"].map(str::to_owned).into_iter();
+        let command = words.chain(paths.iter().map(|path| inside(&self.engine_dir, path))).collect();
+        let said = run(&self.engine_dir, ids, &[command]).await?;
+        let sizes =
+            said.lines().map_while(|line| line.split('\t').next()?.parse().ok()).collect::<Vec<u64>>();
+        if sizes.len() == paths.len() { Ok(sizes) } else { Err(BuildrootError::Cage(said)) }
+    }
+}
+
+/// Removes `paths`, which lie in `engine_dir`; an ordinary user's with the ids of the cage.
+pub(super) async fn remove_trees(
+    engine_dir: &Path,
+    ids: Option<&Ids>,
+    paths: &[PathBuf],
+) -> Result<(), BuildrootError> {
+    let here: Vec<&PathBuf> = paths.iter().filter(|path| path.exists()).collect();
+    let dirs: Vec<String> =
+        here.iter().filter(|path| path.is_dir()).map(|path| inside(engine_dir, path)).collect();
+    if let Some(ids @ Ids::User { .. }) = ids.filter(|_| !dirs.is_empty()) {
+        let words = ["rm", "-rf", "--"].map(str::to_owned).into_iter();
+        run(engine_dir, ids, &[words.chain(dirs).collect()]).await?;
+    }
+    for path in here {
+        let removed = path.clone();
+        let removing = tokio::task::spawn_blocking(move || {
+            if removed.is_dir() { fs::remove_dir_all(removed) } else { fs::remove_file(removed) }
+        });
+        let removed = removing.await.map_err(io::Error::other).and_then(gone);
+        removed.map_err(BuildrootError::io("remove", path))?;
+    }
+    Ok(())
+}
+
+/// Nothing to remove is as good as removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// The name that `path` has in a cage of [`run`].
+fn inside(engine_dir: &Path, path: &Path) -> String {
+    let rest = path.strip_prefix(engine_dir).unwrap_or(path);
+    format!("{ROOT}/engine/{}", rest.display())
+}
+
+/// Runs `plan` in a cage that sees all of `engine_dir`; what it said.
+async fn run(engine_dir: &Path, ids: &Ids, plan: &[Command]) -> Result<String, BuildrootError> {
+    let work =
+        tempfile::tempdir_in(engine_dir).map_err(BuildrootError::io("create a directory in", engine_dir))?;
+    write_plan(work.path(), plan)?;
+    let shim = install_shim(engine_dir)?;
+    let spec = Spec {
+        unprivileged: true,
+        mount: mount_point()?,
+        binds: vec![
+            Bind::readonly(shim, "shim"),
+            Bind::readonly(work.path(), "work"),
+            Bind::writable(engine_dir, "engine"),
+        ],
+        listen: false,
+        plan: PathBuf::from(format!("{ROOT}/work/plan")),
+        env: vec![("PATH".to_owned(), PATH.to_owned()), ("LC_ALL".to_owned(), "C".to_owned())],
+    };
+    let mut said = String::new();
+    let (cage, cancel) = (enter(spec, ids).await?, CancellationToken::new());
+    let ended = cage.wait(TIMEOUT, &cancel, |line| {
+        said.push_str(&String::from_utf8_lossy(line));
+        Ok(())
+    });
+    match ended.await? {
+        Ended::Exited(0) => Ok(said),
+        _ => Err(BuildrootError::Cage(said.trim().to_owned())),
+    }
+}
+
+/// Paths in `dir` whose names are wanted, in order; none if there is no such directory.
+fn names(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, BuildrootError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(BuildrootError::io("read", dir))?,
+    };
+    let names = entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(&wanted));
+    Ok(names.map(|entry| entry.path()).collect::<BTreeSet<_>>().into_iter().collect())
+}

@@ -1,0 +1,246 @@
+//! Every answer follows its schema in `schemas/`, with everything in it and with as little as possible.
+
+/// The integration tests hold every answer of the program to the same schemas.
+#[path = "../../tests/it/support/schemas.rs"]
+mod schemas;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    diff::{ChangeKind, Field, Of},
+    drift::{Accepted, Cause, Class, Confidence, ConfigDrift, Drift, InstructionRef},
+    model::{Repository, RepositoryKind, Verdict},
+};
+
+#[track_caller]
+fn follows(answer: &impl Serialize) -> Value {
+    let answer = serde_json::to_value(answer).unwrap();
+    let wrong = schemas::violations(&answer);
+    assert!(wrong.is_empty(), "{wrong:#?}\n{answer:#}");
+    answer
+}
+
+fn digest() -> Digest {
+    Digest::of(b"any")
+}
+
+fn instruction() -> Instruction {
+    Instruction { line: 7, text: "RUN true".into() }
+}
+
+fn pairs() -> Vec<LayerPair> {
+    let id = LayerId { digest: digest(), diff_id: DiffId(digest()) };
+    let pair = |original, rebuilt| LayerPair {
+        index: 0,
+        instruction: Some(instruction()),
+        original,
+        rebuilt,
+        equal: false,
+    };
+    vec![pair(Some(id), None), pair(None, Some(id))]
+}
+
+fn repository() -> Repository {
+    let url = "http://mirror.example.org/debian".to_owned();
+    Repository { name: "main".into(), kind: RepositoryKind::Apt, url, replace: vec!["http://old".into()] }
+}
+
+/// One of every cause, class, kind of change and confidence.
+fn drifts() -> Vec<Drift> {
+    let changes = [
+        ChangeKind::Content,
+        ChangeKind::Metadata,
+        ChangeKind::OnlyInA,
+        ChangeKind::OnlyInB,
+        ChangeKind::Type,
+    ];
+    let drift = |(index, cause): (usize, &Cause)| Drift {
+        layer: index,
+        instruction: (index > 0).then(|| InstructionRef { line: 7, text: "RUN true".into() }),
+        path: "etc/x".into(),
+        path_encoded: index == 1,
+        change: changes[index % changes.len()],
+        fields: vec![Field { name: "mode".into(), a: Some("0644".into()), b: None }],
+        cause: *cause,
+        class: cause.class(),
+        consequence_of: (index == 2).then(|| "etc/y".into()),
+        remedy: cause.remedy(),
+        evidence: "a → b".into(),
+        security: index == 3,
+        confidence: if index == 4 { Confidence::Likely } else { Confidence::Certain },
+        accepted: (index == 5).then(|| Accepted {
+            because: "known".into(),
+            until: Some("2027-06-30".into()),
+            owner: None,
+        }),
+    };
+    Cause::ALL.iter().enumerate().map(drift).collect()
+}
+
+fn config() -> Vec<ConfigDrift> {
+    let change = |of, a| ConfigDrift {
+        of,
+        pointer: "/config/Env/0".into(),
+        a,
+        b: Some(json!({"x": 1})),
+        cause: Cause::BuilderLabel,
+        class: Class::Known,
+    };
+    vec![change(Of::Config, None), change(Of::Manifest, Some(json!("a")))]
+}
+
+#[test]
+fn build_answers() {
+    let mut answer = build::Build::failed("no engine".into());
+    follows(&answer);
+    answer.image = Some("registry.example.org/app:1@sha256:x".into());
+    (answer.manifest, answer.config, answer.definition) = (Some(digest()), Some(digest()), Some(digest()));
+    let layer =
+        |instruction| build::Layer { digest: digest(), diff_id: DiffId(digest()), size: 1, instruction };
+    answer.layers = vec![layer(None), layer(Some(instruction()))];
+    answer.provenance = Some(build::Provenance { digest: digest(), signed: true });
+    answer.statement = Some(Named { digest: digest() });
+    let refused = |line| Refused { method: "GET".into(), url: "http://x".into(), reason: "url".into(), line };
+    answer.inputs =
+        build::Inputs { count: 1, bytes: 2, refused: vec![refused(None), refused(Some(3))], tainted: true };
+    answer.log = Some(build::Log { digest: digest(), size: 3, path: None });
+    answer.normalized = vec![build::Normalized { rule: "dpkg-log".into(), entries: 1 }];
+    answer.engine = Some("buildah 1.28.2".into());
+    (answer.repositories, answer.learned) = (vec![repository()], vec![repository()]);
+    answer.error = None;
+    follows(&answer);
+    let instruction = Some(instruction());
+    answer.error = Some(build::BuildFailure { reason: "exit code 1".into(), instruction, tail: "no".into() });
+    answer.failed_at("exit code 1".into(), "/log".into());
+    follows(&answer);
+}
+
+#[test]
+fn rebuild_answers() {
+    let image = |verdict, full: bool| rebuild::Image {
+        image: "oci:x:1".into(),
+        verdict,
+        layers: if full { pairs() } else { Vec::new() },
+        config: if full { config() } else { Vec::new() },
+        drifts: if full { drifts() } else { Vec::new() },
+        undeclared_inputs: vec![rebuild::Undeclared { method: "GET".into(), url: "http://x".into() }],
+        upstream_requests: 0,
+        replayed_requests: 1,
+        inputs: 2,
+        refused: 3,
+        secrets_missing: vec!["token".into()],
+        steps_run: 4,
+        engine: full.then(|| "buildah 1.28.2".into()),
+        rebuilt: full.then(digest),
+        builder_changed: full.then(|| "engine".into()),
+        attestation: full.then(digest),
+        error: full.then(|| "why".into()),
+        tail: full.then(|| "end".into()),
+        seconds: -1,
+    };
+    let mut images: Vec<_> = Verdict::ALL.into_iter().map(|verdict| image(Some(verdict), true)).collect();
+    images.push(image(None, false));
+    let names = Verdict::ALL.map(Verdict::name).into_iter().chain(["error"]);
+    let summary: BTreeMap<String, u64> = names.map(|name| (name.to_owned(), 1)).collect();
+    let accepted = Verdict::ALL.to_vec();
+    follows(&rebuild::Rebuild { schema: "reprov.rebuild/v1", images, summary, accepted });
+}
+
+#[test]
+fn diff_answers() {
+    for verdict in Verdict::ALL {
+        let schema = "reprov.diff/v1";
+        follows(&diff::Diff { schema, verdict, layers: pairs(), config: config(), drifts: drifts() });
+    }
+}
+
+#[test]
+fn trace_answers() {
+    let time = crate::model::rfc3339(1_764_021_600);
+    let answer = |full: bool| trace::Trace {
+        schema: "reprov.trace/v1",
+        image: "oci:x:1".into(),
+        provenance: digest(),
+        verified: full,
+        provenances: vec![trace::ProvenanceLine {
+            digest: digest(),
+            definition: digest(),
+            finished_on: time.clone(),
+            builds: 1,
+        }],
+        builder: "https://ci.example.org".into(),
+        started_on: time.clone(),
+        finished_on: time.clone(),
+        source: trace::Source {
+            uri: full.then(|| "git+https://git.example.org/x".into()),
+            commit: "0".repeat(40),
+            tree: "1".repeat(40),
+            dockerfile: "Dockerfile".into(),
+            dirty: !full,
+            submodules: vec![trace::Submodule {
+                path: "lib".into(),
+                uri: full.then(|| "git+https://git.example.org/lib".into()),
+                commit: "2".repeat(40),
+            }],
+            tags: vec!["v1".into()],
+        },
+        buildroot: "host: buildah 1.28.2, runc 1.1.5".into(),
+        bases: vec![trace::BaseLine {
+            written: "x".into(),
+            used: "y".into(),
+            line: 1,
+            digest: full.then(digest),
+        }],
+        repositories: vec![repository()],
+        inputs: trace::InputsLine {
+            count: 1,
+            bytes: 2,
+            list: full.then(|| {
+                let (url, repository) = ("http://x".to_owned(), "main".to_owned());
+                vec![trace::Input { url, status: 200, size: 2, repository, digest: Some(digest()) }]
+            }),
+        },
+        log: full.then(digest),
+        tainted: vec!["learned".into()],
+        definition: digest(),
+    };
+    follows(&answer(true));
+    follows(&answer(false));
+}
+
+#[test]
+fn store_and_explain_answers() {
+    let kinds = ["blobs", "bases", "git", "builds", "tmp", "shim"].map(|kind| store::Kind {
+        kind,
+        count: 1,
+        bytes: 2,
+        freed_count: 3,
+        freed_bytes: 4,
+        in_use_count: 5,
+    });
+    for command in ["du", "gc", "prune", "rm"] {
+        follows(&store::Store::new(command, "/cache".into(), true, kinds.to_vec()));
+    }
+    follows(&explain::Explain::of(None).unwrap());
+}
+
+#[test]
+fn the_schemas_can_say_no() {
+    let mut answer = follows(&diff::Diff {
+        schema: "reprov.diff/v1",
+        verdict: Verdict::Explained,
+        layers: pairs(),
+        config: config(),
+        drifts: drifts(),
+    });
+    answer["drifts"][0]["more"] = json!(1);
+    answer["layers"][0]["original"]["digest"] = json!("sha256:short");
+    answer["verdict"] = json!("perhaps");
+    answer.as_object_mut().unwrap().remove("config");
+    assert_eq!(schemas::violations(&answer).len(), 4);
+    assert_eq!(schemas::violations(&json!({"schema": "reprov.nothing/v1"})).len(), 1);
+}

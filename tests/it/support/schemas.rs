@@ -1,0 +1,39 @@
+//! The schemas of `--format json`. Shared with the unit tests of `report`.
+
+use serde_json::{Value, json};
+
+macro_rules! schemas {
+    ($($name:literal)+) => {
+        [$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/", $name, ".json")))),+]
+    };
+}
+
+const SCHEMAS: [(&str, &str); 9] =
+    schemas!["build" "rebuild" "diff" "trace" "doctor" "key" "store" "error" "explain"];
+
+/// What is wrong with an answer, which says itself which schema it follows. Stricter than the schema, which lets
+/// later releases add fields: here every field must be described.
+pub(crate) fn violations(answer: &Value) -> Vec<String> {
+    let named = answer["schema"].as_str().unwrap_or_default();
+    let Some((_, text)) = SCHEMAS.iter().find(|(name, _)| format!("reprov.{name}/v1") == named) else {
+        return vec![format!("no schema `{named}`")];
+    };
+    let mut schema: Value = serde_json::from_str(text).unwrap();
+    close(&mut schema);
+    let schema = jsonschema::draft202012::new(&schema).unwrap();
+    schema.iter_errors(answer).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+/// Forbids what no schema names.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if object.contains_key("properties") && !object.contains_key("additionalProperties") {
+                object.insert("additionalProperties".to_owned(), json!(false));
+            }
+            object.values_mut().for_each(close);
+        }
+        Value::Array(list) => list.iter_mut().for_each(close),
+        _ => {}
+    }
+}
