@@ -35,6 +35,7 @@ pub(super) enum Color {
 
 /// Flags of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct Global {
     /// How the answer is written to standard output
     #[arg(long, global = true, value_enum, default_value = "text", env = "REPROV_FORMAT")]
