@@ -236,7 +236,7 @@ impl Workspace {
         locking.await.map_err(|error| BuildrootError::Cage(error.to_string()))?
     }
 
-    /// Whether the base store has the image whose config has the digest `config`.
+    /// Whether the base store has an image under the name `local`.
     #[must_use]
     pub fn has_base(&self, local: &str) -> bool {
         // Written only after the engine said that image and name are there, under the lock.

@@ -89,7 +89,7 @@ pub(super) struct Args {
     /// Longest run (90s, 30m, 1h)
     #[arg(long, value_name = "TIME", env = "REPROV_BUILD_TIMEOUT")]
     timeout: Option<String>,
-    /// Signs the provenance: a file, or env:NAME
+    /// Signs the provenance: a file, or env:NAME; --no-sign does without
     #[arg(long, value_name = "FILE", required_unless_present = "no_sign", conflicts_with = "no_sign")]
     key: Option<String>,
     /// Attach the provenance unsigned: nobody can trust it

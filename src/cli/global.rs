@@ -134,7 +134,7 @@ pub(super) fn image_name(what: &str, text: &str) -> Result<ImageName, Failure> {
     })
 }
 
-/// What `git` needs of the caller's environment to reach an https remote.
+/// What `git` needs of the caller's environment to reach a remote, by https or ssh.
 pub(super) fn git_environment() -> Vec<(String, String)> {
     [
         "HOME",

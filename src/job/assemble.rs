@@ -75,14 +75,6 @@ pub struct Assembled {
     pub normalized: Vec<RuleCount>,
 }
 
-impl Assembled {
-    /// How many of the layers are the base's.
-    #[must_use]
-    pub fn inherited(&self) -> usize {
-        self.instructions.iter().take_while(|made_by| made_by.is_none()).count()
-    }
-}
-
 /// What to make an image from.
 #[derive(Debug)]
 pub struct Parts<'a> {

@@ -27,7 +27,7 @@ pub struct Options<'a> {
     pub now_s: i64,
     /// Take uncommitted changes along, instead of refusing them.
     pub allow_dirty: bool,
-    /// The caller's environment; of it, `git` gets the path, CA and proxy variables.
+    /// The caller's environment; of it, `git` gets the path, CA and proxy variables, and for ssh those of the agent.
     pub env: Vec<(String, String)>,
     /// Longest wait for `git`.
     pub timeout: Duration,

@@ -37,8 +37,8 @@ impl Checkout {
     ///
     /// So `git rev-parse HEAD`, `git status`, `git describe --tags` and what is built on them work; a tag of an earlier
     /// commit is not found, as the history between is not there. Files that `.dockerignore` leaves out count as not
-    /// checked out. In a container, git refuses a repository of another user (`safe.directory`): RUN as the owner of
-    /// the files.
+    /// checked out. git refuses a repository of another user; the job sets `safe.directory`
+    /// in the environment of the steps.
     ///
     /// # Errors
     /// [`SourceError::GitDirectory`] if the context is not the whole repository, or `.dockerignore` leaves out `.git`;
