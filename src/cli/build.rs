@@ -247,11 +247,8 @@ impl Args {
                 }
                 let place = failure.instruction.as_ref();
                 let place = place.map(|step| format!(" at line {}: {}", step.line, step.text));
-                Failure::findings(format!(
-                    "the build failed{}: {}",
-                    place.unwrap_or_default(),
-                    failure.reason
-                ))
+                let text = format!("the build failed{}: {}", place.unwrap_or_default(), failure.reason);
+                failure.hints.iter().fold(Failure::findings(text), |failed, hint| failed.hint(hint.shown()))
             }
         };
         console.complain(&failed);
@@ -356,6 +353,7 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
                 .as_ref()
                 .map(|step| report::Instruction { line: step.line, text: step.text.clone() }),
             tail: failure.tail.clone(),
+            hints: failure.hints.clone(),
         }),
         seconds: execution.finished_s - execution.started_s,
     }

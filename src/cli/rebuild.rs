@@ -213,6 +213,7 @@ fn unknown(name: &ImageName, error: String) -> view::Image {
         attestation: None,
         error: Some(error),
         tail: None,
+        hints: Vec::new(),
         seconds: 0,
     }
 }
@@ -242,7 +243,10 @@ fn image(name: &ImageName, outcome: &Outcome) -> view::Image {
         image.steps_run = execution.steps_run;
         image.engine = Some(execution.engine.clone());
         image.rebuilt = execution.outcome.as_ref().ok().map(|assembled| assembled.manifest.digest);
-        image.tail = execution.outcome.as_ref().err().map(|failure| failure.tail.clone());
+        if let Err(failure) = &execution.outcome {
+            image.tail = Some(failure.tail.clone());
+            image.hints.clone_from(&failure.hints);
+        }
         image.seconds = execution.finished_s - outcome.started_s;
     }
     image

@@ -2,5 +2,6 @@
 
 mod keys;
 mod store;
+mod doctor;
 mod usage;
 mod words;
