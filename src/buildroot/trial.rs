@@ -44,8 +44,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 6] =
-        [Self::User, Self::Root, Self::Map, Self::Namespaces, Self::Overlay, Self::Proc];
+    const ALL: [Self; 6] = [Self::User, Self::Root, Self::Map, Self::Namespaces, Self::Overlay, Self::Proc];
 
     fn word(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::{
     Context, credentials,
     failure::{Exit, Failure},
-    global::{git_environment, image_name},
+    global::{git_environment, image_name, proxies},
 };
 use crate::{
     job::{
@@ -150,6 +150,7 @@ impl Args {
             key,
             builder_id: self.builder_id.clone(),
             env: git_environment(),
+            proxies: proxies(),
             keep_bases: match self.keep_bases {
                 Keep::None => KeepBases::None,
                 Keep::Final => KeepBases::Final,

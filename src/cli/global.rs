@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum, builder::FalseyValueParser};
 
 use super::{Context, failure::Failure};
 use crate::{
+    gateway::Proxies,
     job::Ports,
-    model::{ImageName, ReferenceError},
+    model::{ImageName, ReferenceError, Secret},
     progress::Progress,
     registry::{Options, Registries},
     store::Store,
@@ -104,6 +105,9 @@ impl Global {
         }
         Ok(Registries::new(Options {
             docker_config,
+            programs: std::env::var_os("PATH")
+                .map(|path| std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect())
+                .unwrap_or_default(),
             plain_http: self.plain_http.clone(),
             ca,
             ..Options::default()
@@ -134,6 +138,21 @@ pub(super) fn image_name(what: &str, text: &str) -> Result<ImageName, Failure> {
     })
 }
 
+/// The proxies that the environment names, by the rules of curl: small letters win, `all_proxy` stands for what has
+/// none of its own, and `HTTP_PROXY` in capitals counts only where no web server could have set it.
+pub(super) fn proxies() -> Proxies {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let either = |name: &str| set(name).or_else(|| set(&name.to_ascii_uppercase()));
+    let all = either("all_proxy");
+    let cgi = std::env::var_os("REQUEST_METHOD").is_some();
+    let http = set("http_proxy").or_else(|| set("HTTP_PROXY").filter(|_| !cgi)).or_else(|| all.clone());
+    Proxies {
+        http: http.map(Secret::new),
+        https: either("https_proxy").or(all).map(Secret::new),
+        none_for: either("no_proxy").unwrap_or_default(),
+    }
+}
+
 /// What `git` needs of the caller's environment to reach a remote, by https or ssh.
 pub(super) fn git_environment() -> Vec<(String, String)> {
     [
@@ -145,6 +164,9 @@ pub(super) fn git_environment() -> Vec<(String, String)> {
         "SSL_CERT_DIR",
         "HTTPS_PROXY",
         "https_proxy",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
         "NO_PROXY",
         "no_proxy",
     ]

@@ -41,6 +41,8 @@ use crate::{
 
 /// How long [`Gateway::close`] waits for answers that are still coming in.
 const CLOSE_WAIT: Duration = Duration::from_secs(30);
+/// No proxy is asked for these: it would take them for its own.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -114,6 +116,17 @@ pub struct Access {
     pub keep: bool,
 }
 
+/// Proxies between the gateway and the repositories. This machine's own loopback is always reached without.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    /// URL of the one for http URLs; may hold a login.
+    pub http: Option<Secret>,
+    /// URL of the one for https URLs, which is asked to CONNECT; may hold a login.
+    pub https: Option<Secret>,
+    /// Hosts, domains and networks that are reached without, as in the variable `no_proxy`.
+    pub none_for: String,
+}
+
 /// Where answers come from.
 #[derive(Debug)]
 pub enum Mode {
@@ -125,8 +138,8 @@ pub enum Mode {
         access: BTreeMap<String, Access>,
         /// Lets every http(s) URL through, except IP literals and loopback names that no repository has.
         learn: bool,
-        /// URL of the proxy to fetch through; the environment is never looked at.
-        proxy: Option<String>,
+        /// What to fetch through; the environment is never looked at.
+        proxies: Proxies,
     },
     /// From a recording and the store alone.
     Replay(Transcript),
@@ -247,9 +260,9 @@ fn shared(options: Options) -> Result<Shared, GatewayError> {
         ledger.checksums.insert(redact_url(&canonical), digest);
     }
     let source = match options.mode {
-        Mode::Record { repositories, access, learn, proxy } => {
+        Mode::Record { repositories, access, learn, proxies } => {
             let allow = Allow::new(&repositories, &access, learn)?;
-            Source::Upstream(Arc::new(Upstream { allow, client: client(proxy, &options.extra_roots)? }))
+            Source::Upstream(Arc::new(Upstream { allow, client: client(&proxies, &options.extra_roots)? }))
         }
         Mode::Replay(transcript) => {
             let origins = shared::origins(&transcript);
@@ -261,7 +274,7 @@ fn shared(options: Options) -> Result<Shared, GatewayError> {
 }
 
 /// One client for all: system trust store and `roots`, no redirects, no decompression, nothing from the environment.
-fn client(proxy: Option<String>, roots: &[String]) -> Result<reqwest::Client, GatewayError> {
+fn client(proxies: &Proxies, roots: &[String]) -> Result<reqwest::Client, GatewayError> {
     let fail = |what| move |source| GatewayError::Client { what, source };
     let mut builder = reqwest::Client::builder()
         .tls_backend_rustls()
@@ -275,8 +288,11 @@ fn client(proxy: Option<String>, roots: &[String]) -> Result<reqwest::Client, Ga
         .no_deflate()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(IDLE_TIMEOUT);
-    if let Some(proxy) = proxy {
-        builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(fail("proxy"))?);
+    let direct = reqwest::NoProxy::from_string(&format!("{LOOPBACK},{}", proxies.none_for));
+    let http = proxies.http.as_ref().map(|url| reqwest::Proxy::http(&*url.text()));
+    let https = proxies.https.as_ref().map(|url| reqwest::Proxy::https(&*url.text()));
+    for proxy in http.into_iter().chain(https) {
+        builder = builder.proxy(proxy.map_err(fail("proxy"))?.no_proxy(direct.clone()));
     }
     for pem in roots {
         let certificates =

@@ -133,7 +133,7 @@ enum Roots {
 
 impl Http {
     pub(super) fn new(options: Options) -> Self {
-        let access = Access::new(options.docker_config.clone());
+        let access = Access::new(options.docker_config.clone(), options.programs.clone());
         Self { options, access, clients: Mutex::default() }
     }
 

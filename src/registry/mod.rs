@@ -14,6 +14,7 @@ mod http;
 mod layout;
 mod manifest;
 mod place;
+mod program;
 mod pull;
 mod push;
 mod referrers;
@@ -40,6 +41,8 @@ use crate::{
 pub struct Options {
     /// Files of credentials (docker's config.json, podman's auth.json), tried in order; they need not exist.
     pub docker_config: Vec<PathBuf>,
+    /// Directories where credential programs (`docker-credential-NAME`) that those files name are looked for.
+    pub programs: Vec<PathBuf>,
     /// `host[:port]`s that speak plain HTTP; loopback hosts always do.
     pub plain_http: Vec<String>,
     /// Further certificate authorities, PEM, each believed for one `host[:port]` only.

@@ -118,7 +118,12 @@ fn build_answers() {
     answer.error = None;
     follows(&answer);
     let instruction = Some(instruction());
-    answer.error = Some(build::BuildFailure { reason: "exit code 1".into(), instruction, tail: "no".into(), hints: hints() });
+    answer.error = Some(build::BuildFailure {
+        reason: "exit code 1".into(),
+        instruction,
+        tail: "no".into(),
+        hints: hints(),
+    });
     answer.failed_at("exit code 1".into(), "/log".into());
     follows(&answer);
 }

@@ -38,6 +38,8 @@ pub(super) struct Facts {
     pub(super) apparmor_enabled: String,
     /// `1` if SELinux enforces, empty without SELinux.
     pub(super) selinux: String,
+    /// /proc/self/uid_map and gid_map.
+    pub(super) id_maps: [String; 2],
     /// /proc/self/status.
     pub(super) status: String,
     /// Everything mounted.
@@ -99,6 +101,7 @@ impl Facts {
             apparmor: text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
             apparmor_enabled: text("/sys/module/apparmor/parameters/enabled"),
             selinux: text("/sys/fs/selinux/enforce"),
+            id_maps: ["/proc/self/uid_map", "/proc/self/gid_map"].map(text),
             status: text("/proc/self/status"),
             cgroup_writable: own_cgroup(&mounts, &cgroup).is_some_and(|dir| writable(&dir)),
             mounts,
@@ -110,6 +113,27 @@ impl Facts {
     /// How `step` went, if it was tried.
     pub(super) fn outcome(&self, step: trial::Step) -> Option<i32> {
         self.tried.iter().find(|outcome| outcome.step == step).map(|outcome| outcome.errno)
+    }
+
+    /// Whether the set of capabilities `name` (`CapEff`, `CapBnd`) lacks any of `wanted`, by number; unknown sets lack none.
+    pub(super) fn lacks(&self, name: &str, wanted: &[u32]) -> bool {
+        let fields = self.status.lines().filter_map(|line| line.split_once(':'));
+        let set = fields.into_iter().find(|(own, _)| *own == name).map(|(_, set)| set.trim());
+        let set = set.and_then(|set| u64::from_str_radix(set, 16).ok()).unwrap_or(u64::MAX);
+        wanted.iter().any(|capability| set >> capability & 1 == 0)
+    }
+
+    /// Whether every map of the user namespace we are in has ids `start` to `start + count`; unknown maps have all.
+    pub(super) fn has_ids(&self, start: u32, count: u32) -> bool {
+        let (start, end) = (u64::from(start), u64::from(start) + u64::from(count));
+        let within = |line: &str| {
+            let mut numbers = line.split_whitespace().map(str::parse::<u64>);
+            match (numbers.next(), numbers.nth(1)) {
+                (Some(Ok(first)), Some(Ok(length))) => first <= start && end <= first.saturating_add(length),
+                _ => true,
+            }
+        };
+        self.id_maps.iter().all(|map| map.is_empty() || map.lines().any(within))
     }
 
     /// Whether /proc/self/status says that `name` is `value`.
@@ -137,7 +161,8 @@ fn own_cgroup(mounts: &[Mount], text: &str) -> Option<PathBuf> {
     let (mount, path) = match unified {
         Some(mount) => (mount, text.lines().find_map(|line| line.strip_prefix("0::"))?),
         None => {
-            let mount = mounts.iter().find(|mount| mount.kind == "cgroup" && mount.point.ends_with("memory"))?;
+            let mount =
+                mounts.iter().find(|mount| mount.kind == "cgroup" && mount.point.ends_with("memory"))?;
             (mount, text.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path)?)
         }
     };

@@ -23,6 +23,7 @@ pub(super) fn kernel(facts: &Facts) -> Vec<Need> {
     vec![
         version(facts),
         root_directory(facts),
+        rights(facts),
         user_namespaces(facts),
         apparmor(facts),
         selinux(facts),
@@ -32,8 +33,7 @@ pub(super) fn kernel(facts: &Facts) -> Vec<Need> {
 }
 
 fn version(facts: &Facts) -> Need {
-    let mut numbers =
-        facts.release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let mut numbers = facts.release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let release = format!("Linux {}", facts.release);
     if found < KERNEL_MIN {
@@ -45,7 +45,8 @@ fn version(facts: &Facts) -> Need {
 
 /// No user namespace can be made in a chroot(2), and `/` of one is often no mount.
 fn chrooted(facts: &Facts) -> bool {
-    let no_root = !facts.mounts.is_empty() && !facts.mounts.iter().any(|mount| mount.point.as_os_str() == "/");
+    let no_root =
+        !facts.mounts.is_empty() && !facts.mounts.iter().any(|mount| mount.point.as_os_str() == "/");
     no_root || facts.outcome(Step::Root) == Some(Errno::PERM.raw_os_error())
 }
 
@@ -57,6 +58,39 @@ fn root_directory(facts: &Facts) -> Need {
 }
 
 const OUT_OF_CHROOT: &str = "the kernel makes no user namespace in a chroot(2): enter this root by pivot_root(2), as systemd-nspawn, bubblewrap and containers do; docs/where.md, \"In a chroot\"";
+
+/// By number, as in capabilities(7).
+const CAP_CHOWN: u32 = 0;
+const CAP_SETGID: u32 = 6;
+const CAP_SETUID: u32 = 7;
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// Root of a container is less than root.
+fn rights(facts: &Facts) -> Need {
+    let name = "rights";
+    if !facts.root {
+        return Need::met(name, "an ordinary user, who needs none");
+    }
+    if facts.lacks("CapEff", &[CAP_SYS_ADMIN, CAP_CHOWN, CAP_SETGID, CAP_SETUID]) {
+        return Need::unmet(
+            name,
+            "root without CAP_SYS_ADMIN, CAP_CHOWN, CAP_SETUID or CAP_SETGID, as in a container",
+            "run reprov as an ordinary user with subordinate ids, who needs none of them; or give the container CAP_SYS_ADMIN; docs/where.md, \"Inside Docker and Podman\"",
+        );
+    }
+    Need::met(name, "root, who gives them up in the buildroot")
+}
+
+/// The ids that a buildroot is mapped to: found at `start`.
+pub(super) fn block(facts: &Facts, start: u32, count: u32) -> Need {
+    let (name, last) = ("subordinate ids", start + (count - 1));
+    if !facts.has_ids(start, count) {
+        let fix = "a container with a user namespace of its own needs a larger one: ids up to the end of that block; docs/where.md, \"In a Kubernetes pod\"";
+        let found = format!("{start} to {last}, which the user namespace we are in does not have");
+        return Need::unmet(name, found, fix);
+    }
+    Need::met(name, format!("{count} from {start}"))
+}
 
 fn user_namespaces(facts: &Facts) -> Need {
     let name = "user namespaces";
@@ -86,10 +120,9 @@ fn user_namespaces(facts: &Facts) -> Need {
             "refused, probably by the seccomp filter of the container we are in",
             "let the container make user namespaces; docs/where.md, \"Inside Docker and Podman\"",
         ),
-        Step::User => (
-            "refused",
-            "a chroot(2), a seccomp filter or a security module may be the reason; docs/where.md",
-        ),
+        Step::User => {
+            ("refused", "a chroot(2), a seccomp filter or a security module may be the reason; docs/where.md")
+        }
         _ if facts.apparmor == "1" => ("made, but without rights in it", "see AppArmor below"),
         _ => ("made, but without rights in it", "a security module may be the reason; docs/where.md"),
     };
@@ -107,7 +140,9 @@ fn apparmor(facts: &Facts) -> Need {
         .into_iter()
         .any(|step| facts.outcome(step).is_some_and(|errno| errno != 0));
     match (facts.apparmor.as_str(), facts.apparmor_enabled.as_str()) {
-        ("1", _) if facts.root => Need::met(name, "restricts the user namespaces of ordinary users, not root's"),
+        ("1", _) if facts.root => {
+            Need::met(name, "restricts the user namespaces of ordinary users, not root's")
+        }
         ("1", _) if refused => Need::unmet(name, "restricts user namespaces of ordinary users", APPARMOR),
         ("1", _) => Need::met(name, "restricts user namespaces, but not ours"),
         (_, "Y") => Need::met(name, "on, does not restrict user namespaces"),
@@ -145,7 +180,11 @@ fn proc(facts: &Facts) -> Need {
                 true => String::new(),
                 false => format!("; /proc is masked ({}, …)", shown.join(", ")),
             };
-            Need::unmet(name, format!("cannot be mounted in a new pid namespace ({}){masked}", words(errno)), UNMASK)
+            Need::unmet(
+                name,
+                format!("cannot be mounted in a new pid namespace ({}){masked}", words(errno)),
+                UNMASK,
+            )
         }
         None => Need::untried(name),
     }
@@ -165,7 +204,10 @@ fn cgroups(facts: &Facts) -> Need {
     let writable = if facts.cgroup_writable { "ours can be written to" } else { "ours cannot be written to" };
     let found = if found == "none" { "none mounted".to_owned() } else { format!("{found}; {writable}") };
     // A build needs none: runc gets no cgroup of its own here.
-    Need::met(name, format!("{found}; a build needs none, but the kernel holds one to limits only where they can"))
+    Need::met(
+        name,
+        format!("{found}; a build needs none, but the kernel holds one to limits only where they can"),
+    )
 }
 
 /// Whether an overlay can be mounted on the store's file system, and whether there is room.
@@ -232,6 +274,17 @@ pub(super) fn changer(name: &'static str, facts: &Facts, found: Option<&Changer>
     if facts.status_is("NoNewPrivs", "1") {
         let fix = "no_new_privs is set: allowPrivilegeEscalation: true (Kubernetes), no --security-opt no-new-privileges (Docker)";
         return Need::unmet(name, format!("{path} cannot change its user here"), fix);
+    }
+    let own = if name == "newgidmap" { CAP_SETGID } else { CAP_SETUID };
+    if found.setuid && !found.capable && facts.lacks("CapBnd", &[CAP_SYS_ADMIN, own]) {
+        let fix = "in the image, give it capabilities in place of setuid: chmod 755 and setcap cap_setuid=ep newuidmap, cap_setgid=ep newgidmap; docs/where.md";
+        let found =
+            format!("{path} is setuid root, which needs CAP_SYS_ADMIN, and this container has none to give");
+        return Need::unmet(name, found, fix);
+    }
+    if facts.lacks("CapBnd", &[own]) {
+        let fix = "let the container have CAP_SETUID and CAP_SETGID (no user needs to hold them)";
+        return Need::unmet(name, format!("{path} cannot get its capability in this container"), fix);
     }
     let how = if found.setuid { "setuid root" } else { "with capabilities" };
     Need::met(name, format!("{path}, {how}"))

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::{
     super::trial::{Outcome, Step},
-    State, judge,
+    State,
     facts::{Changer, Disk, Facts},
-    mounts,
+    judge, mounts,
 };
 
 const ROOT: &str = "22 1 254:0 / / rw - ext4 /dev/vda rw\n";
@@ -66,7 +66,13 @@ fn an_old_kernel() {
 fn why_there_is_no_user_namespace() {
     let refused = |errno| stopped_at(Step::User, errno, fit());
     let name = "user namespaces";
-    check(&Facts { namespaces_max: "0".into(), ..refused(ENOSPC) }, name, State::Fail, "limit is 0", "sysctl -w user.max");
+    check(
+        &Facts { namespaces_max: "0".into(), ..refused(ENOSPC) },
+        name,
+        State::Fail,
+        "limit is 0",
+        "sysctl -w user.max",
+    );
     check(&refused(ENOSPC), name, State::Fail, "limit is reached", "sysctl -w user.max");
     let forbidden = Facts { unprivileged: "0".into(), ..refused(EPERM) };
     check(&forbidden, name, State::Fail, "forbidden to ordinary users", "unprivileged_userns_clone=1");
@@ -74,7 +80,13 @@ fn why_there_is_no_user_namespace() {
     check(&refused(EINVAL), name, State::Fail, "not in this kernel", "CONFIG_USER_NS");
     let filtered = Facts { status: "Seccomp:\t2\n".into(), ..refused(EPERM) };
     check(&filtered, name, State::Fail, "seccomp", "Inside Docker and Podman");
-    check(&Facts { tried: Vec::new(), untried: Some("no room".into()), ..fit() }, name, State::Fail, "no room", "");
+    check(
+        &Facts { tried: Vec::new(), untried: Some("no room".into()), ..fit() },
+        name,
+        State::Fail,
+        "no room",
+        "",
+    );
     check(&refused(EPERM), "proc", State::Fail, "not tried", "above");
 }
 
@@ -90,6 +102,38 @@ fn a_chroot_is_known_by_its_root_that_is_no_mount_or_by_the_way_out() {
     check(&mounted, "root directory", State::Ok, "not inside", "");
     mounted.tried.push(Outcome { step: Step::Root, errno: EPERM });
     check(&mounted, "root directory", State::Fail, "inside a chroot(2)", "pivot_root");
+}
+
+#[test]
+fn root_of_a_container_is_less_than_root() {
+    let with = |root, set: &str| Facts { root, status: format!("CapEff:\t{set}\nCapBnd:\t{set}\n"), ..fit() };
+    check(&with(true, "00000000a80425fb"), "rights", State::Fail, "without CAP_SYS_ADMIN", "ordinary user");
+    check(&with(true, "00000000a82425fb"), "rights", State::Ok, "root", "");
+    check(&with(false, "0000000000000000"), "rights", State::Ok, "ordinary", "");
+    check(&Facts { root: true, ..fit() }, "rights", State::Ok, "root", "");
+    let program =
+        Changer { path: PathBuf::from("/usr/bin/newuidmap"), setuid: true, capable: false, nosuid: false };
+    let judged = |set: &str, program: &Changer| judge::changer("newuidmap", &with(false, set), Some(program));
+    let fix = |need: super::Need| need.fix.unwrap_or_default();
+    assert!(fix(judged("00000000a80425fb", &program)).contains("setcap cap_setuid=ep"));
+    assert!(judged("00000000a82425fb", &program).ok);
+    let capable = Changer { setuid: false, capable: true, ..program };
+    assert!(judged("00000000a80425fb", &capable).ok);
+    assert!(fix(judged("0000000000000000", &capable)).contains("CAP_SETUID"));
+}
+
+#[test]
+fn a_block_must_be_in_the_user_namespace_we_are_in() {
+    let with = |map: &str| Facts { id_maps: [map.to_owned(), "0 0 4294967295".to_owned()], ..fit() };
+    let ok = |map: &str| judge::block(&with(map), 524_288, 65_536).ok;
+    assert!(ok("         0          0 4294967295") && ok("") && ok("0 1 2\n524288 0 65536"));
+    assert!(!ok("0 1000000 65536") && !ok("0 1000000 589823") && ok("0 1000000 589824"));
+    let need = judge::block(&with("0 1000000 65536"), 100_000, 65_535);
+    assert!(
+        need.found.contains("100000 to 165534") && need.fix.unwrap().contains("Kubernetes"),
+        "{}",
+        need.found
+    );
 }
 
 #[test]
@@ -139,16 +183,29 @@ fn check_store(facts: &Facts, disk: &Disk, name: &str, state: State, found: &str
 
 #[test]
 fn the_store_s_file_system() {
-    let disk = Disk { kind: "ext4".into(), free_bytes: 100 << 30, free_inodes: Some(1 << 20), ..Disk::default() };
+    let disk =
+        Disk { kind: "ext4".into(), free_bytes: 100 << 30, free_inodes: Some(1 << 20), ..Disk::default() };
     let facts = fit();
     check_store(&facts, &disk, "overlay", State::Ok, "ext4");
     check_store(&facts, &disk, "disk", State::Ok, "102400 MiB, 1048576 inodes");
     check_store(&facts, &disk, "mount options", State::Ok, "may run");
     let no_overlay = stopped_at(Step::Overlay, EINVAL, facts.clone());
-    check_store(&no_overlay, &Disk { kind: "overlay".into(), ..disk.clone() }, "overlay", State::Fail, "overlay, the store");
+    check_store(
+        &no_overlay,
+        &Disk { kind: "overlay".into(), ..disk.clone() },
+        "overlay",
+        State::Fail,
+        "overlay, the store",
+    );
     check_store(&facts, &Disk { free_bytes: 1 << 30, ..disk.clone() }, "disk", State::Warn, "1024 MiB");
     check_store(&facts, &Disk { free_bytes: 1 << 20, ..disk.clone() }, "disk", State::Fail, "1 MiB");
-    check_store(&facts, &Disk { free_inodes: Some(10_000), ..disk.clone() }, "disk", State::Warn, "10000 inodes");
+    check_store(
+        &facts,
+        &Disk { free_inodes: Some(10_000), ..disk.clone() },
+        "disk",
+        State::Warn,
+        "10000 inodes",
+    );
     check_store(&facts, &Disk { free_inodes: Some(9), ..disk.clone() }, "disk", State::Fail, "9 inodes");
     check_store(&facts, &Disk { free_inodes: None, ..disk.clone() }, "disk", State::Ok, "MiB free");
     check_store(&facts, &Disk { readonly: true, ..disk.clone() }, "disk", State::Fail, "read-only");
@@ -158,11 +215,15 @@ fn the_store_s_file_system() {
 
 #[test]
 fn programs_that_must_change_their_user() {
-    let good = Changer { path: PathBuf::from("/usr/bin/newuidmap"), setuid: true, capable: false, nosuid: false };
+    let good =
+        Changer { path: PathBuf::from("/usr/bin/newuidmap"), setuid: true, capable: false, nosuid: false };
     let state = |facts: &Facts, found: Option<&Changer>| judge::changer("newuidmap", facts, found);
     let facts = fit();
     assert_eq!(state(&facts, Some(&good)).state, State::Ok);
-    assert_eq!(state(&facts, Some(&Changer { setuid: false, capable: true, ..good.clone() })).state, State::Ok);
+    assert_eq!(
+        state(&facts, Some(&Changer { setuid: false, capable: true, ..good.clone() })).state,
+        State::Ok
+    );
     let check = |need: super::Need, fix: &str| {
         assert!(need.state == State::Fail && need.fix.as_deref().unwrap().contains(fix), "{need:?}");
     };

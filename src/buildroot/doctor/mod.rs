@@ -72,7 +72,9 @@ pub async fn examine(dir: &Path) -> Vec<Need> {
     let mut needs = judge::kernel(&facts);
     needs.push(match &store {
         Ok(store) => Need::met("store", store.root().display().to_string()),
-        Err(error) => Need::unmet("store", with_causes(error), "name one that can be written to: --store DIR"),
+        Err(error) => {
+            Need::unmet("store", with_causes(error), "name one that can be written to: --store DIR")
+        }
     });
     needs.extend(judge::store(&facts, &disk));
     let (engine, runtime) = (tools::engine().await, tools::runtime().await);
@@ -83,7 +85,7 @@ pub async fn examine(dir: &Path) -> Vec<Need> {
         None => Need::unmet("git", "not installed", "apt-get install git"),
     });
     let ids = Ids::find(store.as_ref().map_or(dir, Store::root));
-    needs.push(subordinate(&ids));
+    needs.push(subordinate(&facts, &ids));
     if !facts.root {
         for name in ["newuidmap", "newgidmap"] {
             needs.push(judge::changer(name, &facts, Changer::find(name).as_ref()));
@@ -114,13 +116,13 @@ fn tool(name: &'static str, found: &Result<Tool, BuildrootError>) -> Need {
     }
 }
 
-fn subordinate(ids: &Result<Ids, BuildrootError>) -> Need {
+fn subordinate(facts: &Facts, ids: &Result<Ids, BuildrootError>) -> Need {
     let name = "subordinate ids";
     match ids {
-        Ok(ids) => Need::met(
-            name,
-            format!("65,536 from {}", ids.maps()[0].last().map_or(0, |map| map.1)),
-        ),
+        Ok(ids) => {
+            let (start, count) = ids.maps()[0].last().map_or((0, 1), |map| (map.1, map.2));
+            judge::block(facts, start, count)
+        }
         Err(error @ BuildrootError::NoSubids { .. }) => {
             Need::unmet(name, "none for this user", error.to_string())
         }

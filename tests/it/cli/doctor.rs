@@ -11,7 +11,9 @@ fn finds_this_machine_fit() {
     for lab in [Lab::new(), Lab::ordinary()] {
         let ran = lab.reprov(&["doctor", "--store", &lab.path("store")]).exits(0);
         assert!(ran.out.lines().all(|line| !line.starts_with("no ")), "{ran}");
-        for name in ["kernel", "user namespaces", "overlay", "buildah", "runc", "subordinate ids", "buildroot"] {
+        for name in
+            ["kernel", "user namespaces", "overlay", "buildah", "runc", "subordinate ids", "buildroot"]
+        {
             assert!(ran.out.contains(&format!("ok    {name:<16} ")), "{name}: {ran}");
         }
         assert_eq!(lab.leftovers(), [""; 0]);
@@ -71,7 +73,11 @@ impl Answer {
     /// The names of all needs that are not met.
     fn failed(&self) -> Vec<&str> {
         let needs = self.0["needs"].as_array().unwrap();
-        needs.iter().filter(|need| need["state"] == "fail").map(|need| need["name"].as_str().unwrap()).collect()
+        needs
+            .iter()
+            .filter(|need| need["state"] == "fail")
+            .map(|need| need["name"].as_str().unwrap())
+            .collect()
     }
 }
 
@@ -119,7 +125,15 @@ fn inside(lab: &Lab, change: &str, enter: &str) -> Option<Answer> {
     let plain = if enter == CHROOT && change.is_empty() { "1" } else { "" };
     let mut command = Command::new("unshare");
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("PLAIN", plain);
-    command.args(["--mount", "--propagation", "private", "sh", "-ec", &format!("{MAKE}{change}{enter}"), "sh"]);
+    command.args([
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-ec",
+        &format!("{MAKE}{change}{enter}"),
+        "sh",
+    ]);
     command.arg(lab.path("")).arg(lab.program()).arg(words.get_program()).args(words.get_args());
     let ran = Lab::run(command);
     assert!(matches!(ran.code, Some(0 | 3)), "{ran}");

@@ -1,4 +1,4 @@
-//! Keys, and whether this machine can build.
+//! Keys.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 

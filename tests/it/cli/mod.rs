@@ -1,7 +1,7 @@
 //! The command line itself: words, exit codes, keys, the store, the machine.
 
+mod doctor;
 mod keys;
 mod store;
-mod doctor;
 mod usage;
 mod words;
