@@ -6,9 +6,8 @@ use clap::{Args, ValueEnum, builder::FalseyValueParser};
 
 use super::{Context, failure::Failure};
 use crate::{
-    gateway::Proxies,
     job::Ports,
-    model::{ImageName, ReferenceError, Secret},
+    model::{ImageName, ReferenceError},
     progress::Progress,
     registry::{Options, Registries},
     store::Store,
@@ -53,6 +52,9 @@ pub(super) struct Global {
     /// The cache; may be deleted at any time [default: `$XDG_CACHE_HOME/reprov`]
     #[arg(long, global = true, value_name = "DIR", env = "REPROV_STORE")]
     pub(super) store: Option<PathBuf>,
+    /// How to reach the outside: a TOML file with [network] proxy, no-proxy and ca
+    #[arg(long, global = true, value_name = "FILE", env = "REPROV_CONFIG")]
+    pub(super) config: Option<PathBuf>,
     /// Registry credentials (docker's config.json or podman's auth.json)
     #[arg(long, global = true, value_name = "FILE", env = "REPROV_AUTHFILE")]
     pub(super) authfile: Option<PathBuf>,
@@ -109,6 +111,7 @@ impl Global {
                 .map(|path| std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect())
                 .unwrap_or_default(),
             plain_http: self.plain_http.clone(),
+            network: self.network()?,
             ca,
             ..Options::default()
         }))
@@ -121,6 +124,7 @@ impl Context<'_> {
         Ok(Ports {
             store: self.global.open_store()?,
             registries: Arc::new(self.global.registries()?),
+            network: self.global.network()?,
             progress,
             cancel: self.cancel.clone(),
         })
@@ -136,41 +140,4 @@ pub(super) fn image_name(what: &str, text: &str) -> Result<ImageName, Failure> {
         )),
         error => Failure::usage_text(format!("{what}`{text}`: {error}")),
     })
-}
-
-/// The proxies that the environment names, by the rules of curl: small letters win, `all_proxy` stands for what has
-/// none of its own, and `HTTP_PROXY` in capitals counts only where no web server could have set it.
-pub(super) fn proxies() -> Proxies {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let either = |name: &str| set(name).or_else(|| set(&name.to_ascii_uppercase()));
-    let all = either("all_proxy");
-    let cgi = std::env::var_os("REQUEST_METHOD").is_some();
-    let http = set("http_proxy").or_else(|| set("HTTP_PROXY").filter(|_| !cgi)).or_else(|| all.clone());
-    Proxies {
-        http: http.map(Secret::new),
-        https: either("https_proxy").or(all).map(Secret::new),
-        none_for: either("no_proxy").unwrap_or_default(),
-    }
-}
-
-/// What `git` needs of the caller's environment to reach a remote, by https or ssh.
-pub(super) fn git_environment() -> Vec<(String, String)> {
-    [
-        "HOME",
-        "USER",
-        "SSH_AUTH_SOCK",
-        "GIT_SSL_CAINFO",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "HTTPS_PROXY",
-        "https_proxy",
-        "http_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-        "NO_PROXY",
-        "no_proxy",
-    ]
-    .iter()
-    .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
-    .collect()
 }

@@ -2,6 +2,8 @@
 
 mod buildah;
 mod hints;
+#[cfg(test)]
+mod hints_tests;
 mod log;
 
 pub use buildah::{Buildah, MOUNT_OPTIONS, VERSION_MIN};

@@ -34,15 +34,13 @@ use self::{
     shared::{Shared, Source, Upstream},
 };
 use crate::{
-    model::{Digest, Repository, Secret},
+    model::{Digest, Proxies, Repository, Secret},
     store::Store,
     transcript::{Event, Transcript, UrlError, canonical_url, redact_url},
 };
 
 /// How long [`Gateway::close`] waits for answers that are still coming in.
 const CLOSE_WAIT: Duration = Duration::from_secs(30);
-/// No proxy is asked for these: it would take them for its own.
-const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -114,17 +112,6 @@ pub struct Access {
     pub authorization: Option<Secret>,
     /// Answers fetched with credentials may be published.
     pub keep: bool,
-}
-
-/// Proxies between the gateway and the repositories. This machine's own loopback is always reached without.
-#[derive(Debug, Clone, Default)]
-pub struct Proxies {
-    /// URL of the one for http URLs; may hold a login.
-    pub http: Option<Secret>,
-    /// URL of the one for https URLs, which is asked to CONNECT; may hold a login.
-    pub https: Option<Secret>,
-    /// Hosts, domains and networks that are reached without, as in the variable `no_proxy`.
-    pub none_for: String,
 }
 
 /// Where answers come from.
@@ -288,7 +275,7 @@ fn client(proxies: &Proxies, roots: &[String]) -> Result<reqwest::Client, Gatewa
         .no_deflate()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(IDLE_TIMEOUT);
-    let direct = reqwest::NoProxy::from_string(&format!("{LOOPBACK},{}", proxies.none_for));
+    let direct = reqwest::NoProxy::from_string(&proxies.direct());
     let http = proxies.http.as_ref().map(|url| reqwest::Proxy::http(&*url.text()));
     let https = proxies.https.as_ref().map(|url| reqwest::Proxy::https(&*url.text()));
     for proxy in http.into_iter().chain(https) {

@@ -329,7 +329,7 @@ impl Run<'_> {
             progress: Some(Arc::new(move |traffic: Traffic| {
                 progress.update(Update::Traffic { count: traffic.answers, bytes: traffic.size_bytes });
             })),
-            extra_roots: Vec::new(),
+            extra_roots: self.ports.network.roots.clone(),
         }
     }
 

@@ -31,7 +31,7 @@ use std::{
 pub use self::{error::RegistryError, referrers::fallback_tag, retry::Waits};
 use self::{http::Http, layout::Layout, place::Place, push::Uploads, retry::Patience};
 use crate::{
-    model::{Descriptor, Digest, ImageName, Location, names::OCI_MANIFEST},
+    model::{Descriptor, Digest, ImageName, Location, Network, names::OCI_MANIFEST},
     store::Store,
 };
 
@@ -45,6 +45,8 @@ pub struct Options {
     pub programs: Vec<PathBuf>,
     /// `host[:port]`s that speak plain HTTP; loopback hosts always do.
     pub plain_http: Vec<String>,
+    /// How registries are reached.
+    pub network: Network,
     /// Further certificate authorities, PEM, each believed for one `host[:port]` only.
     pub ca: Vec<(String, Vec<u8>)>,
     /// How long things may take.

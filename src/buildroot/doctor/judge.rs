@@ -64,6 +64,8 @@ const CAP_CHOWN: u32 = 0;
 const CAP_SETGID: u32 = 6;
 const CAP_SETUID: u32 = 7;
 const CAP_SYS_ADMIN: u32 = 21;
+/// Only the trial needs it, which maps root to itself; who has the others has this too.
+const CAP_SETFCAP: u32 = 31;
 
 /// Root of a container is less than root.
 fn rights(facts: &Facts) -> Need {
@@ -71,10 +73,10 @@ fn rights(facts: &Facts) -> Need {
     if !facts.root {
         return Need::met(name, "an ordinary user, who needs none");
     }
-    if facts.lacks("CapEff", &[CAP_SYS_ADMIN, CAP_CHOWN, CAP_SETGID, CAP_SETUID]) {
+    if facts.lacks("CapEff", &[CAP_SYS_ADMIN, CAP_CHOWN, CAP_SETGID, CAP_SETUID, CAP_SETFCAP]) {
         return Need::unmet(
             name,
-            "root without CAP_SYS_ADMIN, CAP_CHOWN, CAP_SETUID or CAP_SETGID, as in a container",
+            "root without CAP_SYS_ADMIN, CAP_CHOWN, CAP_SETUID, CAP_SETGID or CAP_SETFCAP, as in a container",
             "run reprov as an ordinary user with subordinate ids, who needs none of them; or give the container CAP_SYS_ADMIN; docs/where.md, \"Inside Docker and Podman\"",
         );
     }
@@ -203,11 +205,7 @@ fn cgroups(facts: &Facts) -> Need {
     };
     let writable = if facts.cgroup_writable { "ours can be written to" } else { "ours cannot be written to" };
     let found = if found == "none" { "none mounted".to_owned() } else { format!("{found}; {writable}") };
-    // A build needs none: runc gets no cgroup of its own here.
-    Need::met(
-        name,
-        format!("{found}; a build needs none, but the kernel holds one to limits only where they can"),
-    )
+    Need::met(name, format!("{found}; a build needs none"))
 }
 
 /// Whether an overlay can be mounted on the store's file system, and whether there is room.

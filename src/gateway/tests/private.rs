@@ -2,8 +2,8 @@
 
 use super::support::{Rig, Upstream, options, recording, store};
 use crate::{
-    gateway::{Access, Closed, Mode, Proxies},
-    model::{RepositoryKind, Secret},
+    gateway::{Access, Closed, Mode},
+    model::{Proxies, RepositoryKind, Secret},
     store::Store,
 };
 

@@ -2,8 +2,8 @@ use reqwest::header::{ACCEPT, IF_NONE_MATCH, RANGE};
 
 use super::support::{Rig, Upstream, kinds, options, recording, seen, store};
 use crate::{
-    gateway::{Closed, Mode, Proxies, Traffic},
-    model::{Digest, Secret},
+    gateway::{Closed, Mode, Traffic},
+    model::{Digest, Proxies, Secret},
 };
 
 async fn upstream() -> Upstream {

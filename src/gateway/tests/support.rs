@@ -16,8 +16,8 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::{
-    gateway::{Ca, Closed, Gateway, Mode, Options, Proxies, StepRef},
-    model::{Digest, Repository, RepositoryKind},
+    gateway::{Ca, Closed, Gateway, Mode, Options, StepRef},
+    model::{Digest, Proxies, Repository, RepositoryKind},
     store::Store,
     transcript::Transcript,
 };

@@ -49,8 +49,6 @@ pub struct Request {
     pub keep_source: bool,
     /// For steps; their ids stand in the definition.
     pub secrets: Secrets,
-    /// Between this machine and the repositories.
-    pub proxies: gateway::Proxies,
     /// `Authorization` headers for what [`wanted`] said, by repository.
     pub credentials: BTreeMap<String, Secret>,
 }
@@ -167,7 +165,7 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         repositories: planned.definition.external.repositories.clone(),
         access: planned.access.clone(),
         learn: planned.definition.external.learn,
-        proxies: request.proxies.clone(),
+        proxies: ports.network.proxies.clone(),
     };
     let (definition, bases) = (&planned.definition, &planned.bases);
     let execution = execute(ports, definition, &request.checkout, bases, &request.secrets, mode).await?;

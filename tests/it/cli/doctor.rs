@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Lab, Registry, root};
+use crate::support::{Lab, Registry, must, root};
 
 #[test]
 fn finds_this_machine_fit() {
@@ -110,9 +110,57 @@ const PIVOT: &str = r#"
 pivot_root . old
 cd /
 umount -l /old
-exec "$@"
 "#;
-const CHROOT: &str = r#"exec chroot "$root" "$@""#;
+const CHROOT: &str = r#"
+set -- chroot "$root" "$@"
+"#;
+
+const RUNC: &str = r#"
+exec runc --root "$lab/state" run --bundle "$lab" "reprov-it-$$"
+"#;
+
+/// Capabilities that Docker and Podman give a container.
+const USUAL: [&str; 9] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_KILL",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_SYS_CHROOT",
+];
+
+/// Makes the lab a bundle for runc: a container with `more` capabilities, whose /proc is masked or not.
+fn bundle(lab: &Lab, more: &[&str], masked: bool) {
+    if !root() {
+        return;
+    }
+    must(Command::new("runc").args(["spec", "--bundle", &lab.path("")]));
+    let path = lab.path("config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let words = doctor(lab);
+    let words = std::iter::once(words.get_program()).chain(words.get_args());
+    let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
+    let process = &mut config["process"];
+    (process["args"], process["terminal"]) = (json!(words), false.into());
+    process["noNewPrivileges"] = false.into();
+    for set in process["capabilities"].as_object_mut().unwrap().values_mut() {
+        *set = json!([&USUAL, more].concat());
+    }
+    config["root"] = json!({"path": lab.path("root"), "readonly": false});
+    if !masked {
+        (config["linux"]["maskedPaths"], config["linux"]["readonlyPaths"]) = (json!([]), json!([]));
+    }
+    std::fs::write(path, config.to_string()).unwrap();
+}
+
+fn doctor(lab: &Lab) -> Command {
+    let mut words = lab.command("/reprov");
+    words.args(["doctor", "--store", "/store", "--format", "json"]);
+    words
+}
 
 /// Runs doctor in a root that `change` changed, entered as `enter` says; none where only root could make one.
 fn inside(lab: &Lab, change: &str, enter: &str) -> Option<Answer> {
@@ -120,8 +168,7 @@ fn inside(lab: &Lab, change: &str, enter: &str) -> Option<Answer> {
         eprintln!("not root: a root of its own cannot be made, so this was not tested");
         return None;
     }
-    let mut words = lab.command("/reprov");
-    words.args(["doctor", "--store", "/store", "--format", "json"]);
+    let words = doctor(lab);
     let plain = if enter == CHROOT && change.is_empty() { "1" } else { "" };
     let mut command = Command::new("unshare");
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("PLAIN", plain);
@@ -131,7 +178,7 @@ fn inside(lab: &Lab, change: &str, enter: &str) -> Option<Answer> {
         "private",
         "sh",
         "-ec",
-        &format!("{MAKE}{change}{enter}"),
+        &format!("{MAKE}{change}{enter}exec \"$@\""),
         "sh",
     ]);
     command.arg(lab.path("")).arg(lab.program()).arg(words.get_program()).args(words.get_args());
@@ -203,8 +250,8 @@ fn where_the_store_may_run_nothing() {
 #[test]
 fn where_proc_is_masked() {
     for lab in [Lab::new(), Lab::ordinary()] {
-        let Some(answer) = inside(&lab, "mount --bind /dev/null proc/kcore\n", PIVOT) else { return };
-        answer.fails("proc", "/proc/kcore", "procMount: Unmasked");
+        let Some(answer) = inside(&lab, "mount --bind /dev/null proc/interrupts\n", PIVOT) else { return };
+        answer.fails("proc", "/proc/interrupts", "procMount: Unmasked");
         answer.is_ok("overlay");
         assert_eq!(answer.failed(), ["proc", "buildroot"], "{:#}", answer.0);
     }
@@ -213,7 +260,7 @@ fn where_proc_is_masked() {
 #[test]
 fn where_there_is_no_proc() {
     let lab = Lab::new();
-    let Some(answer) = inside(&lab, "umount -l proc\n", PIVOT) else { return };
+    let Some(answer) = inside(&lab, "", &format!("{PIVOT}umount -l /proc\n")) else { return };
     answer.fails("proc", "not mounted", "mount -t proc");
     answer.fails("buildroot", "not tried", "above");
 }
@@ -233,4 +280,31 @@ fn inside_a_chroot() {
     answer.fails("root directory", "inside a chroot(2)", "pivot_root");
     let Some(answer) = inside(&Lab::ordinary(), ":\n", CHROOT) else { return };
     answer.fails("user namespaces", "refused", "chroot(2)");
+}
+
+#[test]
+fn in_a_container_as_root() {
+    let lab = Lab::new();
+    bundle(&lab, &[], true);
+    let Some(answer) = inside(&lab, "", RUNC) else { return };
+    answer.fails("rights", "without CAP_SYS_ADMIN", "ordinary user");
+    answer.fails("proc", "is masked", "systempaths=unconfined");
+    assert_eq!(answer.failed(), ["rights", "proc", "buildroot"], "{:#}", answer.0);
+    let lab = Lab::new();
+    bundle(&lab, &["CAP_SYS_ADMIN"], false);
+    let Some(answer) = inside(&lab, "", RUNC) else { return };
+    assert_eq!(answer.failed(), [""; 0], "{:#}", answer.0);
+}
+
+#[test]
+fn in_a_container_as_an_ordinary_user() {
+    let lab = Lab::ordinary();
+    bundle(&lab, &[], false);
+    let Some(answer) = inside(&lab, "", RUNC) else { return };
+    answer.fails("newuidmap", "needs CAP_SYS_ADMIN", "setcap cap_setuid=ep");
+    assert_eq!(answer.failed(), ["newuidmap", "newgidmap", "buildroot"], "{:#}", answer.0);
+    let lab = Lab::ordinary();
+    bundle(&lab, &["CAP_SYS_ADMIN"], false);
+    let Some(answer) = inside(&lab, "", RUNC) else { return };
+    assert_eq!(answer.failed(), [""; 0], "{:#}", answer.0);
 }
