@@ -25,6 +25,9 @@ impl Hint {
 /// Most hints for one log.
 pub(super) const HINTS_MAX: usize = 3;
 
+/// The hint that the source needs a `.git`.
+pub const GIT_DIRECTORY: &str = "git-directory";
+
 /// Words that stand together in one line.
 pub(super) type Sign = &'static [&'static str];
 
@@ -37,7 +40,7 @@ pub(super) struct Row {
 pub(super) const ROWS: &[Row] = &[
     Row {
         hint: Hint {
-            code: "git-directory",
+            code: GIT_DIRECTORY,
             text: "the source has no .git in a build; `git = \"minimal\"` under [image] in reprov.toml gives it one, with this commit and its tags",
             see: "docs/limits.md#git",
         },
@@ -124,7 +127,8 @@ pub(super) const ROWS: &[Row] = &[
             see: "docs/limits.md#protocols",
         },
         signs: &[
-            &["ssh: "],
+            &["ssh: Could not resolve"],
+            &["ssh: connect to host"],
             &["Could not read from remote repository"],
             &["fatal: unable to look up"],
             &["unable to connect to", "port 9418"],

@@ -7,7 +7,7 @@ mod hints_tests;
 mod log;
 
 pub use buildah::{Buildah, MOUNT_OPTIONS, VERSION_MIN};
-pub use hints::{Hint, hints};
+pub use hints::{GIT_DIRECTORY, Hint, hints};
 pub use log::{LogLine, read_line};
 
 /// What to build, as the engine sees it from inside the cage.

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     attest::{BuildDefinition, OnRefused},
     buildroot::{BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
-    engine::{BuildRequest, Buildah, Engine, Hint},
+    engine::{BuildRequest, Buildah, Engine, GIT_DIRECTORY, Hint},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
     host, layer,
     model::{Digest, Secret, json::canonical},
@@ -200,7 +200,7 @@ impl Run<'_> {
                 reason: String::new(),
                 instruction: tracker.current(),
                 tail: log.tail.text(),
-                hints: log.hints(&self.ports.store)?,
+                hints: self.hints(&log)?,
             }),
             log: log.kept,
             events: merged(log.events, &closed),
@@ -292,6 +292,13 @@ impl Run<'_> {
         let mut log = log.into_inner().unwrap_or_else(PoisonError::into_inner);
         log.finish()?;
         Ok((ended?, log, closed, tracker))
+    }
+
+    /// What the log says, but for what was done already.
+    fn hints(&self, log: &Log) -> Result<Vec<Hint>, StoreError> {
+        let mut hints = log.hints(&self.ports.store)?;
+        hints.retain(|hint| hint.code != GIT_DIRECTORY || self.definition.external.git.is_none());
+        Ok(hints)
     }
 
     fn request(&self) -> BuildRequest {

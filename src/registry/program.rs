@@ -9,7 +9,7 @@ use super::{RegistryError, auth::Login};
 use crate::{model::json, process};
 
 /// Such a program may ask a person, or a service far away.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// The user name that stands for an identity token.
 const TOKEN_USER: &str = "<token>";
 

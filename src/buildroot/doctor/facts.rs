@@ -34,11 +34,11 @@ pub(super) struct Facts {
     pub(super) unprivileged: String,
     /// `kernel.apparmor_restrict_unprivileged_userns` (Ubuntu's kernels have it).
     pub(super) apparmor: String,
-    /// Whether AppArmor is on at all: `Y`.
+    /// Whether `AppArmor` is on at all: `Y`.
     pub(super) apparmor_enabled: String,
-    /// `1` if SELinux enforces, empty without SELinux.
+    /// `1` if `SELinux` enforces, empty without it.
     pub(super) selinux: String,
-    /// /proc/self/uid_map and gid_map.
+    /// `/proc/self/uid_map` and `gid_map`.
     pub(super) id_maps: [String; 2],
     /// /proc/self/status.
     pub(super) status: String,
@@ -117,14 +117,13 @@ impl Facts {
 
     /// Whether the set of capabilities `name` (`CapEff`, `CapBnd`) lacks any of `wanted`, by number; unknown sets lack none.
     pub(super) fn lacks(&self, name: &str, wanted: &[u32]) -> bool {
-        let fields = self.status.lines().filter_map(|line| line.split_once(':'));
-        let set = fields.into_iter().find(|(own, _)| *own == name).map(|(_, set)| set.trim());
-        let set = set.and_then(|set| u64::from_str_radix(set, 16).ok()).unwrap_or(u64::MAX);
+        let set = self.status(name).and_then(|set| u64::from_str_radix(set, 16).ok()).unwrap_or(u64::MAX);
         wanted.iter().any(|capability| set >> capability & 1 == 0)
     }
 
-    /// Whether every map of the user namespace we are in has ids `start` to `start + count`; unknown maps have all.
-    pub(super) fn has_ids(&self, start: u32, count: u32) -> bool {
+    /// Whether the map `kind` (0: users, 1: groups) of the user namespace we are in has ids `start` to `start + count`;
+    /// an unknown map has all.
+    pub(super) fn has_ids(&self, kind: usize, start: u32, count: u32) -> bool {
         let (start, end) = (u64::from(start), u64::from(start) + u64::from(count));
         let within = |line: &str| {
             let mut numbers = line.split_whitespace().map(str::parse::<u64>);
@@ -133,13 +132,14 @@ impl Facts {
                 _ => true,
             }
         };
-        self.id_maps.iter().all(|map| map.is_empty() || map.lines().any(within))
+        let map = &self.id_maps[kind];
+        map.is_empty() || map.lines().any(within)
     }
 
-    /// Whether /proc/self/status says that `name` is `value`.
-    pub(super) fn status_is(&self, name: &str, value: &str) -> bool {
-        let fields = self.status.lines().filter_map(|line| line.split_once(':'));
-        fields.into_iter().any(|(own, found)| own == name && found.trim() == value)
+    /// What /proc/self/status says of `name`.
+    pub(super) fn status(&self, name: &str) -> Option<&str> {
+        let mut fields = self.status.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(own, _)| *own == name).map(|(_, value)| value.trim())
     }
 }
 
@@ -157,14 +157,12 @@ async fn tried(tmp: Option<&Path>) -> Result<Vec<trial::Outcome>, String> {
 
 /// This process's cgroup in the hierarchy that limits memory.
 fn own_cgroup(mounts: &[Mount], text: &str) -> Option<PathBuf> {
-    let unified = mounts.iter().find(|mount| mount.kind == "cgroup2" && !is_hybrid(mounts));
-    let (mount, path) = match unified {
-        Some(mount) => (mount, text.lines().find_map(|line| line.strip_prefix("0::"))?),
-        None => {
-            let mount =
-                mounts.iter().find(|mount| mount.kind == "cgroup" && mount.point.ends_with("memory"))?;
-            (mount, text.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path)?)
-        }
+    let (mount, path) = if is_hybrid(mounts) {
+        let memory = mounts.iter().find(|mount| mount.kind == "cgroup" && mount.point.ends_with("memory"))?;
+        (memory, text.lines().find_map(|line| line.split_once(":memory:"))?.1)
+    } else {
+        let unified = mounts.iter().find(|mount| mount.kind == "cgroup2")?;
+        (unified, text.lines().find_map(|line| line.strip_prefix("0::"))?)
     };
     Some(mount.point.join(path.trim_start_matches('/')))
 }
@@ -181,6 +179,7 @@ fn writable(path: &Path) -> bool {
 impl Disk {
     /// Looks at the file system of `path`, or of the nearest directory above it that exists.
     pub(super) fn of(path: &Path, mounts: &[Mount]) -> Self {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let Some(existing) = path.ancestors().find_map(|dir| fs::canonicalize(dir).ok()) else {
             return Self::default();
         };

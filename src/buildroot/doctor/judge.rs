@@ -83,15 +83,19 @@ fn rights(facts: &Facts) -> Need {
     Need::met(name, "root, who gives them up in the buildroot")
 }
 
-/// The ids that a buildroot is mapped to: found at `start`.
-pub(super) fn block(facts: &Facts, start: u32, count: u32) -> Need {
-    let (name, last) = ("subordinate ids", start + (count - 1));
-    if !facts.has_ids(start, count) {
+/// The blocks of user and group ids that a buildroot is mapped to: first id and count of each.
+pub(super) fn blocks(facts: &Facts, blocks: [(u32, u32); 2]) -> Need {
+    let name = "subordinate ids";
+    let absent = |(kind, (start, count)): &(usize, (u32, u32))| !facts.has_ids(*kind, *start, *count);
+    if let Some((_, (start, count))) = blocks.into_iter().enumerate().find(absent) {
+        let last = start.saturating_add(count.saturating_sub(1));
         let fix = "a container with a user namespace of its own needs a larger one: ids up to the end of that block; docs/where.md, \"In a Kubernetes pod\"";
         let found = format!("{start} to {last}, which the user namespace we are in does not have");
         return Need::unmet(name, found, fix);
     }
-    Need::met(name, format!("{count} from {start}"))
+    let [(users, count), (groups, _)] = blocks;
+    let groups = if groups == users { String::new() } else { format!(", groups from {groups}") };
+    Need::met(name, format!("{count} from {users}{groups}"))
 }
 
 fn user_namespaces(facts: &Facts) -> Need {
@@ -118,7 +122,7 @@ fn user_namespaces(facts: &Facts) -> Need {
         ),
         Step::User if is(&[Errno::INVAL]) => ("not in this kernel", "a kernel built with CONFIG_USER_NS"),
         _ if chrooted(facts) => ("refused inside a chroot(2)", OUT_OF_CHROOT),
-        Step::User if facts.status_is("Seccomp", "2") => (
+        Step::User if facts.status("Seccomp") == Some("2") => (
             "refused, probably by the seccomp filter of the container we are in",
             "let the container make user namespaces; docs/where.md, \"Inside Docker and Podman\"",
         ),
@@ -178,9 +182,10 @@ fn proc(facts: &Facts) -> Need {
         Some(errno) => {
             let masks = mounts::masks(&facts.mounts);
             let shown: Vec<_> = masks.iter().take(3).map(|path| path.display().to_string()).collect();
-            let masked = match shown.is_empty() {
-                true => String::new(),
-                false => format!("; /proc is masked ({}, …)", shown.join(", ")),
+            let masked = if shown.is_empty() {
+                String::new()
+            } else {
+                format!("; /proc is masked ({}, …)", shown.join(", "))
             };
             Need::unmet(
                 name,
@@ -269,7 +274,7 @@ pub(super) fn changer(name: &'static str, facts: &Facts, found: Option<&Changer>
         let fix = "mount -o remount,suid that file system";
         return Need::unmet(name, format!("{path} lies on a file system mounted nosuid"), fix);
     }
-    if facts.status_is("NoNewPrivs", "1") {
+    if facts.status("NoNewPrivs") == Some("1") {
         let fix = "no_new_privs is set: allowPrivilegeEscalation: true (Kubernetes), no --security-opt no-new-privileges (Docker)";
         return Need::unmet(name, format!("{path} cannot change its user here"), fix);
     }

@@ -124,15 +124,23 @@ fn root_of_a_container_is_less_than_root() {
 
 #[test]
 fn a_block_must_be_in_the_user_namespace_we_are_in() {
-    let with = |map: &str| Facts { id_maps: [map.to_owned(), "0 0 4294967295".to_owned()], ..fit() };
-    let ok = |map: &str| judge::block(&with(map), 524_288, 65_536).ok;
+    let with = |map: &str| Facts { id_maps: [map.to_owned(), "0 0 700000".to_owned()], ..fit() };
+    let block = (524_288, 65_536);
+    let ok = |map: &str| judge::blocks(&with(map), [block, block]).ok;
     assert!(ok("         0          0 4294967295") && ok("") && ok("0 1 2\n524288 0 65536"));
     assert!(!ok("0 1000000 65536") && !ok("0 1000000 589823") && ok("0 1000000 589824"));
-    let need = judge::block(&with("0 1000000 65536"), 100_000, 65_535);
+    let need = judge::blocks(&with("0 1000000 65536"), [(100_000, 65_535); 2]);
     assert!(
         need.found.contains("100000 to 165534") && need.fix.unwrap().contains("Kubernetes"),
         "{}",
         need.found
+    );
+    assert!(!judge::blocks(&with("0 0 65536"), [(u32::MAX - 5, 65_535); 2]).ok);
+    let need = judge::blocks(&with(""), [block, (700_000, 65_536)]);
+    assert!(!need.ok && need.found.contains("700000"), "{}", need.found);
+    assert_eq!(
+        judge::blocks(&fit(), [block, (700_000, 65_536)]).found,
+        "65536 from 524288, groups from 700000"
     );
 }
 

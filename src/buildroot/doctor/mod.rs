@@ -120,8 +120,7 @@ fn subordinate(facts: &Facts, ids: &Result<Ids, BuildrootError>) -> Need {
     let name = "subordinate ids";
     match ids {
         Ok(ids) => {
-            let (start, count) = ids.maps()[0].last().map_or((0, 1), |map| (map.1, map.2));
-            judge::block(facts, start, count)
+            judge::blocks(facts, ids.maps().map(|map| map.last().map_or((0, 1), |map| (map.1, map.2))))
         }
         Err(error @ BuildrootError::NoSubids { .. }) => {
             Need::unmet(name, "none for this user", error.to_string())

@@ -28,16 +28,9 @@ fn unescaped(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
         out.push_str(before);
-        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                out.push(char::from(byte));
-                rest = &after[3..];
-            }
-            None => {
-                out.push('\\');
-                rest = after;
-            }
-        }
+        let byte = after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        out.push(byte.map_or('\\', char::from));
+        rest = if byte.is_some() { &after[3..] } else { after };
     }
     out + rest
 }

@@ -1,6 +1,9 @@
 //! `reprov doctor` on this machine, and in small roots made of this machine's own files that lack one thing each.
 
-use std::process::Command;
+use std::{
+    io::{self, Write as _},
+    process::Command,
+};
 
 use serde_json::{Value, json};
 
@@ -106,11 +109,11 @@ mount --bind "$store" store
 : >reprov
 mount --bind "$program" reprov
 "#;
-const PIVOT: &str = r#"
+const PIVOT: &str = "
 pivot_root . old
 cd /
 umount -l /old
-"#;
+";
 const CHROOT: &str = r#"
 set -- chroot "$root" "$@"
 "#;
@@ -165,7 +168,7 @@ fn doctor(lab: &Lab) -> Command {
 /// Runs doctor in a root that `change` changed, entered as `enter` says; none where only root could make one.
 fn inside(lab: &Lab, change: &str, enter: &str) -> Option<Answer> {
     if !root() {
-        eprintln!("not root: a root of its own cannot be made, so this was not tested");
+        let _ = writeln!(io::stderr(), "skipped: only root can make a root to run doctor in");
         return None;
     }
     let words = doctor(lab);
