@@ -3,9 +3,12 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Namespaces are entered by a process without threads, so this stage comes before any runtime.
-    if std::env::args_os().nth(1).is_some_and(|word| word == "__cage") {
-        return reprov::buildroot::cage::main();
+    // Namespaces are entered by a process without threads, so these stages come before any runtime.
+    let mut args = std::env::args_os().skip(1);
+    match args.next() {
+        Some(word) if word == "__cage" => return reprov::buildroot::cage::main(),
+        Some(word) if word == reprov::buildroot::trial::STAGE => return reprov::buildroot::trial::main(args),
+        _ => {}
     }
     reprov::cli::run(std::env::args_os())
 }

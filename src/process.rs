@@ -1,7 +1,9 @@
 //! Starts short programs and reads what they say; bounded, named, killed with the job.
 #![expect(clippy::disallowed_methods, reason = "the place that starts programs")]
 
-use std::{ffi::OsStr, process::Stdio, time::Duration};
+use std::{ffi::OsStr, io, path::Path, process::Stdio, time::Duration};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Output kept of a short program.
 const OUTPUT_SIZE_BYTES_MAX: usize = 1 << 20;
@@ -35,6 +37,42 @@ pub enum ProcessError {
         /// The bound.
         seconds: u64,
     },
+}
+
+/// Asks a program of the user's own, in the environment we have ourselves: gives it `input`, and takes what it says.
+/// Nothing of that stands in an error, for it may be secret. Also says whether it ended well.
+///
+/// # Errors
+/// [`ProcessError`].
+pub async fn ask(
+    program: &Path,
+    arg: &str,
+    input: &[u8],
+    timeout: Duration,
+) -> Result<(bool, Vec<u8>), ProcessError> {
+    let talk = async {
+        let mut command = tokio::process::Command::new(program);
+        command
+            .arg(arg)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        let mut child = command.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let _ = stdin.write_all(input).await; // Who does not read it may still have an answer.
+        }
+        let mut said = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            stdout.take(OUTPUT_SIZE_BYTES_MAX as u64).read_to_end(&mut said).await?;
+        }
+        Ok::<_, io::Error>((child.wait().await?.success(), said))
+    };
+    let program = program.display().to_string();
+    match tokio::time::timeout(timeout, talk).await {
+        Err(_) => Err(ProcessError::Timeout { program, seconds: timeout.as_secs() }),
+        Ok(talked) => talked.map_err(|source| ProcessError::Start { program, source }),
+    }
 }
 
 /// Runs `program` and waits for it; its standard output as text.

@@ -25,12 +25,13 @@ mod shim {
 mod sys;
 mod tools;
 mod tree;
+pub mod trial;
 mod workspace;
 
 use std::{io, path::PathBuf};
 
 pub use cage::{Bind, GATEWAY_PORT};
-pub use doctor::{Need, examine};
+pub use doctor::{Need, State, examine};
 pub use enter::{Cage, Ended, enter};
 pub use ids::Ids;
 pub use keep::Quarters;

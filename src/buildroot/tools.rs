@@ -40,16 +40,25 @@ impl Tools {
     /// # Errors
     /// [`BuildrootError::NoProgram`] with the line that installs it, [`BuildrootError::TooOld`].
     pub async fn find() -> Result<Self, BuildrootError> {
-        let engine = probe("buildah", "buildah").await?;
-        let runtime = probe("runc", "runc").await?;
-        let mut numbers = engine.version.split('.').map_while(|part| part.parse::<u32>().ok());
-        let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        if found < VERSION_MIN {
-            let required = format!("{}.{}", VERSION_MIN.0, VERSION_MIN.1);
-            return Err(BuildrootError::TooOld { program: "buildah", version: engine.version, required });
-        }
-        Ok(Self { engine, runtime })
+        Ok(Self { engine: engine().await?, runtime: runtime().await? })
     }
+}
+
+/// buildah, if it is new enough.
+pub(super) async fn engine() -> Result<Tool, BuildrootError> {
+    let engine = probe("buildah", "buildah").await?;
+    let mut numbers = engine.version.split('.').map_while(|part| part.parse::<u32>().ok());
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if found < VERSION_MIN {
+        let required = format!("{}.{}", VERSION_MIN.0, VERSION_MIN.1);
+        return Err(BuildrootError::TooOld { program: "buildah", version: engine.version, required });
+    }
+    Ok(engine)
+}
+
+/// runc.
+pub(super) async fn runtime() -> Result<Tool, BuildrootError> {
+    probe("runc", "runc").await
 }
 
 /// The file of `program` on [`PATH`].

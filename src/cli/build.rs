@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::{
     Context, credentials,
     failure::{Exit, Failure},
-    global::{git_environment, image_name},
+    global::image_name,
 };
 use crate::{
     job::{
@@ -134,7 +134,7 @@ impl Args {
             context.console.warn("--no-sign: the provenance is not signed; nobody can trust it, and rebuild reads it only with --insecure-skip-verify");
         }
         let ports = context.ports(context.console.job("build"))?;
-        let checkout = self.checkout(&ports).await?;
+        let checkout = self.checkout(&ports, context.global.git_environment()?).await?;
         if checkout.dirty() {
             context.console.warn("the source has uncommitted changes (--allow-dirty); the provenance says so and the source is kept");
         }
@@ -149,7 +149,7 @@ impl Args {
             overrides,
             key,
             builder_id: self.builder_id.clone(),
-            env: git_environment(),
+            env: context.global.git_environment()?,
             keep_bases: match self.keep_bases {
                 Keep::None => KeepBases::None,
                 Keep::Final => KeepBases::Final,
@@ -198,12 +198,12 @@ impl Args {
         Ok(args)
     }
 
-    async fn checkout(&self, ports: &Ports) -> Result<Checkout, Failure> {
+    async fn checkout(&self, ports: &Ports, env: Vec<(String, String)>) -> Result<Checkout, Failure> {
         let (inner, spec, rev, allow_dirty) =
             (ports.clone(), self.source.clone(), self.rev.clone(), self.allow_dirty);
         ports.progress.update(crate::progress::Update::Phase("source", &self.source));
         let opening = tokio::task::spawn_blocking(move || {
-            Checkout::open(&spec, &rev, &options(&inner, allow_dirty, git_environment()))
+            Checkout::open(&spec, &rev, &options(&inner, allow_dirty, env))
         });
         opening.await.map_err(Failure::internal)?.map_err(|error| match error {
             SourceError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -247,11 +247,8 @@ impl Args {
                 }
                 let place = failure.instruction.as_ref();
                 let place = place.map(|step| format!(" at line {}: {}", step.line, step.text));
-                Failure::findings(format!(
-                    "the build failed{}: {}",
-                    place.unwrap_or_default(),
-                    failure.reason
-                ))
+                let text = format!("the build failed{}: {}", place.unwrap_or_default(), failure.reason);
+                failure.hints.iter().fold(Failure::findings(text), |failed, hint| failed.hint(hint.shown()))
             }
         };
         console.complain(&failed);
@@ -356,6 +353,7 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
                 .as_ref()
                 .map(|step| report::Instruction { line: step.line, text: step.text.clone() }),
             tail: failure.tail.clone(),
+            hints: failure.hints.clone(),
         }),
         seconds: execution.finished_s - execution.started_s,
     }

@@ -6,18 +6,24 @@ use super::{
     Context,
     failure::{Exit, Failure},
 };
-use crate::buildroot::examine;
+use crate::{
+    buildroot::{State, examine},
+    model::path::printable,
+};
 
 pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Failure> {
-    let store = context.global.open_store()?;
-    let needs = examine(store.root()).await;
+    let needs = examine(&context.global.store_dir()?).await;
     let ready = needs.iter().all(|need| need.ok);
     let mut text = String::new();
     for need in &needs {
-        let word = if need.ok { "ok" } else { "no" };
-        text.push_str(&format!("{word}  {:<16} {}\n", need.name, need.found));
+        let word = match need.state {
+            State::Ok => "ok",
+            State::Warn => "warn",
+            State::Fail => "no",
+        };
+        text.push_str(&format!("{word:<4}  {:<16} {}\n", need.name, printable(&need.found)));
         if let Some(fix) = &need.fix {
-            text.push_str(&format!("    {:<16} {fix}\n", "→"));
+            text.push_str(&format!("      {:<16} {}\n", "→", printable(fix)));
         }
     }
     context.console.answer(&json!({"schema": "reprov.doctor/v1", "ready": ready, "needs": needs}), &text);

@@ -52,6 +52,9 @@ pub(super) struct Global {
     /// The cache; may be deleted at any time [default: `$XDG_CACHE_HOME/reprov`]
     #[arg(long, global = true, value_name = "DIR", env = "REPROV_STORE")]
     pub(super) store: Option<PathBuf>,
+    /// How to reach the outside: a TOML file with [network] proxy, no-proxy and ca
+    #[arg(long, global = true, value_name = "FILE", env = "REPROV_CONFIG")]
+    pub(super) config: Option<PathBuf>,
     /// Registry credentials (docker's config.json or podman's auth.json)
     #[arg(long, global = true, value_name = "FILE", env = "REPROV_AUTHFILE")]
     pub(super) authfile: Option<PathBuf>,
@@ -104,7 +107,11 @@ impl Global {
         }
         Ok(Registries::new(Options {
             docker_config,
+            programs: std::env::var_os("PATH")
+                .map(|path| std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect())
+                .unwrap_or_default(),
             plain_http: self.plain_http.clone(),
+            network: self.network()?,
             ca,
             ..Options::default()
         }))
@@ -117,6 +124,7 @@ impl Context<'_> {
         Ok(Ports {
             store: self.global.open_store()?,
             registries: Arc::new(self.global.registries()?),
+            network: self.global.network()?,
             progress,
             cancel: self.cancel.clone(),
         })
@@ -132,23 +140,4 @@ pub(super) fn image_name(what: &str, text: &str) -> Result<ImageName, Failure> {
         )),
         error => Failure::usage_text(format!("{what}`{text}`: {error}")),
     })
-}
-
-/// What `git` needs of the caller's environment to reach a remote, by https or ssh.
-pub(super) fn git_environment() -> Vec<(String, String)> {
-    [
-        "HOME",
-        "USER",
-        "SSH_AUTH_SOCK",
-        "GIT_SSL_CAINFO",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "HTTPS_PROXY",
-        "https_proxy",
-        "NO_PROXY",
-        "no_proxy",
-    ]
-    .iter()
-    .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
-    .collect()
 }

@@ -14,6 +14,7 @@ mod explain;
 mod failure;
 mod global;
 mod key;
+mod network;
 mod rebuild;
 mod store;
 mod trace;

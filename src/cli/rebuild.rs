@@ -9,7 +9,7 @@ use super::{
     build::load_key,
     credentials,
     failure::{Exit, Failure},
-    global::{git_environment, image_name},
+    global::image_name,
 };
 use crate::{
     job::{
@@ -106,11 +106,12 @@ impl Args {
         names: &[ImageName],
     ) -> Result<Vec<(ImageName, Result<Outcome, Failure>)>, Failure> {
         let ports = context.ports(Arc::new(Silent))?;
+        let env = context.global.git_environment()?;
         let turns = Arc::new(Semaphore::new(self.jobs.max(1)));
         let mut running = JoinSet::new();
         let mut tasks = BTreeMap::new();
         for (index, name) in names.iter().enumerate() {
-            let request = self.request(name, trust, secrets);
+            let request = self.request(name, trust, secrets, &env);
             let (turns, key, mut ports) = (turns.clone(), key.clone(), ports.clone());
             let progress = context.console.job(&name.to_string());
             let task = running.spawn(async move {
@@ -131,7 +132,13 @@ impl Args {
         Ok(answers.into_iter().map(|(index, outcome)| (names[index].clone(), outcome)).collect())
     }
 
-    fn request(&self, name: &ImageName, trust: &Trust, secrets: &Secrets) -> Request {
+    fn request(
+        &self,
+        name: &ImageName,
+        trust: &Trust,
+        secrets: &Secrets,
+        env: &[(String, String)],
+    ) -> Request {
         Request {
             image: name.clone(),
             trust: trust.clone(),
@@ -140,7 +147,7 @@ impl Args {
             keep: self.keep.clone(),
             platform: self.platform.clone(),
             rebuilder_id: self.rebuilder_id.clone(),
-            env: git_environment(),
+            env: env.to_vec(),
             secrets: secrets.clone(),
         }
     }
@@ -213,6 +220,7 @@ fn unknown(name: &ImageName, error: String) -> view::Image {
         attestation: None,
         error: Some(error),
         tail: None,
+        hints: Vec::new(),
         seconds: 0,
     }
 }
@@ -242,7 +250,10 @@ fn image(name: &ImageName, outcome: &Outcome) -> view::Image {
         image.steps_run = execution.steps_run;
         image.engine = Some(execution.engine.clone());
         image.rebuilt = execution.outcome.as_ref().ok().map(|assembled| assembled.manifest.digest);
-        image.tail = execution.outcome.as_ref().err().map(|failure| failure.tail.clone());
+        if let Err(failure) = &execution.outcome {
+            image.tail = Some(failure.tail.clone());
+            image.hints.clone_from(&failure.hints);
+        }
         image.seconds = execution.finished_s - outcome.started_s;
     }
     image

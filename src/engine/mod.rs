@@ -1,9 +1,13 @@
 //! Build engines as data: what to run in the buildroot, and what its output means. Starts nothing.
 
 mod buildah;
+mod hints;
+#[cfg(test)]
+mod hints_tests;
 mod log;
 
 pub use buildah::{Buildah, MOUNT_OPTIONS, VERSION_MIN};
+pub use hints::{GIT_DIRECTORY, Hint, hints};
 pub use log::{LogLine, read_line};
 
 /// What to build, as the engine sees it from inside the cage.

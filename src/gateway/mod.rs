@@ -34,7 +34,7 @@ use self::{
     shared::{Shared, Source, Upstream},
 };
 use crate::{
-    model::{Digest, Repository, Secret},
+    model::{Digest, Proxies, Repository, Secret},
     store::Store,
     transcript::{Event, Transcript, UrlError, canonical_url, redact_url},
 };
@@ -125,8 +125,8 @@ pub enum Mode {
         access: BTreeMap<String, Access>,
         /// Lets every http(s) URL through, except IP literals and loopback names that no repository has.
         learn: bool,
-        /// URL of the proxy to fetch through; the environment is never looked at.
-        proxy: Option<String>,
+        /// What to fetch through; the environment is never looked at.
+        proxies: Proxies,
     },
     /// From a recording and the store alone.
     Replay(Transcript),
@@ -247,9 +247,9 @@ fn shared(options: Options) -> Result<Shared, GatewayError> {
         ledger.checksums.insert(redact_url(&canonical), digest);
     }
     let source = match options.mode {
-        Mode::Record { repositories, access, learn, proxy } => {
+        Mode::Record { repositories, access, learn, proxies } => {
             let allow = Allow::new(&repositories, &access, learn)?;
-            Source::Upstream(Arc::new(Upstream { allow, client: client(proxy, &options.extra_roots)? }))
+            Source::Upstream(Arc::new(Upstream { allow, client: client(&proxies, &options.extra_roots)? }))
         }
         Mode::Replay(transcript) => {
             let origins = shared::origins(&transcript);
@@ -261,7 +261,7 @@ fn shared(options: Options) -> Result<Shared, GatewayError> {
 }
 
 /// One client for all: system trust store and `roots`, no redirects, no decompression, nothing from the environment.
-fn client(proxy: Option<String>, roots: &[String]) -> Result<reqwest::Client, GatewayError> {
+fn client(proxies: &Proxies, roots: &[String]) -> Result<reqwest::Client, GatewayError> {
     let fail = |what| move |source| GatewayError::Client { what, source };
     let mut builder = reqwest::Client::builder()
         .tls_backend_rustls()
@@ -275,8 +275,11 @@ fn client(proxy: Option<String>, roots: &[String]) -> Result<reqwest::Client, Ga
         .no_deflate()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(IDLE_TIMEOUT);
-    if let Some(proxy) = proxy {
-        builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(fail("proxy"))?);
+    let direct = reqwest::NoProxy::from_string(&proxies.direct());
+    let http = proxies.http.as_ref().map(|url| reqwest::Proxy::http(&*url.text()));
+    let https = proxies.https.as_ref().map(|url| reqwest::Proxy::https(&*url.text()));
+    for proxy in http.into_iter().chain(https) {
+        builder = builder.proxy(proxy.map_err(fail("proxy"))?.no_proxy(direct.clone()));
     }
     for pem in roots {
         let certificates =

@@ -105,7 +105,13 @@ async fn a_blob_altered_in_the_store_is_fetched_again() {
     let (dir, store) = store();
     let registries = Arc::new(Registries::new(crate::registry::Options::default()));
     let cancel = CancellationToken::new();
-    let ports = Ports { store: store.clone(), registries, progress: Arc::new(Silent), cancel };
+    let ports = Ports {
+        store: store.clone(),
+        registries,
+        network: crate::model::Network::default(),
+        progress: Arc::new(Silent),
+        cancel,
+    };
     let image: ImageName = format!("oci:{}:t", dir.path().join("layout").display()).parse().unwrap();
     let digest = store.put(b"log").unwrap();
     let subject = Descriptor::of(names::OCI_MANIFEST, b"{}");

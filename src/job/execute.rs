@@ -23,7 +23,7 @@ use super::{
 use crate::{
     attest::{BuildDefinition, OnRefused},
     buildroot::{BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
-    engine::{BuildRequest, Buildah, Engine},
+    engine::{BuildRequest, Buildah, Engine, GIT_DIRECTORY, Hint},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
     host, layer,
     model::{Digest, Secret, json::canonical},
@@ -139,6 +139,8 @@ pub struct Failure {
     pub instruction: Option<Instruction>,
     /// The last lines of the log.
     pub tail: String,
+    /// What the end of the log says about limits of the buildroot.
+    pub hints: Vec<Hint>,
 }
 
 /// Runs `definition` on `checkout` and `bases`; `mode` says whether the gateway records or replays. Steps find a dummy
@@ -198,6 +200,7 @@ impl Run<'_> {
                 reason: String::new(),
                 instruction: tracker.current(),
                 tail: log.tail.text(),
+                hints: self.hints(&log)?,
             }),
             log: log.kept,
             events: merged(log.events, &closed),
@@ -291,6 +294,13 @@ impl Run<'_> {
         Ok((ended?, log, closed, tracker))
     }
 
+    /// What the log says, but for what was done already.
+    fn hints(&self, log: &Log) -> Result<Vec<Hint>, StoreError> {
+        let mut hints = log.hints(&self.ports.store)?;
+        hints.retain(|hint| hint.code != GIT_DIRECTORY || self.definition.external.git.is_none());
+        Ok(hints)
+    }
+
     fn request(&self) -> BuildRequest {
         let external = &self.definition.external;
         BuildRequest {
@@ -326,7 +336,7 @@ impl Run<'_> {
             progress: Some(Arc::new(move |traffic: Traffic| {
                 progress.update(Update::Traffic { count: traffic.answers, bytes: traffic.size_bytes });
             })),
-            extra_roots: Vec::new(),
+            extra_roots: self.ports.network.roots.clone(),
         }
     }
 
@@ -338,6 +348,7 @@ impl Run<'_> {
                 reason,
                 instruction: before.and_then(|failure| failure.instruction.clone()),
                 tail: before.map(|failure| failure.tail.clone()).unwrap_or_default(),
+                hints: before.map(|failure| failure.hints.clone()).unwrap_or_default(),
             }))
         };
         match ended {

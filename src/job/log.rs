@@ -1,16 +1,24 @@
 //! The build log in the making: the engine's lines, kept and told.
 
-use std::io::{self, Write as _};
+#![expect(clippy::disallowed_methods, reason = "reads what it wrote")]
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+};
 
 use super::{Ports, bases::Tail, execute::Kept, track::Tracker};
 use crate::{
-    engine::LogLine,
+    engine::{Hint, LogLine, hints},
     host,
     model::{Digest, limits},
     progress::Update,
     store::{Store, StoreError, Writer},
     transcript::Event,
 };
+
+/// How much of a log's end is looked through for what tools say.
+const HINTS_SIZE_BYTES: u64 = 256 << 10;
 
 /// The log in the making.
 pub(super) struct Log {
@@ -60,6 +68,19 @@ impl Log {
             return Ok(());
         }
         writer.write_all(line)
+    }
+
+    /// What the end of the finished log says about limits of the buildroot.
+    pub(super) fn hints(&self, store: &Store) -> Result<Vec<Hint>, StoreError> {
+        let path = store.path(&self.kept.digest);
+        let read = || -> io::Result<Vec<u8>> {
+            let (mut file, mut end) = (File::open(&path)?, Vec::new());
+            file.seek(SeekFrom::Start(self.kept.size.saturating_sub(HINTS_SIZE_BYTES)))?;
+            file.take(HINTS_SIZE_BYTES).read_to_end(&mut end)?;
+            Ok(end)
+        };
+        let end = read().map_err(|source| StoreError::Io { action: "read", path: path.clone(), source })?;
+        Ok(hints(&end))
     }
 
     pub(super) fn finish(&mut self) -> Result<(), StoreError> {

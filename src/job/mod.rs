@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{progress::Progress, registry::Registries, source::Checkout, store::Store};
+use crate::{model::Network, progress::Progress, registry::Registries, source::Checkout, store::Store};
 
 /// A commit that several steps of a job read, one at a time: libgit2 shares no repository between threads.
 #[derive(Debug, Clone)]
@@ -45,6 +45,8 @@ pub struct Ports {
     pub store: Store,
     /// Images elsewhere.
     pub registries: Arc<Registries>,
+    /// How mirrors are reached.
+    pub network: Network,
     /// Who hears how it goes.
     pub progress: Arc<dyn Progress>,
     /// Set when the user has had enough.

@@ -5,6 +5,7 @@ pub mod digest;
 pub mod json;
 pub mod limits;
 pub mod names;
+pub mod network;
 pub mod path;
 pub mod reference;
 pub mod repository;
@@ -15,6 +16,7 @@ pub mod verdict;
 
 pub use blobs::{Blobs, ReadSeek};
 pub use digest::{DiffId, Digest, DigestError, Hasher};
+pub use network::{Network, Proxies};
 pub use reference::{ImageName, Location, ReferenceError, Selector};
 pub use repository::{Repository, RepositoryKind};
 pub use resource::{Descriptor, ResourceDescriptor};

@@ -13,6 +13,12 @@ impl Secret {
         Self(bytes.into())
     }
 
+    /// The same as text; what is not UTF-8 is replaced.
+    #[must_use]
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+
     /// The bytes, for whoever they are meant for.
     #[must_use]
     pub fn expose(&self) -> &[u8] {

@@ -24,6 +24,7 @@ use super::{
     challenge::Challenge,
     http::{Action, Ask, Http},
     place::Place,
+    program,
     retry::{Retry, Trouble},
 };
 use crate::model::{json, limits::TOKEN_SIZE_BYTES_MAX};
@@ -64,12 +65,13 @@ enum Wanted {
 /// Logins found and tokens given, by registry, repository and action.
 pub(super) struct Access {
     files: Vec<PathBuf>,
+    programs: Vec<PathBuf>,
     known: Mutex<BTreeMap<Key, Wanted>>,
 }
 
 impl Access {
-    pub(super) fn new(files: Vec<PathBuf>) -> Self {
-        Self { files, known: Mutex::default() }
+    pub(super) fn new(files: Vec<PathBuf>, programs: Vec<PathBuf>) -> Self {
+        Self { files, programs, known: Mutex::default() }
     }
 
     /// What was last accepted there.
@@ -120,25 +122,43 @@ impl Access {
         action: Action,
         challenges: &[Challenge],
     ) -> Result<Credentials, RegistryError> {
-        let login = auth::find(&self.files, &place.host, &place.repository)?.login;
         let with = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
+        let login = match self.login(place).await {
+            Err(error) if !matches!(error, RegistryError::CredentialProgram { .. }) => return Err(error),
+            login => login,
+        };
         let grant = match (with("bearer"), with("basic"), login) {
             (Some(bearer), _, login) => {
+                // Much can be read without a login; that the program gave none counts if it cannot.
+                let (login, no_login) = login.map_or_else(|error| (None, Some(error)), |login| (login, None));
                 let mut retry = Retry::new(&http.options.waits, super::retry::Patience::Read);
                 loop {
                     match self.token(http, place, action, bearer, login.as_ref()).await {
                         Ok(token) => break Grant::Bearer(token),
+                        Err(Trouble::Lasting(error @ RegistryError::Unauthorized { .. })) => {
+                            return Err(no_login.unwrap_or(error));
+                        }
                         Err(trouble) => retry.after(trouble).await?,
                     }
                 }
             }
-            (None, Some(_), Some(Login::Password { user, password })) => Grant::Basic { user, password },
+            (None, Some(_), Ok(Some(Login::Password { user, password }))) => Grant::Basic { user, password },
+            (None, Some(_), Err(error)) => return Err(error),
             _ => return Err(self.unauthorized(place)?),
         };
         let credentials = Credentials::new(&place.root(), grant)
             .ok_or_else(|| RegistryError::answer(&place.host, "gave a token that no header can carry"))?;
         self.remember(place, action, Wanted::This(credentials.clone()));
         Ok(credentials)
+    }
+
+    /// The login in a file, else the one that a credential program has.
+    async fn login(&self, place: &Place) -> Result<Option<Login>, RegistryError> {
+        let found = auth::find(&self.files, &place.host, &place.repository)?;
+        match (found.login, found.credential_program) {
+            (None, Some(name)) => program::ask(&name, &self.programs, &place.host).await,
+            (login, _) => Ok(login),
+        }
     }
 
     /// Asks the token service that `bearer` names.
@@ -192,7 +212,7 @@ impl Access {
         let host = place.host.clone();
         let remedy = match found.credential_program {
             Some(name) => format!(
-                "its login is kept by the credential program `{name}`, which cannot be asked yet: write a file with `auths` (`podman login --authfile FILE {host}`) and pass --authfile FILE"
+                "the credential program `docker-credential-{name}` has none: run `docker login {host}`, or pass --authfile FILE"
             ),
             None => format!("run `docker login {host}`, or pass --authfile FILE"),
         };

@@ -35,7 +35,7 @@ impl fmt::Debug for Login {
 pub(super) struct Found {
     /// The login, if a file holds one.
     pub login: Option<Login>,
-    /// A credential program named instead; we cannot ask it.
+    /// The credential program named instead.
     pub credential_program: Option<String>,
 }
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn names_a_credential_program_it_cannot_ask() {
+    fn names_a_credential_program() {
         let text = r#"{"auths":{"h.example":{}},"credHelpers":{"i.example":"cloud"},"credsStore":"desktop"}"#;
         let check = |host, expected: &str| {
             let found = found(text, host, "r").unwrap();

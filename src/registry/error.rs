@@ -112,6 +112,16 @@ pub enum RegistryError {
         /// Why not.
         source: Cause,
     },
+    /// A program that should know the login, and gives none.
+    #[error("credential program `{program}` gives no login for {host}")]
+    CredentialProgram {
+        /// Which program.
+        program: String,
+        /// For which registry.
+        host: String,
+        /// Why not.
+        source: Cause,
+    },
     /// A file of credentials that cannot be read.
     #[error("cannot read credentials from `{}`", path.display())]
     AuthFile {
@@ -148,6 +158,7 @@ impl RegistryError {
             | Self::Platform { .. }
             | Self::Layout { .. }
             | Self::AuthFile { .. }
+            | Self::CredentialProgram { .. }
             | Self::Store(_) => false,
         }
     }

@@ -22,7 +22,7 @@ use super::{
     Options, RegistryError,
     access::{Access, Credentials},
     challenge,
-    place::{Place, is_loopback},
+    place::Place,
     retry::{Patience, Retry, Trouble, retry_after},
 };
 use crate::model::limits::{ERROR_TEXT_SIZE_BYTES_MAX, REDIRECTS_MAX};
@@ -125,15 +125,15 @@ pub(super) struct Http {
 /// Which certificates a client believes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Roots {
-    /// None: plain HTTP, so that a machine without certificates can do that much. The flag: through no proxy.
-    Plain { direct: bool },
+    /// None: plain HTTP, so that a machine without certificates can do that much.
+    Plain,
     /// The system's, and those the user named for this host.
     System { extra_of: Option<String> },
 }
 
 impl Http {
     pub(super) fn new(options: Options) -> Self {
-        let access = Access::new(options.docker_config.clone());
+        let access = Access::new(options.docker_config.clone(), options.programs.clone());
         Self { options, access, clients: Mutex::default() }
     }
 
@@ -237,7 +237,7 @@ impl Http {
     fn client(&self, url: &Url, patience: Patience) -> Result<reqwest::Client, RegistryError> {
         let host = host_of(url);
         let roots = if url.scheme() == "http" {
-            Roots::Plain { direct: is_loopback(&host) }
+            Roots::Plain
         } else {
             let named = self.options.ca.iter().any(|(of, _)| of.eq_ignore_ascii_case(&host));
             Roots::System { extra_of: named.then_some(host.clone()) }
@@ -258,21 +258,31 @@ impl Http {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(self.options.waits.connect(patience));
-        match roots {
-            Roots::Plain { direct } => {
-                builder = builder.tls_certs_only([]);
-                if *direct {
-                    builder = builder.no_proxy();
-                }
-            }
-            Roots::System { extra_of: None } => {}
-            Roots::System { extra_of: Some(host) } => {
-                for (_, pem) in self.options.ca.iter().filter(|(of, _)| of.eq_ignore_ascii_case(host)) {
-                    builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?);
-                }
-            }
+        let Roots::System { extra_of } = roots else {
+            return self.proxied(builder.tls_certs_only([]))?.build();
+        };
+        let of_host = |of: &str| extra_of.as_ref().is_some_and(|host| of.eq_ignore_ascii_case(host));
+        let extra = self.options.ca.iter().filter(|(of, _)| of_host(of)).map(|(_, pem)| pem.as_slice());
+        for pem in self.options.network.roots.iter().map(String::as_bytes).chain(extra) {
+            builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?);
         }
-        builder.build()
+        self.proxied(builder)?.build()
+    }
+}
+
+impl Http {
+    /// Through the proxies we were told of, and none of the environment's.
+    fn proxied(&self, builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::ClientBuilder> {
+        let proxies = &self.options.network.proxies;
+        let direct = reqwest::NoProxy::from_string(&proxies.direct());
+        let mut builder = builder.no_proxy();
+        if let Some(url) = &proxies.http {
+            builder = builder.proxy(reqwest::Proxy::http(&*url.text())?.no_proxy(direct.clone()));
+        }
+        if let Some(url) = &proxies.https {
+            builder = builder.proxy(reqwest::Proxy::https(&*url.text())?.no_proxy(direct));
+        }
+        Ok(builder)
     }
 }
 

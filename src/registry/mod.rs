@@ -14,6 +14,7 @@ mod http;
 mod layout;
 mod manifest;
 mod place;
+mod program;
 mod pull;
 mod push;
 mod referrers;
@@ -30,7 +31,7 @@ use std::{
 pub use self::{error::RegistryError, referrers::fallback_tag, retry::Waits};
 use self::{http::Http, layout::Layout, place::Place, push::Uploads, retry::Patience};
 use crate::{
-    model::{Descriptor, Digest, ImageName, Location, names::OCI_MANIFEST},
+    model::{Descriptor, Digest, ImageName, Location, Network, names::OCI_MANIFEST},
     store::Store,
 };
 
@@ -40,8 +41,12 @@ use crate::{
 pub struct Options {
     /// Files of credentials (docker's config.json, podman's auth.json), tried in order; they need not exist.
     pub docker_config: Vec<PathBuf>,
+    /// Directories where credential programs (`docker-credential-NAME`) that those files name are looked for.
+    pub programs: Vec<PathBuf>,
     /// `host[:port]`s that speak plain HTTP; loopback hosts always do.
     pub plain_http: Vec<String>,
+    /// How registries are reached.
+    pub network: Network,
     /// Further certificate authorities, PEM, each believed for one `host[:port]` only.
     pub ca: Vec<(String, Vec<u8>)>,
     /// How long things may take.

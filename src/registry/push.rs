@@ -30,12 +30,12 @@ use super::{
     Pushed, RegistryError,
     access::{Credentials, Grant},
     http::{Action, Ask, Http, USER_AGENT, Whole, trouble, unreachable},
-    place::{Place, is_loopback},
+    place::Place,
     pull,
     retry::{Patience, Retry, Trouble},
 };
 use crate::{
-    model::{Descriptor, Digest, limits::ERROR_TEXT_SIZE_BYTES_MAX, limits::MANIFEST_SIZE_BYTES_MAX},
+    model::{Descriptor, Digest, Secret, limits::ERROR_TEXT_SIZE_BYTES_MAX, limits::MANIFEST_SIZE_BYTES_MAX},
     store::{Store, StoreError},
 };
 
@@ -288,11 +288,16 @@ fn config(http: &Http, place: &Place) -> Result<ClientConfig, RegistryError> {
         config.tls_certs_only = vec![pem(nobody.cert.pem().into_bytes())];
     }
     let named = http.options.ca.iter().filter(|(host, _)| host.eq_ignore_ascii_case(&place.host));
-    config.extra_root_certificates = named.map(|(_, bytes)| pem(bytes.clone())).collect();
-    if is_loopback(&place.host) {
-        // Through no proxy: the crate has no word for it, but one named for HTTPS keeps the environment's away, and
-        // loopback speaks plain HTTP.
-        config.https_proxy = Some("http://127.0.0.1:9".to_owned());
+    let roots = http.options.network.roots.iter().map(|root| pem(root.clone().into_bytes()));
+    config.extra_root_certificates = roots.chain(named.map(|(_, bytes)| pem(bytes.clone()))).collect();
+    let proxies = &http.options.network.proxies;
+    let url = |proxy: &Option<Secret>| proxy.as_ref().map(|url| url.text().into_owned());
+    (config.http_proxy, config.https_proxy) = (url(&proxies.http), url(&proxies.https));
+    config.no_proxy = Some(proxies.direct());
+    if config.http_proxy.is_none() && config.https_proxy.is_none() {
+        // The crate has no word for "none of the environment's"; one that is asked for nothing keeps them away.
+        let nothing = if place.is_plain() { &mut config.https_proxy } else { &mut config.http_proxy };
+        *nothing = Some("http://127.0.0.1:9".to_owned());
     }
     Ok(config)
 }

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{Instruction, Named, Refused, learned, size};
-use crate::model::{DiffId, Digest, Repository, path::printable};
+use crate::{
+    engine::Hint,
+    model::{DiffId, Digest, Repository, path::printable},
+};
 
 /// The answer of `build`.
 #[derive(Debug, Serialize)]
@@ -112,6 +115,14 @@ pub struct BuildFailure {
     pub instruction: Option<Instruction>,
     /// The last lines of the log.
     pub tail: String,
+    /// What the log says about limits of the buildroot.
+    pub hints: Vec<Hint>,
+}
+
+impl BuildFailure {
+    fn of(reason: String) -> Self {
+        Self { reason, instruction: None, tail: String::new(), hints: Vec::new() }
+    }
 }
 
 impl Build {
@@ -136,7 +147,7 @@ impl Build {
             definition: None,
             repositories: Vec::new(),
             learned: Vec::new(),
-            error: Some(BuildFailure { reason, instruction: None, tail: String::new() }),
+            error: Some(BuildFailure::of(reason)),
             seconds: 0,
         }
     }
@@ -148,7 +159,7 @@ impl Build {
         if let Some(kept) = &mut self.log {
             kept.path = Some(log);
         }
-        self.error.get_or_insert(BuildFailure { reason, instruction: None, tail: String::new() });
+        self.error.get_or_insert(BuildFailure::of(reason));
     }
 
     /// The answer for people.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{LayerPair, drift_lines};
 use crate::{
     drift::{ConfigDrift, Drift},
+    engine::Hint,
     model::{Digest, Verdict, path::printable},
 };
 
@@ -62,6 +63,8 @@ pub struct Image {
     pub error: Option<String>,
     /// The last lines of a failed build's log.
     pub tail: Option<String>,
+    /// What that log says about limits of the buildroot.
+    pub hints: Vec<Hint>,
     /// Whole seconds.
     pub seconds: i64,
 }
@@ -139,6 +142,9 @@ impl Image {
                     .rev()
                     .map(|line| format!("  | {}\n", printable(line))),
             );
+        }
+        for hint in &self.hints {
+            let _ = writeln!(out, "  hint      {}", hint.shown());
         }
         if let Some(attestation) = &self.attestation {
             let _ = writeln!(out, "  attested  {attestation}");

@@ -24,6 +24,10 @@ fn follows(answer: &impl Serialize) -> Value {
     answer
 }
 
+fn hints() -> Vec<crate::engine::Hint> {
+    vec![crate::engine::Hint { code: "mount", text: "no", see: "docs/limits.md#mounts" }]
+}
+
 fn digest() -> Digest {
     Digest::of(b"any")
 }
@@ -114,7 +118,12 @@ fn build_answers() {
     answer.error = None;
     follows(&answer);
     let instruction = Some(instruction());
-    answer.error = Some(build::BuildFailure { reason: "exit code 1".into(), instruction, tail: "no".into() });
+    answer.error = Some(build::BuildFailure {
+        reason: "exit code 1".into(),
+        instruction,
+        tail: "no".into(),
+        hints: hints(),
+    });
     answer.failed_at("exit code 1".into(), "/log".into());
     follows(&answer);
 }
@@ -140,6 +149,7 @@ fn rebuild_answers() {
         attestation: full.then(digest),
         error: full.then(|| "why".into()),
         tail: full.then(|| "end".into()),
+        hints: if full { hints() } else { Vec::new() },
         seconds: -1,
     };
     let mut images: Vec<_> = Verdict::ALL.into_iter().map(|verdict| image(Some(verdict), true)).collect();

@@ -25,7 +25,7 @@ const STDERR_SIZE_BYTES_MAX: usize = 8 << 10;
 /// Time between asking a child to end (it removes its lock files) and ending it.
 const GRACE: Duration = Duration::from_secs(2);
 /// Variables of the caller that reach `git`.
-const PASSED: [&str; 11] = [
+const PASSED: [&str; 12] = [
     "PATH",
     "GIT_SSL_CAINFO",
     "SSL_CERT_FILE",
@@ -37,6 +37,7 @@ const PASSED: [&str; 11] = [
     "NO_PROXY",
     "no_proxy",
     "ALL_PROXY",
+    "all_proxy",
 ];
 /// Variables that reach `ssh` besides, for its keys.
 const PASSED_TO_SSH: [&str; 3] = ["HOME", "USER", "SSH_AUTH_SOCK"];

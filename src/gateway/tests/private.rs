@@ -3,19 +3,19 @@
 use super::support::{Rig, Upstream, options, recording, store};
 use crate::{
     gateway::{Access, Closed, Mode},
-    model::{RepositoryKind, Secret},
+    model::{Proxies, RepositoryKind, Secret},
     store::Store,
 };
 
 const CANARY: &str = "Basic Y2FuYXJ5OnMzY3JldA==";
 
 fn mode(upstream: &Upstream, kind: RepositoryKind, keep: bool) -> Mode {
-    let Mode::Record { mut repositories, learn, proxy, .. } = recording(upstream.url("/repo")) else {
+    let Mode::Record { mut repositories, learn, proxies, .. } = recording(upstream.url("/repo")) else {
         unreachable!()
     };
     repositories[0].kind = kind;
     let access = Access { authorization: Some(Secret::new(CANARY)), keep };
-    Mode::Record { repositories, access: [("main".to_owned(), access)].into(), learn, proxy }
+    Mode::Record { repositories, access: [("main".to_owned(), access)].into(), learn, proxies }
 }
 
 fn private(upstream: &Upstream, store: &Store, keep: bool) -> Rig {
@@ -124,7 +124,7 @@ async fn a_credential_that_is_no_header_is_refused_unseen() {
     let Mode::Record { repositories, .. } = recording(upstream.url("/repo")) else { unreachable!() };
     let access = Access { authorization: Some(Secret::new("s3cret\r\nX: y")), keep: false };
     let access = [("main".to_owned(), access)].into();
-    let mode = Mode::Record { repositories, access, learn: false, proxy: None };
+    let mode = Mode::Record { repositories, access, learn: false, proxies: Proxies::default() };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let error = crate::gateway::Gateway::start(listener, options(mode, &store)).unwrap_err();
     let said = format!("{error} {error:?}");

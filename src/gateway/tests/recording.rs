@@ -3,7 +3,7 @@ use reqwest::header::{ACCEPT, IF_NONE_MATCH, RANGE};
 use super::support::{Rig, Upstream, kinds, options, recording, seen, store};
 use crate::{
     gateway::{Closed, Mode, Traffic},
-    model::Digest,
+    model::{Digest, Proxies, Secret},
 };
 
 async fn upstream() -> Upstream {
@@ -290,7 +290,10 @@ async fn learning_says_so_and_still_refuses_addresses() {
             repositories: Vec::new(),
             access: [].into(),
             learn: true,
-            proxy: Some(format!("http://{}", upstream.addr)),
+            proxies: Proxies {
+                http: Some(Secret::new(format!("http://{}", upstream.addr))),
+                ..Proxies::default()
+            },
         },
         &store,
     ));

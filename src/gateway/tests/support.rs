@@ -17,7 +17,7 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::{
     gateway::{Ca, Closed, Gateway, Mode, Options, StepRef},
-    model::{Digest, Repository, RepositoryKind},
+    model::{Digest, Proxies, Repository, RepositoryKind},
     store::Store,
     transcript::Transcript,
 };
@@ -195,7 +195,7 @@ pub(super) fn recording(url: String) -> Mode {
     let kind = RepositoryKind::Generic;
     let replace = vec!["http://old.example.org/r".to_owned()];
     let repositories = vec![Repository { name: "main".to_owned(), kind, url, replace }];
-    Mode::Record { repositories, access: [].into(), learn: false, proxy: None }
+    Mode::Record { repositories, access: [].into(), learn: false, proxies: Proxies::default() }
 }
 
 impl Rig {

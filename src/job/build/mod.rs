@@ -165,7 +165,7 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         repositories: planned.definition.external.repositories.clone(),
         access: planned.access.clone(),
         learn: planned.definition.external.learn,
-        proxy: None,
+        proxies: ports.network.proxies.clone(),
     };
     let (definition, bases) = (&planned.definition, &planned.bases);
     let execution = execute(ports, definition, &request.checkout, bases, &request.secrets, mode).await?;

@@ -206,6 +206,93 @@ async fn the_remedy_names_a_credential_program() {
     let path = dir.path().join("config.json");
     std::fs::write(&path, r#"{"credsStore":"desktop"}"#).unwrap();
     let registries = with(Options { docker_config: vec![path], ..Options::default() });
-    let error = registries.manifest(&image).await.unwrap_err().to_string();
-    assert!(error.contains("credential program `desktop`"), "{error}");
+    let error = registries.manifest(&image).await.unwrap_err();
+    let said = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+    assert!(said.contains("credential program `docker-credential-desktop`"), "{said}");
+    assert!(said.contains("not installed"), "{said}");
+}
+
+/// Registries whose logins a program keeps that does what `script` says; `$host` is what it was asked for.
+fn kept_by(dir: &Path, host: &str, script: &str) -> Registries {
+    use std::os::unix::fs::PermissionsExt as _;
+    let program = dir.join("docker-credential-fake");
+    std::fs::write(
+        &program,
+        format!("#!/bin/sh\n[ \"$1\" = get ] && read -r host || [ -n \"$host\" ]\n{script}\n"),
+    )
+    .unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = dir.join("config.json");
+    std::fs::write(&path, format!(r#"{{"auths":{{"{host}":{{}}}},"credHelpers":{{"{host}":"fake"}}}}"#))
+        .unwrap();
+    with(Options { docker_config: vec![path], programs: vec![dir.to_owned()], ..Options::default() })
+}
+
+#[tokio::test]
+async fn a_credential_program_is_asked() {
+    let server = Server::start(|request, _| match request.header("authorization") {
+        Some(value) if value == format!("Basic {BASIC}") => takes_uploads(request),
+        _ => challenge("Basic realm=\"r\""),
+    })
+    .await;
+    let (dir, store) = store();
+    let image = name(format!("{}/app:v1", server.host));
+    let script = r#"echo "{\"ServerURL\":\"$host\",\"Username\":\"user\",\"Secret\":\"pass\"}"; echo "$host" >> "${0%/*}/asked""#;
+    let registries = kept_by(dir.path(), &server.host, script);
+    registries.manifest(&image).await.unwrap();
+    let wanted = blob(&store, OCI_LAYER, b"layer");
+    assert_eq!(registries.push_blob(&image, &wanted, &store, None).await.unwrap(), Pushed::Sent);
+    let asked = std::fs::read_to_string(dir.path().join("asked")).unwrap();
+    assert!(asked.lines().all(|line| line == server.host) && asked.lines().count() <= 2, "{asked}");
+}
+
+#[tokio::test]
+async fn a_credential_program_may_keep_an_identity_token() {
+    let token_service = Server::start(|request, _| {
+        let form = String::from_utf8_lossy(&request.body);
+        if form.ends_with("refresh_token=R") { ok("", r#"{"access_token":"T"}"#) } else { status(400) }
+    })
+    .await;
+    let realm = format!("Bearer realm=\"http://{}/token\"", token_service.host);
+    let server = Server::start(move |request, _| match request.header("authorization") {
+        Some("Bearer T") => ok("", MANIFEST),
+        _ => challenge(&realm),
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let script = r#"echo '{"Username":"<token>","Secret":"R"}'"#;
+    kept_by(dir.path(), &server.host, script).manifest(&name(format!("{}/app", server.host))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_credential_program_that_fails_says_so_and_no_secret() {
+    let server = Server::start(|_, _| challenge("Basic realm=\"r\"")).await;
+    let image = name(format!("{}/app", server.host));
+    for (script, expected) in [
+        ("echo s3cret; exit 1", "it failed"),
+        ("echo '{\"Username\":\"s3cret\"}'", "no user and secret"),
+        ("echo 'credentials not found in native keychain'; exit 1", "run `docker login"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let error = kept_by(dir.path(), &server.host, script).manifest(&image).await.unwrap_err();
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let said = format!("{error}: {cause}");
+        assert!(said.contains(expected) && !said.contains("s3cret"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_anybody_may_read_needs_no_credential_program() {
+    let token_service = Server::start(|_, _| ok("", r#"{"token":"T"}"#)).await;
+    let realm = format!("Bearer realm=\"http://{}/token\"", token_service.host);
+    let server = Server::start(move |request, _| match request.header("authorization") {
+        Some("Bearer T") => ok("", MANIFEST),
+        _ => challenge(&realm),
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    kept_by(dir.path(), &server.host, "exit 1")
+        .manifest(&name(format!("{}/app", server.host)))
+        .await
+        .unwrap();
 }

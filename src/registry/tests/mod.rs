@@ -4,6 +4,7 @@
 mod hostile;
 mod layout;
 mod logins;
+mod proxy;
 mod real;
 mod server;
 mod tls;

@@ -1,8 +1,8 @@
-//! Keys, and whether this machine can build.
+//! Keys.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::support::{Lab, Registry};
+use crate::support::Lab;
 
 #[test]
 fn a_pair_is_made_closed_to_others_and_never_overwritten() {
@@ -40,25 +40,4 @@ fn a_password_encrypts() {
     run(&["key", "public", "--key", &private], Some("secret")).exits(0);
     run(&["key", "public", "--key", &private], Some("guess")).exits(2);
     run(&["key", "public", "--key", &private], None).exits(2).says("REPROV_PASSWORD");
-}
-
-#[test]
-fn doctor_finds_this_machine_fit() {
-    for lab in [Lab::new(), Lab::ordinary()] {
-        let ran = lab.reprov(&["doctor", "--store", &lab.path("store")]).exits(0);
-        assert!(ran.out.contains("buildah") && ran.out.contains("runc"), "{ran}");
-        assert_eq!(lab.leftovers(), [""; 0]);
-    }
-}
-
-#[test]
-fn doctor_names_what_is_missing_and_the_line_that_fixes_it() {
-    let Some(lab) = Lab::without_subordinate_ids() else { return };
-    let ran = lab.reprov(&["doctor", "--store", &lab.path("store")]).exits(3);
-    ran.says("usermod --add-subuids");
-    let json = lab.reprov(&["doctor", "--store", &lab.path("store"), "--format", "json"]).exits(3).json();
-    assert_eq!((&json["schema"], &json["ready"]), (&"reprov.doctor/v1".into(), &false.into()), "{json:#}");
-    let source = lab.source("app", &[("Dockerfile", "FROM base.example/tiny:1\n")]);
-    let registry = Registry::shared();
-    lab.build(registry, &source, &registry.name("no-ids"), &[]).exits(3).says("usermod --add-subuids");
 }

@@ -7,5 +7,6 @@ mod offline;
 pub(crate) mod packages;
 mod plain;
 mod private;
+mod proxy;
 mod shapes;
 mod tamper;

@@ -3,6 +3,7 @@
 mod image;
 mod lab;
 mod mirror;
+mod proxy;
 mod ran;
 mod registry;
 mod schemas;
@@ -11,6 +12,7 @@ mod user;
 pub(crate) use image::{Entry, Image};
 pub(crate) use lab::Lab;
 pub(crate) use mirror::Mirror;
+pub(crate) use proxy::Proxy;
 pub(crate) use ran::Ran;
 pub(crate) use registry::{Base, Registry};
 
