@@ -15,6 +15,7 @@ mod failure;
 mod global;
 mod key;
 mod rebuild;
+mod size;
 mod store;
 mod trace;
 
