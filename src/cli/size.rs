@@ -60,7 +60,7 @@ mod tests {
     fn a_forgotten_unit_is_no_maximum() {
         assert_eq!(parse_maximum("512M"), Ok(512 << 20));
         for text in ["0", "4", "1023K", "x"] {
-            assert!(parse_maximum(text).unwrap_err().contains("G"), "{text}");
+            assert!(parse_maximum(text).unwrap_err().contains('G'), "{text}");
         }
     }
 }

@@ -248,9 +248,10 @@ impl Run<'_> {
             let made = async {
                 let image = result.image(&self.profile).await?;
                 let images = tracker.images();
-                let layers = match records {
-                    true => Some(result.keep_layers(&self.profile, &image, &images).await?),
-                    false => None,
+                let layers = if records {
+                    Some(result.keep_layers(&self.profile, &image, &images).await?)
+                } else {
+                    None
                 };
                 Ok((image, layers))
             };

@@ -129,10 +129,11 @@ impl Memory {
         let (mut namespaces, mut systems, mut bytes) = (BTreeSet::new(), self.systems.clone(), 0);
         for pid in pids {
             let Ok(namespace) = fs::read_link(format!("/proc/{pid}/ns/mnt")) else { continue };
-            let Ok(table) = fs::read_to_string(format!("/proc/{pid}/mountinfo")) else { continue };
-            if !namespaces.insert(namespace) {
+            if namespaces.contains(&namespace) {
                 continue;
             }
+            let Ok(table) = fs::read_to_string(format!("/proc/{pid}/mountinfo")) else { continue };
+            namespaces.insert(namespace);
             for (device, point) in tmpfs(&table) {
                 let path = PathBuf::from(format!("/proc/{pid}/root{point}"));
                 if let Some(space) = Space::of(&path).filter(|_| !systems.contains(device)) {

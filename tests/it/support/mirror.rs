@@ -77,7 +77,7 @@ fn answer(
     log.lock().unwrap().push(path.clone());
     if path == "/endless" {
         stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").ok()?;
-        while stream.write_all(&[b'x'; 1 << 16]).is_ok() {}
+        while stream.write_all(&[b'x'; 1 << 12]).is_ok() {}
         return Some(());
     }
     let (status, location, body) = match files.get(path.split('?').next().unwrap_or_default()) {
