@@ -85,7 +85,10 @@ impl Lab {
             fs::copy(env!("CARGO_BIN_EXE_reprov"), copy.path()).unwrap();
             fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
             // Another checkout's tests may run at the same time.
-            let name = format!("reprov-{}", reprov::model::Digest::of(env!("CARGO_BIN_EXE_reprov").as_bytes()).short());
+            let name = format!(
+                "reprov-{}",
+                reprov::model::Digest::of(env!("CARGO_BIN_EXE_reprov").as_bytes()).short()
+            );
             copy.into_temp_path().persist(dir.join(&name)).unwrap();
             dir.join(name).to_str().unwrap().to_owned()
         });
