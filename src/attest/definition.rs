@@ -196,7 +196,7 @@ pub struct Tool {
     pub sha256: Digest,
 }
 
-/// What a build could use at most; absent: no limit.
+/// What a build could use at most, as its caller chose; absent: the builder's own default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {

@@ -35,6 +35,8 @@ pub struct Spec {
     pub listen: bool,
     /// The plan's file as seen in the cage.
     pub plan: PathBuf,
+    /// What init watches, as it reads it; none: nothing.
+    pub bounds: Option<String>,
     /// The whole environment of init and its children.
     pub env: Vec<(String, String)>,
 }
@@ -147,6 +149,7 @@ fn start_init(spec: &Spec) -> Result<u8, String> {
     let status = Command::new(format!("{}/shim", tree::ROOT))
         .arg("init")
         .arg(&spec.plan)
+        .args(&spec.bounds)
         .env_clear()
         .envs(spec.env.iter().map(|(key, value)| (key, value)))
         .current_dir("/")

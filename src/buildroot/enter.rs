@@ -17,12 +17,15 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use tokio::{io::AsyncReadExt, net::unix::pipe, process::Child};
 use tokio_util::sync::CancellationToken;
 
-use super::{BuildrootError, Ids, cage::Spec};
+use super::{BuildrootError, Ids, allowance::exceeded, cage::Spec};
+use crate::model::Exceeded;
 
 /// How long entering may take; it takes milliseconds.
 const ENTER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Exit code of a cage that could not be made, or whose init could not do its part.
 const STAGE_FAILED: u8 = 125;
+/// How long the last words of a cage whose processes are gone may take.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest piece of a line handed on at once.
 const LINE_SIZE_BYTES_MAX: usize = 64 << 10;
 
@@ -41,6 +44,8 @@ pub struct Cage {
 pub enum Ended {
     /// The plan ran; exit code of its last command (0: all good).
     Exited(u8),
+    /// It used more than it may.
+    Exceeded(Exceeded),
     /// The time was up.
     TimedOut,
     /// The job was cancelled.
@@ -187,11 +192,22 @@ impl Cage {
         let status = self.child.wait().await.map_err(|error| BuildrootError::Cage(error.to_string()))?;
         let ended = ended.map_err(|error| BuildrootError::Cage(format!("its output: {error}")))?;
         let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(137);
-        let mut tag = [0];
-        if code == STAGE_FAILED && (&self.control).read(&mut tag).is_ok_and(|count| count == 1) {
-            return Err(refusal(&self.control, tag[0]));
+        if let Some(ended) = ended {
+            return Ok(ended);
         }
-        Ok(ended.unwrap_or(Ended::Exited(code)))
+        match self.last_words().split_at_checked(1) {
+            Some(("E", sentence)) if code == STAGE_FAILED => Err(BuildrootError::Cage(sentence.to_owned())),
+            Some(("X", said)) => Ok(exceeded(said).unwrap_or(Ended::Exited(code))),
+            _ => Ok(Ended::Exited(code)),
+        }
+    }
+
+    /// What the stage or init wrote before it ended; no step has this socket.
+    fn last_words(&self) -> String {
+        let mut text = String::new();
+        let _ = self.control.set_read_timeout(Some(LAST_WORDS_TIMEOUT)); // Both ends of it are gone by now.
+        let _ = (&self.control).take(4096).read_to_string(&mut text); // Whatever came is what there is.
+        text
     }
 }
 

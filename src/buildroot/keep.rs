@@ -212,6 +212,7 @@ async fn run(engine_dir: &Path, ids: &Ids, plan: &[Command]) -> Result<String, B
         ],
         listen: false,
         plan: PathBuf::from(format!("{ROOT}/work/plan")),
+        bounds: None,
         env: vec![("PATH".to_owned(), PATH.to_owned()), ("LC_ALL".to_owned(), "C".to_owned())],
     };
     let mut said = String::new();

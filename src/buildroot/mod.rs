@@ -2,6 +2,7 @@
 //! the build. Knows nothing of images, statements or registries.
 #![expect(clippy::disallowed_methods, reason = "an edge: namespaces, files and programs are its job")]
 
+mod allowance;
 pub mod cage;
 mod doctor;
 mod enter;
@@ -16,11 +17,13 @@ mod keep;
     clippy::all,
     clippy::pedantic,
     missing_docs,
+    unsafe_code,
     reason = "compiled by the build script, without our lints"
 )]
 mod shim {
     mod json;
     mod runtime;
+    pub(super) mod watch;
 }
 mod sys;
 mod tools;
@@ -30,6 +33,7 @@ mod workspace;
 
 use std::{io, path::PathBuf};
 
+pub use allowance::allowance;
 pub use cage::{Bind, GATEWAY_PORT};
 pub use doctor::{Need, State, examine};
 pub use enter::{Cage, Ended, enter};

@@ -17,12 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bind, BuildrootError, Ids, Tools,
+    allowance::bounds,
     cage::Spec,
     enter::{Ended, enter},
     keep::remove_trees,
     tools::PATH,
 };
-use crate::{engine::Command, model::Digest};
+use crate::{
+    engine::Command,
+    model::{Allowance, Digest},
+};
 
 /// The shim, compiled by the build script.
 const SHIM: &[u8] = include_bytes!(env!("REPROV_SHIM_BINARY"));
@@ -52,6 +56,7 @@ pub struct Workspace {
     mount: PathBuf,
     shim: PathBuf,
     blobs: PathBuf,
+    bounds: Option<String>,
 }
 
 impl Workspace {
@@ -72,10 +77,16 @@ impl Workspace {
         let shim = install_shim(&engine_dir)?;
         let mount = mount_point()?;
         let (dir, lock) = claim(&builds)?;
-        let workspace = Self { dir, engine_dir, _lock: lock, ids, tools, mount, shim, blobs };
+        let workspace = Self { dir, engine_dir, _lock: lock, ids, tools, mount, shim, blobs, bounds: None };
         workspace.make_directories()?;
         workspace.remove_leftovers(&builds).await;
         Ok(workspace)
+    }
+
+    /// Watches, from now on, that what runs inside stays within `allowance`.
+    #[must_use]
+    pub fn within(self, allowance: &Allowance) -> Self {
+        Self { bounds: Some(bounds(allowance)), ..self }
     }
 
     fn make_directories(&self) -> Result<(), BuildrootError> {
@@ -196,7 +207,8 @@ impl Workspace {
         }
         let unprivileged = matches!(self.ids, Ids::User { .. });
         let (mount, plan) = (self.mount.clone(), PathBuf::from(format!("{}/build/plan", self.root())));
-        Ok(Spec { unprivileged, mount, binds, listen, plan, env: self.engine_env(listen) })
+        let (bounds, env) = (self.bounds.clone(), self.engine_env(listen));
+        Ok(Spec { unprivileged, mount, binds, listen, plan, bounds, env })
     }
 
     fn engine_env(&self, listen: bool) -> Vec<(String, String)> {

@@ -8,6 +8,7 @@ use super::{
     Context, credentials,
     failure::{Exit, Failure},
     global::image_name,
+    size::parse_maximum,
 };
 use crate::{
     job::{
@@ -16,7 +17,7 @@ use crate::{
         execute::Execution,
         source::options,
     },
-    model::{Descriptor, DiffId, Digest, Repository, names, path::printable},
+    model::{Descriptor, DiffId, Digest, Maxima, Repository, names, path::printable},
     recipe,
     report::{self, build as view},
     signing::PrivateKey,
@@ -89,6 +90,15 @@ pub(super) struct Args {
     /// Longest run (90s, 30m, 1h)
     #[arg(long, value_name = "TIME", env = "REPROV_BUILD_TIMEOUT")]
     timeout: Option<String>,
+    /// Most memory of the build (512M, 4G) [default: three quarters of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_BUILD_MAX_MEMORY")]
+    max_memory: Option<u64>,
+    /// Most disk of the build (20G) [default: all but 1 GiB of what is free]
+    #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_BUILD_MAX_DISK")]
+    max_disk: Option<u64>,
+    /// Most that the build may fetch (2G) [default: 64G]
+    #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_BUILD_MAX_INPUTS")]
+    max_inputs: Option<u64>,
     /// Signs the provenance: a file, or env:NAME; --no-sign does without
     #[arg(long, value_name = "FILE", required_unless_present = "no_sign", conflicts_with = "no_sign")]
     key: Option<String>,
@@ -143,6 +153,11 @@ impl Args {
         let request = Request {
             credentials: credentials::resolve(&wanted)?,
             secrets,
+            maxima: Maxima {
+                memory_bytes: self.max_memory,
+                disk_bytes: self.max_disk,
+                inputs_bytes: self.max_inputs,
+            },
             checkout,
             rev: self.rev.clone(),
             to,
@@ -253,7 +268,8 @@ impl Args {
         };
         console.complain(&failed);
         let log = self.place_log(ports, &outcome.execution.log.digest)?;
-        console.line(&format!("log: {}", log.display()));
+        let cut = if outcome.execution.log_truncated { " (truncated: the limit of a log)" } else { "" };
+        console.line(&format!("log: {}{cut}", log.display()));
         answer.failed_at(failed.messages().join(": "), log.display().to_string());
         if !answer.learned.is_empty() {
             console.line(&report::learned::tables(&answer.learned));
@@ -283,6 +299,12 @@ pub(super) fn load_key(spec: &str) -> Result<PrivateKey, Failure> {
     let text = std::env::var(name)
         .map_err(|_| Failure::usage_text(format!("--key env:{name}: {name} is not set")))?;
     PrivateKey::from_pem(&text, password.as_deref()).map_err(Failure::usage)
+}
+
+/// The limits of a run; `fetches` if its gateway records.
+pub(super) fn limits(execution: &Execution, fetches: bool) -> report::Limits {
+    let hit = execution.outcome.as_ref().err().and_then(|failure| failure.exceeded.as_ref());
+    report::Limits::new(&execution.allowance, execution.timeout_s, fetches, hit)
 }
 
 /// What the gateway calls the repository of a fetch that only `--learn` allowed.
@@ -334,7 +356,12 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
             refused,
             tainted: !closed.transcript.tainted().is_empty(),
         },
-        log: Some(view::Log { digest: execution.log.digest, size: execution.log.size, path: None }),
+        log: Some(view::Log {
+            digest: execution.log.digest,
+            size: execution.log.size,
+            path: None,
+            truncated: execution.log_truncated,
+        }),
         normalized: assembled
             .iter()
             .flat_map(|assembled| &assembled.normalized)
@@ -342,6 +369,7 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
             .collect(),
         check: None,
         engine: Some(execution.engine.clone()),
+        limits: Some(limits(execution, true)),
         steps_run: execution.steps_run,
         definition: Some(outcome.definition),
         repositories: outcome.repositories.clone(),

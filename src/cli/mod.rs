@@ -16,6 +16,7 @@ mod global;
 mod key;
 mod network;
 mod rebuild;
+mod size;
 mod store;
 mod trace;
 

@@ -6,18 +6,19 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     Context,
-    build::load_key,
+    build::{limits, load_key},
     credentials,
     failure::{Exit, Failure},
     global::image_name,
+    size::parse_maximum,
 };
 use crate::{
     job::{
         evidence::Trust,
-        execute::Secrets,
-        rebuild::{Outcome, Request, layer_pairs, rebuild},
+        execute::{Execution, Secrets},
+        rebuild::{Outcome, RebuildError, Request, layer_pairs, rebuild},
     },
-    model::{Digest, ImageName, Verdict, names},
+    model::{Digest, ImageName, Maxima, Verdict, names},
     progress::Silent,
     report::{self, rebuild as view},
     signing::{self, PrivateKey},
@@ -53,6 +54,12 @@ pub(super) struct Args {
     /// A secret for steps, as the build had it; without it they find a dummy
     #[arg(long, value_name = "id=NAME,src=FILE", env = "REPROV_REBUILD_SECRET", value_delimiter = '\n')]
     secret: Vec<String>,
+    /// Most memory of each rebuild (512M, 4G) [default: three quarters of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_REBUILD_MAX_MEMORY")]
+    max_memory: Option<u64>,
+    /// Most disk of each rebuild (20G) [default: all but 1 GiB of what is free]
+    #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_REBUILD_MAX_DISK")]
+    max_disk: Option<u64>,
     /// Keep the rebuilt images in this OCI layout
     #[arg(long, value_name = "DIR", env = "REPROV_REBUILD_KEEP")]
     keep: Option<PathBuf>,
@@ -68,6 +75,32 @@ pub(super) struct Args {
     /// Take this verdict for a yes too
     #[arg(long, value_name = "VERDICT", value_parser = parse_verdict)]
     accept: Vec<Verdict>,
+}
+
+/// An image, and what came of it.
+type Answer = (ImageName, Result<Outcome, Unjudged>);
+
+/// Why there is no verdict, and the build that was ended before there could be one.
+struct Unjudged {
+    failure: Failure,
+    execution: Option<Box<Execution>>,
+}
+
+impl From<Failure> for Unjudged {
+    fn from(failure: Failure) -> Self {
+        Self { failure, execution: None }
+    }
+}
+
+impl From<RebuildError> for Unjudged {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::Exceeded { reason, execution } => {
+                Self { failure: Failure::unavailable(reason), execution: Some(execution) }
+            }
+            error => Failure::from(error).into(),
+        }
+    }
 }
 
 fn parse_verdict(text: &str) -> Result<Verdict, String> {
@@ -104,7 +137,7 @@ impl Args {
         key: Option<Arc<PrivateKey>>,
         secrets: &Secrets,
         names: &[ImageName],
-    ) -> Result<Vec<(ImageName, Result<Outcome, Failure>)>, Failure> {
+    ) -> Result<Vec<Answer>, Failure> {
         let ports = context.ports(Arc::new(Silent))?;
         let env = context.global.git_environment()?;
         let turns = Arc::new(Semaphore::new(self.jobs.max(1)));
@@ -117,7 +150,7 @@ impl Args {
             let task = running.spawn(async move {
                 let _turn = turns.acquire().await.expect("the semaphore is never closed");
                 ports.progress = progress;
-                Box::pin(rebuild(&ports, &request, key.as_deref())).await.map_err(Failure::from)
+                Box::pin(rebuild(&ports, &request, key.as_deref())).await.map_err(Unjudged::from)
             });
             tasks.insert(task.id(), index);
         }
@@ -125,7 +158,7 @@ impl Args {
         while let Some(ended) = running.join_next_with_id().await {
             let (id, outcome) = match ended {
                 Ok((id, outcome)) => (id, outcome),
-                Err(panic) => (panic.id(), Err(Failure::internal(panic))),
+                Err(panic) => (panic.id(), Err(Failure::internal(panic).into())),
             };
             answers.insert(tasks[&id], outcome);
         }
@@ -149,10 +182,15 @@ impl Args {
             rebuilder_id: self.rebuilder_id.clone(),
             env: env.to_vec(),
             secrets: secrets.clone(),
+            maxima: Maxima {
+                memory_bytes: self.max_memory,
+                disk_bytes: self.max_disk,
+                inputs_bytes: None, // A replay fetches nothing.
+            },
         }
     }
 
-    fn answer(&self, context: &Context<'_>, answers: Vec<(ImageName, Result<Outcome, Failure>)>) -> Exit {
+    fn answer(&self, context: &Context<'_>, answers: Vec<Answer>) -> Exit {
         let mut exit = Exit::Ok;
         let mut images = Vec::new();
         let mut summary = BTreeMap::new();
@@ -170,11 +208,15 @@ impl Args {
                     }
                     image
                 }
-                Err(failure) => {
+                Err(Unjudged { failure, execution }) => {
                     exit = exit.worse(failure.exit);
                     let text = failure.messages().join(": ");
                     context.console.line(&format!("error: {name}: {}", crate::model::path::printable(&text)));
-                    unknown(&name, text)
+                    let mut image = unknown(&name, text);
+                    if let Some(execution) = execution {
+                        ran(&mut image, &execution, execution.started_s);
+                    }
+                    image
                 }
             };
             let verdict = image.verdict.map_or("error", Verdict::name);
@@ -215,6 +257,7 @@ fn unknown(name: &ImageName, error: String) -> view::Image {
         secrets_missing: Vec::new(),
         steps_run: 0,
         engine: None,
+        limits: None,
         rebuilt: None,
         builder_changed: None,
         attestation: None,
@@ -239,24 +282,30 @@ fn image(name: &ImageName, outcome: &Outcome) -> view::Image {
         image.config.clone_from(&explained.config);
     }
     if let Some(execution) = &outcome.execution {
-        let closed = &execution.closed;
-        let undeclared = closed.undeclared.iter();
-        image.undeclared_inputs = undeclared
-            .map(|(method, url)| view::Undeclared { method: method.clone(), url: url.clone() })
-            .collect();
-        image.upstream_requests = closed.upstream_requests;
-        image.replayed_requests = closed.answered;
-        image.refused = closed.refused.len();
-        image.steps_run = execution.steps_run;
-        image.engine = Some(execution.engine.clone());
-        image.rebuilt = execution.outcome.as_ref().ok().map(|assembled| assembled.manifest.digest);
-        if let Err(failure) = &execution.outcome {
-            image.tail = Some(failure.tail.clone());
-            image.hints.clone_from(&failure.hints);
-        }
-        image.seconds = execution.finished_s - outcome.started_s;
+        ran(&mut image, execution, outcome.started_s);
     }
     image
+}
+
+/// What is known of a run, whatever came of it.
+fn ran(image: &mut view::Image, execution: &Execution, started_s: i64) {
+    let closed = &execution.closed;
+    let undeclared = closed.undeclared.iter();
+    image.undeclared_inputs = undeclared
+        .map(|(method, url)| view::Undeclared { method: method.clone(), url: url.clone() })
+        .collect();
+    image.upstream_requests = closed.upstream_requests;
+    image.replayed_requests = closed.answered;
+    image.refused = closed.refused.len();
+    image.steps_run = execution.steps_run;
+    image.engine = Some(execution.engine.clone());
+    image.limits = Some(limits(execution, false));
+    image.rebuilt = execution.outcome.as_ref().ok().map(|assembled| assembled.manifest.digest);
+    if let Err(failure) = &execution.outcome {
+        image.tail = Some(failure.tail.clone());
+        image.hints.clone_from(&failure.hints);
+    }
+    image.seconds = execution.finished_s - started_s;
 }
 
 fn pair(pair: crate::attest::rebuilt::LayerPair) -> report::LayerPair {

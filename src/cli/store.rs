@@ -3,6 +3,7 @@
 use super::{
     Context,
     failure::{Exit, Failure},
+    size::parse_size,
 };
 use crate::job::clean::{Keep, Verb, clean};
 
@@ -46,23 +47,6 @@ pub(super) enum Command {
     },
 }
 
-/// `10G`, `512MiB`, `1000`: K, M, G and T are powers of 1024.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || "write a number of bytes, or one with K, M, G or T: 20G".to_owned();
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit = &text[digits.len()..];
-    let power = match unit.to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
-        "" if !unit.eq_ignore_ascii_case("i") => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << (10 * power)).ok_or_else(wrong)
-}
-
 impl Command {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         let (verb, dry_run) = match *self {
@@ -78,33 +62,5 @@ impl Command {
             clean(&context.global.store_dir()?, verb, dry_run).await.map_err(Failure::unavailable)?;
         context.console.answer(&answer, &answer.text());
         Ok(Exit::Ok)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("1000", Some(1000)),
-            ("12B", Some(12)),
-            ("2k", Some(2048)),
-            ("2KiB", Some(2048)),
-            ("3MB", Some(3 << 20)),
-            ("20G", Some(20 << 30)),
-            ("1T", Some(1 << 40)),
-            ("", None),
-            ("G", None),
-            ("1i", None),
-            ("1.5G", None),
-            ("-1", None),
-            ("1X", None),
-            ("99999999T", None),
-        ] {
-            assert_eq!(parse_size(text).ok(), expected, "{text}");
-        }
     }
 }

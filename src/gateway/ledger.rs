@@ -8,7 +8,7 @@ use url::Url;
 use super::{Closed, Refusal, StepRef, Traffic, ask::Ask};
 use crate::{
     model::{
-        Digest,
+        Digest, Exceeded,
         limits::{EVENTS_MAX, REFUSALS_MAX},
     },
     transcript::{Event, Transcript},
@@ -47,6 +47,7 @@ pub(super) struct Ledger {
     pub(super) public: BTreeSet<Digest>,
     pub(super) traffic: Traffic,
     pub(super) upstream_requests: u64,
+    pub(super) exceeded: Option<Exceeded>,
     events: Vec<Event>,
     refused: BTreeSet<Refusal>,
     undeclared: BTreeSet<(String, String)>,
@@ -113,6 +114,7 @@ impl Ledger {
             refused: self.refused.into_iter().collect(),
             undeclared: self.undeclared.into_iter().collect(),
             missing: self.missing.into_iter().collect(),
+            exceeded: self.exceeded,
             private: self.private.difference(&self.public).copied().collect(),
             upstream_requests: self.upstream_requests,
             answered: self.traffic.answers,

@@ -34,7 +34,7 @@ use self::{
     shared::{Shared, Source, Upstream},
 };
 use crate::{
-    model::{Digest, Proxies, Repository, Secret},
+    model::{Digest, Exceeded, Proxies, Repository, Secret},
     store::Store,
     transcript::{Event, Transcript, UrlError, canonical_url, redact_url},
 };
@@ -148,6 +148,10 @@ pub struct Options {
     pub step: Arc<dyn Fn() -> Option<StepRef> + Send + Sync>,
     /// Says the time, RFC 3339.
     pub now: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Bytes of answers taken in for the whole build; of a recording only.
+    pub inputs_size_bytes_max: u64,
+    /// Cancelled once that or the number of answers is passed: the build must end, whatever its step makes of it.
+    pub full: CancellationToken,
     /// Hears of every chunk and answer.
     pub progress: Option<Arc<dyn Fn(Traffic) + Send + Sync>>,
 }
@@ -189,6 +193,8 @@ pub struct Closed {
     pub undeclared: Vec<(String, String)>,
     /// Replay: bodies that the store lacks or holds altered, sorted.
     pub missing: Vec<Digest>,
+    /// The limit on inputs that was passed, if one was.
+    pub exceeded: Option<Exceeded>,
     /// Bodies that only requests with credentials got, sorted: not to be published.
     pub private: Vec<Digest>,
     /// Requests sent to repositories, retries included.
@@ -257,7 +263,15 @@ fn shared(options: Options) -> Result<Shared, GatewayError> {
             Source::Transcript { origins }
         }
     };
-    Ok(Shared::new(source, options.store, options.ca, (options.step, options.now, options.progress), ledger))
+    let full = (options.inputs_size_bytes_max, options.full);
+    Ok(Shared::new(
+        source,
+        options.store,
+        options.ca,
+        (options.step, options.now, options.progress),
+        full,
+        ledger,
+    ))
 }
 
 /// One client for all: system trust store and `roots`, no redirects, no decompression, nothing from the environment.

@@ -108,6 +108,9 @@ impl Recording<'_> {
         if head.length > Some(INPUT_SIZE_BYTES_MAX) {
             return self.fail(self.too_large(), Some(start));
         }
+        if !self.shared.has_room(head.length.unwrap_or(0)) {
+            return self.fail(self.full(), Some(start));
+        }
         if let Some(list) = self.mirror_list(&head) {
             return match self.freeze_cut(response, head, list).await {
                 Ok(exchange) => drop(start.send(Start::Frozen(Box::new(exchange)))),
@@ -188,7 +191,9 @@ impl Recording<'_> {
                 let because = format!("the mirror list is larger than {MIRROR_LIST_SIZE_BYTES_MAX} bytes");
                 return Err(self.failure("size", &because));
             }
-            self.shared.came_in(chunk.len(), 0);
+            if !self.shared.take_in(chunk.len()) {
+                return Err(self.full());
+            }
         }
         let allow = &self.upstream.allow;
         let allowed = |text: &str| {
@@ -245,10 +250,12 @@ impl Recording<'_> {
             if size_bytes > INPUT_SIZE_BYTES_MAX {
                 return Err(self.too_large());
             }
+            if !self.shared.take_in(chunk.len()) {
+                return Err(self.full());
+            }
             if let Some(writer) = writer.as_deref_mut() {
                 writer.write_all(&chunk).map_err(|error| self.store(&error))?;
             }
-            self.shared.came_in(chunk.len(), 0);
             pipe.send(Some(chunk)).await;
         }
         Ok(())
@@ -341,6 +348,10 @@ impl Recording<'_> {
 
     fn too_large(&self) -> Failure {
         self.failure("size", &format!("the answer is larger than {INPUT_SIZE_BYTES_MAX} bytes"))
+    }
+
+    fn full(&self) -> Failure {
+        self.failure("inputs", "the build has fetched more than it may")
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

@@ -19,11 +19,11 @@ use super::{
 };
 use crate::{
     model::{
-        Digest,
+        Digest, Exceeded, Limit,
         limits::{EXCHANGES_MAX, REDIRECTS_MAX},
     },
     store::Store,
-    transcript::{Event, Exchange, Transcript, canonical_url, redact_url},
+    transcript::{Event, Exchange, Transcript, TranscriptError, canonical_url, redact_url},
 };
 
 /// Recordings under way at once.
@@ -61,6 +61,8 @@ pub(super) struct Shared {
     step: Step,
     now: Now,
     progress: Progress,
+    size_bytes_max: u64,
+    full: CancellationToken,
 }
 
 impl fmt::Debug for Shared {
@@ -98,6 +100,7 @@ impl Shared {
         store: Store,
         ca: Ca,
         (step, now, progress): (Step, Now, Progress),
+        (size_bytes_max, full): (u64, CancellationToken),
         ledger: Ledger,
     ) -> Self {
         Self {
@@ -112,6 +115,8 @@ impl Shared {
             step,
             now,
             progress,
+            size_bytes_max,
+            full,
         }
     }
 
@@ -154,6 +159,26 @@ impl Shared {
         if let Some(progress) = &self.progress {
             progress(traffic);
         }
+    }
+
+    /// Counts `size_bytes` from upstream; no, and the end of the build, if that is more than it may take in.
+    pub(super) fn take_in(&self, size_bytes: usize) -> bool {
+        self.came_in(size_bytes, 0);
+        self.has_room(0)
+    }
+
+    /// Whether `size_bytes` more may come in; if not, the build ends.
+    pub(super) fn has_room(&self, size_bytes: u64) -> bool {
+        let found = self.ledger().traffic.size_bytes.saturating_add(size_bytes);
+        if found > self.size_bytes_max {
+            self.exceed(Exceeded { limit: Limit::Inputs, allowed: self.size_bytes_max, found });
+        }
+        found <= self.size_bytes_max
+    }
+
+    fn exceed(&self, exceeded: Exceeded) {
+        self.ledger().exceeded.get_or_insert(exceeded);
+        self.full.cancel();
     }
 
     /// Writes down that an exchange was given to the build.
@@ -229,14 +254,21 @@ impl Shared {
 
     /// Makes `exchange` the answer for the rest of the build.
     pub(super) fn freeze(&self, exchange: Exchange, private: bool) -> Result<(), String> {
-        let mut ledger = self.ledger();
-        if private {
-            ledger.private.insert(exchange.body);
-        } else {
-            ledger.public.insert(exchange.body);
+        let inserted = {
+            let mut ledger = self.ledger();
+            if private {
+                ledger.private.insert(exchange.body);
+            } else {
+                ledger.public.insert(exchange.body);
+            }
+            ledger.checked.insert(exchange.body, true);
+            ledger.transcript.insert(exchange)
+        };
+        if matches!(inserted, Err(TranscriptError::TooMany)) {
+            let allowed = EXCHANGES_MAX as u64;
+            self.exceed(Exceeded { limit: Limit::Answers, allowed, found: allowed + 1 });
         }
-        ledger.checked.insert(exchange.body, true);
-        ledger.transcript.insert(exchange).map_err(|error| error.to_string())
+        inserted.map_err(|error| error.to_string())
     }
 
     /// Where `ask` goes: a repository, or a URL that an allowed answer pointed to.

@@ -193,6 +193,9 @@ pub async fn load(
         match ended.await? {
             Ended::Exited(0) => {}
             Ended::Cancelled => return Err(BaseError::Cancelled),
+            Ended::Exceeded(exceeded) => {
+                return Err(BaseError::Load { name: base.name.to_string(), tail: exceeded.to_string() });
+            }
             _ => return Err(BaseError::Load { name: base.name.to_string(), tail: tail.text() }),
         }
         workspace.note_base(&base.local())?;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Ports, SharedCheckout,
@@ -22,11 +23,13 @@ use super::{
 };
 use crate::{
     attest::{BuildDefinition, OnRefused},
-    buildroot::{BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
+    buildroot::{self, BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
     engine::{BuildRequest, Buildah, Engine, GIT_DIRECTORY, Hint},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
     host, layer,
-    model::{Digest, Secret, json::canonical},
+    model::{
+        Allowance, Digest, Exceeded, Limit, Maxima, Secret, json::canonical, limits::LOG_SIZE_BYTES_MAX,
+    },
     progress::Update,
     store::StoreError,
     transcript::Event,
@@ -70,6 +73,9 @@ pub enum ExecuteError {
         /// Why not.
         source: io::Error,
     },
+    /// A limit, passed when the engine wrote its result.
+    #[error("{0}")]
+    Exceeded(Exceeded),
     /// The user's ctrl-c.
     #[error("cancelled")]
     Cancelled,
@@ -128,6 +134,12 @@ pub struct Execution {
     pub started_s: i64,
     /// Seconds since 1970.
     pub finished_s: i64,
+    /// The limits in force.
+    pub allowance: Allowance,
+    /// The longest run, in seconds.
+    pub timeout_s: u64,
+    /// Whether the log is not all that was said.
+    pub log_truncated: bool,
 }
 
 /// Why a build failed: the engine's word, not ours.
@@ -141,10 +153,20 @@ pub struct Failure {
     pub tail: String,
     /// What the end of the log says about limits of the buildroot.
     pub hints: Vec<Hint>,
+    /// The limit that the build was ended for, if it was: that says little of the definition.
+    pub exceeded: Option<Exceeded>,
+}
+
+impl Failure {
+    /// The same, because a limit was passed.
+    fn of(self, exceeded: Exceeded) -> Self {
+        Self { reason: exceeded.to_string(), exceeded: Some(exceeded), ..self }
+    }
 }
 
 /// Runs `definition` on `checkout` and `bases`; `mode` says whether the gateway records or replays. Steps find a dummy
-/// for what is not among `secrets`.
+/// for what is not among `secrets`. What the build may use is `maxima`, else this machine's default, whatever the
+/// definition says: it may be a stranger's.
 ///
 /// # Errors
 /// [`ExecuteError`] if the build could not be tried; a build that failed is an [`Execution`] with a [`Failure`].
@@ -155,6 +177,7 @@ pub async fn execute(
     bases: &[Base],
     secrets: &Secrets,
     mode: Mode,
+    maxima: &Maxima,
 ) -> Result<Execution, ExecuteError> {
     check(definition)?;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
@@ -162,8 +185,9 @@ pub async fn execute(
     let tools = Tools::find().await?;
     let ids = Ids::find(ports.store.root())?;
     let root = ports.store.root().to_owned();
-    let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?;
-    let run = Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace };
+    let allowance = buildroot::allowance(&root, maxima)?;
+    let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?.within(&allowance);
+    let run = Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance };
     let execution = run.execute(checkout, bases, mode).await;
     let removed = workspace.remove().await;
     let execution = execution?;
@@ -178,6 +202,7 @@ struct Run<'a> {
     secrets: &'a Secrets,
     profile: layer::Profile,
     workspace: &'a Workspace,
+    allowance: Allowance,
 }
 
 impl Run<'_> {
@@ -195,22 +220,27 @@ impl Run<'_> {
         bases::load(self.ports, self.workspace, &engine, bases).await?;
         let started_s = host::now_s();
         let (ended, log, closed, tracker) = self.build(&engine, ca, mode).await?;
+        let steps = self.workspace.steps()?;
         let mut execution = Execution {
             outcome: Err(Failure {
                 reason: String::new(),
-                instruction: tracker.current(),
+                instruction: tracker.ended_in(&steps),
                 tail: log.tail.text(),
                 hints: self.hints(&log)?,
+                exceeded: None,
             }),
             log: log.kept,
             events: merged(log.events, &closed),
             closed,
-            steps_run: self.workspace.steps()?.lines().filter(|line| line.starts_with("{\"args\"")).count(),
+            steps_run: steps.lines().filter(|line| line.starts_with("{\"args\"")).count(),
             lowered: self.keep_lowered()?,
             layers: None,
             engine: self.workspace.engine_name(),
             started_s,
             finished_s: 0,
+            allowance: self.allowance,
+            timeout_s: self.plan.timeout.as_secs(),
+            log_truncated: log.truncated,
         };
         if let Some(failure) = self.failure(ended, &execution)? {
             execution.outcome = Err(failure);
@@ -218,11 +248,23 @@ impl Run<'_> {
             self.ports.progress.update(Update::Phase("layers", ""));
             let Run { ports, definition, plan, workspace, .. } = *self;
             let result = EngineResult { ports, definition, plan, workspace, engine: &engine, bases };
-            let image = result.image(&self.profile).await?;
-            if records {
-                execution.layers = Some(result.keep_layers(&self.profile, &image, &tracker.images()).await?);
+            let made = async {
+                let image = result.image(&self.profile).await?;
+                let images = tracker.images();
+                let layers = if records {
+                    Some(result.keep_layers(&self.profile, &image, &images).await?)
+                } else {
+                    None
+                };
+                Ok((image, layers))
+            };
+            match made.await {
+                Ok((image, layers)) => (execution.outcome, execution.layers) = (Ok(image), layers),
+                Err(ExecuteError::Exceeded(exceeded)) => {
+                    execution.outcome = execution.outcome.map_err(|failure| failure.of(exceeded));
+                }
+                Err(error) => return Err(error),
             }
-            execution.outcome = Ok(image);
         }
         execution.finished_s = host::now_s();
         Ok(execution)
@@ -277,12 +319,13 @@ impl Run<'_> {
                 .await?;
         let listener = cage.listener.take();
         let listener = listener.ok_or_else(|| BuildrootError::Cage("no listening socket came out".into()))?;
-        let gateway = Gateway::start(listener, self.gateway_options(&tracker, ca, mode))?;
-        let log = Arc::new(Mutex::new(Log::start(&self.ports.store)?));
+        let stop = self.ports.cancel.child_token();
+        let gateway = Gateway::start(listener, self.gateway_options(&tracker, ca, mode, stop.clone()))?;
+        let log = Arc::new(Mutex::new(Log::start(&self.ports.store, LOG_SIZE_BYTES_MAX)?));
         let (sink, follow, ports) = (log.clone(), tracker.clone(), self.ports.clone());
         let timeout = self.plan.timeout;
         let ended = cage
-            .wait(timeout, &self.ports.cancel, move |line| {
+            .wait(timeout, &stop, move |line| {
                 sink.lock().unwrap_or_else(PoisonError::into_inner).line(line, &follow, &ports)
             })
             .await;
@@ -318,7 +361,13 @@ impl Run<'_> {
         }
     }
 
-    fn gateway_options(&self, tracker: &Arc<Tracker>, ca: Ca, mode: Mode) -> Options {
+    fn gateway_options(
+        &self,
+        tracker: &Arc<Tracker>,
+        ca: Ca,
+        mode: Mode,
+        full: CancellationToken,
+    ) -> Options {
         let (follow, progress) = (tracker.clone(), self.ports.progress.clone());
         let announcements = self.workspace.announcements();
         let checksums = self.plan.lowered.checksums.iter().map(|sum| (sum.url.clone(), sum.digest)).collect();
@@ -337,6 +386,8 @@ impl Run<'_> {
                 progress.update(Update::Traffic { count: traffic.answers, bytes: traffic.size_bytes });
             })),
             extra_roots: self.ports.network.roots.clone(),
+            inputs_size_bytes_max: self.allowance.inputs_bytes,
+            full,
         }
     }
 
@@ -349,11 +400,27 @@ impl Run<'_> {
                 instruction: before.and_then(|failure| failure.instruction.clone()),
                 tail: before.map(|failure| failure.tail.clone()).unwrap_or_default(),
                 hints: before.map(|failure| failure.hints.clone()).unwrap_or_default(),
+                exceeded: None,
             }))
         };
+        let exceeded = |exceeded| {
+            let failure = fail(String::new());
+            failure.map(|failure| failure.map(|failure| failure.of(exceeded)))
+        };
+        if self.ports.cancel.is_cancelled() {
+            return Err(ExecuteError::Cancelled);
+        }
+        // A step may go on without what it could not fetch; the build may not.
+        if let Some(of_gateway) = execution.closed.exceeded {
+            return exceeded(of_gateway);
+        }
         match ended {
             Ended::Cancelled => Err(ExecuteError::Cancelled),
-            Ended::TimedOut => fail(format!("not finished after {}", self.definition.external.timeout)),
+            Ended::Exceeded(of_init) => exceeded(of_init),
+            Ended::TimedOut => {
+                let timeout_s = execution.timeout_s;
+                exceeded(Exceeded { limit: Limit::Time, allowed: timeout_s, found: timeout_s })
+            }
             Ended::Exited(0) => {
                 let refused = &execution.closed.refused;
                 if refused.is_empty() || self.definition.external.on_refused == OnRefused::Record {

@@ -89,6 +89,7 @@ impl EngineResult<'_> {
         match ended.await? {
             Ended::Exited(0) => Ok(tail.text()),
             Ended::Cancelled => Err(ExecuteError::Cancelled),
+            Ended::Exceeded(exceeded) => Err(ExecuteError::Exceeded(exceeded)),
             _ => {
                 let said = format!("the engine cannot write its result: {}", tail.text());
                 Err(BuildrootError::Cage(said).into())

@@ -138,6 +138,16 @@ impl Tracker {
         tracked.map(|tracked| tracked.instruction.clone())
     }
 
+    /// The instruction that a build was ended in; `announcements` are the shim's lines. The RUN that was started and
+    /// did not end, else where the log is.
+    #[must_use]
+    pub fn ended_in(&self, announcements: &str) -> Option<Instruction> {
+        let _ = self.requester(announcements); // Reads on.
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let place = if state.running && !state.foreign { state.started } else { state.current };
+        self.at(place).map(|tracked| tracked.instruction.clone())
+    }
+
     /// The first RUN with this command after `after`; steps start in order.
     fn find_run(&self, command: &str, after: Option<(usize, usize)>) -> Option<(usize, usize)> {
         let places = self.stages.iter().enumerate().flat_map(|(stage, steps)| {
@@ -230,7 +240,9 @@ mod tests {
         assert_eq!(line(&now), Some(3));
         tracker.line("STEP 4/5: ADD https://mirror.example.org/x /"); // Likewise.
         assert_eq!(line(&now), Some(3));
+        assert_eq!(tracker.ended_in(&now).map(|step| step.line), Some(3));
         let now = announce("");
+        assert_eq!(tracker.ended_in(&now).map(|step| step.line), Some(4));
         tracker.line("STEP 4/5: ADD https://mirror.example.org/x /");
         assert_eq!(line(&now), Some(4));
         assert_eq!(line(&announce("true")), Some(5));

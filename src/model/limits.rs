@@ -112,6 +112,18 @@ pub const SUBMODULES_MAX: usize = 1000;
 pub const SUBMODULE_DEPTH_MAX: usize = 16;
 /// Most tags of one commit.
 pub const TAGS_MAX: usize = 256;
+/// Most processes and threads of one build at once.
+pub const PROCESSES_MAX: u64 = 8192;
+/// Bytes of answers that the gateway takes in for one build, if nothing else is chosen.
+pub const INPUTS_SIZE_BYTES_MAX: u64 = 64 << 30;
+/// Memory of the machine that a build leaves free, or [`RESERVE_SHARE`] if that is less.
+pub const MEMORY_RESERVE_BYTES: u64 = 256 << 20;
+/// Disk that a build leaves free, or [`RESERVE_SHARE`] if that is less.
+pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
+/// A reserve is at most this share of what there is: a twentieth.
+pub const RESERVE_SHARE: u64 = 20;
+/// Smallest memory, disk or inputs that a caller may allow: less is a unit forgotten.
+pub const MAXIMUM_BYTES_MIN: u64 = 1 << 20;
 /// Longest build: a week.
 pub const BUILD_TIMEOUT_S_MAX: u64 = 7 * 24 * 3600;
 /// A body this large is an input layer of its own; smaller ones go into packs.

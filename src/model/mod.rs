@@ -1,5 +1,6 @@
 //! The words everything else is said in. Knows no file, network, clock or process.
 
+pub mod allowance;
 pub mod blobs;
 pub mod digest;
 pub mod json;
@@ -14,6 +15,7 @@ pub mod secret;
 pub mod time;
 pub mod verdict;
 
+pub use allowance::{Allowance, Exceeded, Limit, Maxima};
 pub use blobs::{Blobs, ReadSeek};
 pub use digest::{DiffId, Digest, DigestError, Hasher};
 pub use network::{Network, Proxies};

@@ -6,6 +6,8 @@ pub const BUILD_TYPE: &str = "https://reprov.example/build/v1";
 pub const REBUILD_PREDICATE: &str = "https://reprov.example/rebuild/v1";
 /// `builder.id` unless `--builder-id` sets another.
 pub const BUILDER_LOCAL: &str = "https://reprov.example/builder/local-unverified/v1";
+/// `limits.enforcedBy`: the first process of the cage looks, and ends it.
+pub const ENFORCED_BY: &str = "watch";
 /// SLSA provenance v1 predicate type.
 pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 /// in-toto statement v1 `_type`.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Instruction, Named, Refused, learned, size};
+use super::{Instruction, Limits, Named, Refused, learned, size};
 use crate::{
     engine::Hint,
     model::{DiffId, Digest, Repository, path::printable},
@@ -37,6 +37,8 @@ pub struct Build {
     pub check: Option<()>,
     /// The engine and its version.
     pub engine: Option<String>,
+    /// The limits in force; none if nothing ran.
+    pub limits: Option<Limits>,
     /// How many RUN steps the runtime shim started.
     pub steps_run: usize,
     /// Digest of the build definition.
@@ -104,6 +106,8 @@ pub struct Log {
     pub size: u64,
     /// Where it can be read if nothing was pushed.
     pub path: Option<String>,
+    /// Whether it was full, and is not all that was said.
+    pub truncated: bool,
 }
 
 /// Why there is no image.
@@ -143,6 +147,7 @@ impl Build {
             normalized: Vec::new(),
             check: None,
             engine: None,
+            limits: None,
             steps_run: 0,
             definition: None,
             repositories: Vec::new(),
@@ -176,6 +181,9 @@ impl Build {
         let _ = writeln!(out, "layers      {own} own on {} of the base", self.layers.len() - own);
         let engine = self.engine.as_deref().unwrap_or_default();
         let _ = writeln!(out, "engine      {engine}, {} RUN step(s) through the shim", self.steps_run);
+        if let Some(limits) = &self.limits {
+            let _ = writeln!(out, "limits      {}", limits.text());
+        }
         let inputs = &self.inputs;
         let _ = writeln!(
             out,
@@ -203,7 +211,8 @@ impl Build {
             None => {}
         }
         if let Some(log) = &self.log {
-            let _ = writeln!(out, "log         {} ({})", log.digest, size(log.size));
+            let cut = if log.truncated { ", truncated: the limit of a log" } else { "" };
+            let _ = writeln!(out, "log         {} ({}{cut})", log.digest, size(log.size));
         }
         if !self.learned.is_empty() {
             let _ = writeln!(out, "learned     to allow exactly this, put into reprov.toml:\n");

@@ -4,6 +4,7 @@ pub mod build;
 pub mod diff;
 pub mod explain;
 pub mod learned;
+mod limits;
 pub mod rebuild;
 pub mod store;
 #[cfg(test)]
@@ -11,10 +12,12 @@ mod tests;
 mod text;
 pub mod trace;
 
-pub use text::{drift_lines, size};
+pub use limits::{Hit, Limits};
+pub use text::drift_lines;
 
 use serde::Serialize;
 
+pub use crate::model::allowance::size;
 use crate::model::{DiffId, Digest, path::printable};
 
 /// An instruction of a Dockerfile.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
 
-use super::{LayerPair, drift_lines};
+use super::{LayerPair, Limits, drift_lines};
 use crate::{
     drift::{ConfigDrift, Drift},
     engine::Hint,
@@ -53,6 +53,8 @@ pub struct Image {
     pub steps_run: usize,
     /// The engine that rebuilt.
     pub engine: Option<String>,
+    /// The limits in force; none if nothing ran.
+    pub limits: Option<Limits>,
     /// The rebuilt manifest.
     pub rebuilt: Option<Digest>,
     /// What is not the recorded builder, if anything.

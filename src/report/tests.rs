@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     diff::{ChangeKind, Field, Of},
     drift::{Accepted, Cause, Class, Confidence, ConfigDrift, Drift, InstructionRef},
-    model::{Repository, RepositoryKind, Verdict},
+    model::{Allowance, Exceeded, Limit, Repository, RepositoryKind, Verdict},
 };
 
 #[track_caller]
@@ -97,6 +97,31 @@ fn config() -> Vec<ConfigDrift> {
     vec![change(Of::Config, None), change(Of::Manifest, Some(json!("a")))]
 }
 
+fn limits(hit: Option<Limit>) -> Limits {
+    let allowance = Allowance {
+        memory_bytes: 1 << 30,
+        memory_reserve_bytes: 2,
+        disk_bytes: hit.map(|_| 3),
+        disk_reserve_bytes: 4,
+        inputs_bytes: 5,
+        processes: 6,
+    };
+    let hit = hit.map(|limit| Exceeded { limit, allowed: 7, found: 8 });
+    Limits::new(&allowance, 9, hit.is_none(), hit.as_ref())
+}
+
+#[test]
+fn limits_for_people() {
+    assert_eq!(
+        limits(None).text(),
+        "1.0 GiB of memory, all disk but 4 B, 5 B of inputs, 6 processes (enforced by watch)"
+    );
+    assert_eq!(
+        limits(Some(Limit::Disk)).text(),
+        "1.0 GiB of memory, 3 B of disk, 6 processes (enforced by watch)"
+    );
+}
+
 #[test]
 fn build_answers() {
     let mut answer = build::Build::failed("no engine".into());
@@ -111,7 +136,8 @@ fn build_answers() {
     let refused = |line| Refused { method: "GET".into(), url: "http://x".into(), reason: "url".into(), line };
     answer.inputs =
         build::Inputs { count: 1, bytes: 2, refused: vec![refused(None), refused(Some(3))], tainted: true };
-    answer.log = Some(build::Log { digest: digest(), size: 3, path: None });
+    answer.log = Some(build::Log { digest: digest(), size: 3, path: None, truncated: true });
+    answer.limits = Some(limits(None));
     answer.normalized = vec![build::Normalized { rule: "dpkg-log".into(), entries: 1 }];
     answer.engine = Some("buildah 1.28.2".into());
     (answer.repositories, answer.learned) = (vec![repository()], vec![repository()]);
@@ -126,6 +152,10 @@ fn build_answers() {
     });
     answer.failed_at("exit code 1".into(), "/log".into());
     follows(&answer);
+    for limit in Limit::ALL {
+        answer.limits = Some(limits(Some(limit)));
+        follows(&answer);
+    }
 }
 
 #[test]
@@ -144,6 +174,7 @@ fn rebuild_answers() {
         secrets_missing: vec!["token".into()],
         steps_run: 4,
         engine: full.then(|| "buildah 1.28.2".into()),
+        limits: full.then(|| limits(Some(Limit::Memory))),
         rebuilt: full.then(digest),
         builder_changed: full.then(|| "engine".into()),
         attestation: full.then(digest),

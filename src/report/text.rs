@@ -4,22 +4,6 @@ use std::fmt::Write as _;
 
 use crate::{drift::Drift, model::path::printable};
 
-/// Bytes for people: `17 B`, `3.2 MiB`.
-#[must_use]
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut whole = bytes;
-    let mut unit = 0;
-    while whole >= 1024 * 1024 && unit + 1 < UNITS.len() {
-        whole /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", whole / 1024, whole % 1024 * 10 / 1024, UNITS[unit])
-}
-
 /// How many drifts are listed for people; JSON has all.
 const SHOWN_MAX: usize = 20;
 
@@ -56,15 +40,4 @@ pub fn drift_lines(drifts: &[Drift]) -> String {
         let _ = writeln!(out, "  and {folded} consequences of these");
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn sizes() {
-        assert_eq!(super::size(17), "17 B");
-        assert_eq!(super::size(1536), "1.5 KiB");
-        assert_eq!(super::size(3 << 20), "3.0 MiB");
-        assert_eq!(super::size(5 << 40), "5.0 TiB");
-    }
 }

@@ -1,16 +1,20 @@
-//! Pid 1 of the cage: mounts /proc, closes nested user namespaces, runs the plan, reaps, and dies with reprov.
+//! Pid 1 of the cage: mounts /proc, closes nested user namespaces, runs the plan, reaps, and dies with reprov, or when
+//! the build uses too much.
 
 use std::{
     ffi::{CString, OsString},
     fs,
-    io::Read,
+    io::{Read, Write},
     os::{
+        fd::AsFd,
         raw::{c_char, c_int, c_ulong, c_void},
-        unix::{ffi::OsStringExt, process::CommandExt},
+        unix::{ffi::OsStringExt, net::UnixStream, process::CommandExt},
     },
     path::Path,
     process::{Command, Stdio},
 };
+
+use super::watch::{self, Bounds, Over};
 
 // The static libc is linked in; these calls are all that std does not offer.
 unsafe extern "C" {
@@ -44,14 +48,24 @@ const LIMITS: [(c_int, u64, u64); 16] = [
     (15, NONE, NONE),        // real-time
 ];
 
+/// Most process ids of the cage, where the kernel counts them by namespace (Linux 6.14): beyond any bound that is
+/// watched, it holds what is faster than the watch.
+const PIDS_MAX: &str = "16384";
+
 /// Runs each command of the plan (NUL-separated words, an empty word ends a command) until one fails; its exit code.
-pub fn run(plan: &Path) -> Result<u8, String> {
+/// With `bounds` ([`Bounds::parse`]) the plan's directory is the build's, and what passes them ends the cage.
+pub fn run(plan: &Path, bounds: Option<&str>) -> Result<u8, String> {
     let bytes = fs::read(plan).map_err(|error| format!("cannot read the plan: {error}"))?;
     mount_proc()?;
     fs::write("/proc/sys/user/max_user_namespaces", "0")
         .map_err(|error| format!("cannot close nested user namespaces: {error}"))?;
     limit();
+    let _ = fs::write("/proc/sys/kernel/pid_max", PIDS_MAX); // An older kernel refuses: it is the whole machine's there.
     std::thread::spawn(die_with_reprov);
+    if let Some(text) = bounds {
+        let bounds = Bounds::parse(text).ok_or("the bounds are not five numbers")?;
+        watch::start(bounds, plan.parent().unwrap_or(plan).to_owned(), say_and_end);
+    }
     for command in commands(&bytes) {
         let code = run_one(&command)?;
         if code != 0 {
@@ -101,9 +115,21 @@ fn mount_proc() -> Result<(), String> {
 fn die_with_reprov() {
     let mut buffer = [0; 64];
     while std::io::stdin().lock().read(&mut buffer).is_ok_and(|count| count > 0) {}
+    end();
+}
+
+/// Tells reprov which bound was passed, and ends the cage.
+fn say_and_end((name, allowed, found): Over) {
+    if let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() {
+        let _ = UnixStream::from(socket).write_all(format!("X{name} {allowed} {found}\n").as_bytes());
+    }
+    end();
+}
+
+fn end() -> ! {
     // SAFETY: no memory is involved; -1 reaches only this pid namespace, not pid 1 itself.
     unsafe { kill(-1, SIGKILL) };
-    std::process::exit(137);
+    std::process::exit(137)
 }
 
 fn run_one(command: &[OsString]) -> Result<u8, String> {

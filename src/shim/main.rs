@@ -1,19 +1,20 @@
 //! The part of reprov that runs inside the cage: a static program without dependencies, so that it runs whatever
 //! libc surrounds it. Compiled by the build script, embedded in reprov, written to the store.
 //!
-//! Two roles: `init PLAN` is pid 1 of the cage; anything else is the OCI runtime that the engine calls, which edits
+//! Two roles: `init PLAN [BOUNDS]` is pid 1 of the cage; anything else is the OCI runtime that the engine calls, which edits
 //! the bundle's `config.json` and then becomes runc.
 
 mod init;
 mod json;
 mod runtime;
+mod watch;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
     let outcome = match args.get(1).and_then(|word| word.to_str()) {
-        Some("init") if args.len() == 3 => init::run(args[2].as_ref()),
+        Some("init") if args.len() >= 3 => init::run(args[2].as_ref(), args.get(3).and_then(|word| word.to_str())),
         _ => runtime::run(&args[1..]),
     };
     match outcome {

@@ -1,4 +1,5 @@
-use super::support::{Rig, Upstream, store};
+use super::support::{Rig, Upstream, options, recording, store};
+use crate::model::Limit;
 
 /// The first line, and whether upstream and refusals saw anything, of one raw request.
 async fn check(request: &str, status: &str, reason: Option<&str>) {
@@ -138,4 +139,31 @@ async fn bodies_too_large() {
         "POST http://UPSTREAM/repo/post HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
     );
     check(&head, "413", Some("size")).await;
+}
+
+#[tokio::test]
+async fn more_than_the_build_may_fetch_ends_it() {
+    for (path, allowed, within) in [
+        ("/repo/plain", 1 << 20, true),
+        ("/repo/plain", 3, false),
+        ("/repo/big", 1 << 20, false),
+        ("/repo/chunked", 3, false),
+        ("/repo/until-close", 3, false),
+    ] {
+        let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
+        let mut options = options(recording(upstream.url("/repo")), &store);
+        options.inputs_size_bytes_max = allowed;
+        let full = options.full.clone();
+        let rig = Rig::start(options);
+        let answer = rig.client().get(upstream.url(path)).send().await;
+        let whole = match answer {
+            Ok(answer) => answer.status() == 200 && answer.bytes().await.is_ok(),
+            Err(_) => false,
+        };
+        assert_eq!((whole, full.is_cancelled()), (within, !within), "{path}");
+        let closed = rig.close().await;
+        let exceeded = closed.exceeded.map(|over| (over.limit, over.allowed, over.found > over.allowed));
+        assert_eq!(exceeded, (!within).then_some((Limit::Inputs, allowed, true)), "{path}");
+        assert_eq!(closed.transcript.exchanges().len(), usize::from(within), "{path}");
+    }
 }

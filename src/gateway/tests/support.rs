@@ -187,6 +187,8 @@ pub(super) fn options(mode: Mode, store: &Store) -> Options {
         step: Arc::new(|| Some(StepRef { step: "run".to_owned(), line: Some(3) })),
         now: Arc::new(|| "2026-11-24T00:00:00Z".to_owned()),
         progress: None,
+        inputs_size_bytes_max: u64::MAX,
+        full: tokio_util::sync::CancellationToken::new(),
     }
 }
 

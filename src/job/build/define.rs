@@ -114,8 +114,8 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
         all.push(attest::definition::submodule(&submodule.path, &uri, &submodule.commit));
     }
     all.extend(dependencies);
-    let definition =
-        BuildDefinition { external, internal: internal(checkout.epoch_s(), &tools, git), dependencies: all };
+    let internal = internal(checkout.epoch_s(), &tools, git, &request.maxima);
+    let definition = BuildDefinition { external, internal, dependencies: all };
     Ok(Planned { definition, bases, final_base, repositories_from_base: from_base, access })
 }
 

@@ -7,11 +7,11 @@ use crate::{
     buildroot::{GATEWAY_PORT, Tools},
     engine,
     job::execute,
-    model::names,
+    model::{Maxima, names},
 };
 
 /// What this program and machine add. A rebuild takes it from the provenance instead.
-pub(super) fn internal(epoch_s: i64, tools: &Tools, git: bool) -> InternalParameters {
+pub(super) fn internal(epoch_s: i64, tools: &Tools, git: bool, maxima: &Maxima) -> InternalParameters {
     let tool = |tool: &crate::buildroot::Tool| attest::Tool {
         name: tool.name.to_owned(),
         version: tool.version.clone(),
@@ -24,11 +24,12 @@ pub(super) fn internal(epoch_s: i64, tools: &Tools, git: bool) -> InternalParame
         mode: BuildrootMode::Host,
         engine: tool(&tools.engine),
         runtime: tool(&tools.runtime),
+        // What was chosen: a share of this machine's memory or disk says nothing to others.
         limits: Limits {
-            enforced_by: "none".to_owned(),
-            memory_bytes: None,
-            disk_bytes: None,
-            inputs_bytes: None,
+            enforced_by: names::ENFORCED_BY.to_owned(),
+            memory_bytes: maxima.memory_bytes,
+            disk_bytes: maxima.disk_bytes,
+            inputs_bytes: maxima.inputs_bytes,
         },
         env: step_env(epoch_s, git),
         hostname: execute::HOSTNAME.to_owned(),

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     attest::{self, RunDetails, Subject},
     gateway, host,
-    model::{Digest, ImageName, Repository, ResourceDescriptor, Secret, names},
+    model::{Digest, ImageName, Maxima, Repository, ResourceDescriptor, Secret, names},
     progress::Update,
     recipe::{self, RecipeError},
     signing::PrivateKey,
@@ -49,6 +49,8 @@ pub struct Request {
     pub keep_source: bool,
     /// For steps; their ids stand in the definition.
     pub secrets: Secrets,
+    /// What it may use of the machine.
+    pub maxima: Maxima,
     /// `Authorization` headers for what [`wanted`] said, by repository.
     pub credentials: BTreeMap<String, Secret>,
 }
@@ -168,7 +170,8 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         proxies: ports.network.proxies.clone(),
     };
     let (definition, bases) = (&planned.definition, &planned.bases);
-    let execution = execute(ports, definition, &request.checkout, bases, &request.secrets, mode).await?;
+    let (checkout, secrets, maxima) = (&request.checkout, &request.secrets, &request.maxima);
+    let execution = execute(ports, definition, checkout, bases, secrets, mode, maxima).await?;
     let published = match &execution.outcome {
         Ok(assembled) => Some(publish(ports, request, &planned, &execution, assembled).await),
         Err(_) => None,

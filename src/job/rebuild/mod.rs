@@ -18,7 +18,7 @@ use crate::{
     drift::{self, Explained, InstructionRef},
     gateway::Mode,
     host,
-    model::{Descriptor, Digest, ImageName, Location, Selector, Verdict, names},
+    model::{Descriptor, Digest, ImageName, Location, Maxima, Selector, Verdict, names},
     oci::{Image, OciError},
     progress::Update,
     registry::RegistryError,
@@ -48,6 +48,8 @@ pub struct Request {
     pub rebuilder_id: String,
     /// What `git` may use of the caller's environment.
     pub env: Vec<(String, String)>,
+    /// What it may use of the machine.
+    pub maxima: Maxima,
     /// For steps; those of other images are left alone.
     pub secrets: Secrets,
 }
@@ -70,6 +72,8 @@ pub enum RebuildError {
     Diff(#[from] DiffError),
     #[error("the image drifts, and its layer {layer} cannot be fetched to say how")]
     Layer { layer: Digest, source: RegistryError },
+    #[error("{reason}")]
+    Exceeded { reason: String, execution: Box<Execution> },
     #[error(transparent)]
     Publish(#[from] PublishError),
     #[error(transparent)]
@@ -217,7 +221,8 @@ impl Job<'_> {
         let inputs = transcript.bodies().len();
         let secrets = &self.request.secrets;
         let mode = Mode::Replay(transcript);
-        let running = execute(self.ports, definition, &checkout, &bases, secrets, mode).await;
+        let maxima = &self.request.maxima;
+        let running = execute(self.ports, definition, &checkout, &bases, secrets, mode, maxima).await;
         let execution = match running {
             // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
             Err(error) if error.of_definition() => {
@@ -244,6 +249,14 @@ impl Job<'_> {
         let mut outcome = Outcome::new(self.manifest.clone(), Verdict::Reproduced, None);
         let rebuilt = match &execution.outcome {
             Ok(assembled) => assembled,
+            // Of this machine's limits, not of the image: no verdict, and none to sign.
+            Err(failure) if failure.exceeded.is_some() => {
+                let place = failure.instruction.as_ref();
+                let place = place.map(|step| format!(" at line {}: {}", step.line, step.text));
+                let (place, why) = (place.unwrap_or_default(), &failure.reason);
+                let reason = format!("the rebuild was ended, which says nothing of the image{place}: {why}");
+                return Err(RebuildError::Exceeded { reason, execution: Box::new(execution) });
+            }
             Err(failure) => {
                 let missed = !execution.closed.missing.is_empty() || !execution.closed.undeclared.is_empty();
                 outcome.verdict = if missed { Verdict::InputsMissing } else { Verdict::Unbuildable };

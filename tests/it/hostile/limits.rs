@@ -1,60 +1,203 @@
-//! What real tools print when they meet a limit of the buildroot, and the hint that comes of it (docs/limits.md).
+//! Steps that take all they can get, or go on when they should end: each is ended, the answer names what for and
+//! where, nothing is left, and the next build on the same store goes well.
+//!
+//! None of it runs outside a build, and the limits are small: the machine has other work.
 
-use crate::support::{Base, Lab, Registry};
+use serde_json::{Value, json};
 
-/// Builds a Dockerfile whose last step fails, and expects exactly these hints, in the answer and on stderr.
+use crate::support::{Lab, Mirror, Ran, Registry};
+
+/// A build of one hostile step, on line 3.
 #[track_caller]
-fn check(name: &str, dockerfile: &str, more: &[&str], expected: &[&str]) {
-    let (lab, registry) = (Lab::new(), Registry::shared());
-    let source = lab.source(name, &[("Dockerfile", dockerfile)]);
-    let ran = lab.build(registry, &source, &registry.name(name), more).exits(1);
-    let hints = ran.json()["error"]["hints"].as_array().unwrap().clone();
-    let codes: Vec<_> = hints.iter().map(|hint| hint["code"].as_str().unwrap()).collect();
-    assert_eq!(codes, expected, "{ran}");
-    for hint in &hints {
-        let line = format!("hint: {} ({})", hint["text"].as_str().unwrap(), hint["see"].as_str().unwrap());
-        assert!(ran.err.contains(&line), "{line}: {ran}");
+fn build(lab: &Lab, name: &str, step: &str, more: &[&str]) -> Ran {
+    let registry = Registry::shared();
+    // With its name in their command line, the lab knows processes of the step if it finds any later.
+    let dockerfile = format!("FROM base.example/tiny:1\nRUN true\nRUN {step}; : {}\n", lab.path(name));
+    let source = lab.source(name, &[("Dockerfile", &dockerfile)]);
+    lab.build(registry, &source, &registry.name(name), more)
+}
+
+/// The step is ended for `limit`, which the answer names with its value, the line and the flag that raises it.
+#[track_caller]
+fn is_ended(lab: &Lab, name: &str, step: &str, more: &[&str], (limit, allowed): (&str, u64)) {
+    let ran = build(lab, name, step, more).exits(1);
+    let answer = ran.json();
+    let hit = &answer["limits"]["hit"];
+    assert_eq!((&hit["limit"], &hit["allowed"]), (&limit.into(), &allowed.into()), "{ran}");
+    assert!(hit["found"].as_u64().unwrap() >= allowed, "{ran}");
+    assert_eq!(
+        (&answer["image"], &answer["error"]["instruction"]["line"]),
+        (&Value::Null, &json!(3)),
+        "{ran}"
+    );
+    let flag = hit["flag"].as_str().unwrap_or("it is fixed");
+    for words in ["the build failed at line 3: RUN", "limit", flag] {
+        assert!(ran.err.contains(words), "`{words}`: {ran}");
+    }
+    assert_eq!(Registry::shared().tag(name, "1"), None);
+    is_well(lab, name);
+}
+
+/// Nothing is left, and the store is as good as before.
+#[track_caller]
+fn is_well(lab: &Lab, name: &str) {
+    assert_eq!(lab.leftovers(), [""; 0]);
+    let (registry, next) = (Registry::shared(), format!("{name}-next"));
+    let source = lab.source(&next, &[("Dockerfile", "FROM base.example/tiny:1\nRUN echo well > /word\n")]);
+    lab.build(registry, &source, &registry.name(&next), &[]).exits(0);
+    assert_eq!(registry.image(&next).text("word"), "well\n");
+    assert_eq!(lab.leftovers(), [""; 0]);
+}
+
+const MIB: u64 = 1 << 20;
+const MEMORY: [&str; 2] = ["--max-memory", "192M"];
+const DISK: [&str; 2] = ["--max-disk", "64M"];
+
+#[test]
+fn a_step_that_takes_memory() {
+    let step = "dd if=/dev/zero of=/dev/null bs=300M count=100000";
+    for (lab, name) in [(Lab::new(), "memory"), (Lab::ordinary(), "memory-of-a-user")] {
+        is_ended(&lab, name, step, &MEMORY, ("memory", 192 * MIB));
     }
 }
 
-#[track_caller]
-fn check_tiny(name: &str, script: &str, expected: &[&str]) {
-    let dockerfile = format!("FROM {}\nRUN {script}; exit 1\n", Base::Tiny.written());
-    check(name, &dockerfile, &[], expected);
+#[test]
+fn a_step_that_takes_memory_that_no_process_has() {
+    let step = "--mount=type=tmpfs,target=/big dd if=/dev/zero of=/big/x bs=1M count=300; sleep 600";
+    is_ended(&Lab::new(), "tmpfs", step, &MEMORY, ("memory", 192 * MIB));
+    // It has a bound of its own (64 MiB): neither that nor what the process has is too much alone.
+    let step =
+        "dd if=/dev/zero of=/dev/shm/x bs=1M count=63; dd if=/dev/zero of=/dev/null bs=125M count=100000";
+    is_ended(&Lab::new(), "shm", step, &MEMORY, ("memory", 192 * MIB));
 }
 
 #[test]
-fn namespaces_nodes_and_mounts() {
-    let script = "unshare -U true; mknod /x c 1 3; mount -t tmpfs none /root";
-    check_tiny("hints-rights", script, &["nested-namespaces", "device-nodes", "mount"]);
+fn a_step_that_fills_the_disk() {
+    let step = "dd if=/dev/zero of=/x bs=1M count=100000";
+    for (lab, name) in [(Lab::new(), "disk"), (Lab::ordinary(), "disk-of-a-user")] {
+        is_ended(&lab, name, step, &DISK, ("disk", 64 * MIB));
+    }
 }
 
 #[test]
-fn names_that_nobody_resolves() {
-    check_tiny("hints-ping", "ping -c 1 mirror.example.org", &["no-network"]);
-    check_tiny("hints-nslookup", "timeout 20 nslookup mirror.example.org", &["no-network"]);
+fn a_step_that_fills_the_disk_with_a_file_without_a_name() {
+    let step = "exec 3>/x; rm /x; dd if=/dev/zero bs=1M count=100000 >&3";
+    is_ended(&Lab::new(), "nameless", step, &DISK, ("disk", 64 * MIB));
 }
 
 #[test]
-fn addresses_that_nobody_routes_and_the_clock() {
-    let script = "nc -w 2 192.0.2.1 80 </dev/null; ping -c 1 -W 2 192.0.2.1; date -s 2001-01-01";
-    check_tiny("hints-route", script, &["no-network", "clock"]);
+fn a_step_that_forks_without_end() {
+    is_ended(&Lab::new(), "bomb", "b() { b | b; }; b", &[], ("processes", 8192));
 }
 
 #[test]
-fn nothing_is_hinted_where_nothing_was_met() {
-    check_tiny("hints-none", "echo no such thing", &[]);
+fn a_step_that_fetches_without_end() {
+    let (lab, mirror) = (Lab::new(), Mirror::start("endless"));
+    let step = format!("wget -q -O /dev/null {}/endless; sleep 600", mirror.url);
+    let allow = format!("local={}", mirror.url);
+    let more = ["--max-inputs", "8M", "--allow", &allow];
+    is_ended(&lab, "endless", &step, &more, ("inputs", 8 * MIB));
+    // It may as well ask for many; and what it makes of the failure does not count.
+    let step = format!("for n in 1 2 3 4 5 6 7 8; do wget -q -O /x {}/large?$n; done; true", mirror.url);
+    is_ended(&lab, "many", &step, &more, ("inputs", 8 * MIB));
 }
 
 #[test]
-fn tools_of_debian() {
-    let dockerfile = format!(
-        "FROM {}\nRUN apt-get update && apt-get install -y --no-install-recommends git curl bubblewrap python3-minimal\n\
-         COPY . /src\n\
-         RUN cd /src && git describe; bwrap --ro-bind / / true; \
-         curl -sS --cacert /etc/ssl/certs/ca-certificates.crt https://mirror.example.org/x; exit 1\n",
-        Base::Debian.written()
+fn a_step_that_ignores_signals_and_its_time() {
+    let step = "trap '' TERM INT HUP QUIT; while true; do sleep 1; done";
+    is_ended(&Lab::new(), "deaf", step, &["--timeout", "4s"], ("time", 4));
+}
+
+#[test]
+fn a_step_that_deletes_everything() {
+    let lab = Lab::new();
+    let registry = Registry::shared();
+    let dockerfile = "FROM base.example/debian:bookworm\nRUN rm -rf --no-preserve-root / 2>/dev/null; true\n";
+    let source = lab.source("delete", &[("Dockerfile", dockerfile)]);
+    lab.build(registry, &source, &registry.name("delete"), &[]).exits(0);
+    let layer = registry.image("delete").layers.pop().unwrap();
+    for gone in [".wh.bin", ".wh.usr", ".wh.home"] {
+        assert!(layer.contains_key(gone), "{:?}", layer.keys().collect::<Vec<_>>());
+    }
+    // The base that all builds of the store share is whole: it makes the same image again.
+    let answer = lab.rebuild(&registry.name("delete"), &["--store", &lab.path("store")]).exits(0).json();
+    assert_eq!(answer["images"][0]["verdict"], "reproduced", "{answer:#}");
+    is_well(&lab, "delete");
+}
+
+#[test]
+fn a_step_that_leaves_daemons() {
+    let lab = Lab::new();
+    let daemon = format!("trap '' TERM HUP; while true; do sleep 0.1; done; : {}", lab.path("daemons"));
+    let step = format!("for n in 1 2 3; do (setsid sh -c \"{daemon}\" & ) & done; sleep 1");
+    build(&lab, "daemons", &step, &[]).exits(0);
+    is_well(&lab, "daemons");
+}
+
+#[test]
+fn a_rebuild_that_is_ended_has_no_verdict() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let step = "dd if=/dev/zero of=/dev/null bs=300M count=40";
+    let built = build(&lab, "greedy", step, &[]).exits(0).json();
+    assert_eq!(built["limits"]["hit"], Value::Null, "{built:#}");
+    let (to, key) = (registry.name("greedy"), lab.path("signer.key"));
+    let digest = registry.image("greedy").digest;
+    let before = registry.referrers("greedy", &digest).len();
+    let ran = lab.rebuild(&to, &["--max-memory", "192M", "--key", &key]).exits(3);
+    let answer = ran.json();
+    let image = &answer["images"][0];
+    assert_eq!(
+        (&image["verdict"], &image["limits"]["hit"]["limit"]),
+        (&Value::Null, &"memory".into()),
+        "{ran}"
     );
-    let allow = ["--allow", "other=https://mirror.example.org/"];
-    check("hints-debian", &dockerfile, &allow, &["git-directory", "nested-namespaces", "trust-store"]);
+    for words in ["says nothing of the image", "line 3", "--max-memory"] {
+        assert!(image["error"].as_str().unwrap().contains(words), "`{words}`: {ran}");
+    }
+    assert_eq!(registry.referrers("greedy", &digest).len(), before, "a verdict was attached");
+    assert_eq!(lab.leftovers(), [""; 0]);
+    let answer = lab.rebuild(&to, &[]).exits(0).json();
+    assert_eq!(answer["images"][0]["verdict"], "reproduced", "{answer:#}");
+}
+
+#[test]
+fn what_was_chosen_stands_in_the_provenance() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let more = ["--max-memory", "2G", "--max-disk", "3GiB", "--max-inputs", "1048576"];
+    let built = build(&lab, "chosen", "true", &more).exits(0).json();
+    let limits = &built["limits"];
+    let found = ["memory_bytes", "disk_bytes", "inputs_bytes"].map(|name| limits[name].as_u64().unwrap());
+    assert_eq!(found, [2 << 30, 3 << 30, 1 << 20], "{built:#}");
+    let referrer = registry.blob_json(built["provenance"]["digest"].as_str().unwrap());
+    let bundle = registry.blob_json(referrer["layers"][0]["digest"].as_str().unwrap());
+    let payload = lab.path("payload");
+    std::fs::write(&payload, bundle["dsseEnvelope"]["payload"].as_str().unwrap()).unwrap();
+    let statement = Lab::run({
+        let mut decode = lab.command("base64");
+        decode.args(["-d", &payload]);
+        decode
+    });
+    let statement: Value = serde_json::from_str(&statement.exits(0).out).unwrap();
+    let recorded = &statement["predicate"]["buildDefinition"]["internalParameters"]["limits"];
+    let expected = json!({"enforcedBy": "watch", "memoryBytes": 2_u64 << 30, "diskBytes": 3_u64 << 30,
+        "inputsBytes": 1 << 20});
+    assert_eq!(recorded, &expected);
+}
+
+#[test]
+fn a_size_that_is_none() {
+    let lab = Lab::new();
+    for (flag, size, words) in [
+        ("--max-memory", "4", "write 4G"),
+        ("--max-memory", "lots", "K, M, G or T"),
+        ("--max-disk", "-1G", "--max-disk"),
+        ("--max-inputs", "1.5G", "K, M, G or T"),
+    ] {
+        let flag_is = format!("{flag}={size}");
+        lab.reprov(&["build", ".", "--tag", "oci:x:1", "--no-sign", &flag_is])
+            .exits(2)
+            .says(words)
+            .says(flag);
+    }
+    lab.reprov(&["rebuild", "oci:x:1", "--insecure-skip-verify", "--max-disk=5"]).exits(2).says("--max-disk");
 }

@@ -68,8 +68,11 @@ fn a_step_that_hangs_meets_the_timeout() {
 #[test]
 fn a_process_that_outlives_its_step_does_not_outlive_the_build() {
     let (lab, registry) = (Lab::new(), Registry::shared());
-    let dockerfile = "FROM base.example/tiny:1\nRUN nohup sh -c 'sleep 600; : reprov-leftover' >/dev/null 2>&1 &\nRUN true\n";
-    let source = lab.source("outlives", &[("Dockerfile", dockerfile)]);
+    let dockerfile = format!(
+        "FROM base.example/tiny:1\nRUN nohup sh -c 'sleep 600; : {}' >/dev/null 2>&1 &\nRUN true\n",
+        lab.path("outlives")
+    );
+    let source = lab.source("outlives", &[("Dockerfile", &dockerfile)]);
     lab.build(registry, &source, &registry.name("outlives"), &[]).exits(0);
     assert_eq!(lab.leftovers(), [""; 0]);
 }

@@ -189,7 +189,7 @@ impl Lab {
         for process in fs::read_dir("/proc").unwrap().flatten() {
             let Ok(words) = fs::read(process.path().join("cmdline")) else { continue };
             let words = String::from_utf8_lossy(&words).replace('\0', " ");
-            if words.contains(here) || words.contains("reprov-leftover") {
+            if words.contains(here) {
                 found.push(format!("{}: {words}", process.path().display()));
             }
         }

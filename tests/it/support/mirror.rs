@@ -17,8 +17,8 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// Serves `/greeting`, `/large` (2 MiB) and `/moved` (a redirect to `/large`); `word` makes the bytes differ from
-    /// those of every other test.
+    /// Serves `/greeting`, `/large` (2 MiB, with any query), `/moved` (a redirect to `/large`) and `/endless`; `word` makes
+    /// the bytes differ from those of every other test.
     pub(crate) fn start(word: &str) -> Self {
         Self::serve(word, None)
     }
@@ -75,7 +75,12 @@ fn answer(
         }
     }
     log.lock().unwrap().push(path.clone());
-    let (status, location, body) = match files.get(&path) {
+    if path == "/endless" {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").ok()?;
+        while stream.write_all(&[b'x'; 1 << 12]).is_ok() {}
+        return Some(());
+    }
+    let (status, location, body) = match files.get(path.split('?').next().unwrap_or_default()) {
         _ if authorization.is_some() && sent.as_deref() != authorization => {
             ("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", &b"who are you"[..])
         }

@@ -1,0 +1,182 @@
+//! What a build may use of the machine, and what is said when it used more.
+
+use std::fmt;
+
+/// Bytes for people: `17 B`, `3.2 MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut whole = bytes;
+    let mut unit = 0;
+    while whole >= 1024 * 1024 && unit + 1 < UNITS.len() {
+        whole /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", whole / 1024, whole % 1024 * 10 / 1024, UNITS[unit])
+}
+
+/// What the caller chose (`--max-memory`, `--max-disk`, `--max-inputs`), in bytes; none: the default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Maxima {
+    /// Memory.
+    pub memory_bytes: Option<u64>,
+    /// Disk, of the build's own directory.
+    pub disk_bytes: Option<u64>,
+    /// What the gateway takes in.
+    pub inputs_bytes: Option<u64>,
+}
+
+/// The limits in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Memory of all processes, and of their files in memory.
+    pub memory_bytes: u64,
+    /// Memory of the machine that stays free.
+    pub memory_reserve_bytes: u64,
+    /// Size of the build's directory; none: as much as the disk has.
+    pub disk_bytes: Option<u64>,
+    /// Disk that stays free.
+    pub disk_reserve_bytes: u64,
+    /// Bytes that the gateway takes in.
+    pub inputs_bytes: u64,
+    /// Processes and threads at once.
+    pub processes: u64,
+}
+
+/// What can be used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Memory.
+    Memory,
+    /// Memory of the machine.
+    MemoryReserve,
+    /// The build's directory.
+    Disk,
+    /// The disk that it lies on.
+    DiskReserve,
+    /// Bytes of inputs.
+    Inputs,
+    /// Number of inputs.
+    Answers,
+    /// Processes and threads.
+    Processes,
+    /// Seconds.
+    Time,
+}
+
+impl Limit {
+    /// Every limit.
+    pub const ALL: [Self; 8] = [
+        Self::Memory,
+        Self::MemoryReserve,
+        Self::Disk,
+        Self::DiskReserve,
+        Self::Inputs,
+        Self::Answers,
+        Self::Processes,
+        Self::Time,
+    ];
+
+    /// Its name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::MemoryReserve => "memory-reserve",
+            Self::Disk => "disk",
+            Self::DiskReserve => "disk-reserve",
+            Self::Inputs => "inputs",
+            Self::Answers => "answers",
+            Self::Processes => "processes",
+            Self::Time => "time",
+        }
+    }
+
+    /// The flag that raises it; none: it is fixed.
+    #[must_use]
+    pub fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::Memory => Some("--max-memory"),
+            Self::Disk => Some("--max-disk"),
+            Self::Inputs => Some("--max-inputs"),
+            Self::Time => Some("--timeout"),
+            Self::MemoryReserve | Self::DiskReserve | Self::Answers | Self::Processes => None,
+        }
+    }
+}
+
+/// A limit that a build passed, and was ended for; bytes, processes, answers or seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Which.
+    pub limit: Limit,
+    /// Its value.
+    pub allowed: u64,
+    /// What there was.
+    pub found: u64,
+}
+
+impl fmt::Display for Exceeded {
+    /// In a sentence, with the way out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, allowed, found } = *self;
+        let (most, used) = (size(allowed), size(found));
+        match limit {
+            Limit::Memory => write!(f, "it used {used} of memory, and the limit is {most}")?,
+            Limit::Disk => write!(f, "it used {used} of disk, and the limit is {most}")?,
+            Limit::Inputs => write!(f, "it fetched {used}, and the limit is {most}")?,
+            Limit::Answers => write!(f, "it fetched {found} answers, and {allowed} are the limit")?,
+            Limit::Processes => {
+                write!(f, "it ran {found} processes and threads at once, and {allowed} are the limit")?;
+            }
+            Limit::Time => write!(f, "it was not finished after {allowed} s, the limit")?,
+            Limit::MemoryReserve => {
+                let out = "give the build less (--max-memory), or the machine more";
+                return write!(f, "the machine had {used} of memory left, and {most} must stay; {out}");
+            }
+            Limit::DiskReserve => {
+                let out = "free some, or use a store elsewhere (--store)";
+                return write!(f, "the store's disk had {used} left, and {most} must stay; {out}");
+            }
+        }
+        match limit.flag() {
+            Some(flag) if limit == Limit::Time => {
+                write!(f, "; `timeout` in the recipe or {flag} of build raises it")
+            }
+            Some(flag) => write!(f, "; {flag} raises it"),
+            None => write!(f, "; it is fixed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size(17), "17 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(3 << 20), "3.0 MiB");
+        assert_eq!(size(5 << 40), "5.0 TiB");
+    }
+
+    #[test]
+    fn says_limit_value_and_way_out() {
+        let said = |limit| Exceeded { limit, allowed: 64 << 20, found: 70 << 20 }.to_string();
+        assert_eq!(
+            said(Limit::Memory),
+            "it used 70.0 MiB of memory, and the limit is 64.0 MiB; --max-memory raises it"
+        );
+        assert_eq!(
+            said(Limit::DiskReserve),
+            "the store's disk had 70.0 MiB left, and 64.0 MiB must stay; free some, or use a store elsewhere (--store)"
+        );
+        for limit in Limit::ALL {
+            assert!(limit.flag().is_none_or(|flag| said(limit).contains(flag)), "{}", limit.name());
+        }
+    }
+}
