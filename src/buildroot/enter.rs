@@ -98,13 +98,17 @@ fn expect(mut control: &UnixStream, wanted: u8) -> Result<(), BuildrootError> {
     Err(refusal(control, tag[0]))
 }
 
-/// The sentence after an `E`.
+/// The sentence after an `E` (it could not be made) or a `K` (something in it was killed).
 fn refusal(control: &UnixStream, tag: u8) -> BuildrootError {
     let mut text = String::new();
-    if tag == b'E' {
+    if matches!(tag, b'E' | b'K') {
         let _ = control.take(4096).read_to_string(&mut text); // Whatever came of it is what can be shown.
     }
-    BuildrootError::Cage(if text.is_empty() { "the stage ended without a word".into() } else { text })
+    match tag {
+        b'K' => BuildrootError::Killed(text),
+        _ if text.is_empty() => BuildrootError::Cage("the stage ended without a word".into()),
+        _ => BuildrootError::Cage(text),
+    }
 }
 
 fn receive_listener(control: &UnixStream) -> Result<TcpListener, BuildrootError> {
@@ -186,12 +190,17 @@ impl Cage {
         let _ = self.control.shutdown(std::net::Shutdown::Write); // Ends init, if it still runs.
         let status = self.child.wait().await.map_err(|error| BuildrootError::Cage(error.to_string()))?;
         let ended = ended.map_err(|error| BuildrootError::Cage(format!("its output: {error}")))?;
-        let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(137);
+        if let Some(ended) = ended {
+            return Ok(ended);
+        }
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        let code =
+            code.ok_or_else(|| BuildrootError::Killed(format!("its first process ended by {status}")))?;
         let mut tag = [0];
         if code == STAGE_FAILED && (&self.control).read(&mut tag).is_ok_and(|count| count == 1) {
             return Err(refusal(&self.control, tag[0]));
         }
-        Ok(ended.unwrap_or(Ended::Exited(code)))
+        Ok(Ended::Exited(code))
     }
 }
 

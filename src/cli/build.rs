@@ -13,7 +13,7 @@ use crate::{
     job::{
         Ports, SharedCheckout,
         build::{KeepBases, Outcome, Overrides, Request, build, wanted},
-        execute::Execution,
+        execute::{ExecuteError, Execution},
         source::options,
     },
     model::{Descriptor, DiffId, Digest, Repository, names, path::printable},
@@ -247,11 +247,13 @@ impl Args {
                 }
                 let place = failure.instruction.as_ref();
                 let place = place.map(|step| format!(" at line {}: {}", step.line, step.text));
-                Failure::findings(format!(
-                    "the build failed{}: {}",
-                    place.unwrap_or_default(),
-                    failure.reason
-                ))
+                let place = place.unwrap_or_default();
+                if failure.full {
+                    let path = ports.store.root().to_owned();
+                    Failure::unavailable(format!("the build failed{place}: {}", ExecuteError::Full { path }))
+                } else {
+                    Failure::findings(format!("the build failed{place}: {}", failure.reason))
+                }
             }
         };
         console.complain(&failed);

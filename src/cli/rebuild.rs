@@ -167,6 +167,9 @@ impl Args {
                     exit = exit.worse(failure.exit);
                     let text = failure.messages().join(": ");
                     context.console.line(&format!("error: {name}: {}", crate::model::path::printable(&text)));
+                    for hint in failure.hints() {
+                        context.console.line(&format!("hint: {hint}"));
+                    }
                     unknown(&name, text)
                 }
             };

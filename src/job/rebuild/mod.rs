@@ -244,6 +244,9 @@ impl Job<'_> {
         let mut outcome = Outcome::new(self.manifest.clone(), Verdict::Reproduced, None);
         let rebuilt = match &execution.outcome {
             Ok(assembled) => assembled,
+            Err(failure) if failure.full => {
+                return Err(ExecuteError::Full { path: self.ports.store.root().to_owned() }.into());
+            }
             Err(failure) => {
                 let missed = !execution.closed.missing.is_empty() || !execution.closed.undeclared.is_empty();
                 outcome.verdict = if missed { Verdict::InputsMissing } else { Verdict::Unbuildable };

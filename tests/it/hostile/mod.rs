@@ -1,4 +1,9 @@
 //! Bad input and bad luck: a clear sentence, the right exit code, nothing lost, nothing left.
 
+mod contexts;
+mod full;
 mod inputs;
+mod killed;
+mod mirror;
+mod registry;
 mod running;

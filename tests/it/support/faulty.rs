@@ -1,0 +1,183 @@
+//! A proxy before a real registry that spoils some of its answers.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::Registry;
+
+/// What becomes of one request.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// The registry's answer as it is.
+    None,
+    /// This answer: status line without the version, headers each ending in CRLF, body. The registry hears nothing.
+    Answer(&'static str, String, String),
+    /// The registry's answer, cut after so many bytes of its body.
+    Cut(usize),
+    /// The registry's answer with the last byte of its body changed.
+    Spoiled,
+    /// The registry's answer with this header in the place of its own.
+    Header(&'static str, String),
+    /// The registry's answer in so many pieces, with a pause before each.
+    Slow(usize, Duration),
+    /// Nothing, ever.
+    Silence,
+    /// A status line, then an error text that does not end.
+    Endless(&'static str),
+}
+
+/// A request that came.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// `GET /v2/…`
+    pub(crate) line: String,
+    /// The `Range` header.
+    pub(crate) range: Option<String>,
+    pub(crate) at: Instant,
+}
+
+/// Serves until the tests end.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    /// `127.0.0.1:PORT`
+    pub(crate) host: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Faulty {
+    /// Stands before `registry`; `fault` is told a request's line and how many of the same came before.
+    pub(crate) fn before(
+        registry: &Registry,
+        fault: impl Fn(&str, usize) -> Fault + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (log, real, fault) = (Arc::clone(&seen), registry.host().to_owned(), Arc::new(fault));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (log, real, fault) = (Arc::clone(&log), real.clone(), Arc::clone(&fault));
+                thread::spawn(move || serve(&stream, &real, &log, fault.as_ref()));
+            }
+        });
+        Self { host, seen }
+    }
+
+    /// `HOST:PORT/REPOSITORY:1`
+    pub(crate) fn name(&self, repository: &str) -> String {
+        format!("{}/{repository}:1", self.host)
+    }
+
+    /// Requests whose lines begin with `method` and contain `path`.
+    pub(crate) fn seen(&self, method: &str, path: &str) -> Vec<Seen> {
+        let all = self.seen.lock().unwrap();
+        all.iter().filter(|seen| seen.line.starts_with(method) && seen.line.contains(path)).cloned().collect()
+    }
+}
+
+/// One request a connection; a client that goes away is no trouble of ours.
+fn serve(
+    mut stream: &TcpStream,
+    real: &str,
+    log: &Mutex<Vec<Seen>>,
+    fault: &dyn Fn(&str, usize) -> Fault,
+) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length, mut range) = (String::new(), 0, None);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
+        let (name, value) = line.trim_end().split_once(": ").unwrap_or_default();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().ok()?,
+            "range" => range = Some(value.to_owned()),
+            "connection" => continue,
+            _ => {}
+        }
+        if line.trim_end().is_empty() {
+            break;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let line = head.lines().next()?.trim_end_matches(" HTTP/1.1").to_owned();
+    let before = {
+        let mut log = log.lock().unwrap();
+        let before = log.iter().filter(|seen| seen.line == line).count();
+        log.push(Seen { line: line.clone(), range, at: Instant::now() });
+        before
+    };
+    let ask = || -> Option<(String, Vec<u8>)> {
+        let mut upstream = TcpStream::connect(real).ok()?;
+        upstream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).ok()?;
+        upstream.write_all(&body).ok()?;
+        let mut answer = Vec::new();
+        upstream.read_to_end(&mut answer).ok()?;
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+        let body = answer.split_off(end);
+        Some((String::from_utf8(answer).ok()?, body))
+    };
+    let mut send = |bytes: &[u8]| stream.write_all(bytes).ok();
+    match fault(&line, before) {
+        Fault::None => {
+            let (head, body) = ask()?;
+            send(head.as_bytes())?;
+            send(&body)
+        }
+        Fault::Answer(status, headers, body) => {
+            let length = body.len();
+            send(
+                format!(
+                    "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+                )
+                .as_bytes(),
+            )
+        }
+        Fault::Cut(size) => {
+            let (head, body) = ask()?;
+            send(head.as_bytes())?;
+            send(&body[..size.min(body.len())])
+        }
+        Fault::Spoiled => {
+            let (head, mut body) = ask()?;
+            if let Some(last) = body.last_mut() {
+                *last ^= 1;
+            }
+            send(head.as_bytes())?;
+            send(&body)
+        }
+        Fault::Header(name, value) => {
+            let (head, body) = ask()?;
+            let other = |line: &&str| {
+                !line.to_ascii_lowercase().starts_with(&format!("{}:", name.to_ascii_lowercase()))
+            };
+            let head: Vec<&str> = head.trim_end().lines().filter(other).collect();
+            send(format!("{}\r\n{name}: {value}\r\n\r\n", head.join("\r\n")).as_bytes())?;
+            send(&body)
+        }
+        Fault::Slow(pieces, pause) => {
+            let (head, body) = ask()?;
+            send(head.as_bytes())?;
+            for piece in body.chunks(body.len().div_ceil(pieces).max(1)) {
+                thread::sleep(pause);
+                send(piece)?;
+            }
+            Some(())
+        }
+        Fault::Silence => {
+            let _ = reader.read(&mut [0]); // Until the client goes.
+            Some(())
+        }
+        Fault::Endless(status) => {
+            send(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").as_bytes())?;
+            while send(&[b'0'; 1 << 16]).is_some() {}
+            Some(())
+        }
+    }
+}
