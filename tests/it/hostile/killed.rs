@@ -53,7 +53,7 @@ impl Victim {
     /// Every other point is reprov's, the rest is shared.
     fn draw(random: &mut Random) -> Self {
         let others = [Self::Stage, Self::Init, Self::Engine, Self::Runtime, Self::Step];
-        if random.below(2) == 0 { Self::Reprov } else { others[random.below(5) as usize] }
+        if random.below(2) == 0 { Self::Reprov } else { others[random.below(others.len())] }
     }
 
     fn is(self, process: &Process) -> bool {
@@ -77,12 +77,12 @@ impl Victim {
 struct Random(u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
+        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
     }
 }
 
@@ -300,10 +300,10 @@ fn moment(course: &Course, victim: Victim, random: &mut Random) -> (usize, Durat
     let caged = |line: &str| ["bases", "step", "layers"].iter().any(|word| line.contains(word));
     let fits = |lines: &usize| victim == Victim::Reprov || *lines > 0 && caged(&course[*lines - 1].1);
     let all: Vec<usize> = (0..course.len()).filter(fits).collect();
-    let lines = all[random.below(all.len() as u64) as usize];
+    let lines = all[random.below(all.len())];
     let from = lines.checked_sub(1).map_or(Duration::ZERO, |line| course[line].0);
-    let length = u64::try_from((course[lines].0 - from).as_micros()).unwrap() + 10_000;
-    (lines, Duration::from_micros(random.below(length)))
+    let length = usize::try_from((course[lines].0 - from).as_micros()).unwrap() + 10_000;
+    (lines, Duration::from_micros(random.below(length) as u64))
 }
 
 impl Site<'_> {

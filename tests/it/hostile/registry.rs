@@ -241,9 +241,8 @@ fn a_rebuild_resumes_too() {
     let lab = Lab::new();
     let source = lab.source("app", &[("Dockerfile", "FROM base.example/tiny:1\nRUN echo resumed > /word\n")]);
     lab.build(registry, &source, &registry.name("faults-rebuild"), &[]).exits(0);
-    let faulty = Faulty::before(registry, |line, before| match line.contains("/blobs/") {
-        true if before == 0 => Fault::Cut(10),
-        _ => Fault::None,
+    let faulty = Faulty::before(registry, |line, before| {
+        if before == 0 && line.contains("/blobs/") { Fault::Cut(10) } else { Fault::None }
     });
     let rebuilt = lab.rebuild(&faulty.name("faults-rebuild"), &[]).exits(0).json();
     assert_eq!(rebuilt["images"][0]["verdict"], "reproduced", "{rebuilt:#}");

@@ -80,6 +80,51 @@ impl Faulty {
     }
 }
 
+/// A request as it came, ready to be passed on.
+struct Request {
+    line: String,
+    head: String,
+    body: Vec<u8>,
+    range: Option<String>,
+}
+
+impl Request {
+    fn read(reader: &mut impl BufRead) -> Option<Self> {
+        let (mut head, mut length, mut range) = (String::new(), 0, None);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
+            let (name, value) = line.trim_end().split_once(": ").unwrap_or_default();
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.parse().ok()?,
+                "range" => range = Some(value.to_owned()),
+                "connection" => continue,
+                _ => {}
+            }
+            if line.trim_end().is_empty() {
+                break;
+            }
+            head.push_str(&line);
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        let line = head.lines().next()?.trim_end_matches(" HTTP/1.1").to_owned();
+        Some(Self { line, head, body, range })
+    }
+
+    /// The registry's answer: head and body.
+    fn pass(&self, real: &str) -> Option<(String, Vec<u8>)> {
+        let mut upstream = TcpStream::connect(real).ok()?;
+        upstream.write_all(format!("{}Connection: close\r\n\r\n", self.head).as_bytes()).ok()?;
+        upstream.write_all(&self.body).ok()?;
+        let mut answer = Vec::new();
+        upstream.read_to_end(&mut answer).ok()?;
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+        let body = answer.split_off(end);
+        Some((String::from_utf8(answer).ok()?, body))
+    }
+}
+
 /// One request a connection; a client that goes away is no trouble of ours.
 fn serve(
     mut stream: &TcpStream,
@@ -88,96 +133,63 @@ fn serve(
     fault: &dyn Fn(&str, usize) -> Fault,
 ) -> Option<()> {
     let mut reader = BufReader::new(stream);
-    let (mut head, mut length, mut range) = (String::new(), 0, None);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
-        let (name, value) = line.trim_end().split_once(": ").unwrap_or_default();
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.parse().ok()?,
-            "range" => range = Some(value.to_owned()),
-            "connection" => continue,
-            _ => {}
-        }
-        if line.trim_end().is_empty() {
-            break;
-        }
-        head.push_str(&line);
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let line = head.lines().next()?.trim_end_matches(" HTTP/1.1").to_owned();
+    let request = Request::read(&mut reader)?;
     let before = {
         let mut log = log.lock().unwrap();
-        let before = log.iter().filter(|seen| seen.line == line).count();
-        log.push(Seen { line: line.clone(), range, at: Instant::now() });
+        let before = log.iter().filter(|seen| seen.line == request.line).count();
+        let (line, range) = (request.line.clone(), request.range.clone());
+        log.push(Seen { line, range, at: Instant::now() });
         before
     };
-    let ask = || -> Option<(String, Vec<u8>)> {
-        let mut upstream = TcpStream::connect(real).ok()?;
-        upstream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).ok()?;
-        upstream.write_all(&body).ok()?;
-        let mut answer = Vec::new();
-        upstream.read_to_end(&mut answer).ok()?;
-        let end = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-        let body = answer.split_off(end);
-        Some((String::from_utf8(answer).ok()?, body))
-    };
     let mut send = |bytes: &[u8]| stream.write_all(bytes).ok();
-    match fault(&line, before) {
-        Fault::None => {
-            let (head, body) = ask()?;
-            send(head.as_bytes())?;
-            send(&body)
+    let (head, body) = match fault(&request.line, before) {
+        Fault::Silence => {
+            let _ = reader.read(&mut [0]); // Until the client goes.
+            return None;
         }
-        Fault::Answer(status, headers, body) => {
-            let length = body.len();
-            send(
-                format!(
-                    "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
-                )
-                .as_bytes(),
-            )
-        }
-        Fault::Cut(size) => {
-            let (head, body) = ask()?;
-            send(head.as_bytes())?;
-            send(&body[..size.min(body.len())])
-        }
-        Fault::Spoiled => {
-            let (head, mut body) = ask()?;
-            if let Some(last) = body.last_mut() {
-                *last ^= 1;
-            }
-            send(head.as_bytes())?;
-            send(&body)
-        }
-        Fault::Header(name, value) => {
-            let (head, body) = ask()?;
-            let other = |line: &&str| {
-                !line.to_ascii_lowercase().starts_with(&format!("{}:", name.to_ascii_lowercase()))
-            };
-            let head: Vec<&str> = head.trim_end().lines().filter(other).collect();
-            send(format!("{}\r\n{name}: {value}\r\n\r\n", head.join("\r\n")).as_bytes())?;
-            send(&body)
+        Fault::Endless(status) => {
+            send(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").as_bytes())?;
+            while send(&[b'0'; 1 << 16]).is_some() {}
+            return None;
         }
         Fault::Slow(pieces, pause) => {
-            let (head, body) = ask()?;
+            let (head, body) = request.pass(real)?;
             send(head.as_bytes())?;
             for piece in body.chunks(body.len().div_ceil(pieces).max(1)) {
                 thread::sleep(pause);
                 send(piece)?;
             }
-            Some(())
+            return Some(());
         }
-        Fault::Silence => {
-            let _ = reader.read(&mut [0]); // Until the client goes.
-            Some(())
+        Fault::Answer(status, headers, body) => {
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+            );
+            (head, body.into_bytes())
         }
-        Fault::Endless(status) => {
-            send(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").as_bytes())?;
-            while send(&[b'0'; 1 << 16]).is_some() {}
-            Some(())
+        fault => spoiled(&fault, request.pass(real)?),
+    };
+    send(head.as_bytes())?;
+    send(&body)
+}
+
+/// The registry's answer with the fault in it.
+fn spoiled(fault: &Fault, (head, mut body): (String, Vec<u8>)) -> (String, Vec<u8>) {
+    match fault {
+        Fault::Cut(size) => body.truncate(*size),
+        Fault::Spoiled => {
+            if let Some(last) = body.last_mut() {
+                *last ^= 1;
+            }
         }
+        Fault::Header(name, value) => {
+            let own = format!("{}:", name.to_ascii_lowercase());
+            let others = head.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with(&own));
+            let lines: Vec<&str> = others.collect();
+            return (format!("{}\r\n{name}: {value}\r\n\r\n", lines.join("\r\n")), body);
+        }
+        _ => {}
     }
+    (head, body)
 }
