@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{
     Ports, bases,
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
-    execute::{ExecuteError, Execution, Secrets, execute},
+    execute::{ExecuteError, Execution, Secrets, execute, says_full},
     publish::{PublishError, Publisher},
 };
 use crate::{
@@ -138,6 +138,10 @@ pub async fn rebuild(
 ) -> Result<Outcome, RebuildError> {
     let started_s = host::now_s();
     let mut outcome = Box::pin(judge(ports, request)).await?;
+    // What could not be stored here is not missing there.
+    if outcome.error.as_deref().is_some_and(says_full) {
+        return Err(ExecuteError::Full { path: ports.store.root().to_owned() }.into());
+    }
     outcome.started_s = started_s;
     if let Some(key) = key {
         match verdict::attach(ports, request, &outcome, key).await {

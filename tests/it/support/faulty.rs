@@ -149,7 +149,7 @@ fn serve(
         }
         Fault::Endless(status) => {
             send(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").as_bytes())?;
-            while send(&[b'0'; 1 << 16]).is_some() {}
+            while send(&[b'0'; 1 << 14]).is_some() {}
             return None;
         }
         Fault::Slow(pieces, pause) => {
