@@ -103,7 +103,7 @@ fn stage(control: &UnixStream) -> Result<u8, String> {
         hand_out_listener(control)?;
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    start_init(&spec)
+    start_init(control, &spec)
 }
 
 fn step<T>(what: &str, outcome: io::Result<T>) -> Result<T, String> {
@@ -145,7 +145,7 @@ fn hand_out_listener(control: &UnixStream) -> Result<(), String> {
     step("hand out the gateway's socket", sent.map(|_| ()).map_err(Into::into))
 }
 
-fn start_init(spec: &Spec) -> Result<u8, String> {
+fn start_init(mut control: &UnixStream, spec: &Spec) -> Result<u8, String> {
     let status = Command::new(format!("{}/shim", tree::ROOT))
         .arg("init")
         .arg(&spec.plan)
@@ -155,5 +155,9 @@ fn start_init(spec: &Spec) -> Result<u8, String> {
         .current_dir("/")
         .status();
     let status = step("start init", status)?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(137))
+    if let Some(code) = status.code().and_then(|code| u8::try_from(code).ok()) {
+        return Ok(code);
+    }
+    step("say that init was killed", control.write_all(format!("Kits init ended by {status}").as_bytes()))?;
+    Ok(125)
 }

@@ -103,13 +103,21 @@ fn expect(mut control: &UnixStream, wanted: u8) -> Result<(), BuildrootError> {
     Err(refusal(control, tag[0]))
 }
 
-/// The sentence after an `E`.
+/// The sentence after an `E` (it could not be made) or a `K` (something in it was killed).
 fn refusal(control: &UnixStream, tag: u8) -> BuildrootError {
     let mut text = String::new();
-    if tag == b'E' {
+    if matches!(tag, b'E' | b'K') {
         let _ = control.take(4096).read_to_string(&mut text); // Whatever came of it is what can be shown.
     }
-    BuildrootError::Cage(if text.is_empty() { "the stage ended without a word".into() } else { text })
+    reported(tag, text)
+}
+
+fn reported(tag: u8, text: String) -> BuildrootError {
+    match tag {
+        b'K' => BuildrootError::Killed(text),
+        _ if text.is_empty() => BuildrootError::Cage("the stage ended without a word".into()),
+        _ => BuildrootError::Cage(text),
+    }
 }
 
 fn receive_listener(control: &UnixStream) -> Result<TcpListener, BuildrootError> {
@@ -191,13 +199,19 @@ impl Cage {
         let _ = self.control.shutdown(std::net::Shutdown::Write); // Ends init, if it still runs.
         let status = self.child.wait().await.map_err(|error| BuildrootError::Cage(error.to_string()))?;
         let ended = ended.map_err(|error| BuildrootError::Cage(format!("its output: {error}")))?;
-        let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(137);
         if let Some(ended) = ended {
             return Ok(ended);
         }
-        match self.last_words().split_at_checked(1) {
-            Some(("E", sentence)) if code == STAGE_FAILED => Err(BuildrootError::Cage(sentence.to_owned())),
-            Some(("X", said)) => Ok(exceeded(said).unwrap_or(Ended::Exited(code))),
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        let code =
+            code.ok_or_else(|| BuildrootError::Killed(format!("its first process ended by {status}")))?;
+        let said = self.last_words();
+        match said.split_at_checked(1) {
+            // Whoever is ended for a limit may say too that it was killed.
+            Some(("X", said)) => Ok(said.lines().next().and_then(exceeded).unwrap_or(Ended::Exited(code))),
+            Some((tag, sentence)) if code == STAGE_FAILED => {
+                Err(reported(tag.as_bytes()[0], sentence.to_owned())) // One byte long by the split.
+            }
             _ => Ok(Ended::Exited(code)),
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use super::BuildrootError;
 
 /// How many ids a container has: 0 to 65,535.
-pub(super) const IDS: u32 = 65_536;
+pub const IDS: u32 = 65_536;
 
 /// A block of ids, and how it is mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,7 +37,7 @@ pub use allowance::allowance;
 pub use cage::{Bind, GATEWAY_PORT};
 pub use doctor::{Need, State, examine};
 pub use enter::{Cage, Ended, enter};
-pub use ids::Ids;
+pub use ids::{IDS, Ids};
 pub use keep::Quarters;
 pub use tools::{Tool, Tools};
 pub use workspace::{Announcements, Profile, Workspace};
@@ -78,6 +78,9 @@ pub enum BuildrootError {
     /// A namespace, mount or id map was refused.
     #[error("cannot enter the buildroot: {0}; `reprov doctor` says what this machine lacks")]
     Cage(String),
+    /// Something that the build needs was killed from outside.
+    #[error("the buildroot was cut off: {0}; was it killed, or did the machine run out of memory? Run again")]
+    Killed(String),
     /// A program said no.
     #[error(transparent)]
     Process(#[from] crate::process::ProcessError),

@@ -14,7 +14,7 @@ use crate::{
     job::{
         Ports, SharedCheckout,
         build::{KeepBases, Outcome, Overrides, Request, build, wanted},
-        execute::Execution,
+        execute::{ExecuteError, Execution},
         source::options,
     },
     model::{Descriptor, DiffId, Digest, Maxima, Repository, names, path::printable},
@@ -262,8 +262,14 @@ impl Args {
                 }
                 let place = failure.instruction.as_ref();
                 let place = place.map(|step| format!(" at line {}: {}", step.line, step.text));
-                let text = format!("the build failed{}: {}", place.unwrap_or_default(), failure.reason);
-                failure.hints.iter().fold(Failure::findings(text), |failed, hint| failed.hint(hint.shown()))
+                let place = place.unwrap_or_default();
+                let failed = if failure.full {
+                    let path = ports.store.root().to_owned();
+                    Failure::unavailable(format!("the build failed{place}: {}", ExecuteError::Full { path }))
+                } else {
+                    Failure::findings(format!("the build failed{place}: {}", failure.reason))
+                };
+                failure.hints.iter().fold(failed, |failed, hint| failed.hint(hint.shown()))
             }
         };
         console.complain(&failed);

@@ -5,7 +5,11 @@ use std::error::Error;
 use serde_json::{Value, json};
 
 use crate::job::{
-    assemble::AssembleError, bases::BaseError, build::BuildError, execute::ExecuteError, plan::PlanError,
+    assemble::AssembleError,
+    bases::BaseError,
+    build::BuildError,
+    execute::{ExecuteError, says_full},
+    plan::PlanError,
     rebuild::RebuildError,
 };
 
@@ -56,6 +60,10 @@ impl Exit {
     }
 }
 
+/// What helps against a full disk.
+const MAKE_ROOM: &str = "make room on that disk (`reprov store gc` and `reprov store prune` free what the store \
+                               can miss), or name a directory on another one with --store";
+
 /// A command that gave no answer.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -66,7 +74,9 @@ pub(super) struct Failure {
 
 impl Failure {
     fn new(exit: Exit, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { exit, source: source.into(), hints: Vec::new() }
+        let failure = Self { exit, source: source.into(), hints: Vec::new() };
+        let full = failure.messages().iter().any(|message| says_full(message));
+        if full { failure.hint(MAKE_ROOM.to_owned()) } else { failure }
     }
 
     pub(super) fn usage(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

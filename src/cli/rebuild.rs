@@ -212,6 +212,9 @@ impl Args {
                     exit = exit.worse(failure.exit);
                     let text = failure.messages().join(": ");
                     context.console.line(&format!("error: {name}: {}", crate::model::path::printable(&text)));
+                    for hint in failure.hints() {
+                        context.console.line(&format!("hint: {hint}"));
+                    }
                     let mut image = unknown(&name, text);
                     if let Some(execution) = execution {
                         ran(&mut image, &execution, execution.started_s);

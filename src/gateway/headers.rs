@@ -86,6 +86,11 @@ pub(super) fn all(headers: &HeaderMap, name: &HeaderName) -> String {
     values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ")
 }
 
+/// What `headers` take on the wire.
+pub(super) fn size_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+}
+
 /// Whether the answer says that it depends on `Accept`.
 pub(super) fn varies_by_accept(headers: &HeaderMap) -> bool {
     all(headers, &header::VARY).split(',').any(|name| name.trim().eq_ignore_ascii_case("accept"))

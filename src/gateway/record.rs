@@ -26,7 +26,7 @@ use super::{
 use crate::{
     model::{
         Digest,
-        limits::{INPUT_SIZE_BYTES_MAX, MIRROR_LIST_SIZE_BYTES_MAX},
+        limits::{HTTP_HEAD_SIZE_BYTES_MAX, INPUT_SIZE_BYTES_MAX, MIRROR_LIST_SIZE_BYTES_MAX},
     },
     store::Writer,
     transcript::{Exchange, canonical_url, redact_url},
@@ -104,6 +104,10 @@ impl Recording<'_> {
             Ok(response) => response,
             Err(failure) => return self.fail(failure, Some(start)),
         };
+        if headers::size_bytes(response.headers()) > HTTP_HEAD_SIZE_BYTES_MAX {
+            let because = format!("the answer's head is larger than {HTTP_HEAD_SIZE_BYTES_MAX} bytes");
+            return self.fail(self.failure("size", &because), Some(start));
+        }
         let head = self.head(&response);
         if head.length > Some(INPUT_SIZE_BYTES_MAX) {
             return self.fail(self.too_large(), Some(start));
@@ -274,7 +278,9 @@ impl Recording<'_> {
                 Err(error) => passing(error).then_some(pause),
             };
             match wait {
-                Some(wait) if retries_left > 0 && began.elapsed() + wait <= RETRY_TIME => sleep(wait).await,
+                Some(wait) if retries_left > 0 && began.elapsed().saturating_add(wait) <= RETRY_TIME => {
+                    sleep(wait).await;
+                }
                 _ => return outcome.map_err(|error| self.unreachable(&error)),
             }
             pause *= 4;
@@ -355,10 +361,11 @@ impl Recording<'_> {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let reason = match (certificate(error), error.is_timeout()) {
-            (true, _) => "certificate",
-            (false, true) => "timeout",
-            (false, false) => "unreachable",
+        let reason = match error {
+            error if certificate(error) => "certificate",
+            error if malformed(error) => "malformed",
+            error if error.is_timeout() => "timeout",
+            _ => "unreachable",
         };
         let host = self.route.upstream.host_str().unwrap_or_default();
         self.failure(reason, &format!("cannot fetch from {host}: {}", root(error)))
@@ -394,9 +401,13 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// Cut connections pass; time-outs were waited for, and certificates stay as they are.
+/// Cut connections pass; time-outs were waited for, and certificates and nonsense stay as they are.
 fn passing(error: &reqwest::Error) -> bool {
-    !error.is_timeout() && !error.is_builder() && !certificate(error)
+    !error.is_timeout() && !error.is_builder() && !certificate(error) && !malformed(error)
+}
+
+fn malformed(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_parse))
 }
 
 fn certificate(error: &reqwest::Error) -> bool {

@@ -12,13 +12,15 @@ use std::{
     path::Path,
 };
 
+use bstr::ByteSlice as _;
+
 use super::Ports;
 use crate::{
-    buildroot::{BuildrootError, Ended, Workspace},
+    buildroot::{BuildrootError, Ended, IDS, Workspace},
     dockerfile::BaseConfig,
     engine::Engine,
     layer::{Kind, index, inflate},
-    model::{Descriptor, Digest, ImageName, limits},
+    model::{Descriptor, Digest, ImageName, limits, path::printable},
     oci::{Image, OciError},
     registry::RegistryError,
     store::{Store, StoreError},
@@ -67,11 +69,30 @@ pub enum BaseError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A file of it belongs to nobody in the buildroot.
+    #[error(
+        "`{name}` cannot be a base here: `{path}` in layer {layer} belongs to {whose} {id}, and a buildroot has only the ids 0 to {last}; give its files lower ids, or take another base",
+        last = IDS - 1
+    )]
+    Ids {
+        /// Which image.
+        name: String,
+        /// The first such file, printable.
+        path: String,
+        /// Its layer.
+        layer: Digest,
+        /// `user` or `group`.
+        whose: &'static str,
+        /// The id.
+        id: u64,
+    },
     /// The engine could not load it.
-    #[error("the engine cannot load base image `{name}`: {tail}")]
+    #[error("the engine cannot load base image `{name}` into the store `{}`: {tail}", store.display())]
     Load {
         /// Which.
         name: String,
+        /// Where to.
+        store: std::path::PathBuf,
         /// The last it said.
         tail: String,
     },
@@ -193,25 +214,50 @@ pub async fn load(
         match ended.await? {
             Ended::Exited(0) => {}
             Ended::Cancelled => return Err(BaseError::Cancelled),
-            Ended::Exceeded(exceeded) => {
-                return Err(BaseError::Load { name: base.name.to_string(), tail: exceeded.to_string() });
+            ended => {
+                let tail = match ended {
+                    Ended::Exceeded(exceeded) => exceeded.to_string(),
+                    _ => tail.text(),
+                };
+                let (name, store) = (base.name.to_string(), ports.store.root().to_owned());
+                return Err(BaseError::Load { name, store, tail });
             }
-            _ => return Err(BaseError::Load { name: base.name.to_string(), tail: tail.text() }),
         }
         workspace.note_base(&base.local())?;
     }
     Ok(())
 }
 
-/// Reads every layer once before the engine does: its words for an altered one name no digest. What is altered is
-/// removed, so that the next run fetches it.
+/// Reads every layer once before the engine does: its words for an altered one name no digest, and its words for an id
+/// that it cannot give name no image. What is altered is removed, so that the next run fetches it.
 async fn check_layers(store: &Store, base: &Base) -> Result<(), BaseError> {
     let (store, layers) = (store.clone(), base.image.manifest.layers().to_vec());
     let checked = crate::compute::each(layers, move |layer| {
-        store.check(&layer.digest).or_else(|error| store.remove(&layer.digest).and(Err(error)))
+        let whole = store.check(&layer.digest);
+        whole.or_else(|error| store.remove(&layer.digest).and(Err(error)))?;
+        Ok(stranger(&store, &layer).map(|entry| (layer.digest, entry)))
     });
     let damaged = |source| BaseError::Damaged { name: base.name.to_string(), source };
-    checked.await.into_iter().collect::<Result<(), _>>().map_err(damaged)
+    for found in checked.await {
+        if let Some((layer, entry)) = found.map_err(damaged)? {
+            let (whose, id) = if has(entry.uid) { ("group", entry.gid) } else { ("user", entry.uid) };
+            let (name, path) = (base.name.to_string(), printable(&entry.path.to_str_lossy()));
+            return Err(BaseError::Ids { name, path, layer, whose, id });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a buildroot has that user or group.
+fn has(id: u64) -> bool {
+    id < u64::from(IDS)
+}
+
+/// The first file of a layer whose owner no buildroot has. A layer that cannot be read is the engine's to judge.
+fn stranger(store: &Store, layer: &Descriptor) -> Option<crate::layer::Entry> {
+    let file = fs::File::open(store.path(&layer.digest)).ok()?;
+    let entries = index(inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file)).ok()?).ok()?;
+    entries.into_iter().find(|entry| !has(entry.uid) || !has(entry.gid))
 }
 
 /// A directory in the `dir:` transport's form whose blobs are links into the cage's view of the store.

@@ -76,9 +76,22 @@ pub enum ExecuteError {
     /// A limit, passed when the engine wrote its result.
     #[error("{0}")]
     Exceeded(Exceeded),
+    /// Engine or step ran out of room, which says nothing of the build itself.
+    #[error("no space left on device: the disk of the store `{}` was full", path.display())]
+    Full {
+        /// The store.
+        path: std::path::PathBuf,
+    },
     /// The user's ctrl-c.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// Whether `text`, of whatever program, says that a disk or quota is full.
+#[must_use]
+pub fn says_full(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["no space left on device", "disk quota exceeded"].iter().any(|words| text.contains(words))
 }
 
 impl ExecuteError {
@@ -155,6 +168,8 @@ pub struct Failure {
     pub hints: Vec<Hint>,
     /// The limit that the build was ended for, if it was: that says little of the definition.
     pub exceeded: Option<Exceeded>,
+    /// Whether the disk of the store was full, so that this says nothing of the build itself.
+    pub full: bool,
 }
 
 impl Failure {
@@ -163,6 +178,11 @@ impl Failure {
         Self { reason: exceeded.to_string(), exceeded: Some(exceeded), ..self }
     }
 }
+
+/// Exit code of the engine for a failure of its own, not of a step.
+const ENGINE_FAILED: u8 = 125;
+/// A disk with less room than this after a failure is taken for a full one: the engine does not always say why.
+const ROOM_BYTES_MIN: u64 = 16 << 20;
 
 /// Runs `definition` on `checkout` and `bases`; `mode` says whether the gateway records or replays. Steps find a dummy
 /// for what is not among `secrets`. What the build may use is `maxima`, else this machine's default, whatever the
@@ -228,6 +248,7 @@ impl Run<'_> {
                 tail: log.tail.text(),
                 hints: self.hints(&log)?,
                 exceeded: None,
+                full: false,
             }),
             log: log.kept,
             events: merged(log.events, &closed),
@@ -401,6 +422,7 @@ impl Run<'_> {
                 tail: before.map(|failure| failure.tail.clone()).unwrap_or_default(),
                 hints: before.map(|failure| failure.hints.clone()).unwrap_or_default(),
                 exceeded: None,
+                full: false,
             }))
         };
         let exceeded = |exceeded| {
@@ -431,7 +453,14 @@ impl Run<'_> {
                 let first = asked.min().map(|(line, text)| Instruction { line, text });
                 failure.map(|failure| failure.map(|failure| Failure { instruction: first, ..failure }))
             }
-            Ended::Exited(code) => fail(format!("the engine ended with exit code {code}")),
+            Ended::Exited(code) => {
+                let failure = fail(format!("the engine ended with exit code {code}"));
+                let refused = !execution.closed.refused.is_empty();
+                let own = code == ENGINE_FAILED && !refused && self.ports.store.room_bytes() < ROOM_BYTES_MIN;
+                failure.map(|failure| {
+                    failure.map(|failure| Failure { full: own || says_full(&failure.tail), ..failure })
+                })
+            }
         }
     }
 

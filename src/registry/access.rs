@@ -22,7 +22,7 @@ use super::{
     RegistryError,
     auth::{self, Login},
     challenge::Challenge,
-    http::{Action, Ask, Http},
+    http::{Action, Ask, Body, Http},
     place::Place,
     program,
     retry::{Retry, Trouble},
@@ -90,11 +90,6 @@ impl Access {
     fn remember(&self, place: &Place, action: Action, wanted: Wanted) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(key(place, action), wanted);
-    }
-
-    /// Forgets what was accepted, for it is no more.
-    pub(super) fn forget(&self, place: &Place, action: Action) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(place, action));
     }
 
     /// What `place` wants before `action`, asking it if need be.
@@ -179,8 +174,12 @@ impl Access {
             let grant = [("grant_type", "refresh_token"), ("client_id", "reprov"), ("refresh_token", token)];
             fields.extend(grant.map(|(key, value)| (key, value.to_owned())));
             body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-            Ask { method: Method::POST, body: Some(body.as_bytes()), ..Ask::get(place, realm, what) }
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            Ask {
+                method: Method::POST,
+                body: Some(Body::Bytes(body.as_bytes())),
+                ..Ask::get(place, realm, what)
+            }
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         } else {
             if let Some(Login::Password { user, password }) = login.cloned() {
                 credentials = Credentials::new(&realm, Grant::Basic { user, password });

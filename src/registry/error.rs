@@ -168,6 +168,14 @@ impl RegistryError {
         Self::Refused { what: what.to_owned(), status, message: words(body) }
     }
 
+    /// Adds when the registry wants to be asked again: `Retry-After`, seconds or a date.
+    pub(super) fn come_back(&mut self, after: &str) {
+        if let Self::Refused { message, .. } = self {
+            let unit = if after.bytes().all(|byte| byte.is_ascii_digit()) { " s" } else { "" };
+            *message = shortened(&format!("{message} (it asks to come back after {after}{unit})"));
+        }
+    }
+
     /// [`RegistryError::Answer`].
     pub(super) fn answer(what: &str, problem: impl Into<String>) -> Self {
         Self::Answer { what: what.to_owned(), problem: shortened(&problem.into()) }

@@ -5,17 +5,21 @@
 use std::{
     collections::BTreeMap,
     io::Write as _,
-    sync::{Mutex, PoisonError},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt as _;
 use reqwest::{
     Method, Response, StatusCode,
     header::{
-        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderName, LOCATION, RETRY_AFTER,
-        WWW_AUTHENTICATE,
+        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap,
+        HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
     },
 };
+use tokio::{fs::File, sync::Notify};
+use tokio_util::io::ReaderStream;
 use url::Url;
 
 use super::{
@@ -25,13 +29,23 @@ use super::{
     place::Place,
     retry::{Patience, Retry, Trouble, retry_after},
 };
-use crate::model::limits::{ERROR_TEXT_SIZE_BYTES_MAX, REDIRECTS_MAX};
+use crate::{
+    model::limits::{ERROR_TEXT_SIZE_BYTES_MAX, REDIRECTS_MAX},
+    store::StoreError,
+};
 
 /// What a request may do there; part of a token's scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Action {
     Pull,
     Push,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Body<'a> {
+    Bytes(&'a [u8]),
+    File { path: &'a Path, size_bytes: u64 },
 }
 
 /// One request.
@@ -42,7 +56,7 @@ pub(super) struct Ask<'a> {
     pub method: Method,
     pub url: Url,
     pub headers: Vec<(HeaderName, String)>,
-    pub body: Option<&'a [u8]>,
+    pub body: Option<Body<'a>>,
     pub patience: Patience,
     /// What is asked for, for messages.
     pub what: String,
@@ -69,7 +83,8 @@ impl<'a> Ask<'a> {
     pub(super) fn put(place: &'a Place, url: Url, body: &'a [u8], what: String) -> Self {
         let patience = Patience::Transfer;
         let action = Action::Push;
-        Self { method: Method::PUT, body: Some(body), action, patience, ..Self::get(place, url, what) }
+        let body = Some(Body::Bytes(body));
+        Self { method: Method::PUT, body, action, patience, ..Self::get(place, url, what) }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
@@ -148,7 +163,8 @@ impl Http {
         }
     }
 
-    async fn fetch_once(&self, ask: &Ask<'_>, size_bytes_max: u64) -> Result<Whole, Trouble> {
+    /// [`Http::fetch`] in one try.
+    pub(super) async fn fetch_once(&self, ask: &Ask<'_>, size_bytes_max: u64) -> Result<Whole, Trouble> {
         let answer = self.send(ask).await?;
         let (status, headers) = (answer.status(), answer.response.headers().clone());
         let mut body = Vec::new();
@@ -220,17 +236,22 @@ impl Http {
         for (name, value) in &ask.headers {
             request = request.header(name, value);
         }
-        if let Some(body) = ask.body {
-            request = request.body(body.to_vec());
+        let pulse = Arc::new(Notify::new());
+        match ask.body {
+            None => {}
+            Some(Body::Bytes(bytes)) => request = request.body(bytes.to_vec()),
+            Some(Body::File { path, size_bytes }) => {
+                request = request.header(CONTENT_LENGTH, size_bytes).body(pulsing(path, &pulse).await?);
+            }
         }
         if let Some(credentials) = credentials.filter(|credentials| credentials.origin == url.origin()) {
             request = request.header(AUTHORIZATION, credentials.value.clone());
         }
         let waits = &self.options.waits;
         let patience = waits.connect(ask.patience) + waits.idle(ask.patience);
-        match tokio::time::timeout(patience, request.send()).await {
-            Err(_) => Err(ask.timeout(url).into()),
-            Ok(sent) => sent.map_err(|error| trouble(error, &ask.what, host_of(url))),
+        match watched(request.send(), &pulse, patience).await {
+            None => Err(ask.timeout(url).into()),
+            Some(sent) => sent.map_err(|error| trouble(error, &ask.what, host_of(url))),
         }
     }
 
@@ -286,12 +307,40 @@ impl Http {
     }
 }
 
+/// The file at `path` as a body that gives a pulse for each piece that is taken.
+async fn pulsing(path: &Path, pulse: &Arc<Notify>) -> Result<reqwest::Body, RegistryError> {
+    let failed = |source| StoreError::Io { action: "read", path: path.to_owned(), source };
+    let file = File::open(path).await.map_err(failed)?;
+    let pulse = Arc::clone(pulse);
+    let pieces = ReaderStream::with_capacity(file, 256 << 10).inspect(move |_| pulse.notify_one());
+    Ok(reqwest::Body::wrap_stream(pieces))
+}
+
+/// `work`, unless there is no pulse for `idle`.
+async fn watched<T>(work: impl Future<Output = T>, pulse: &Notify, idle: Duration) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Some(done),
+            () = pulse.notified() => {}
+            () = tokio::time::sleep(idle) => return None,
+        }
+    }
+}
+
 /// How we introduce ourselves.
 pub(super) const USER_AGENT: &str = concat!("reprov/", env!("CARGO_PKG_VERSION"));
 
 impl Answer<'_> {
     pub(super) fn status(&self) -> StatusCode {
         self.response.status()
+    }
+
+    /// Whether this is the rest of what was asked for, from byte `first` on.
+    pub(super) fn continues(&self, first: u64) -> bool {
+        let range = self.response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+        self.status() == StatusCode::PARTIAL_CONTENT
+            && range.is_some_and(|range| range.starts_with(&format!("bytes {first}-")))
     }
 
     /// Refuses encodings: we asked for none, and a small body could inflate without end.
@@ -361,11 +410,15 @@ impl Answer<'_> {
 
     pub(super) async fn passing(self, waits: &super::Waits) -> Trouble {
         let status = self.status().as_u16();
-        let wait = self.response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap_or_default());
-        let wait = retry_after(wait);
+        let after = self.response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap_or_default());
+        let after = after.map(ToOwned::to_owned);
         let what = self.ask.what.clone();
         let text = self.error_text(waits).await;
-        Trouble::Passing { error: RegistryError::refused(&what, status, &text), wait }
+        let mut error = RegistryError::refused(&what, status, &text);
+        if let Some(after) = &after {
+            error.come_back(after);
+        }
+        Trouble::Passing { error, wait: retry_after(after.as_deref()) }
     }
 
     pub(super) async fn refused(self, waits: &super::Waits) -> RegistryError {

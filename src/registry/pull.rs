@@ -2,7 +2,10 @@
 
 use std::io::Write as _;
 
-use reqwest::{StatusCode, header::ACCEPT};
+use reqwest::{
+    StatusCode,
+    header::{ACCEPT, RANGE},
+};
 
 use super::{
     RegistryError, Waits,
@@ -13,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{Descriptor, Digest, Selector, limits::MANIFEST_SIZE_BYTES_MAX},
-    store::{Store, StoreError},
+    store::{Store, StoreError, Writer},
 };
 
 /// A manifest as it came.
@@ -62,7 +65,8 @@ pub(super) async fn has_blob(http: &Http, place: &Place, digest: &Digest) -> Res
     present(&http.fetch(&ask, 0).await?, &what)
 }
 
-/// Streams the blob `wanted` into `store`; it gets its name there only if digest and size are right.
+/// Streams the blob `wanted` into `store`; it gets its name there only if digest and size are right. After a cut it
+/// goes on where it was, if the registry can.
 pub(super) async fn blob(
     http: &Http,
     place: &Place,
@@ -73,27 +77,48 @@ pub(super) async fn blob(
     let what = format!("blob {}", place.name(&wanted.digest.to_string()));
     let ask = Ask { patience, ..Ask::get(place, place.url(&format!("blobs/{}", wanted.digest)), what) };
     let mut retry = Retry::new(&http.options.waits, patience);
+    let mut begun = None;
     loop {
-        match blob_once(http, &ask, wanted, store).await {
-            Ok(()) => return Ok(()),
+        match blob_once(http, &ask, wanted, store, &mut begun).await {
+            Ok(()) => break,
             Err(trouble) => retry.after(trouble).await?,
         }
     }
+    let finished = begun.map(|writer: Writer| writer.finish_expected(wanted.digest, Some(wanted.size)));
+    finished.unwrap_or(Ok(())).map_err(|error| checked(&ask.what, error))
 }
 
-async fn blob_once(http: &Http, ask: &Ask<'_>, wanted: &Descriptor, store: &Store) -> Result<(), Trouble> {
+/// One try; what came is in `begun`.
+async fn blob_once(
+    http: &Http,
+    ask: &Ask<'_>,
+    wanted: &Descriptor,
+    store: &Store,
+    begun: &mut Option<Writer>,
+) -> Result<(), Trouble> {
     let waits: &Waits = &http.options.waits;
-    let answer = http.send(ask).await?;
-    if answer.status() != StatusCode::OK {
-        return Err(answer.refused(waits).await.into());
-    }
-    let mut writer = store.writer().map_err(RegistryError::from)?;
+    let here = begun.as_ref().map_or(0, Writer::size_bytes);
+    let ask = if here == 0 { ask.clone() } else { ask.clone().header(RANGE, format!("bytes={here}-")) };
+    let answer = http.send(&ask).await?;
+    let writer = match begun {
+        Some(writer) if answer.continues(here) => writer,
+        _ if answer.status() == StatusCode::OK => begun.insert(store.writer().map_err(RegistryError::from)?),
+        _ => {
+            let error = answer.refused(waits).await;
+            // No refusal of the blob, perhaps, but of its rest: the next try asks for all of it.
+            let rest = begun.take().filter(|_| here > 0);
+            return Err(match rest {
+                Some(_) => Trouble::Passing { error, wait: None },
+                None => Trouble::Lasting(error),
+            });
+        }
+    };
+    let left = wanted.size.saturating_sub(writer.size_bytes());
     let keep = |bytes: &[u8]| {
         let fail = |source| StoreError::Io { action: "write a blob in", path: store.root().into(), source };
         Ok(writer.write_all(bytes).map_err(fail)?)
     };
-    answer.pour(waits, wanted.size, keep).await?;
-    Ok(writer.finish_expected(wanted.digest, Some(wanted.size)).map_err(|error| checked(&ask.what, error))?)
+    answer.pour(waits, left, keep).await
 }
 
 /// A mismatch that the store found is the place's fault.

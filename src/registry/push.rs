@@ -1,17 +1,14 @@
-//! Writing blobs and manifests to a registry. Mounts and uploads of blobs are done by the crate `oci-distribution`.
+//! Writing blobs and manifests to a registry. Mounts are done by the crate `oci-distribution`.
 //!
 //! The crate reads error texts without a bound and waits for ever, so it is used only here, towards a registry that is
-//! handed our bytes anyway: under a watchdog, which bounds a flood by time though not by size, and with credentials
-//! that we got, so that it never logs in by itself.
+//! handed our bytes anyway: within a time, and with credentials that we got, so that it never logs in by itself.
 
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Mutex, PoisonError},
 };
 
-use futures_util::StreamExt as _;
 use oci_distribution::{
     Client, Reference, RegistryOperation,
     client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol},
@@ -21,15 +18,14 @@ use oci_distribution::{
 };
 use reqwest::{
     Method,
-    header::{CONTENT_TYPE, HeaderName, IF_MATCH},
+    header::{CONTENT_TYPE, HeaderName, IF_MATCH, LOCATION},
 };
-use tokio::sync::Notify;
-use tokio_util::io::ReaderStream;
+use url::Url;
 
 use super::{
     Pushed, RegistryError,
     access::{Credentials, Grant},
-    http::{Action, Ask, Http, USER_AGENT, Whole, trouble, unreachable},
+    http::{Action, Ask, Body, Http, USER_AGENT, Whole, unreachable},
     place::Place,
     pull,
     retry::{Patience, Retry, Trouble},
@@ -66,15 +62,9 @@ pub(super) async fn blob(
     let (ours, digest, size) = (store.clone(), wanted.digest, wanted.size);
     super::blocking(store.root(), move || whole(&ours, &digest, size)).await?;
     let mut retry = Retry::new(&http.options.waits, Patience::Transfer);
-    let mut renewed = false;
     loop {
-        let error = match send(http, uploads, place, wanted, &store.path(&wanted.digest)).await {
+        let error = match send(http, place, wanted, &store.path(&wanted.digest)).await {
             Ok(()) => return Ok(Pushed::Sent),
-            Err(Trouble::Lasting(RegistryError::Unauthorized { .. })) if !renewed => {
-                renewed = true;
-                learn_login(http, place).await?;
-                continue;
-            }
             Err(error) => error,
         };
         // Somebody may have sent the same blob at the same time, and the registry have stumbled over it.
@@ -83,15 +73,6 @@ pub(super) async fn blob(
         }
         retry.after(stumbled(error)).await?;
     }
-}
-
-/// Logs in anew: the token ran out, or only writing wants a login at all. The session this opens lapses unused.
-async fn learn_login(http: &Http, place: &Place) -> Result<(), RegistryError> {
-    http.access.forget(place, Action::Push);
-    let what = format!("upload to {}/{}", place.host, place.repository);
-    let get = Ask::get(place, place.url("blobs/uploads/"), what.clone());
-    let ask = Ask { method: Method::POST, action: Action::Push, body: Some(b""), ..get };
-    http.fetch(&ask, ERROR_TEXT_SIZE_BYTES_MAX).await?.success(&what).map(drop)
 }
 
 /// Writes a manifest at `reference`, a tag or its digest; the registry's answer.
@@ -167,61 +148,34 @@ async fn mount(
     }
 }
 
-async fn send(
-    http: &Http,
-    uploads: &Uploads,
-    place: &Place,
-    wanted: &Descriptor,
-    path: &Path,
-) -> Result<(), Trouble> {
+/// Sends the blob in one piece: a session is opened, and closed by its bytes (distribution-spec, "Pushing a blob
+/// monolithically").
+async fn send(http: &Http, place: &Place, wanted: &Descriptor, path: &Path) -> Result<(), Trouble> {
     let what = format!("upload of blob {}", place.name(&wanted.digest.to_string()));
-    let client = uploads.client(http, place).await?;
-    let file = tokio::fs::File::open(path).await.map_err(|source| disk(path, source))?;
-    let pulse = Arc::new(Notify::new());
-    let beat = Arc::clone(&pulse);
-    let stream = ReaderStream::with_capacity(file, 256 << 10).map(move |chunk| {
-        beat.notify_one();
-        chunk.map_err(OciDistributionError::from)
-    });
-    let (image, digest) = (image(place, &wanted.digest), wanted.digest.to_string());
-    let sending = client.push_blob_stream(&image, stream, &digest, Some(wanted.size));
-    match watched(sending, &pulse, http.options.waits.idle(Patience::Transfer)).await {
-        Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => Err(understood(http, place, &what, path, error)),
-        None => Err(RegistryError::Timeout { what, host: place.host.clone() }.into()),
-    }
+    let start = Ask::put(place, place.url("blobs/uploads/"), b"", what.clone());
+    let start = Ask { method: Method::POST, ..start };
+    let opened = accepted(http.fetch_once(&start, ERROR_TEXT_SIZE_BYTES_MAX).await?, &what)?;
+    let mut url = session(&start.url, &opened)
+        .ok_or_else(|| RegistryError::answer(&what, "the registry names no place to send the blob to"))?;
+    url.query_pairs_mut().append_pair("digest", &wanted.digest.to_string());
+    let body = Some(Body::File { path, size_bytes: wanted.size });
+    let put = Ask { body, ..Ask::put(place, url, b"", what.clone()) };
+    let put = put.header(CONTENT_TYPE, "application/octet-stream");
+    accepted(http.fetch_once(&put, ERROR_TEXT_SIZE_BYTES_MAX).await?, &what)?;
+    Ok(())
 }
 
-/// `work`, unless there is no pulse for `idle`.
-async fn watched<T>(work: impl Future<Output = T>, pulse: &Notify, idle: Duration) -> Option<T> {
-    let mut work = std::pin::pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return Some(done),
-            () = pulse.notified() => {}
-            () = tokio::time::sleep(idle) => return None,
-        }
+fn accepted(whole: Whole, what: &str) -> Result<Whole, RegistryError> {
+    if whole.status.is_success() {
+        return Ok(whole);
     }
+    Err(RegistryError::refused(what, whole.status.as_u16(), &whole.body))
 }
 
-/// The crate's errors in our words.
-fn understood(http: &Http, place: &Place, what: &str, path: &Path, error: OciDistributionError) -> Trouble {
-    match error {
-        OciDistributionError::RequestError(error) => trouble(error, what, place.host.clone()),
-        OciDistributionError::IoError(source) => disk(path, source).into(),
-        OciDistributionError::ServerError { code: 401, .. } => match http.access.unauthorized(place) {
-            Ok(error) | Err(error) => error.into(),
-        },
-        OciDistributionError::ServerError { code, message, .. } => {
-            let error = RegistryError::refused(what, code, message.as_bytes());
-            if code >= 500 || code == 429 { Trouble::Passing { error, wait: None } } else { error.into() }
-        }
-        other => RegistryError::answer(what, other.to_string()).into(),
-    }
-}
-
-fn disk(path: &Path, source: std::io::Error) -> RegistryError {
-    StoreError::Io { action: "read", path: path.to_owned(), source }.into()
+/// Where the bytes go: anywhere the registry says, but not from HTTPS down to HTTP.
+fn session(asked: &Url, opened: &Whole) -> Option<Url> {
+    let url = asked.join(opened.header(LOCATION.as_str())?).ok()?;
+    matches!((asked.scheme(), url.scheme()), (_, "https") | ("http", "http")).then_some(url)
 }
 
 fn image(place: &Place, digest: &Digest) -> Reference {

@@ -145,11 +145,21 @@ fn run_one(command: &[OsString]) -> Result<u8, String> {
         // SAFETY: `status` is a live c_int; reaping every child is what pid 1 is for.
         let pid = unsafe { waitpid(-1, &mut status, 0) };
         if pid == wanted {
-            let signal = status & 0x7f;
-            return Ok(if signal == 0 { u8::try_from((status >> 8) & 0xff).unwrap_or(255) } else { 128 | signal as u8 });
+            return Ok(match status & 0x7f {
+                0 => u8::try_from((status >> 8) & 0xff).unwrap_or(255),
+                signal => killed(&format!("`{}` was ended by signal {signal}", command[0].display())),
+            });
         }
         if pid < 0 && std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted {
             return Err("lost a child".into());
         }
     }
+}
+
+/// Tells reprov what ended though nothing failed, over the socket that is standard input; the exit code that says so.
+fn killed(what: &str) -> u8 {
+    if let Ok(control) = std::io::stdin().as_fd().try_clone_to_owned() {
+        let _ = UnixStream::from(control).write_all(format!("K{what}").as_bytes()); // The exit code speaks too.
+    }
+    125
 }

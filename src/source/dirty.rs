@@ -91,7 +91,11 @@ pub(super) fn commit(
     let failed = SourceError::git;
     let mut root = Node::default();
     for change in changes {
-        let content = if change.gone { None } else { store(repository, work_tree, &change.path)? };
+        let content = if change.gone {
+            absent(work_tree, &change.path)?
+        } else {
+            store(repository, work_tree, &change.path)?
+        };
         root.place(&change.path, content);
     }
     let parent = repository.find_commit(head).map_err(failed("read HEAD"))?;
@@ -130,8 +134,7 @@ fn store(repository: &Repository, work_tree: &Path, path: &[u8]) -> Result<Optio
         return Ok(Some((id, LINK)));
     }
     if !metadata.is_file() {
-        let path = printable(&encode(path).0);
-        return Err(SourceError::Entry { path, reason: "neither a file nor a symbolic link" });
+        return Err(special(path));
     }
     let size = usize::try_from(metadata.len()).map_err(|_| too_large())?;
     let mut file = File::open(&full).map_err(SourceError::io("read", &full))?;
@@ -139,6 +142,20 @@ fn store(repository: &Repository, work_tree: &Path, path: &[u8]) -> Result<Optio
     io::copy(&mut file, &mut writer).map_err(SourceError::io("read", &full))?;
     let mode = if metadata.mode() & 0o100 == 0 { FILE } else { EXECUTABLE };
     Ok(Some((writer.finalize().map_err(written)?, mode)))
+}
+
+/// Nothing, for a path that git says is gone; git also says so of what became a pipe, socket or device.
+fn absent(work_tree: &Path, path: &[u8]) -> Result<Option<Content>, SourceError> {
+    match fs::symlink_metadata(work_tree.join(OsStr::from_bytes(path))) {
+        Ok(metadata) if !(metadata.is_dir() || metadata.is_file() || metadata.is_symlink()) => {
+            Err(special(path))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn special(path: &[u8]) -> SourceError {
+    SourceError::Entry { path: printable(&encode(path).0), reason: "neither a file nor a symbolic link" }
 }
 
 fn too_large() -> SourceError {

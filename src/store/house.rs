@@ -149,6 +149,12 @@ impl House {
 /// How the names of temporary files and directories begin.
 const TEMPORARY: &str = ".tmp";
 
+/// Removes all work in progress; nobody has the store open.
+pub(super) fn sweep(root: &Path) -> Result<(), StoreError> {
+    let all = entries(&root.join("tmp"), |name| name.starts_with(TEMPORARY))?;
+    all.iter().try_for_each(|(path, _)| remove(path))
+}
+
 fn remove(path: &Path) -> Result<(), StoreError> {
     let is_dir = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
     let removed = if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) };

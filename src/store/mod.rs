@@ -125,6 +125,12 @@ impl Store {
         let _ = rustix::fs::utimensat(CWD, self.path(digest), &now, AtFlags::empty());
     }
 
+    /// Bytes that are free on its disk; without end if the disk does not say.
+    #[must_use]
+    pub fn room_bytes(&self) -> u64 {
+        rustix::fs::statvfs(&self.root).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Starts a blob of yet unknown digest.
     ///
     /// # Errors

@@ -61,13 +61,18 @@ fn lock_all(root: &Path) -> Result<File, StoreError> {
 }
 
 impl Session {
-    /// Begins one in the store at `root`.
+    /// Begins one in the store at `root`, and removes what killed processes left.
     pub(super) fn begin(root: &Path) -> Result<Self, StoreError> {
-        let _all = lock_all(root)?;
+        let others = Others::find(root)?;
         let dir = dir(root);
         // Whoever had the lock before may have removed everything.
         for dir in [root.join("blobs/sha256"), root.join("tmp"), dir.clone()] {
             fs::create_dir_all(&dir).map_err(fail("create", &dir))?;
+        }
+        // What cannot be removed harms nobody, and `store prune` says why it stays.
+        let _ = others.bury();
+        if others.count == 0 {
+            let _ = super::house::sweep(root);
         }
         let file = NamedTempFile::new_in(&dir).map_err(fail("create a file in", &dir))?;
         let (lock, path) = file.into_parts();

@@ -3,7 +3,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a test may fail by panicking, and may touch files and start programs"
+    clippy::print_stdout,
+    reason = "a test may fail by panicking, may touch files and start programs, and says what it measured or skipped"
 )]
 
 mod acceptance;

@@ -1,5 +1,6 @@
 //! The gateway between real sockets on loopback.
 
+mod faults;
 mod hostile;
 mod private;
 mod recording;

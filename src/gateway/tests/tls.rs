@@ -1,7 +1,11 @@
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use tokio_rustls::rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+};
 
 use super::support::{Rig, Upstream, kinds, options, recording, store};
 use crate::{gateway::Ca, store::Store};
@@ -67,20 +71,52 @@ async fn an_unknown_authority_upstream_is_not_believed() {
     distrusted(tls, Vec::new(), "UnknownIssuer").await;
 }
 
-#[tokio::test]
-async fn an_expired_certificate_upstream_is_not_believed() {
+/// A leaf that is right but for what `change` does to it, and its authority.
+fn leaf(change: impl FnOnce(&mut CertificateParams)) -> (Arc<ServerConfig>, Vec<String>) {
     let mut root = CertificateParams::new(Vec::new()).unwrap();
     root.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
     let mut leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    leaf.not_after = date_time_ymd(2001, 1, 1);
+    change(&mut leaf);
     let key = KeyPair::generate().unwrap();
     let leaf = leaf.signed_by(&key, &root).unwrap();
+    (served(leaf.der().clone(), &key), vec![root.pem()])
+}
+
+fn served(leaf: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
     let tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .with_single_cert(vec![leaf], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
         .unwrap();
-    distrusted(Arc::new(tls), vec![root.pem()], "expired").await;
+    Arc::new(tls)
+}
+
+#[tokio::test]
+async fn an_expired_certificate_upstream_is_not_believed() {
+    let (tls, roots) = leaf(|leaf| leaf.not_after = date_time_ymd(2001, 1, 1));
+    distrusted(tls, roots, "expired").await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_future_upstream_is_not_believed() {
+    let (tls, roots) = leaf(|leaf| leaf.not_before = date_time_ymd(2999, 1, 1));
+    distrusted(tls, roots, "not valid yet").await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_name_upstream_is_not_believed() {
+    let (tls, roots) = leaf(|leaf| {
+        leaf.subject_alt_names =
+            CertificateParams::new(vec!["other.example.org".to_owned()]).unwrap().subject_alt_names;
+    });
+    distrusted(tls, roots, "not valid for name").await;
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_upstream_is_not_believed() {
+    let key = KeyPair::generate().unwrap();
+    let own = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    distrusted(served(own.der().clone(), &key), Vec::new(), "UnknownIssuer").await;
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{
     Ports, bases,
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
-    execute::{ExecuteError, Execution, Secrets, execute},
+    execute::{ExecuteError, Execution, Secrets, execute, says_full},
     publish::{PublishError, Publisher},
 };
 use crate::{
@@ -142,6 +142,10 @@ pub async fn rebuild(
 ) -> Result<Outcome, RebuildError> {
     let started_s = host::now_s();
     let mut outcome = Box::pin(judge(ports, request)).await?;
+    // What could not be stored here is not missing there.
+    if outcome.error.as_deref().is_some_and(says_full) {
+        return Err(ExecuteError::Full { path: ports.store.root().to_owned() }.into());
+    }
     outcome.started_s = started_s;
     if let Some(key) = key {
         match verdict::attach(ports, request, &outcome, key).await {
@@ -256,6 +260,9 @@ impl Job<'_> {
                 let (place, why) = (place.unwrap_or_default(), &failure.reason);
                 let reason = format!("the rebuild was ended, which says nothing of the image{place}: {why}");
                 return Err(RebuildError::Exceeded { reason, execution: Box::new(execution) });
+            }
+            Err(failure) if failure.full => {
+                return Err(ExecuteError::Full { path: self.ports.store.root().to_owned() }.into());
             }
             Err(failure) => {
                 let missed = !execution.closed.missing.is_empty() || !execution.closed.undeclared.is_empty();

@@ -260,7 +260,8 @@ async fn uploads_that_stumble_stall_or_fail() {
         let (server, image) = serve(reply).await;
         let (_dir, store) = store();
         let wanted = blob(&store, OCI_LAYER, b"layer");
-        let waits = Waits { transfer_idle: Duration::from_millis(300), ..Waits::default() };
+        let short = Duration::from_millis(300);
+        let waits = Waits { transfer_connect: short, transfer_idle: short, ..Waits::default() };
         let pushed =
             with(Options { waits, ..Options::default() }).push_blob(&image, &wanted, &store, None).await;
         (pushed, server.seen().iter().filter(|request| request.line.starts_with("PUT")).count())
@@ -296,6 +297,6 @@ async fn uploads_that_stumble_stall_or_fail() {
         push(|request, _| if request.line.starts_with("POST") { Reply::Endless(400) } else { status(404) })
             .await
             .0,
-        "Timeout",
+        "Refused",
     );
 }

@@ -1,6 +1,7 @@
 //! A real registry, hostile ones, and what all tests share.
 #![allow(clippy::disallowed_methods, reason = "tests start a registry and touch files")]
 
+mod faults;
 mod hostile;
 mod layout;
 mod logins;

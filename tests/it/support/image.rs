@@ -81,7 +81,8 @@ fn digests(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|entry| entry["digest"].as_str().unwrap().to_owned()).collect()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// `sha256:…` of `bytes`.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }

@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Base, Ran, Registry, fixtures, must, root, user::User};
+use super::{Base, Process, Ran, Registry, fixtures, must, root, user::User};
 
 /// Closed to others (0700), as a home directory would be.
 #[derive(Debug)]
@@ -182,21 +182,16 @@ impl Lab {
 
     /// What a run left behind: mounts, processes and build directories under the lab.
     pub(crate) fn leftovers(&self) -> Vec<String> {
-        let here = self.dir.path().to_str().unwrap();
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let mut found: Vec<String> =
-            mounts.lines().filter(|line| line.contains(here)).map(str::to_owned).collect();
-        for process in fs::read_dir("/proc").unwrap().flatten() {
-            let Ok(words) = fs::read(process.path().join("cmdline")) else { continue };
-            let words = String::from_utf8_lossy(&words).replace('\0', " ");
-            if words.contains(here) {
-                found.push(format!("{}: {words}", process.path().display()));
-            }
-        }
+        let mut found = self.running();
         let builds =
             fs::read_dir(self.dir.path().join("store/engine/builds")).into_iter().flatten().flatten();
         found.extend(builds.map(|entry| entry.path().display().to_string()));
         found
+    }
+
+    /// What runs under the lab, or is mounted anywhere from it.
+    pub(crate) fn running(&self) -> Vec<String> {
+        Process::naming(self.dir.path().to_str().unwrap())
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// Serves `/greeting`, `/large` (2 MiB, with any query), `/moved` (a redirect to `/large`) and `/endless`; `word` makes
-    /// the bytes differ from those of every other test.
+    /// Serves `/greeting`, `/large` (2 MiB, with any query), `/short` (always cut), `/moved` (a redirect to `/large`) and
+    /// `/endless`; `word` makes the bytes differ from those of every other test.
     pub(crate) fn start(word: &str) -> Self {
         Self::serve(word, None)
     }
@@ -34,6 +34,7 @@ impl Mirror {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let files = BTreeMap::from([
             ("/greeting".to_owned(), format!("hello from {word}\n").into_bytes()),
+            ("/short".to_owned(), b"half a file".to_vec()),
             ("/large".to_owned(), format!("{word:64}").repeat(2 << 14).into_bytes()),
         ]);
         let log = Arc::clone(&asked);
@@ -88,7 +89,8 @@ fn answer(
         None if path == "/moved" => ("302 Found", "Location: /large\r\n", &b""[..]),
         None => ("404 Not Found", "", &b"no such file"[..]),
     };
-    let length = body.len();
+    // Promises a byte more than there is.
+    let length = body.len() + usize::from(path == "/short");
     let head =
         format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{location}\r\n");
     stream.write_all(head.as_bytes()).ok()?;

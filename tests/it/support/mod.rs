@@ -1,17 +1,21 @@
 //! What the tests stand on.
 
+mod faulty;
 mod image;
 mod lab;
 mod mirror;
+mod process;
 mod proxy;
 mod ran;
 mod registry;
 mod schemas;
 mod user;
 
-pub(crate) use image::{Entry, Image};
+pub(crate) use faulty::{Fault, Faulty};
+pub(crate) use image::{Entry, Image, sha256};
 pub(crate) use lab::Lab;
 pub(crate) use mirror::Mirror;
+pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
 pub(crate) use ran::Ran;
 pub(crate) use registry::{Base, Registry};

@@ -85,6 +85,11 @@ impl Registry {
         SHARED.get_or_init(|| Self::start(&Base::ALL))
     }
 
+    /// `HOST:PORT`
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// `HOST:PORT/REPOSITORY:1`
     pub(crate) fn name(&self, repository: &str) -> String {
         format!("{}/{repository}:1", self.host)
@@ -99,6 +104,13 @@ impl Registry {
     pub(crate) fn blob(&self, digest: &str) -> Vec<u8> {
         let path = self.blob_path(digest);
         fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Whether `repository` has the blob, and may give it.
+    pub(crate) fn has_blob(&self, repository: &str, digest: &str) -> bool {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let link = self.repository(repository).join("_layers/sha256").join(hex).join("link");
+        link.exists() && self.blob_path(digest).exists()
     }
 
     pub(crate) fn blob_json(&self, digest: &str) -> Value {
