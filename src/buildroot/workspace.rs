@@ -22,7 +22,10 @@ use super::{
     keep::remove_trees,
     tools::PATH,
 };
-use crate::{engine::Command, model::Digest};
+use crate::{
+    engine::{COMMITTED, Command},
+    model::Digest,
+};
 
 /// The shim, compiled by the build script.
 const SHIM: &[u8] = include_bytes!(env!("REPROV_SHIM_BINARY"));
@@ -79,7 +82,7 @@ impl Workspace {
     }
 
     fn make_directories(&self) -> Result<(), BuildrootError> {
-        let inner = ["context", "profile/gw", "store", "run", "tmp", "home", "lowered"]
+        let inner = ["context", "profile/gw", "store", COMMITTED, "run", "tmp", "home", "lowered"]
             .map(|name| self.dir.join(name));
         for dir in inner.iter().chain([&self.bases()]) {
             fs::create_dir_all(dir).map_err(BuildrootError::io("create", dir))?;

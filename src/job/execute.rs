@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "lays out what the cage sees")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     attest::{BuildDefinition, OnRefused},
     buildroot::{BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
+    compute,
     engine::{BuildRequest, Buildah, Engine},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
     host, layer,
@@ -192,7 +193,8 @@ impl Run<'_> {
         self.ports.progress.update(Update::Phase("bases", ""));
         bases::load(self.ports, self.workspace, &engine, bases).await?;
         let started_s = host::now_s();
-        let (ended, log, closed, tracker) = self.build(&engine, ca, mode).await?;
+        let (built, ()) = tokio::join!(self.build(&engine, ca, mode), self.read_ahead(bases, records));
+        let (ended, log, closed, tracker) = built?;
         let mut execution = Execution {
             outcome: Err(Failure {
                 reason: String::new(),
@@ -223,6 +225,15 @@ impl Run<'_> {
         }
         execution.finished_s = host::now_s();
         Ok(execution)
+    }
+
+    /// Reads while the engine runs what its result will be held against. What cannot be read is found again then.
+    async fn read_ahead(&self, bases: &[Base], records: bool) {
+        let stages = if records { &self.plan.stages[..] } else { std::slice::from_ref(self.plan.result()) };
+        let needed: BTreeSet<usize> = stages.iter().filter_map(|stage| stage.base).collect();
+        let needed = needed.into_iter().map(|index| bases[index].clone()).collect();
+        let store = self.ports.store.clone();
+        compute::each(needed, move |base: Base| drop(base.contents(&store))).await;
     }
 
     fn engine(&self) -> Buildah {
