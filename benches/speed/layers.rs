@@ -116,7 +116,11 @@ impl Million {
             return vec![0; 1024];
         }
         let mut header = tar::Header::new_ustar();
-        let path = format!("usr/lib/node_modules/{:03}/package-{:03}/file-{number}.js", number / 1000, number % 1000);
+        let path = format!(
+            "usr/lib/node_modules/{:03}/package-{:03}/file-{number}.js",
+            number / 1000,
+            number % 1000
+        );
         header.set_path(path).unwrap();
         header.set_mode(0o644);
         header.set_uid(0);

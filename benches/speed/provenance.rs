@@ -43,7 +43,9 @@ fn bundle(key: &PrivateKey) -> Vec<u8> {
     let read = Provenance::read(&example).unwrap();
     let mut run = read.run;
     let input = |number: usize| ResourceDescriptor {
-        uri: format!("https://mirror.example.org/debian/pool/main/p/package/package-{number}_1.0-1_amd64.deb"),
+        uri: format!(
+            "https://mirror.example.org/debian/pool/main/p/package/package-{number}_1.0-1_amd64.deb"
+        ),
         ..run.inputs[0].clone()
     };
     run.inputs = (0..INLINE_INPUTS_MAX).map(input).collect();

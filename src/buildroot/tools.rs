@@ -4,7 +4,6 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -37,19 +36,49 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds and identifies engine and runtime.
+    /// Finds and identifies engine and runtime; again only if a file of theirs is another than the last time.
     ///
     /// # Errors
     /// [`BuildrootError::NoProgram`] with the line that installs it, [`BuildrootError::TooOld`].
     pub async fn find() -> Result<Self, BuildrootError> {
-        let (engine, runtime) = tokio::try_join!(probe("buildah", "buildah"), probe("runc", "runc"))?;
+        let files = [File::of("buildah", "buildah")?, File::of("runc", "runc")?];
+        let mut known = KNOWN.lock().await;
+        if let Some((of, tools)) = &*known
+            && *of == files
+        {
+            return Ok(tools.clone());
+        }
+        let (engine, runtime) = tokio::try_join!(probe(&files[0]), probe(&files[1]))?;
         let mut numbers = engine.version.split('.').map_while(|part| part.parse::<u32>().ok());
         let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
         if found < VERSION_MIN {
             let required = format!("{}.{}", VERSION_MIN.0, VERSION_MIN.1);
             return Err(BuildrootError::TooOld { program: "buildah", version: engine.version, required });
         }
-        Ok(Self { engine, runtime })
+        let tools = Self { engine, runtime };
+        *known = Some((files, tools.clone()));
+        Ok(tools)
+    }
+}
+
+/// What was found last, and in which files.
+static KNOWN: tokio::sync::Mutex<Option<([File; 2], Tools)>> = tokio::sync::Mutex::const_new(None);
+
+/// A program's file in one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct File {
+    name: &'static str,
+    path: PathBuf,
+    /// Device, inode, size, and time of the last change in nanoseconds.
+    state: (u64, u64, u64, i64, i64),
+}
+
+impl File {
+    fn of(name: &'static str, package: &'static str) -> Result<Self, BuildrootError> {
+        let path = which(name).ok_or(BuildrootError::NoProgram { program: name, package })?;
+        let found = fs::metadata(&path).map_err(BuildrootError::io("read", &path))?;
+        let state = (found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec());
+        Ok(Self { name, path, state })
     }
 }
 
@@ -58,32 +87,13 @@ pub(super) fn which(program: &str) -> Option<PathBuf> {
     PATH.split(':').map(|dir| Path::new(dir).join(program)).find(|path| path.is_file())
 }
 
-/// What tells one state of a file from another: device, inode, size, and time of the last change in nanoseconds.
-type Sign = (u64, u64, u64, i64, i64);
-
-/// Programs that were identified before: as long as their files are the same, they are.
-static KNOWN: Mutex<Vec<(Sign, Tool)>> = Mutex::new(Vec::new());
-
-async fn probe(name: &'static str, package: &'static str) -> Result<Tool, BuildrootError> {
-    let path = which(name).ok_or(BuildrootError::NoProgram { program: name, package })?;
-    let sign = sign(&path).map_err(BuildrootError::io("read", &path))?;
-    let known = |all: &[(Sign, Tool)]| all.iter().find(|(of, tool)| *of == sign && tool.path == path).cloned();
-    if let Some((_, tool)) = known(&KNOWN.lock().unwrap_or_else(PoisonError::into_inner)) {
-        return Ok(tool);
-    }
-    let file = path.clone();
+async fn probe(File { name, path, .. }: &File) -> Result<Tool, BuildrootError> {
+    let (name, path, file) = (*name, path.clone(), path.clone());
     let hashing = tokio::task::spawn_blocking(move || fs::File::open(&file).and_then(Digest::of_reader));
     let text = process::capture(&path, ["--version"], Duration::from_secs(20)).await?;
     let number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
     let version = text.split_whitespace().find(number).unwrap_or("unknown").to_owned();
     let digest = hashing.await.map_err(std::io::Error::other).and_then(|digest| digest);
     let digest = digest.map_err(BuildrootError::io("read", &path))?;
-    let tool = Tool { name, version, path, digest };
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).push((sign, tool.clone()));
-    Ok(tool)
-}
-
-fn sign(path: &Path) -> std::io::Result<Sign> {
-    let found = fs::metadata(path)?;
-    Ok((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
+    Ok(Tool { name, version, path, digest })
 }

@@ -366,10 +366,12 @@ impl Registries {
             ..Descriptor::of(OCI_MANIFEST, manifest_bytes)
         };
         let listed = match self.site(name)? {
-            Site::Registry(place) => match attach::put(&self.http, &place, &descriptor, manifest_bytes).await? {
-                true => Listed::Api,
-                false => Listed::FallbackTag,
-            },
+            Site::Registry(place) => {
+                match attach::put(&self.http, &place, &descriptor, manifest_bytes).await? {
+                    true => Listed::Api,
+                    false => Listed::FallbackTag,
+                }
+            }
             Site::Layout(layout) => {
                 let (listed, bytes) = (descriptor.clone(), manifest_bytes.to_vec());
                 let dir = layout.dir.clone();

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     attest::{self, RunDetails, Subject},
+    buildroot::Tools,
     gateway, host,
     model::{Digest, ImageName, Repository, ResourceDescriptor, Secret, names},
     progress::Update,
@@ -160,7 +161,9 @@ pub struct Outcome {
 /// # Errors
 /// [`BuildError`] if it could not be tried or not be pushed; a failed build is an [`Outcome`].
 pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildError> {
-    let planned = define(ports, request).await?;
+    // The tools are wanted later: whoever asks first looks, and an error is found again then.
+    let (planned, _) = tokio::join!(Box::pin(define(ports, request)), Tools::find());
+    let planned = planned?;
     let mode = gateway::Mode::Record {
         repositories: planned.definition.external.repositories.clone(),
         access: planned.access.clone(),

@@ -12,7 +12,7 @@ use super::{
     publish::{PublishError, Publisher},
 };
 use crate::{
-    buildroot::BuildrootError,
+    buildroot::{BuildrootError, Tools},
     compute,
     diff::{self, DiffError},
     drift::{self, Explained, InstructionRef},
@@ -137,7 +137,9 @@ pub async fn rebuild(
     key: Option<&PrivateKey>,
 ) -> Result<Outcome, RebuildError> {
     let started_s = host::now_s();
-    let mut outcome = Box::pin(judge(ports, request)).await?;
+    // The tools are wanted later: whoever asks first looks, and an error is found again then.
+    let (outcome, _) = tokio::join!(Box::pin(judge(ports, request)), Tools::find());
+    let mut outcome = outcome?;
     outcome.started_s = started_s;
     if let Some(key) = key {
         match verdict::attach(ports, request, &outcome, key).await {
