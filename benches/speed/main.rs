@@ -23,9 +23,7 @@ fn main() {
         return layers::a_million_entries();
     }
     let wanted = |group: &str| words.is_empty() || words.iter().any(|word| word == group);
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or_default().to_owned();
-    let cores = std::thread::available_parallelism().unwrap();
+    let before = load();
     let mut rows = Vec::new();
     if wanted("builds") {
         rows.extend(builds::rows());
@@ -36,6 +34,14 @@ fn main() {
     if wanted("provenance") {
         rows.push(provenance::row());
     }
-    println!("{cores} cores, load {load} before; times are medians of {} alternating runs\n", run::ROUNDS);
+    let cores = std::thread::available_parallelism().unwrap();
+    let (rounds, after) = (run::ROUNDS, load());
+    println!("{cores} cores, load {before} before, {after} after; medians of {rounds} runs in turns\n");
     println!("{}", table::Table(rows));
+}
+
+/// Processes that ran or waited in the last minute, on average: what else the machine had to do.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -142,6 +142,22 @@ pub struct Failure {
     pub tail: String,
 }
 
+/// The build's directory on its way out; large, so the caller does something else meanwhile.
+#[derive(Debug)]
+#[must_use]
+pub struct Removing(tokio::task::JoinHandle<Result<(), BuildrootError>>);
+
+impl Removing {
+    /// Waits for its end. What could not be removed is told, and goes with the next build.
+    pub async fn end(self, ports: &Ports) {
+        let removed = self.0.await.map_err(|error| BuildrootError::Cage(error.to_string()));
+        if let Err(error) = removed.and_then(|removed| removed) {
+            let text = format!("the build's directory is still there: {}", super::evidence::chain(&error));
+            ports.progress.update(Update::Warning(&text));
+        }
+    }
+}
+
 /// Runs `definition` on `checkout` and `bases`; `mode` says whether the gateway records or replays. Steps find a dummy
 /// for what is not among `secrets`.
 ///
@@ -154,7 +170,7 @@ pub async fn execute(
     bases: &[Base],
     secrets: &Secrets,
     mode: Mode,
-) -> Result<Execution, ExecuteError> {
+) -> Result<(Execution, Removing), ExecuteError> {
     check(definition)?;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
@@ -164,10 +180,14 @@ pub async fn execute(
     let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?;
     let run = Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace };
     let execution = run.execute(checkout, bases, mode).await;
-    let removed = workspace.remove().await;
-    let execution = execution?;
-    removed?;
-    Ok(execution)
+    let removing = Removing(tokio::spawn(workspace.remove()));
+    match execution {
+        Ok(execution) => Ok((execution, removing)),
+        Err(error) => {
+            removing.end(ports).await;
+            Err(error)
+        }
+    }
 }
 
 struct Run<'a> {

@@ -367,10 +367,8 @@ impl Registries {
         };
         let listed = match self.site(name)? {
             Site::Registry(place) => {
-                match attach::put(&self.http, &place, &descriptor, manifest_bytes).await? {
-                    true => Listed::Api,
-                    false => Listed::FallbackTag,
-                }
+                let listed = attach::put(&self.http, &place, &descriptor, manifest_bytes).await?;
+                if listed { Listed::Api } else { Listed::FallbackTag }
             }
             Site::Layout(layout) => {
                 let (listed, bytes) = (descriptor.clone(), manifest_bytes.to_vec());

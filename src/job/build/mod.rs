@@ -171,11 +171,13 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         proxy: None,
     };
     let (definition, bases) = (&planned.definition, &planned.bases);
-    let execution = execute(ports, definition, &request.checkout, bases, &request.secrets, mode).await?;
+    let (execution, removing) =
+        execute(ports, definition, &request.checkout, bases, &request.secrets, mode).await?;
     let published = match &execution.outcome {
         Ok(assembled) => Some(publish(ports, request, &planned, &execution, assembled).await),
         Err(_) => None,
     };
+    removing.end(ports).await;
     let (provenance, unpushed) = match published.transpose() {
         Ok(provenance) => (provenance, None),
         Err(error) => (None, Some(error)),

@@ -220,14 +220,16 @@ impl Job<'_> {
         let secrets = &self.request.secrets;
         let mode = Mode::Replay(transcript);
         let running = execute(self.ports, definition, &checkout, &bases, secrets, mode).await;
-        let execution = match running {
+        let (execution, removing) = match running {
             // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
             Err(error) if error.of_definition() => {
                 return Ok(self.outcome(Verdict::Unbuildable, chain(&error)));
             }
             ran => ran?,
         };
-        let mut outcome = self.compare(&original, believed, execution, builder_changed.is_some()).await?;
+        let compared = self.compare(&original, believed, execution, builder_changed.is_some()).await;
+        removing.end(self.ports).await;
+        let mut outcome = compared?;
         outcome.builder_changed = builder_changed;
         outcome.original = Some(original);
         outcome.inputs = inputs;
