@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -35,18 +36,58 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds and identifies engine and runtime.
+    /// Finds and identifies engine and runtime; again only if a file of theirs is another than the last time.
     ///
     /// # Errors
     /// [`BuildrootError::NoProgram`] with the line that installs it, [`BuildrootError::TooOld`].
     pub async fn find() -> Result<Self, BuildrootError> {
-        Ok(Self { engine: engine().await?, runtime: runtime().await? })
+        let files = [File::of("buildah", "buildah")?, File::of("runc", "runc")?];
+        let mut known = KNOWN.lock().await;
+        if let Some((of, tools)) = &*known
+            && *of == files
+        {
+            return Ok(tools.clone());
+        }
+        let (engine, runtime) = tokio::try_join!(new_enough(&files[0]), probe(&files[1]))?;
+        let tools = Self { engine, runtime };
+        *known = Some((files, tools.clone()));
+        Ok(tools)
+    }
+}
+
+/// What was found last, and in which files.
+static KNOWN: tokio::sync::Mutex<Option<([File; 2], Tools)>> = tokio::sync::Mutex::const_new(None);
+
+/// A program's file in one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct File {
+    name: &'static str,
+    path: PathBuf,
+    /// Device, inode, size, and time of the last change in nanoseconds.
+    state: (u64, u64, u64, i64, i64),
+}
+
+impl File {
+    fn of(name: &'static str, package: &'static str) -> Result<Self, BuildrootError> {
+        let path = which(name).ok_or(BuildrootError::NoProgram { program: name, package })?;
+        let found = fs::metadata(&path).map_err(BuildrootError::io("read", &path))?;
+        let state = (found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec());
+        Ok(Self { name, path, state })
     }
 }
 
 /// buildah, if it is new enough.
 pub(super) async fn engine() -> Result<Tool, BuildrootError> {
-    let engine = probe("buildah", "buildah").await?;
+    new_enough(&File::of("buildah", "buildah")?).await
+}
+
+/// runc.
+pub(super) async fn runtime() -> Result<Tool, BuildrootError> {
+    probe(&File::of("runc", "runc")?).await
+}
+
+async fn new_enough(file: &File) -> Result<Tool, BuildrootError> {
+    let engine = probe(file).await?;
     let mut numbers = engine.version.split('.').map_while(|part| part.parse::<u32>().ok());
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if found < VERSION_MIN {
@@ -56,23 +97,17 @@ pub(super) async fn engine() -> Result<Tool, BuildrootError> {
     Ok(engine)
 }
 
-/// runc.
-pub(super) async fn runtime() -> Result<Tool, BuildrootError> {
-    probe("runc", "runc").await
-}
-
 /// The file of `program` on [`PATH`].
 pub(super) fn which(program: &str) -> Option<PathBuf> {
     PATH.split(':').map(|dir| Path::new(dir).join(program)).find(|path| path.is_file())
 }
 
-async fn probe(name: &'static str, package: &'static str) -> Result<Tool, BuildrootError> {
-    let path = which(name).ok_or(BuildrootError::NoProgram { program: name, package })?;
+async fn probe(File { name, path, .. }: &File) -> Result<Tool, BuildrootError> {
+    let (name, path, file) = (*name, path.clone(), path.clone());
+    let hashing = tokio::task::spawn_blocking(move || fs::File::open(&file).and_then(Digest::of_reader));
     let text = process::capture(&path, ["--version"], Duration::from_secs(20)).await?;
     let number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
     let version = text.split_whitespace().find(number).unwrap_or("unknown").to_owned();
-    let file = path.clone();
-    let hashing = tokio::task::spawn_blocking(move || fs::File::open(&file).and_then(Digest::of_reader));
     let digest = hashing.await.map_err(std::io::Error::other).and_then(|digest| digest);
     let digest = digest.map_err(BuildrootError::io("read", &path))?;
     Ok(Tool { name, version, path, digest })

@@ -24,7 +24,7 @@ use super::{
     tools::PATH,
 };
 use crate::{
-    engine::Command,
+    engine::{COMMITTED, Command},
     model::{Allowance, Digest},
 };
 
@@ -90,7 +90,7 @@ impl Workspace {
     }
 
     fn make_directories(&self) -> Result<(), BuildrootError> {
-        let inner = ["context", "profile/gw", "store", "run", "tmp", "home", "lowered"]
+        let inner = ["context", "profile/gw", "store", COMMITTED, "run", "tmp", "home", "lowered"]
             .map(|name| self.dir.join(name));
         for dir in inner.iter().chain([&self.bases()]) {
             fs::create_dir_all(dir).map_err(BuildrootError::io("create", dir))?;

@@ -1,6 +1,7 @@
 //! buildah 1.28 and later.
 
-use super::{BuildRequest, Command, Engine, RESULT};
+use super::{BuildRequest, COMMITTED, Command, Engine, RESULT, RESULT_ID};
+use crate::model::{DiffId, Digest};
 
 /// Options that decide how whiteouts and opaque directories are stored, and so layers: pinned and recorded.
 pub const MOUNT_OPTIONS: &str = "userxattr";
@@ -75,15 +76,20 @@ impl Engine for Buildah {
         if let Some(target) = &request.target {
             argv.extend(["--target".into(), target.clone()]);
         }
+        // A layer is there as it was committed, so nothing is written out again afterwards.
+        argv.extend(["--blob-cache".into(), format!("{root}/build/{COMMITTED}")]);
+        argv.extend(["--iidfile".into(), format!("{root}/build/{RESULT_ID}")]);
         argv.extend(["--tag".into(), RESULT.into(), "--file".into(), format!("{root}/build/Dockerfile")]);
         argv.push(format!("{root}/build/context"));
         argv
     }
 
-    fn list(&self) -> Command {
-        let mut argv = self.start("build/store", true);
-        argv.extend(words("images --all --quiet --no-trunc"));
-        argv
+    fn layer(&self, diff_id: &DiffId) -> String {
+        diff_id.to_string()
+    }
+
+    fn config(&self, id: &Digest) -> String {
+        format!("{id}.config")
     }
 
     fn export(&self, name: &str, dir: &str) -> Command {
@@ -110,6 +116,6 @@ mod tests {
             secrets: vec![("token".into(), "/.reprov/build/secrets/0".into())],
             heredocs: false,
         };
-        insta::assert_snapshot!(engine.build(&request).join(" "), @"/usr/bin/buildah --root /.reprov/build/store --runroot /.reprov/build/run/storage --storage-driver overlay --storage-opt overlay.mountopt=userxattr --storage-opt overlay.imagestore=/.reprov/bases bud --isolation oci --network host --no-hosts --http-proxy=false --pull=false --layers --no-cache --format docker --identity-label=false --ignorefile /dev/null --runtime /.reprov/shim --signature-policy /.reprov/build/profile/policy.json --platform linux/amd64 --build-context debian:x=container-image://localhost/reprov-base:00 --secret id=token,src=/.reprov/build/secrets/0 --build-arg V=1 --target app --tag localhost/reprov-result:latest --file /.reprov/build/Dockerfile /.reprov/build/context");
+        insta::assert_snapshot!(engine.build(&request).join(" "), @"/usr/bin/buildah --root /.reprov/build/store --runroot /.reprov/build/run/storage --storage-driver overlay --storage-opt overlay.mountopt=userxattr --storage-opt overlay.imagestore=/.reprov/bases bud --isolation oci --network host --no-hosts --http-proxy=false --pull=false --layers --no-cache --format docker --identity-label=false --ignorefile /dev/null --runtime /.reprov/shim --signature-policy /.reprov/build/profile/policy.json --platform linux/amd64 --build-context debian:x=container-image://localhost/reprov-base:00 --secret id=token,src=/.reprov/build/secrets/0 --build-arg V=1 --target app --blob-cache /.reprov/build/committed --iidfile /.reprov/build/result --tag localhost/reprov-result:latest --file /.reprov/build/Dockerfile /.reprov/build/context");
     }
 }

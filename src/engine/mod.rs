@@ -10,6 +10,8 @@ pub use buildah::{Buildah, MOUNT_OPTIONS, VERSION_MIN};
 pub use hints::{GIT_DIRECTORY, Hint, hints};
 pub use log::{LogLine, read_line};
 
+use crate::model::{DiffId, Digest};
+
 /// What to build, as the engine sees it from inside the cage.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
@@ -36,13 +38,21 @@ pub trait Engine: Send + Sync {
     /// Loads the base in directory `dir` (transport `dir:`) whose config has the digest `config_hex` into the shared
     /// store, under the name `local`.
     fn load(&self, dir: &str, config_hex: &str, local: &str) -> Vec<Command>;
-    /// Builds, and names the result [`RESULT`].
+    /// Builds, and names the result [`RESULT`]. What is committed on the way is kept in `build/`[`COMMITTED`], and the
+    /// result's id written to `build/`[`RESULT_ID`].
     fn build(&self, request: &BuildRequest) -> Command;
-    /// Prints the full ids of all images, one a line.
-    fn list(&self) -> Command;
-    /// Writes the image `name` to the directory `dir` (transport `dir:`), layers uncompressed.
+    /// The name in [`COMMITTED`] of a layer, uncompressed.
+    fn layer(&self, diff_id: &DiffId) -> String;
+    /// The name in [`COMMITTED`] of the config of the image `id`.
+    fn config(&self, id: &Digest) -> String;
+    /// Writes the image `name` to the directory `dir` (transport `dir:`), layers uncompressed and named by the hex digits
+    /// of their diffIDs: for a layer that the engine did not commit, since it had the same one already.
     fn export(&self, name: &str, dir: &str) -> Command;
 }
 
 /// Name of the finished image in the engine's private store.
 pub const RESULT: &str = "localhost/reprov-result:latest";
+/// Directory of what the engine committed. It does not keep there what its store had before.
+pub const COMMITTED: &str = "committed";
+/// File with the id of the finished image.
+pub const RESULT_ID: &str = "result";

@@ -1,6 +1,5 @@
 //! From what the engine made to the image that is pushed: canonical layers, config and history, and one layer for each
 //! instruction that makes one (BUILDROOT.md §9.2–9.4, WIRE.md §6).
-#![expect(clippy::disallowed_methods, reason = "reads the engine's output directory")]
 
 use std::{
     collections::BTreeSet,
@@ -16,9 +15,9 @@ use serde_json::{Map, Value, json};
 use super::plan::Link;
 use crate::{
     dockerfile::{Keyword, Layer, Step},
-    layer::{Entry, Kind, Lower, Profile, RuleCount, index, inflate, write},
-    model::{Descriptor, DiffId, Digest, json, limits, names, rfc3339},
-    oci::{Config, Image, Manifest, manifest_bytes},
+    layer::{Entry, Kind, Lower, Profile, RuleCount, index, write},
+    model::{Descriptor, DiffId, json, limits, names, rfc3339},
+    oci::{Config, Image, manifest_bytes},
     store::{Store, StoreError},
 };
 
@@ -57,6 +56,9 @@ pub enum AssembleError {
         /// By the engine.
         found: usize,
     },
+    /// It did not say what it built.
+    #[error("the engine wrote no image id")]
+    Id,
     /// The engine built on another base than it was given.
     #[error("the engine did not build on the base it was given")]
     Base,
@@ -80,10 +82,12 @@ pub struct Assembled {
 pub struct Parts<'a> {
     /// Where blobs are and go.
     pub store: &'a Store,
-    /// The engine's result (transport `dir:`).
-    pub dir: &'a Path,
-    /// The base the first of `chain` stands on, if not `scratch`.
-    pub base: Option<&'a Image>,
+    /// The engine's config of the result.
+    pub config: &'a Config,
+    /// The engine's layers above the base, uncompressed, lowest first.
+    pub files: &'a [PathBuf],
+    /// The base the first of `chain` stands on and what its layers hold, if not `scratch`.
+    pub base: Option<(&'a Image, &'a Lower)>,
     /// The instructions from that base to the result, through all stages between.
     pub chain: &'a [Link],
     /// Times later than this are clamped to it.
@@ -99,32 +103,29 @@ pub struct Parts<'a> {
 /// # Errors
 /// [`AssembleError`].
 pub fn assemble(parts: &Parts<'_>) -> Result<Assembled, AssembleError> {
-    let (manifest, config) = read_result(parts.dir)?;
-    let mut work = Work::on(parts)?;
-    let inherited = work.layers.len();
-    if config.diff_ids().get(..inherited) != Some(&work.diff_ids[..]) {
+    let mut work = Work::on(parts);
+    if parts.config.diff_ids().get(..work.diff_ids.len()) != Some(&work.diff_ids[..]) {
         return Err(AssembleError::Base);
     }
-    let own = &manifest.layers()[inherited..];
     let expected = parts.chain.iter().filter(|link| link.step.layer == Layer::Always).count();
-    if own.len() != expected {
-        return Err(AssembleError::Layers { expected, found: own.len() });
+    if parts.files.len() != expected {
+        return Err(AssembleError::Layers { expected, found: parts.files.len() });
     }
-    let mut own = own.iter();
+    let mut own = parts.files.iter();
     for link in parts.chain {
         let step = &link.step;
         let made = match &step.layer {
-            Layer::Always => own.next().map(|layer| work.instruction(link, &layer.digest)).transpose()?,
+            Layer::Always => own.next().map(|file| work.instruction(link, file)).transpose()?,
             Layer::WorkdirMaybe(path) => work.directory(step, path)?,
             Layer::None => None,
         };
         work.note(step, made);
     }
-    work.finish(&config)
+    work.finish(parts.config)
 }
 
 /// Opens a file of the engine's result: the cage wrote it, so neither it nor its directory may be a link to elsewhere.
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let dir = path.parent().map(std::fs::symlink_metadata).transpose()?;
     if !dir.is_some_and(|dir| dir.is_dir()) {
         return Err(io::ErrorKind::NotADirectory.into());
@@ -133,15 +134,12 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
-fn read_result(dir: &Path) -> Result<(Manifest, Config), AssembleError> {
-    let read = |name: &str, bound| {
-        let path = dir.join(name);
-        let bytes = open(&path).and_then(|file| limits::read_bounded(file, bound, "engine's result"));
-        bytes.map_err(|source| AssembleError::Read { path, source })
-    };
-    let manifest = Manifest::parse(&read("manifest.json", limits::MANIFEST_SIZE_BYTES_MAX)?)?;
-    let config = Config::parse(&read(&manifest.config().digest.hex(), limits::CONFIG_SIZE_BYTES_MAX)?)?;
-    Ok((manifest, config))
+/// The config that the engine wrote to `path`.
+pub(super) fn read_config(path: &Path) -> Result<Config, AssembleError> {
+    let bytes = open(path)
+        .and_then(|file| limits::read_bounded(file, limits::CONFIG_SIZE_BYTES_MAX, "engine's result"));
+    let bytes = bytes.map_err(|source| AssembleError::Read { path: path.to_owned(), source })?;
+    Ok(Config::parse(&bytes)?)
 }
 
 struct Work<'a> {
@@ -158,40 +156,30 @@ type Made = (Descriptor, DiffId);
 
 impl<'a> Work<'a> {
     /// Starts on the base: its layers pass through byte for byte.
-    fn on(parts: &'a Parts<'a>) -> Result<Self, AssembleError> {
-        let mut work = Self {
+    fn on(parts: &'a Parts<'a>) -> Self {
+        let (base, lower) = parts.base.unzip();
+        let layers = base.map(|base| base.manifest.layers().iter().map(oci_layer).collect());
+        Self {
             parts,
-            lower: Lower::default(),
-            layers: Vec::new(),
-            diff_ids: Vec::new(),
-            history: Vec::new(),
-            instructions: Vec::new(),
+            lower: lower.cloned().unwrap_or_default(),
+            instructions: base.map(|base| vec![None; base.manifest.layers().len()]).unwrap_or_default(),
+            layers: layers.unwrap_or_default(),
+            diff_ids: base.map(|base| base.config.diff_ids().to_vec()).unwrap_or_default(),
+            history: base.map(|base| base.config.history().to_vec()).unwrap_or_default(),
             normalized: Vec::new(),
-        };
-        let Some(base) = parts.base else { return Ok(work) };
-        for layer in base.manifest.layers() {
-            let entries = read_layer(parts.store, layer)
-                .map_err(|source| AssembleError::Layer { instruction: "FROM".into(), source })?;
-            work.lower.apply(&entries);
-            work.layers.push(oci_layer(layer));
-            work.instructions.push(None);
         }
-        work.diff_ids = base.config.diff_ids().to_vec();
-        work.history = base.config.history().to_vec();
-        Ok(work)
     }
 
     /// The canonical layer of a RUN, COPY or ADD, from the engine's.
-    fn instruction(&mut self, link: &Link, engine_layer: &Digest) -> Result<Made, AssembleError> {
+    fn instruction(&mut self, link: &Link, path: &Path) -> Result<Made, AssembleError> {
         let step = &link.step;
-        let path = self.parts.dir.join(engine_layer.hex());
-        let opened = || open(&path).map_err(|source| AssembleError::Read { path: path.clone(), source });
+        let opened = || open(path).map_err(|source| AssembleError::Read { path: path.to_owned(), source });
         let of = |source| AssembleError::Layer { instruction: step.text.clone(), source };
         let entries = index(BufReader::with_capacity(1 << 20, opened()?)).map_err(of)?;
         let mut content = opened()?;
         let entries = if step.keyword == Keyword::Run {
             let mut read = |entry: &Entry| -> io::Result<Box<dyn Read>> {
-                let mut file = open(&path)?;
+                let mut file = open(path)?;
                 file.seek(SeekFrom::Start(entry.offset))?;
                 Ok(Box::new(file.take(entry.size_bytes)))
             };
@@ -330,7 +318,7 @@ impl<'a> Work<'a> {
     /// The engine marks what it makes with its version; the base's own mark, if any, stays.
     fn restore_label(&self, run: &mut Map<String, Value>) {
         const LABEL: &str = "io.buildah.version";
-        let of_base = self.parts.base.and_then(|base| {
+        let of_base = self.parts.base.and_then(|(base, _)| {
             base.config.raw().pointer("/config/Labels").and_then(|labels| labels.get(LABEL)).cloned()
         });
         let Some(Value::Object(labels)) = run.get_mut("Labels") else { return };
@@ -342,12 +330,6 @@ impl<'a> Work<'a> {
             run.remove("Labels");
         }
     }
-}
-
-/// The entries of a layer blob in the store.
-pub(crate) fn read_layer(store: &Store, layer: &Descriptor) -> Result<Vec<Entry>, crate::layer::LayerError> {
-    let file = File::open(store.path(&layer.digest)).map_err(crate::layer::LayerError::Read)?;
-    index(inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file))?)
 }
 
 /// What the engine writes for a key that nobody set; `ENTRYPOINT []` means the same as none.
@@ -373,6 +355,7 @@ fn oci_layer(layer: &Descriptor) -> Descriptor {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "lays out a directory")]
     use super::*;
 
     #[test]

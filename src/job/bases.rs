@@ -7,9 +7,10 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufReader, Read},
+    io::BufReader,
     os::unix::fs::symlink,
     path::Path,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bstr::ByteSlice as _;
@@ -19,7 +20,7 @@ use crate::{
     buildroot::{BuildrootError, Ended, IDS, Workspace},
     dockerfile::BaseConfig,
     engine::Engine,
-    layer::{Kind, index, inflate},
+    layer::{LayerError, Lower, index, index_with, inflate},
     model::{Descriptor, Digest, ImageName, limits, path::printable},
     oci::{Image, OciError},
     registry::RegistryError,
@@ -113,9 +114,42 @@ pub struct Base {
     pub manifest: Descriptor,
     /// Manifest and config.
     pub image: Image,
+    contents: Arc<Mutex<Option<Arc<Contents>>>>,
+}
+
+/// What the layers of a base hold.
+#[derive(Debug)]
+pub struct Contents {
+    /// All layers merged.
+    pub lower: Lower,
+    /// The package managers' configuration: path and bytes.
+    pub repository_files: Vec<(String, Vec<u8>)>,
 }
 
 impl Base {
+    /// Reads every layer in the store; once, whoever asks how often.
+    ///
+    /// # Errors
+    /// [`BaseError::Layer`].
+    pub fn contents(&self, store: &Store) -> Result<Arc<Contents>, BaseError> {
+        let mut known = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(contents) = &*known {
+            return Ok(Arc::clone(contents));
+        }
+        let mut contents = Contents { lower: Lower::default(), repository_files: Vec::new() };
+        let mut files = BTreeMap::new();
+        for layer in self.image.manifest.layers() {
+            let merged = merge(store, layer, &mut contents.lower, &mut files);
+            merged.map_err(|source| BaseError::Layer {
+                name: self.name.to_string(),
+                layer: layer.digest,
+                source,
+            })?;
+        }
+        contents.repository_files = files.into_iter().collect();
+        Ok(Arc::clone(known.insert(Arc::new(contents))))
+    }
+
     /// Its name in the engine's base store.
     #[must_use]
     pub fn local(&self) -> String {
@@ -179,7 +213,7 @@ pub async fn complete(
             ports.registries.fetch_blob(place, layer, &ports.store).await.map_err(failed)?;
         }
     }
-    Ok(Base { name: place.clone(), manifest, image })
+    Ok(Base { name: place.clone(), manifest, image, contents: Arc::default() })
 }
 
 /// Loads into the engine's shared base store what is not there yet.
@@ -309,49 +343,25 @@ fn names_repositories(path: &[u8]) -> bool {
         || path == "etc/dnf/dnf.conf"
 }
 
-/// The package manager configuration of an image in the store: path and bytes, upper layers first served.
-///
-/// # Errors
-/// [`BaseError::Layer`].
-pub fn repository_files(store: &Store, base: &Base) -> Result<Vec<(String, Vec<u8>)>, BaseError> {
-    let mut files = BTreeMap::new();
-    for layer in base.image.manifest.layers() {
-        let of = |source| BaseError::Layer { name: base.name.to_string(), layer: layer.digest, source };
-        let open = || -> Result<Box<dyn Read + Send>, crate::layer::LayerError> {
-            let file = fs::File::open(store.path(&layer.digest)).map_err(crate::layer::LayerError::Read)?;
-            inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file))
-        };
-        let entries = index(open().map_err(of)?).map_err(of)?;
-        for entry in entries.iter().filter(|entry| entry.is_whiteout()) {
-            let path = entry.path.to_string().replace(".wh.", "");
-            files.remove(&path);
+/// Puts one layer on top of what is known of the layers below.
+fn merge(
+    store: &Store,
+    layer: &Descriptor,
+    lower: &mut Lower,
+    files: &mut BTreeMap<String, Vec<u8>>,
+) -> Result<(), LayerError> {
+    let file = fs::File::open(store.path(&layer.digest)).map_err(LayerError::Read)?;
+    let archive = inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file))?;
+    let mut read: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let entries = index_with(archive, |entry, chunk| {
+        if entry.size_bytes <= SOURCES_SIZE_BYTES_MAX && names_repositories(&entry.path) {
+            read.entry(entry.path.to_string()).or_default().extend_from_slice(chunk);
         }
-        let mut wanted: Vec<_> = entries
-            .iter()
-            .filter(|entry| entry.kind == Kind::File && names_repositories(&entry.path))
-            .collect();
-        if wanted.is_empty() {
-            continue;
-        }
-        wanted.sort_by_key(|entry| entry.offset);
-        let read =
-            read_files(open().map_err(of)?, &wanted).map_err(crate::layer::LayerError::Read).map_err(of)?;
-        files.extend(read);
+    })?;
+    for entry in entries.iter().filter(|entry| entry.is_whiteout()) {
+        files.remove(&entry.path.to_string().replace(".wh.", ""));
     }
-    Ok(files.into_iter().collect())
-}
-
-fn read_files(
-    mut stream: Box<dyn Read + Send>,
-    wanted: &[&crate::layer::Entry],
-) -> std::io::Result<Vec<(String, Vec<u8>)>> {
-    let (mut at, mut files) = (0, Vec::new());
-    for entry in wanted.iter().filter(|entry| entry.size_bytes <= SOURCES_SIZE_BYTES_MAX) {
-        std::io::copy(&mut (&mut stream).take(entry.offset - at), &mut std::io::sink())?;
-        let mut bytes = Vec::new();
-        (&mut stream).take(entry.size_bytes).read_to_end(&mut bytes)?;
-        at = entry.offset + entry.size_bytes;
-        files.push((entry.path.to_string(), bytes));
-    }
-    Ok(files)
+    files.extend(read);
+    lower.apply(&entries);
+    Ok(())
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "lays out what the cage sees")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     attest::{BuildDefinition, OnRefused},
     buildroot::{self, BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
+    compute,
     engine::{BuildRequest, Buildah, Engine, GIT_DIRECTORY, Hint},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
     host, layer,
@@ -184,6 +185,22 @@ const ENGINE_FAILED: u8 = 125;
 /// A disk with less room than this after a failure is taken for a full one: the engine does not always say why.
 const ROOM_BYTES_MIN: u64 = 16 << 20;
 
+/// The build's directory on its way out; large, so the caller does something else meanwhile.
+#[derive(Debug)]
+#[must_use]
+pub struct Removing(tokio::task::JoinHandle<Result<(), BuildrootError>>);
+
+impl Removing {
+    /// Waits for its end. What could not be removed is told, and goes with the next build.
+    pub async fn end(self, ports: &Ports) {
+        let removed = self.0.await.map_err(|error| BuildrootError::Cage(error.to_string()));
+        if let Err(error) = removed.and_then(|removed| removed) {
+            let text = format!("the build's directory is still there: {}", super::evidence::chain(&error));
+            ports.progress.update(Update::Warning(&text));
+        }
+    }
+}
+
 /// Runs `definition` on `checkout` and `bases`; `mode` says whether the gateway records or replays. Steps find a dummy
 /// for what is not among `secrets`. What the build may use is `maxima`, else this machine's default, whatever the
 /// definition says: it may be a stranger's.
@@ -198,7 +215,7 @@ pub async fn execute(
     secrets: &Secrets,
     mode: Mode,
     maxima: &Maxima,
-) -> Result<Execution, ExecuteError> {
+) -> Result<(Execution, Removing), ExecuteError> {
     check(definition)?;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
@@ -209,10 +226,14 @@ pub async fn execute(
     let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?.within(&allowance);
     let run = Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance };
     let execution = run.execute(checkout, bases, mode).await;
-    let removed = workspace.remove().await;
-    let execution = execution?;
-    removed?;
-    Ok(execution)
+    let removing = Removing(tokio::spawn(workspace.remove()));
+    match execution {
+        Ok(execution) => Ok((execution, removing)),
+        Err(error) => {
+            removing.end(ports).await;
+            Err(error)
+        }
+    }
 }
 
 struct Run<'a> {
@@ -239,7 +260,8 @@ impl Run<'_> {
         self.ports.progress.update(Update::Phase("bases", ""));
         bases::load(self.ports, self.workspace, &engine, bases).await?;
         let started_s = host::now_s();
-        let (ended, log, closed, tracker) = self.build(&engine, ca, mode).await?;
+        let (built, ()) = tokio::join!(self.build(&engine, ca, mode), self.read_ahead(bases, records));
+        let (ended, log, closed, tracker) = built?;
         let steps = self.workspace.steps()?;
         let mut execution = Execution {
             outcome: Err(Failure {
@@ -289,6 +311,15 @@ impl Run<'_> {
         }
         execution.finished_s = host::now_s();
         Ok(execution)
+    }
+
+    /// Reads while the engine runs what its result will be held against. What cannot be read is found again then.
+    async fn read_ahead(&self, bases: &[Base], records: bool) {
+        let stages = if records { &self.plan.stages[..] } else { std::slice::from_ref(self.plan.result()) };
+        let needed: BTreeSet<usize> = stages.iter().filter_map(|stage| stage.base).collect();
+        let needed = needed.into_iter().map(|index| bases[index].clone()).collect();
+        let store = self.ports.store.clone();
+        compute::each(needed, move |base: Base| drop(base.contents(&store))).await;
     }
 
     fn engine(&self) -> Buildah {

@@ -1,16 +1,19 @@
 //! Pushes an image and what is kept beside it: blobs, then manifests, then referrers; the caller tags last.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{Read, Write},
+    sync::{Mutex, PoisonError},
 };
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Ports, bases::Base, execute::Kept};
 use crate::{
     attest::{Bundle, Statement},
     model::{Blobs, Descriptor, Digest, ImageName, limits, names},
     oci::{Image, artifact_bytes},
-    registry::{Attached, RegistryError},
+    registry::{Listed, RegistryError},
     signing::PrivateKey,
     store::{Store, StoreError},
 };
@@ -36,12 +39,18 @@ pub enum PublishError {
     Pack(#[source] std::io::Error),
 }
 
-/// One destination, and the image there that everything else refers to.
+/// Blobs sent at once.
+const UPLOADS_MAX: usize = 4;
+
+/// One destination, and the image there that everything else refers to. What is attached counts once
+/// [`Publisher::list`] was called.
 #[derive(Debug)]
 pub struct Publisher<'a> {
     ports: &'a Ports,
     to: ImageName,
     subject: Descriptor,
+    /// What the registry does not list by itself. All at once: it takes several looks, with pauses between.
+    unlisted: Mutex<Vec<Descriptor>>,
 }
 
 impl<'a> Publisher<'a> {
@@ -49,7 +58,7 @@ impl<'a> Publisher<'a> {
     #[must_use]
     pub fn new(ports: &'a Ports, to: &ImageName, subject: Descriptor) -> Self {
         let to = ImageName { location: to.location.clone(), selector: crate::model::Selector::default() };
-        Self { ports, to, subject }
+        Self { ports, to, subject, unlisted: Mutex::default() }
     }
 
     fn failed(&self, what: impl Into<String>) -> impl FnOnce(RegistryError) -> PublishError {
@@ -62,12 +71,22 @@ impl<'a> Publisher<'a> {
     /// # Errors
     /// [`PublishError::Push`].
     pub async fn image(&self, image: &Image, base: Option<&ImageName>) -> Result<(), PublishError> {
-        for layer in image.manifest.layers().iter().chain([image.manifest.config()]) {
-            self.blob(layer, base).await?;
-        }
+        self.blobs(image.manifest.layers().iter().chain([image.manifest.config()]), base).await?;
         let pushed =
             self.ports.registries.push_manifest(&self.to, names::OCI_MANIFEST, image.manifest.bytes()).await;
         pushed.map_err(self.failed("the manifest")).map(|_| ())
+    }
+
+    /// Pushes `blobs`, several at a time.
+    async fn blobs<'b>(
+        &self,
+        blobs: impl IntoIterator<Item = &'b Descriptor>,
+        mount: Option<&ImageName>,
+    ) -> Result<(), PublishError> {
+        let mut seen = BTreeSet::new(); // Two at once would get in each other's way.
+        let distinct = blobs.into_iter().filter(|blob| seen.insert(blob.digest));
+        let pushes: Vec<_> = distinct.map(|blob| self.blob(blob, mount)).collect();
+        stream::iter(pushes).buffer_unordered(UPLOADS_MAX).try_collect().await
     }
 
     async fn blob(&self, blob: &Descriptor, mount: Option<&ImageName>) -> Result<(), PublishError> {
@@ -88,14 +107,25 @@ impl<'a> Publisher<'a> {
     ) -> Result<Descriptor, PublishError> {
         self.ports.store.put(names::OCI_EMPTY_BYTES)?;
         self.blob(&Descriptor::of(names::OCI_EMPTY, names::OCI_EMPTY_BYTES), None).await?;
-        for layer in layers {
-            self.blob(layer, mount).await?;
-        }
+        self.blobs(layers, mount).await?;
         let bytes = artifact_bytes(artifact_type, layers, Some(&self.subject), annotations);
         let registries = &self.ports.registries;
-        let attached: Result<Attached, _> =
-            registries.attach(&self.to, &self.subject, &bytes, artifact_type, annotations).await;
-        attached.map(|attached| attached.descriptor).map_err(self.failed(artifact_type))
+        let put = registries.put_attachment(&self.to, &bytes, artifact_type, annotations).await;
+        let put = put.map_err(self.failed(artifact_type))?;
+        if put.listed == Listed::FallbackTag {
+            self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).push(put.descriptor.clone());
+        }
+        Ok(put.descriptor)
+    }
+
+    /// Sees to it that everything attached so far is found by whoever looks for what refers to the image.
+    ///
+    /// # Errors
+    /// [`PublishError::Push`].
+    pub async fn list(&self) -> Result<(), PublishError> {
+        let unlisted = std::mem::take(&mut *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner));
+        let listed = self.ports.registries.list_attachments(&self.to, &self.subject, &unlisted).await;
+        listed.map_err(self.failed("the list of attestations")).map(drop)
     }
 
     /// Attaches one blob of the store as an artifact.

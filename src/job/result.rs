@@ -1,7 +1,9 @@
 //! Takes what the engine made out of the cage: the image, and what the layers of every stage are.
+#![expect(clippy::disallowed_methods, reason = "lists what the engine committed")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     Ports,
-    assemble::{Assembled, Parts, assemble},
+    assemble::{AssembleError, Assembled, Parts, assemble, open, read_config},
     bases::{Base, Tail},
     execute::{ExecuteError, Kept},
     plan::{Plan, Stage},
@@ -19,9 +21,9 @@ use crate::{
     attest::BuildDefinition,
     buildroot::{BuildrootError, Ended, Workspace},
     compute,
-    engine::{Buildah, Command, Engine as _, RESULT},
+    engine::{Buildah, COMMITTED, Command, Engine as _, RESULT_ID},
     layer::Profile,
-    model::json::canonical,
+    model::{DiffId, Digest, json::canonical, limits},
     progress::Update,
 };
 
@@ -38,7 +40,23 @@ pub(super) struct EngineResult<'a> {
 impl EngineResult<'_> {
     /// The image, written canonically into the store.
     pub(super) async fn image(&self, profile: &Profile) -> Result<Assembled, ExecuteError> {
-        self.assembled(RESULT, "out", profile, self.plan.result()).await
+        self.assembled(&self.result_id()?, "export", profile, self.plan.result()).await
+    }
+
+    fn result_id(&self) -> Result<Digest, AssembleError> {
+        let path = self.workspace.dir().join(RESULT_ID);
+        let bytes = open(&path).and_then(|file| limits::read_bounded(file, 100, "id of the result"));
+        let bytes = bytes.map_err(|source| AssembleError::Read { path, source })?;
+        let id = str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
+        id.ok_or(AssembleError::Id)
+    }
+
+    /// Full ids of what the engine committed.
+    fn committed(&self) -> Result<Vec<Digest>, AssembleError> {
+        let path = self.workspace.dir().join(COMMITTED);
+        let entries = std::fs::read_dir(&path).map_err(|source| AssembleError::Read { path, source })?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        Ok(names.filter_map(|name| name.strip_suffix(".config")?.parse().ok()).collect())
     }
 
     /// Keeps the canonical diffIDs of every stage, each with its instruction, so that drift behind a `COPY --from` can be
@@ -50,17 +68,15 @@ impl EngineResult<'_> {
         images: &[Option<String>],
     ) -> Result<Kept, ExecuteError> {
         let target = self.plan.stages.len() - 1; // A Dockerfile without a stage has no plan.
-        let ids = if target == 0 { String::new() } else { self.run(self.engine.list()).await? };
-        let full = |prefix: &str| {
-            ids.lines().filter_map(|id| id.strip_prefix("sha256:")).find(|id| id.starts_with(prefix))
-        };
+        let ids = self.committed()?;
+        let full = |prefix: &str| ids.iter().find(|id| id.hex().starts_with(prefix));
         let mut stages = Vec::new();
         for (index, stage) in self.plan.stages.iter().enumerate() {
             let ran = images.get(index).and_then(Option::as_deref).and_then(full);
             let layers = match ran {
                 _ if index == target => layers(image),
                 Some(id) if !stage.in_result => {
-                    match self.assembled(id, &format!("stage-{index}"), profile, stage).await {
+                    match self.assembled(id, &format!("export-{index}"), profile, stage).await {
                         Ok(assembled) => layers(&assembled),
                         Err(ExecuteError::Cancelled) => return Err(ExecuteError::Cancelled),
                         Err(error) => {
@@ -97,36 +113,51 @@ impl EngineResult<'_> {
         }
     }
 
-    /// The engine's image `name`, through the directory `out`, as the image that `stage` makes.
+    /// The engine's image `id` as the image that `stage` makes; `export` names a directory that nobody uses yet.
     async fn assembled(
         &self,
-        name: &str,
-        out: &str,
+        id: &Digest,
+        export: &str,
         profile: &Profile,
         stage: &Stage,
     ) -> Result<Assembled, ExecuteError> {
-        let to = format!("{}/build/{out}", self.workspace.root());
-        self.run(self.engine.export(name, &to)).await?;
-        let (store, dir) = (self.ports.store.clone(), self.workspace.dir().join(out));
+        let base = stage.base.map(|index| self.bases[index].clone());
+        let config = read_config(&self.workspace.dir().join(COMMITTED).join(self.engine.config(id)))?;
+        let inherited = base.as_ref().map_or(0, |base| base.image.config.diff_ids().len());
+        let files = self.files(id, config.diff_ids().get(inherited..).unwrap_or_default(), export).await?;
         let drops = &self.definition.external.normalize.drop;
         let drops = drops.iter().map(|drop| (drop.path.clone(), drop.because.clone())).collect();
-        let profile = profile.clone().with_drops(drops);
+        let (store, profile) = (self.ports.store.clone(), profile.clone().with_drops(drops));
         let (chain, epoch_s) = (Arc::clone(&stage.chain), self.definition.internal.epoch);
-        let base = stage.base.map(|index| self.bases[index].image.clone());
         let mounts = mounts(&self.workspace.steps()?);
         let assembled = compute::run(move || {
+            let contents = base.as_ref().map(|base| base.contents(&store)).transpose()?;
             let parts = Parts {
                 store: &store,
-                dir: &dir,
-                base: base.as_ref(),
+                config: &config,
+                files: &files,
+                base: base.as_ref().map(|base| &base.image).zip(contents.as_ref().map(|found| &found.lower)),
                 chain: &chain,
                 epoch_s,
                 profile: &profile,
                 mounts: &mounts,
             };
-            assemble(&parts)
+            Ok::<_, ExecuteError>(assemble(&parts)?)
         });
-        Ok(assembled.await?)
+        assembled.await
+    }
+
+    /// Where each of the layers `own` of the image `id` is. The engine keeps only what it commits: for a layer that its
+    /// store has already, as when a base was made by the same instruction, all are written out to `export`.
+    async fn files(&self, id: &Digest, own: &[DiffId], export: &str) -> Result<Vec<PathBuf>, ExecuteError> {
+        let dir = self.workspace.dir().join(COMMITTED);
+        let kept: Vec<_> = own.iter().map(|diff_id| dir.join(self.engine.layer(diff_id))).collect();
+        if kept.iter().all(|path| path.symlink_metadata().is_ok()) {
+            return Ok(kept);
+        }
+        let to = format!("{}/build/{export}", self.workspace.root());
+        self.run(self.engine.export(&id.hex(), &to)).await?;
+        Ok(own.iter().map(|diff_id| self.workspace.dir().join(export).join(diff_id.0.hex())).collect())
     }
 }
 

@@ -1,21 +1,27 @@
 //! `gzip1`: one gzip member of independent deflate blocks, the same bytes for any number of cores
 //! (WIRE.md §6).
 
-use std::io::{self, Write};
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+    sync::mpsc::{Receiver, TryRecvError, sync_channel},
+};
 
 use flate2::{Compress, Compression, Crc, FlushCompress};
-use rayon::prelude::*;
+use rayon::Yield;
 
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 const BLOCK: usize = 1 << 20;
-const BATCH: usize = 16 * BLOCK;
 const LEVEL: u32 = 6;
 
-/// Compresses what is written; [`Gzip1::finish`] ends the member.
+/// Compresses what is written, on all cores while more comes; [`Gzip1::finish`] ends the member.
 #[derive(Debug)]
 pub struct Gzip1<W> {
     out: W,
-    pending: Vec<u8>,
+    /// What was written since the last cut.
+    block: Vec<u8>,
+    /// Blocks in the making, in order.
+    deflating: VecDeque<Receiver<io::Result<Vec<u8>>>>,
     started: bool,
     crc: Crc,
 }
@@ -23,7 +29,7 @@ pub struct Gzip1<W> {
 impl<W: Write> Gzip1<W> {
     /// Compresses into `out`.
     pub fn new(out: W) -> Self {
-        Self { out, pending: Vec::new(), started: false, crc: Crc::new() }
+        Self { out, block: Vec::new(), deflating: VecDeque::new(), started: false, crc: Crc::new() }
     }
 
     /// Writes the final block, checksum and size; gives `out` back.
@@ -31,41 +37,59 @@ impl<W: Write> Gzip1<W> {
     /// # Errors
     /// Those of `out`.
     pub fn finish(mut self) -> io::Result<W> {
-        self.compress(true)?;
+        self.cut(true)?;
+        while !self.deflating.is_empty() {
+            self.write_oldest()?;
+        }
         self.out.write_all(&self.crc.sum().to_le_bytes())?;
         self.out.write_all(&self.crc.amount().to_le_bytes())?;
         Ok(self.out)
     }
 
-    fn compress(&mut self, last: bool) -> io::Result<()> {
-        if !self.started {
-            self.out.write_all(&HEADER)?;
-            self.started = true;
+    /// Hands the block to any free core. Bounded: no more are in the making than keep all cores busy.
+    fn cut(&mut self, last: bool) -> io::Result<()> {
+        while self.deflating.len() > 2 * rayon::current_num_threads() {
+            self.write_oldest()?;
         }
-        let mut blocks: Vec<&[u8]> = self.pending.chunks(BLOCK).collect();
-        if blocks.is_empty() {
-            blocks.push(&[]);
-        }
-        let final_block = if last { blocks.len() - 1 } else { usize::MAX };
-        let deflated: Vec<_> =
-            blocks.par_iter().enumerate().map(|(at, block)| deflate(block, at == final_block)).collect();
-        for block in deflated {
-            self.out.write_all(&block?)?;
-        }
-        self.pending.clear();
+        let block = std::mem::replace(&mut self.block, Vec::with_capacity(if last { 0 } else { BLOCK }));
+        let (send, receive) = sync_channel(1);
+        rayon::spawn_fifo(move || drop(send.send(deflate(&block, last)))); // Nobody waits after an error.
+        self.deflating.push_back(receive);
         Ok(())
+    }
+
+    fn write_oldest(&mut self) -> io::Result<()> {
+        let Some(block) = self.deflating.pop_front() else { return Ok(()) };
+        let deflated = wait(&block)?;
+        if !std::mem::replace(&mut self.started, true) {
+            self.out.write_all(&HEADER)?;
+        }
+        self.out.write_all(&deflated)
+    }
+}
+
+/// A block once it is deflated; a thread of the pool does other blocks until then.
+fn wait(block: &Receiver<io::Result<Vec<u8>>>) -> io::Result<Vec<u8>> {
+    let gone = || io::Error::other("a block was not deflated");
+    loop {
+        match block.try_recv() {
+            Ok(deflated) => return deflated,
+            Err(TryRecvError::Disconnected) => return Err(gone()),
+            Err(TryRecvError::Empty) if rayon::yield_now() == Some(Yield::Executed) => {}
+            Err(TryRecvError::Empty) => return block.recv().map_err(|_| gone())?,
+        }
     }
 }
 
 impl<W: Write> Write for Gzip1<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Only when more comes is it known that the pending blocks are not the last.
-        if self.pending.len() == BATCH && !bytes.is_empty() {
-            self.compress(false)?;
+        // Only when more comes is it known that the block is not the last.
+        if self.block.len() == BLOCK && !bytes.is_empty() {
+            self.cut(false)?;
         }
-        let count = bytes.len().min(BATCH - self.pending.len());
+        let count = bytes.len().min(BLOCK - self.block.len());
         self.crc.update(&bytes[..count]);
-        self.pending.extend_from_slice(&bytes[..count]);
+        self.block.extend_from_slice(&bytes[..count]);
         Ok(count)
     }
 
@@ -115,10 +139,16 @@ mod tests {
 
     #[test]
     fn same_bytes_for_any_threads_and_chunks() {
-        for size in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, BATCH, BATCH + 1, BATCH + 5 * BLOCK / 2] {
+        for size in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 19 * BLOCK / 2] {
             let bytes = sample(size);
             let one = gzip1(&bytes, 1, BLOCK);
-            assert_eq!(one, gzip1(&bytes, 4, 777_777), "{size}");
+            for threads in [2, 3, 4, 8] {
+                assert!(one == gzip1(&bytes, threads, 777_777), "{size} on {threads}");
+            }
+            // Whoever is no thread of the pool waits for it.
+            let mut outside = Gzip1::new(Vec::new());
+            outside.write_all(&bytes).unwrap();
+            assert!(one == outside.finish().unwrap(), "{size} from outside");
             let mut decoder = flate2::bufread::GzDecoder::new(&one[..]);
             let mut back = Vec::new();
             decoder.read_to_end(&mut back).unwrap();

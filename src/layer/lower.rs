@@ -22,12 +22,21 @@ pub struct Lower {
 
 /// One layer, thinned to what merging and comparing need.
 #[derive(Debug, Clone)]
-pub struct Thin(Vec<(BString, Made)>);
+pub struct Thin(Vec<(BString, Made<BString>)>);
 
 #[derive(Debug, Clone)]
-enum Made {
+enum Made<Path> {
     Node(Node),
-    Link(BString),
+    Link(Path),
+}
+
+impl<'a> Made<&'a BString> {
+    fn of(entry: &'a Entry) -> Self {
+        match entry.kind {
+            Kind::Hardlink => Self::Link(&entry.link),
+            _ => Self::Node(Node::of(entry)),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +65,9 @@ impl Thin {
     /// Thins `entries`.
     #[must_use]
     pub fn new(entries: &[Entry]) -> Self {
-        let made = |entry: &Entry| match entry.kind {
-            Kind::Hardlink => Made::Link(entry.link.clone()),
-            _ => Made::Node(Node::of(entry)),
+        let made = |entry| match Made::of(entry) {
+            Made::Node(node) => Made::Node(node),
+            Made::Link(target) => Made::Link(target.clone()),
         };
         Self(entries.iter().map(|entry| (entry.path.clone(), made(entry))).collect())
     }
@@ -67,22 +76,34 @@ impl Thin {
 impl Lower {
     /// Puts one layer on top: whiteouts first, then the rest; a hard link becomes another name of its target.
     pub fn apply(&mut self, entries: &[Entry]) {
-        self.apply_thin(&Thin::new(entries));
+        self.hide(entries.iter().map(|entry| &entry.path));
+        self.add(entries.iter().map(|entry| (&entry.path, Made::of(entry))));
     }
 
     /// [`Lower::apply`] of a layer already thinned.
     pub fn apply_thin(&mut self, layer: &Thin) {
-        for (path, _) in &layer.0 {
+        self.hide(layer.0.iter().map(|(path, _)| path));
+        self.add(layer.0.iter().map(|(path, made)| match made {
+            Made::Node(node) => (path, Made::Node(*node)),
+            Made::Link(target) => (path, Made::Link(target)),
+        }));
+    }
+
+    fn hide<'a>(&mut self, paths: impl Iterator<Item = &'a BString>) {
+        for path in paths {
             match whiteout(path) {
                 Some(Whiteout::Opaque(directory)) => self.remove_below(&directory),
                 Some(Whiteout::Hides(hidden)) => self.remove(&hidden),
                 None => {}
             }
         }
+    }
+
+    fn add<'a>(&mut self, layer: impl Iterator<Item = (&'a BString, Made<&'a BString>)>) {
         let mut links = BTreeMap::new();
-        for (path, made) in layer.0.iter().filter(|(path, _)| whiteout(path).is_none()) {
+        for (path, made) in layer.filter(|(path, _)| whiteout(path).is_none()) {
             match made {
-                Made::Node(node) => self.put(path, *node),
+                Made::Node(node) => self.put(path, node),
                 Made::Link(target) => {
                     links.insert(path, target);
                 }

@@ -26,7 +26,7 @@ pub use gzip::Gzip1;
 pub use inflate::inflate;
 pub use lower::{Lower, Thin};
 pub use order::compare as compare_paths;
-pub use read::{capture, index};
+pub use read::{capture, index, index_with};
 pub use rules::{Open, Profile, RuleCount};
 pub use write::{Written, write};
 

@@ -29,6 +29,17 @@ const PEEK: usize = 64;
 /// content, unknown types, a bad checksum, more entries than `LAYER_ENTRIES_MAX`, a missing end mark, and
 /// anything but zeros after it.
 pub fn index(tar: impl Read) -> Result<Vec<Entry>, LayerError> {
+    index_with(tar, |_, _| {})
+}
+
+/// [`index`], and `each_chunk` sees the content of every file as it passes, piece by piece.
+///
+/// # Errors
+/// Those of [`index`].
+pub fn index_with(
+    tar: impl Read,
+    mut each_chunk: impl FnMut(&Entry, &[u8]),
+) -> Result<Vec<Entry>, LayerError> {
     let mut blocks = Blocks { inner: io::BufReader::with_capacity(256 << 10, tar), position: 0 };
     let mut entries = Vec::new();
     let mut names_bytes = 0;
@@ -52,7 +63,7 @@ pub fn index(tar: impl Read) -> Result<Vec<Entry>, LayerError> {
             continue;
         }
         let Some(mut entry) = std::mem::take(&mut extensions).entry(&header, size)? else { continue };
-        blocks.content(&mut entry)?;
+        blocks.content(&mut entry, &mut each_chunk)?;
         names_bytes += held_bytes(&entry);
         entries.push(entry);
         bound("entries", entries.len() as u64, LAYER_ENTRIES_MAX)?;
@@ -159,7 +170,11 @@ impl<R: Read> Blocks<R> {
     }
 
     /// Hashes the content that follows and notes where it is.
-    fn content(&mut self, entry: &mut Entry) -> Result<(), LayerError> {
+    fn content(
+        &mut self,
+        entry: &mut Entry,
+        each_chunk: &mut impl FnMut(&Entry, &[u8]),
+    ) -> Result<(), LayerError> {
         if entry.kind != Kind::File {
             return Ok(());
         }
@@ -175,6 +190,7 @@ impl<R: Read> Blocks<R> {
                 entry.peek = chunk[..chunk.len().min(PEEK)].to_vec();
             }
             hasher.update(chunk);
+            each_chunk(entry, chunk);
         }
         entry.content = Some(hasher.finish());
         self.padding(entry.size_bytes)

@@ -1,7 +1,6 @@
 //! `tar1.gzip1`, the one canonical form of a layer (WIRE.md §6).
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     io::{self, SeekFrom, Write},
 };
@@ -40,12 +39,13 @@ pub fn write(
     out: impl Write,
 ) -> Result<Written, LayerError> {
     let mut archive = Tee::new(Gzip1::new(Tee::new(out)));
-    for entry in canonical(entries) {
-        archive.write_all(&head(&entry, epoch_s)?).map_err(LayerError::Write)?;
+    canonical(entries, |entry| {
+        archive.write_all(&head(entry, epoch_s)?).map_err(LayerError::Write)?;
         if entry.kind == Kind::File {
-            copy(&entry, content, epoch_s, &mut archive)?;
+            copy(entry, content, epoch_s, &mut archive)?;
         }
-    }
+        Ok(())
+    })?;
     archive.write_all(&[0; 1024]).map_err(LayerError::Write)?;
     let (gzip, inner) = archive.split();
     let mut out = gzip.finish().map_err(LayerError::Write)?;
@@ -55,23 +55,28 @@ pub fn write(
     Ok(Written { diff_id: DiffId(inner.finish()), digest: outer.finish(), size_bytes, uncompressed_bytes })
 }
 
-/// Entries in order, with every group of hard links turned so that its first name holds the content.
-fn canonical(entries: &[Entry]) -> Vec<Cow<'_, Entry>> {
+/// Gives `each` the entries in order, with every group of hard links turned so that its first name holds the content.
+fn canonical(
+    entries: &[Entry],
+    mut each: impl FnMut(&Entry) -> Result<(), LayerError>,
+) -> Result<(), LayerError> {
     let holders = Holders::new(entries);
     let mut sorted: Vec<&Entry> = entries.iter().collect();
-    sorted.sort_by(|a, b| order::compare(&a.path, &b.path));
+    sorted.sort_unstable_by(|a, b| order::compare(&a.path, &b.path)); // No path is there twice.
     let links = entries.iter().filter(|entry| entry.kind == Kind::Hardlink);
     let shared: BTreeSet<&BStr> =
         links.filter_map(|link| holders.of(link)).map(|file| file.path.as_bstr()).collect();
     let mut first_names: BTreeMap<&BStr, &BString> = BTreeMap::new();
-    let turn = |entry| match holders.of(entry).filter(|file| shared.contains(file.path.as_bstr())) {
-        None => Cow::Borrowed(entry),
-        Some(file) => {
-            let first = *first_names.entry(file.path.as_bstr()).or_insert(&entry.path);
-            Cow::Owned(named(file, &entry.path, first))
+    for entry in sorted {
+        match holders.of(entry).filter(|file| shared.contains(file.path.as_bstr())) {
+            None => each(entry)?,
+            Some(file) => {
+                let first = *first_names.entry(file.path.as_bstr()).or_insert(&entry.path);
+                each(&named(file, &entry.path, first))?;
+            }
         }
-    };
-    sorted.into_iter().map(turn).collect()
+    }
+    Ok(())
 }
 
 /// `file` under the name `path`: itself if that is the first of its names, else a link to the first.

@@ -2,6 +2,7 @@
 //! others edit at the same time and which must lose nothing.
 
 use std::{
+    collections::BTreeSet,
     hash::{BuildHasher as _, RandomState},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    Attached, Listed, RegistryError,
+    RegistryError,
     http::Http,
     manifest::{self, digest_of, entries},
     place::Place,
@@ -23,42 +24,49 @@ use crate::model::{
 
 /// Rounds of writing and looking again before giving up.
 const ROUNDS_MAX: usize = 60;
-/// How often our entry must be seen before it counts as kept: whoever read the index before we wrote it writes within
+/// How often our entries must be seen before they count as kept: whoever read the index before we wrote it writes within
 /// the pauses between.
 const SIGHTINGS: usize = 3;
 
-/// Writes `bytes`, the manifest `attachment`, and sees to it that the registry lists it for `subject`.
-pub(super) async fn attach(
+/// Writes `bytes`, the manifest `attachment`; whether the registry lists it by itself.
+pub(super) async fn put(
+    http: &Http,
+    place: &Place,
+    attachment: &Descriptor,
+    bytes: &[u8],
+) -> Result<bool, RegistryError> {
+    let reference = attachment.digest.to_string();
+    let answer = push::manifest(http, place, &reference, OCI_MANIFEST, bytes, None).await?;
+    Ok(push::lists_subject(&answer))
+}
+
+/// Sees to it that the fallback tag lists all of `attachments` for `subject`; the dead entries dropped on the way.
+pub(super) async fn list(
     http: &Http,
     place: &Place,
     subject: &Digest,
-    attachment: Descriptor,
-    bytes: &[u8],
-) -> Result<Attached, RegistryError> {
-    let reference = attachment.digest.to_string();
-    let answer = push::manifest(http, place, &reference, OCI_MANIFEST, bytes, None).await?;
-    if push::lists_subject(&answer) {
-        return Ok(Attached { descriptor: attachment, listed: Listed::Api, dropped: Vec::new() });
-    }
-    let unlisted = |source| RegistryError::Unlisted { digest: attachment.digest, subject: *subject, source };
-    let merged = merge(http, place, subject, &attachment).await;
-    let dropped = merged.map_err(|error| unlisted(Some(Box::new(error))))?.ok_or_else(|| unlisted(None))?;
-    Ok(Attached { descriptor: attachment, listed: Listed::FallbackTag, dropped })
+    attachments: &[Descriptor],
+) -> Result<Vec<Digest>, RegistryError> {
+    let Some(last) = attachments.last() else { return Ok(Vec::new()) };
+    let unlisted = |source| RegistryError::Unlisted { digest: last.digest, subject: *subject, source };
+    let merged = merge(http, place, subject, attachments).await;
+    merged.map_err(|error| unlisted(Some(Box::new(error))))?.ok_or_else(|| unlisted(None))
 }
 
-/// Adds `attachment` to the fallback tag until it stays there; the dead entries dropped on the way. Nothing if others
+/// Adds `attachments` to the fallback tag until they stay there; the dead entries dropped on the way. Nothing if others
 /// kept overwriting it.
 async fn merge(
     http: &Http,
     place: &Place,
     subject: &Digest,
-    attachment: &Descriptor,
+    attachments: &[Descriptor],
 ) -> Result<Option<Vec<Digest>>, RegistryError> {
     let mut dead = Vec::new();
     let mut sightings = 0;
     for _ in 0..ROUNDS_MAX {
         let (mut index, etag) = current(http, place, subject).await?;
-        if entries(&index).iter().any(|entry| digest_of(entry) == Some(attachment.digest)) {
+        let there: BTreeSet<Digest> = entries(&index).iter().filter_map(digest_of).collect();
+        if attachments.iter().all(|attachment| there.contains(&attachment.digest)) {
             sightings += 1;
             if sightings == SIGHTINGS {
                 return Ok(Some(dead));
@@ -68,7 +76,9 @@ async fn merge(
         }
         sightings = 0;
         drop_dead(&mut index, &dead);
-        append(&mut index, attachment);
+        for attachment in attachments.iter().filter(|attachment| !there.contains(&attachment.digest)) {
+            append(&mut index, attachment);
+        }
         match write(http, place, subject, &index, etag.as_deref()).await {
             Ok(()) => {}
             Err(RegistryError::Refused { status: 412, .. }) => pause().await,

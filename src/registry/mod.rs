@@ -342,25 +342,67 @@ impl Registries {
         artifact_type: &str,
         annotations: &BTreeMap<String, String>,
     ) -> Result<Attached, RegistryError> {
-        let attachment = Descriptor {
+        let put = self.put_attachment(name, manifest_bytes, artifact_type, annotations).await?;
+        match put.listed {
+            Listed::FallbackTag => {
+                let dropped =
+                    self.list_attachments(name, subject, std::slice::from_ref(&put.descriptor)).await?;
+                Ok(Attached { dropped, ..put })
+            }
+            Listed::Api | Listed::Index => Ok(put),
+        }
+    }
+
+    /// The first half of [`Registries::attach`]: what is to be listed by [`Listed::FallbackTag`] is not yet, and
+    /// [`Registries::list_attachments`] does that for many at once.
+    ///
+    /// # Errors
+    /// Those of [`Registries::push_manifest`].
+    pub async fn put_attachment(
+        &self,
+        name: &ImageName,
+        manifest_bytes: &[u8],
+        artifact_type: &str,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Attached, RegistryError> {
+        let descriptor = Descriptor {
             artifact_type: Some(artifact_type.to_owned()),
             annotations: annotations.clone(),
             ..Descriptor::of(OCI_MANIFEST, manifest_bytes)
         };
-        match self.site(name)? {
+        let listed = match self.site(name)? {
             Site::Registry(place) => {
-                attach::attach(&self.http, &place, &subject.digest, attachment, manifest_bytes).await
+                let listed = attach::put(&self.http, &place, &descriptor, manifest_bytes).await?;
+                if listed { Listed::Api } else { Listed::FallbackTag }
             }
             Site::Layout(layout) => {
-                let (descriptor, bytes) = (attachment.clone(), manifest_bytes.to_vec());
+                let (listed, bytes) = (descriptor.clone(), manifest_bytes.to_vec());
                 let dir = layout.dir.clone();
                 let work = move || {
-                    layout.put_manifest(&descriptor.digest, &bytes)?;
-                    layout.list(&descriptor)
+                    layout.put_manifest(&listed.digest, &bytes)?;
+                    layout.list(&listed)
                 };
                 blocking(&dir, work).await?;
-                Ok(Attached { descriptor: attachment, listed: Listed::Index, dropped: Vec::new() })
+                Listed::Index
             }
+        };
+        Ok(Attached { descriptor, listed, dropped: Vec::new() })
+    }
+
+    /// Sees to it that the fallback tag of `subject` lists `attachments`, whatever others attach at the same time; the
+    /// dead entries dropped on the way.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unlisted`].
+    pub async fn list_attachments(
+        &self,
+        name: &ImageName,
+        subject: &Descriptor,
+        attachments: &[Descriptor],
+    ) -> Result<Vec<Digest>, RegistryError> {
+        match self.site(name)? {
+            Site::Registry(place) => attach::list(&self.http, &place, &subject.digest, attachments).await,
+            Site::Layout(_) => Ok(Vec::new()),
         }
     }
 

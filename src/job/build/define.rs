@@ -217,8 +217,8 @@ async fn resolve(
 async fn of_bases(ports: &Ports, bases: &[Base]) -> Result<Vec<Repository>, BuildError> {
     let (store, bases) = (ports.store.clone(), bases.to_vec());
     let files = crate::compute::run(move || {
-        let read = bases.iter().map(|base| bases::repository_files(&store, base));
-        read.collect::<Result<Vec<_>, _>>().map(|files| files.concat())
+        let read = bases.iter().map(|base| Ok(base.contents(&store)?.repository_files.clone()));
+        read.collect::<Result<Vec<_>, BaseError>>().map(|files| files.concat())
     });
     Ok(recipe::system_repositories(&files.await?))
 }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     attest::{self, RunDetails, Subject},
+    buildroot::Tools,
     gateway, host,
     model::{Digest, ImageName, Maxima, Repository, ResourceDescriptor, Secret, names},
     progress::Update,
@@ -162,7 +163,9 @@ pub struct Outcome {
 /// # Errors
 /// [`BuildError`] if it could not be tried or not be pushed; a failed build is an [`Outcome`].
 pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildError> {
-    let planned = define(ports, request).await?;
+    // The tools are wanted later: whoever asks first looks, and an error is found again then.
+    let (planned, _) = tokio::join!(Box::pin(define(ports, request)), Tools::find());
+    let planned = planned?;
     let mode = gateway::Mode::Record {
         repositories: planned.definition.external.repositories.clone(),
         access: planned.access.clone(),
@@ -171,11 +174,12 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
     };
     let (definition, bases) = (&planned.definition, &planned.bases);
     let (checkout, secrets, maxima) = (&request.checkout, &request.secrets, &request.maxima);
-    let execution = execute(ports, definition, checkout, bases, secrets, mode, maxima).await?;
+    let (execution, removing) = execute(ports, definition, checkout, bases, secrets, mode, maxima).await?;
     let published = match &execution.outcome {
         Ok(assembled) => Some(publish(ports, request, &planned, &execution, assembled).await),
         Err(_) => None,
     };
+    removing.end(ports).await;
     let (provenance, unpushed) = match published.transpose() {
         Ok(provenance) => (provenance, None),
         Err(error) => (None, Some(error)),
@@ -246,6 +250,7 @@ async fn publish(
     let subject = Subject::new(request.to.repository(), &assembled.manifest.digest);
     let statement = attest::provenance(&planned.definition, &run, &[subject]);
     let attached = publisher.statement(&statement, request.key.as_ref()).await?;
+    publisher.list().await?;
     publisher.tag(&request.to, &assembled.image).await?;
     Ok((attached.digest, Digest::of(&statement.to_bytes())))
 }

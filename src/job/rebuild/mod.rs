@@ -12,7 +12,7 @@ use super::{
     publish::{PublishError, Publisher},
 };
 use crate::{
-    buildroot::BuildrootError,
+    buildroot::{BuildrootError, Tools},
     compute,
     diff::{self, DiffError},
     drift::{self, Explained, InstructionRef},
@@ -141,7 +141,9 @@ pub async fn rebuild(
     key: Option<&PrivateKey>,
 ) -> Result<Outcome, RebuildError> {
     let started_s = host::now_s();
-    let mut outcome = Box::pin(judge(ports, request)).await?;
+    // The tools are wanted later: whoever asks first looks, and an error is found again then.
+    let (outcome, _) = tokio::join!(Box::pin(judge(ports, request)), Tools::find());
+    let mut outcome = outcome?;
     // What could not be stored here is not missing there.
     if outcome.error.as_deref().is_some_and(says_full) {
         return Err(ExecuteError::Full { path: ports.store.root().to_owned() }.into());
@@ -227,14 +229,16 @@ impl Job<'_> {
         let mode = Mode::Replay(transcript);
         let maxima = &self.request.maxima;
         let running = execute(self.ports, definition, &checkout, &bases, secrets, mode, maxima).await;
-        let execution = match running {
+        let (execution, removing) = match running {
             // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
             Err(error) if error.of_definition() => {
                 return Ok(self.outcome(Verdict::Unbuildable, chain(&error)));
             }
             ran => ran?,
         };
-        let mut outcome = self.compare(&original, believed, execution, builder_changed.is_some()).await?;
+        let compared = self.compare(&original, believed, execution, builder_changed.is_some()).await;
+        removing.end(self.ports).await;
+        let mut outcome = compared?;
         outcome.builder_changed = builder_changed;
         outcome.original = Some(original);
         outcome.inputs = inputs;

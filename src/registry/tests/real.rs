@@ -96,6 +96,27 @@ async fn attaches_by_the_fallback_tag_and_again_changes_nothing() {
     assert!(found.iter().all(|entry| entry.artifact_type.as_deref() == Some(BUNDLE)));
 }
 
+#[tokio::test]
+async fn many_are_listed_at_once() {
+    let registry = DockerRegistry::start();
+    let (registries, (_dir, store)) = (registries(), store());
+    let image = name(format!("{}/app:v1", registry.host));
+    let subject = push_image(&registries, &store, &image, b"layer").await;
+    attach(&registries, &store, &image, &subject, "before").await;
+    let mut put = Vec::new();
+    for text in ["one", "two"] {
+        let manifest = bundle(&registries, &store, &image, &subject, text).await;
+        let annotations = BTreeMap::from([("a".to_owned(), text.to_owned())]);
+        let one = registries.put_attachment(&image, &manifest, BUNDLE, &annotations).await.unwrap();
+        assert_eq!(one.listed, Listed::FallbackTag);
+        put.push(one.descriptor);
+    }
+    assert_eq!(listed(&registries, &image, &subject).await, ["before"]);
+    let dropped = registries.list_attachments(&image, &subject, &put).await.unwrap();
+    assert_eq!(dropped, []);
+    assert_eq!(listed(&registries, &image, &subject).await, ["before", "one", "two"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn six_at_once_keep_all_six() {
     let registry = DockerRegistry::start();

@@ -114,6 +114,38 @@ fn a_step_that_prints_all_it_sees_still_reproduces() {
     assert_eq!(answer["images"][0]["verdict"], "reproduced");
 }
 
+#[test]
+fn a_layer_that_the_engine_has_in_a_base_already() {
+    if !root() {
+        return;
+    }
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let base = registry.name("has-it");
+    let dockerfile = format!("FROM {base}\nCOPY word /word\nCOPY other /other\n");
+    let files = [("Dockerfile", dockerfile.as_str()), ("word", "word\n"), ("other", "other\n")];
+    let above = lab.source("above", &files);
+    // The same file with the same time, and no directory touched: byte for byte the layer that the engine makes.
+    let dockerfile = format!("FROM {}\nCOPY word /word\n", Base::Tiny.used(registry));
+    let below = lab.source("below", &[("Dockerfile", &dockerfile), ("word", "word\n")]);
+    let time = must(Command::new("git").arg("-C").arg(&above).args(["log", "-1", "--format=@%ct"]));
+    must(Command::new("touch").args(["-d", time.trim()]).arg(below.join("word")));
+    let buildah = plain_buildah(&lab);
+    buildah(&["bud", "--quiet", "--tls-verify=false", "--tag", "has-it", below.to_str().unwrap()]);
+    buildah(&["push", "--quiet", "--tls-verify=false", "has-it", &format!("docker://{base}")]);
+    buildah(&["rmi", "--all", "--force"]);
+    let to = registry.name("again");
+    lab.build(registry, &above, &to, &[]).exits(0);
+    let image = registry.image("again");
+    assert_eq!((image.text("word"), image.text("other")), ("word\n".to_owned(), "other\n".to_owned()));
+    assert_eq!(lab.rebuild(&to, &[]).exits(0).json()["images"][0]["verdict"], "reproduced");
+}
+
+/// Runs buildah alone, with a store of its own.
+fn plain_buildah(lab: &Lab) -> impl Fn(&[&str]) -> String {
+    let storage = ["--root", &lab.path("plain-root"), "--runroot", &lab.path("plain-run")].map(str::to_owned);
+    move |args| must(Command::new("buildah").args(&storage).args(args).env("STORAGE_DRIVER", "overlay"))
+}
+
 /// The image by this program and by buildah alone; only root can run the latter here.
 fn both_ways(lab: &Lab, source: &Path, name: &str) -> Option<(Image, Image)> {
     if !root() {
@@ -121,13 +153,10 @@ fn both_ways(lab: &Lab, source: &Path, name: &str) -> Option<(Image, Image)> {
     }
     let registry = Registry::shared();
     lab.build(registry, source, &registry.name(name), &[]).exits(0);
-    let storage = ["--root", &lab.path("plain-root"), "--runroot", &lab.path("plain-run")].map(str::to_owned);
     let text = std::fs::read_to_string(source.join("Dockerfile")).unwrap();
     let dockerfile = lab.path(&format!("{name}.Dockerfile"));
     std::fs::write(&dockerfile, text.replace(Base::Tiny.written(), &Base::Tiny.used(registry))).unwrap();
-    let buildah = |args: &[&str]| {
-        must(Command::new("buildah").args(&storage).args(args).env("STORAGE_DRIVER", "overlay"))
-    };
+    let buildah = plain_buildah(lab);
     buildah(&[
         "bud",
         "--quiet",

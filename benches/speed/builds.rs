@@ -1,0 +1,172 @@
+//! Whole builds and rebuilds, against plain buildah with the same Dockerfile, base, mirror and registry. Every build
+//! goes to a repository of its own, so that everybody has to send what was built.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use crate::{
+    run::{Cost, ROUNDS, median, run},
+    table::{Row, Target},
+};
+
+const REPROV: &str = env!("CARGO_BIN_EXE_reprov");
+const BASE: &str = "base.example/debian:bookworm";
+
+pub(crate) fn rows() -> Vec<Row> {
+    let site = Site::new();
+    let (mut plain, mut build, mut replay) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        eprintln!("round {round} of {ROUNDS}");
+        plain.push(site.plain(round));
+        build.push(site.build(round));
+        replay.push(site.rebuild(&[round], 1));
+    }
+    for all in [&mut plain, &mut build, &mut replay] {
+        all.remove(0); // It filled the stores.
+    }
+    eprintln!("{ROUNDS} rebuilds, two at a time");
+    let images: Vec<_> = (1..=ROUNDS).collect();
+    let many = site.rebuild(&images, 2);
+    let cores = 2.min(std::thread::available_parallelism().unwrap().get());
+    let ideal_s = many.cpu_s / f64::from(u32::try_from(cores).unwrap());
+    let step_s = median(replay.iter().map(|cost| cost.first_step_s.unwrap()));
+    let peak_mib = build.iter().chain(&replay).map(|cost| cost.peak_mib).fold(many.peak_mib, f64::max);
+    vec![
+        against("`reprov build`; peer: `buildah bud` and `push`", &build, &plain, 1.10),
+        against("`reprov rebuild`; peer: the same", &replay, &plain, 1.0),
+        Row {
+            what: "3 rebuilds, `--jobs 2`; peer: their CPU time on 2 cores",
+            ours: format!("{:.1} s", many.wall_s),
+            peer: format!("{ideal_s:.1} s"),
+            figure: many.wall_s / ideal_s,
+            unit: "",
+            target: Target::AtMost(1.15),
+        },
+        Row {
+            what: "from `reprov rebuild` to the engine's first step",
+            ours: format!("{step_s:.2} s"),
+            peer: "-".to_owned(),
+            figure: step_s,
+            unit: " s",
+            target: Target::AtMost(0.5),
+        },
+        Row {
+            what: "reprov's own peak memory in these",
+            ours: format!("{peak_mib:.0} MiB"),
+            peer: "-".to_owned(),
+            figure: peak_mib,
+            unit: " MiB",
+            target: Target::AtMost(128.0),
+        },
+    ]
+}
+
+fn against(what: &'static str, ours: &[Cost], peer: &[Cost], most: f64) -> Row {
+    let wall = |costs: &[Cost]| median(costs.iter().map(|cost| cost.wall_s));
+    let cpu = |costs: &[Cost]| median(costs.iter().map(|cost| cost.cpu_s));
+    let shown = |costs: &[Cost]| format!("{:.1} s (CPU {:.1} s)", wall(costs), cpu(costs));
+    let figure = wall(ours) / wall(peer);
+    Row { what, ours: shown(ours), peer: shown(peer), figure, unit: "", target: Target::AtMost(most) }
+}
+
+/// A directory with everything, and a registry.
+struct Site {
+    dir: PathBuf,
+    host: String,
+    registry: Child,
+    hold: Option<ChildStdin>,
+}
+
+impl Site {
+    fn new() -> Self {
+        // Not /tmp: an overlay on a tmpfs needs a newer kernel than one on a disk.
+        let dir = tempfile::Builder::new().prefix("reprov-bench-").tempdir_in("/var/tmp").unwrap().keep();
+        let mut command = Command::new(fixture("registry"));
+        command.env("TMPDIR", &dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut registry = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(registry.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let host = line.split(' ').next().unwrap().to_owned();
+        let site = Self { dir, host, hold: registry.stdin.take(), registry };
+        let base = said(Command::new(fixture("base/make")).arg("debian"));
+        let to = format!("docker://{}/base/debian:bookworm", site.host);
+        run(&["skopeo", "copy", "--quiet", "--dest-tls-verify=false", &format!("oci:{base}:latest"), &to]);
+        fs::create_dir(site.dir.join("app")).unwrap();
+        for file in ["Dockerfile", "motd"] {
+            fs::copy(fixture("speed").join(file), site.dir.join("app").join(file)).unwrap();
+        }
+        let recipe = said(Command::new(fixture("repositories")).arg("apt"));
+        fs::write(site.dir.join("app/reprov.toml"), recipe).unwrap();
+        said(Command::new(fixture("repository")).arg(site.dir.join("app")));
+        run(&[REPROV, "key", "generate", "--out", &site.at("key")]);
+        site
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.dir.join(name).to_str().unwrap().to_owned()
+    }
+
+    fn base(&self) -> String {
+        format!("{}/base/debian:bookworm", self.host)
+    }
+
+    fn plain(&self, round: usize) -> Cost {
+        let script = format!(
+            "set -e; b='buildah --root {} --runroot {} --storage-driver overlay'
+            $b bud --no-cache --pull=false --tls-verify=false --build-context {BASE}=docker://{} --tag plain {}
+            $b push --quiet --tls-verify=false plain docker://{}/plain-{round}:1",
+            self.at("plain"),
+            self.at("plainrun"),
+            self.base(),
+            self.at("app"),
+            self.host,
+        );
+        run(&["sh", "-c", &script])
+    }
+
+    fn build(&self, round: usize) -> Cost {
+        let (tag, from) = (self.image(round), format!("{BASE}={}", self.base()));
+        let (app, key, store) = (self.at("app"), self.at("key.key"), self.at("store"));
+        run(&[REPROV, "build", &app, "--tag", &tag, "--key", &key, "--store", &store, "--from", &from])
+    }
+
+    fn rebuild(&self, rounds: &[usize], jobs: usize) -> Cost {
+        let images: Vec<_> = rounds.iter().map(|round| self.image(*round)).collect();
+        let (trust, store, jobs) = (self.at("key.pub"), self.at("store"), jobs.to_string());
+        let mut words = vec![REPROV, "rebuild", "--trust", &trust, "--store", &store, "--jobs", &jobs];
+        words.extend(images.iter().map(String::as_str));
+        run(&words)
+    }
+
+    fn image(&self, round: usize) -> String {
+        format!("{}/ours-{round}:1", self.host)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        drop(self.hold.take()); // The registry runs until its standard input ends.
+        let _ = self.registry.wait();
+        // An ordinary user's stores hold files of subordinate ids.
+        let dir = self.dir.as_os_str();
+        let removed = Command::new("rm").arg("-rf").arg(dir).stderr(Stdio::null()).status();
+        if !removed.is_ok_and(|status| status.success()) {
+            let words = ["--map-auto", "--map-root-user", "rm", "-rf"];
+            let _ = Command::new("unshare").args(words).arg(dir).status();
+        }
+    }
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+fn said(command: &mut Command) -> String {
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "{command:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}

@@ -1,0 +1,47 @@
+//! How fast reprov is, with a peer beside each figure: `make bench`. Ratios count, since machines differ and have other
+//! things to do. `cargo bench --bench speed -- layers provenance` measures only these; the third is `builds`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench may fail by panicking, start programs, and print"
+)]
+
+mod builds;
+mod layers;
+mod provenance;
+mod run;
+mod table;
+
+/// Argument that makes this program the child whose memory is measured.
+const MILLION: &str = "a-million-entries";
+
+fn main() {
+    let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    if words.iter().any(|word| word == MILLION) {
+        return layers::a_million_entries();
+    }
+    let wanted = |group: &str| words.is_empty() || words.iter().any(|word| word == group);
+    let before = load();
+    let mut rows = Vec::new();
+    if wanted("builds") {
+        rows.extend(builds::rows());
+    }
+    if wanted("layers") {
+        rows.extend(layers::rows());
+    }
+    if wanted("provenance") {
+        rows.push(provenance::row());
+    }
+    let cores = std::thread::available_parallelism().unwrap();
+    let (rounds, after) = (run::ROUNDS, load());
+    println!("{cores} cores, load {before} before, {after} after; medians of {rounds} runs in turns\n");
+    println!("{}", table::Table(rows));
+}
+
+/// Processes that ran or waited in the last minute, on average: what else the machine had to do.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
