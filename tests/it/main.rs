@@ -8,6 +8,7 @@
 
 mod acceptance;
 mod cli;
+mod corpus;
 mod hostile;
 mod jobs;
 mod support;
