@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     model::{
-        Digest,
+        Digest, Reason,
         limits::{INPUT_SIZE_BYTES_MAX, MIRROR_LIST_SIZE_BYTES_MAX},
     },
     store::Writer,
@@ -43,7 +43,7 @@ const LAG_CHUNKS: usize = 16;
 /// Why the build gets no answer: a code for the events, a sentence for the build.
 #[derive(Debug)]
 pub(super) struct Failure {
-    pub(super) reason: &'static str,
+    pub(super) reason: Reason,
     pub(super) sentence: String,
     pub(super) refused: bool,
 }
@@ -181,12 +181,12 @@ impl Recording<'_> {
         list: MirrorList,
     ) -> Result<Exchange, Failure> {
         let mut bytes = Vec::new();
-        let short = |error: reqwest::Error| self.failure("short-body", &root(&error).to_string());
+        let short = |error: reqwest::Error| self.failure(Reason::ShortBody, &root(&error).to_string());
         while let Some(chunk) = response.chunk().await.map_err(short)? {
             bytes.extend_from_slice(&chunk);
             if bytes.len() as u64 > MIRROR_LIST_SIZE_BYTES_MAX {
                 let because = format!("the mirror list is larger than {MIRROR_LIST_SIZE_BYTES_MAX} bytes");
-                return Err(self.failure("size", &because));
+                return Err(self.failure(Reason::Size, &because));
             }
             self.shared.came_in(chunk.len(), 0);
         }
@@ -200,7 +200,7 @@ impl Recording<'_> {
                 "{method} {url} lists no mirror that is under an allowed repository; add a [[repository]] table \
                  with the url of one"
             );
-            return Err(Failure { reason: "mirrors", sentence, refused: true });
+            return Err(Failure { reason: Reason::Mirrors, sentence, refused: true });
         };
         head.headers.retain(|(name, _)| !name.starts_with("x-checksum-")); // Of other bytes.
         let body = self.shared.store.put(cut.as_bytes()).map_err(|error| self.store(&error))?;
@@ -227,7 +227,7 @@ impl Recording<'_> {
         let private = self.upstream.allow.is_private(&self.route.repository, carried);
         match self.shared.freeze(exchange.clone(), private) {
             Ok(()) => Ok(exchange),
-            Err(error) => Err(self.failure("transcript", &error)),
+            Err(error) => Err(self.failure(Reason::Transcript, &error)),
         }
     }
 
@@ -239,7 +239,7 @@ impl Recording<'_> {
         pipe: &mut Pipe,
     ) -> Result<(), Failure> {
         let mut size_bytes = 0;
-        let short = |error: reqwest::Error| self.failure("short-body", &root(&error).to_string());
+        let short = |error: reqwest::Error| self.failure(Reason::ShortBody, &root(&error).to_string());
         while let Some(chunk) = response.chunk().await.map_err(short)? {
             size_bytes += chunk.len() as u64;
             if size_bytes > INPUT_SIZE_BYTES_MAX {
@@ -319,14 +319,14 @@ impl Recording<'_> {
             let step = self.ask.step.as_ref();
             self.shared.refused(self.ask.method.as_str(), &self.ask.url, failure.reason, step);
         } else {
-            self.shared.failed(self.ask, failure.reason, StatusCode::BAD_GATEWAY);
+            self.shared.failed(self.ask, failure.reason.code(), StatusCode::BAD_GATEWAY);
         }
         if let Some(start) = start {
             drop(start.send(Start::Failed(failure)));
         }
     }
 
-    fn failure(&self, reason: &'static str, because: &str) -> Failure {
+    fn failure(&self, reason: Reason, because: &str) -> Failure {
         let Ask { method, url, .. } = self.ask;
         Failure {
             reason,
@@ -336,18 +336,18 @@ impl Recording<'_> {
     }
 
     fn store(&self, error: &(dyn Error + 'static)) -> Failure {
-        self.failure("store", &format!("{error}: {}", root(error)))
+        self.failure(Reason::Store, &format!("{error}: {}", root(error)))
     }
 
     fn too_large(&self) -> Failure {
-        self.failure("size", &format!("the answer is larger than {INPUT_SIZE_BYTES_MAX} bytes"))
+        self.failure(Reason::Size, &format!("the answer is larger than {INPUT_SIZE_BYTES_MAX} bytes"))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let reason = match (certificate(error), error.is_timeout()) {
-            (true, _) => "certificate",
-            (false, true) => "timeout",
-            (false, false) => "unreachable",
+            (true, _) => Reason::Certificate,
+            (false, true) => Reason::Timeout,
+            (false, false) => Reason::Unreachable,
         };
         let host = self.route.upstream.host_str().unwrap_or_default();
         self.failure(reason, &format!("cannot fetch from {host}: {}", root(error)))
@@ -371,7 +371,7 @@ impl Pipe {
 pub(super) fn mismatch(ask: &Ask, expected: Digest, actual: Digest) -> Failure {
     let Ask { method, url, .. } = ask;
     let sentence = format!("{method} {url} gave {actual}, but its checksum is {expected}");
-    Failure { reason: "checksum", sentence, refused: true }
+    Failure { reason: Reason::Checksum, sentence, refused: true }
 }
 
 fn busy(response: &reqwest::Response) -> bool {

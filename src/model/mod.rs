@@ -6,6 +6,7 @@ pub mod json;
 pub mod limits;
 pub mod names;
 pub mod path;
+pub mod reason;
 pub mod reference;
 pub mod repository;
 pub mod resource;
@@ -15,6 +16,7 @@ pub mod verdict;
 
 pub use blobs::{Blobs, ReadSeek};
 pub use digest::{DiffId, Digest, DigestError, Hasher};
+pub use reason::{Reason, Taint};
 pub use reference::{ImageName, Location, ReferenceError, Selector};
 pub use repository::{Repository, RepositoryKind};
 pub use resource::{Descriptor, ResourceDescriptor};

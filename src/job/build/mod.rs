@@ -19,7 +19,7 @@ use super::{
 use crate::{
     attest::{self, RunDetails, Subject},
     gateway, host,
-    model::{Descriptor, Digest, ImageName, Repository, ResourceDescriptor, Secret, names},
+    model::{Descriptor, Digest, ImageName, Repository, ResourceDescriptor, Secret, Taint, names},
     progress::Update,
     recipe::{self, RecipeError},
     signing::PrivateKey,
@@ -311,7 +311,7 @@ fn inputs(execution: &Execution, bodies: &Bodies) -> Vec<ResourceDescriptor> {
 fn tainted(planned: &Planned, execution: &Execution) -> Vec<String> {
     let mut reasons: BTreeSet<_> = execution.closed.transcript.tainted().iter().cloned().collect();
     if planned.definition.external.learn {
-        reasons.insert("learn".to_owned());
+        reasons.insert(Taint::Learn.code().to_owned());
     }
     reasons.into_iter().collect()
 }

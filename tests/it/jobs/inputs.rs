@@ -241,3 +241,17 @@ fn the_bases_that_are_asked_for_are_kept() {
         assert_eq!(verdict(&ran), "reproduced", "{keep}: {ran}");
     }
 }
+
+#[test]
+#[ignore = "slow: make acceptance"]
+fn more_files_than_a_statement_lists_are_said_to_stay_here() {
+    let setting = Setting::new("thousands", 2001);
+    let built = setting.build("app", &["--inputs-to", "none"]).exits(0).json();
+    assert_eq!(built["inputs"]["local"]["count"], 2002, "{built:#}");
+    assert_eq!(setting.kept("app"), []);
+    let elsewhere = setting.rebuild("app", &[]).exits(3);
+    assert_eq!(verdict(&elsewhere), "inputs-missing", "{elsewhere}");
+    elsewhere.says("2002 inputs").says("kept at the builder alone");
+    let store = setting.lab.path("store");
+    assert_eq!(verdict(&setting.rebuild("app", &["--store", &store]).exits(0)), "reproduced");
+}
