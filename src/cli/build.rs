@@ -99,8 +99,7 @@ pub(super) struct Args {
     /// builder.id in the provenance
     #[arg(long, value_name = "URI", default_value = names::BUILDER_LOCAL, env = "REPROV_BUILD_BUILDER_ID")]
     builder_id: String,
-    /// Where the fetched files are kept for rebuilds: same (beside the image), none (in the store alone), or another
-    /// repository
+    /// Where fetched files are kept: beside the image, only here, or in another repository
     #[arg(long, value_name = "same|none|REF", default_value = "same", env = "REPROV_BUILD_INPUTS_TO")]
     inputs_to: String,
     /// Which base images are kept beside the image

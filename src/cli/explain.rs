@@ -13,8 +13,7 @@ use crate::report::explain::Explain;
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A word of an answer: a verdict, a cause of drift, why a request was refused, a taint, a kind of error; without
-    /// it, all are listed
+    /// A code, as answers have it; without it, all are listed
     #[arg(hide_possible_values = true, value_parser = codes())]
     code: Option<String>,
 }
