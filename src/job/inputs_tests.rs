@@ -64,7 +64,7 @@ fn a_pack_depends_on_its_bodies_alone_and_holds_no_altered_one() {
     let mut bodies = [&b"a"[..], b"bb"].map(|bytes| (store.put(bytes).unwrap(), bytes.len() as u64));
     bodies.sort_unstable();
     let [first] = pack(&store, &bodies).unwrap().try_into().unwrap();
-    assert_eq!(pack(&store, &bodies).unwrap(), [first.clone()]);
+    assert_eq!(pack(&store, &bodies).unwrap(), std::slice::from_ref(&first));
     let mut missing = Missing(bodies.map(|(digest, _)| (digest, String::new())).into());
     missing.unpack(&store, &store.read(&first.digest, first.size).unwrap()).unwrap();
     assert_eq!(missing.left(), []);

@@ -250,27 +250,18 @@ fn logical_lines(text: &str) -> Vec<String> {
 fn expand(word: &str, known: &BTreeMap<String, String>) -> String {
     let Some((before, rest)) = word.split_once('$') else { return word.trim_matches('"').to_owned() };
     let value = |name: &str| known.get(name).cloned().unwrap_or_default();
-    let (value, after) = match rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-        Some((inner, after)) => {
-            let end = inner.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(inner.len());
-            let (name, operation) = inner.split_at(end);
-            let value = match operation.trim_start_matches(':').split_at_checked(1) {
-                Some(("-", word)) if value(name).is_empty() => expand(word, known),
-                Some(("+", word)) => {
-                    if value(name).is_empty() {
-                        String::new()
-                    } else {
-                        expand(word, known)
-                    }
-                }
-                _ => value(name),
-            };
-            (value, after)
-        }
-        None => {
-            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            (value(&rest[..end]), &rest[end..])
-        }
+    let braced = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    let (inner, after) = braced.unwrap_or_else(|| rest.split_at(end_of_name(rest)));
+    let (name, operation) = inner.split_at(end_of_name(inner));
+    let value = match operation.trim_start_matches(':').split_at_checked(1) {
+        Some(("-", word)) if value(name).is_empty() => expand(word, known),
+        Some(("+", _)) if value(name).is_empty() => String::new(),
+        Some(("+", word)) => expand(word, known),
+        _ => value(name),
     };
     format!("{}{value}{}", before.trim_matches('"'), expand(after, known))
+}
+
+fn end_of_name(text: &str) -> usize {
+    text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())
 }
