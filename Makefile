@@ -1,7 +1,7 @@
 # Everything a person or a machine does with this repository; each is one line of shell behind it.
 CARGO ?= cargo
 
-.PHONY: build demo test acceptance lint bench needs
+.PHONY: build demo test acceptance lint bench fuzz needs
 
 build:
 	$(CARGO) build --release --locked
@@ -17,7 +17,7 @@ demo: needs build
 test: needs
 	$(CARGO) test --locked
 
-# npm, cargo, curl and heredocs.
+# npm, cargo, curl and heredocs; several hundred real Dockerfiles.
 acceptance: needs
 	$(CARGO) test --locked --test it -- --ignored
 
@@ -26,7 +26,12 @@ lint: needs
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
 	@command -v shellcheck >/dev/null || { echo "shellcheck is not installed: scripts not checked"; exit 0; }; \
-	    shellcheck .ci/run tools/* fixtures/demo fixtures/registry fixtures/repository fixtures/repositories fixtures/base/*
+	    shellcheck .ci/run tools/* fixtures/demo fixtures/registry fixtures/repository fixtures/repositories fixtures/corpus fixtures/base/* fuzz/run
+
+# Ten minutes for each reader of bytes from outside; needs a C++ compiler, which Debian's gcc does not bring.
+fuzz: needs
+	@command -v c++ >/dev/null || apt-get install --yes --no-install-recommends g++
+	fuzz/run
 
 # How fast it is, with peers beside: whole builds, layers, provenance. Takes five minutes.
 bench: needs

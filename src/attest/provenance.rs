@@ -75,8 +75,8 @@ pub enum ProvenanceError {
 
 /// Says that `subject` was built as `definition` by `run`.
 ///
-/// More than [`INLINE_INPUTS_MAX`] inputs are replaced by one descriptor of the transcript, if there is one
-/// among the byproducts. `reprov_tainted` stands there only if the transcript is tainted.
+/// More than [`INLINE_INPUTS_MAX`] inputs are replaced by one descriptor of the transcript, if there is one among the
+/// byproducts, beside those that only the builder keeps; if even these are more, the transcript's says `kept: local`. `reprov_tainted` stands there only if the transcript is tainted.
 #[must_use]
 pub fn provenance(definition: &BuildDefinition, run: &RunDetails, subject: &[Subject]) -> Statement {
     let dependencies: Vec<Value> =
@@ -105,15 +105,26 @@ pub fn provenance(definition: &BuildDefinition, run: &RunDetails, subject: &[Sub
 }
 
 fn inline_inputs(run: &RunDetails) -> Vec<ResourceDescriptor> {
-    match named(&run.byproducts, "transcript") {
-        Some(transcript) if run.inputs.len() > INLINE_INPUTS_MAX => vec![ResourceDescriptor {
-            name: "inputs".to_owned(),
-            media_type: TRANSCRIPT.to_owned(),
-            digest: transcript.digest.clone(),
-            ..ResourceDescriptor::default()
-        }],
-        _ => run.inputs.clone(),
+    let Some(transcript) =
+        named(&run.byproducts, "transcript").filter(|_| run.inputs.len() > INLINE_INPUTS_MAX)
+    else {
+        return run.inputs.clone();
+    };
+    let stayed =
+        |input: &&ResourceDescriptor| input.annotations.get("kept").is_some_and(|kept| kept == "local");
+    let mut listed: Vec<_> = run.inputs.iter().filter(stayed).cloned().collect();
+    let kept = if listed.len() > INLINE_INPUTS_MAX { "local" } else { "registry" };
+    if kept == "local" {
+        listed.clear(); // Too many to name: any may have stayed.
     }
+    listed.push(ResourceDescriptor {
+        name: "inputs".to_owned(),
+        media_type: TRANSCRIPT.to_owned(),
+        digest: transcript.digest.clone(),
+        annotations: [("kept".to_owned(), kept.into())].into_iter().collect(),
+        ..ResourceDescriptor::default()
+    });
+    listed
 }
 
 fn named<'a>(byproducts: &'a [ResourceDescriptor], name: &str) -> Option<&'a ResourceDescriptor> {

@@ -15,9 +15,10 @@ use crate::{
         Ports, SharedCheckout,
         build::{KeepBases, Outcome, Overrides, Request, build, wanted},
         execute::{ExecuteError, Execution},
+        inputs::InputsTo,
         source::options,
     },
-    model::{Descriptor, DiffId, Digest, Maxima, Repository, names, path::printable},
+    model::{Descriptor, DiffId, Digest, ImageName, Maxima, Repository, Selector, names, path::printable},
     recipe,
     report::{self, build as view},
     signing::PrivateKey,
@@ -29,7 +30,7 @@ use crate::{
 enum Keep {
     /// None; a rebuild looks for them where they were found.
     None,
-    /// The last stage's.
+    /// The one that the image stands on.
     Final,
     /// All.
     All,
@@ -108,6 +109,9 @@ pub(super) struct Args {
     /// builder.id in the provenance
     #[arg(long, value_name = "URI", default_value = names::BUILDER_LOCAL, env = "REPROV_BUILD_BUILDER_ID")]
     builder_id: String,
+    /// Where fetched files are kept: beside the image, only here, or in another repository
+    #[arg(long, value_name = "same|none|REF", default_value = "same", env = "REPROV_BUILD_INPUTS_TO")]
+    inputs_to: String,
     /// Which base images are kept beside the image
     #[arg(long, value_enum, default_value = "final", env = "REPROV_BUILD_KEEP_BASES")]
     keep_bases: Keep,
@@ -138,6 +142,7 @@ impl Args {
             return Err(Failure::usage_text(text));
         }
         let overrides = self.overrides()?;
+        let inputs_to = self.inputs_to(&to)?;
         let key = self.key.as_deref().map(load_key).transpose()?;
         let secrets = credentials::secrets(&self.secret)?;
         if self.no_sign {
@@ -165,6 +170,7 @@ impl Args {
             key,
             builder_id: self.builder_id.clone(),
             env: context.global.git_environment()?,
+            inputs_to,
             keep_bases: match self.keep_bases {
                 Keep::None => KeepBases::None,
                 Keep::Final => KeepBases::Final,
@@ -192,6 +198,22 @@ impl Args {
             profile: self.profile.clone(),
             timeout: self.timeout.clone(),
         })
+    }
+
+    fn inputs_to(&self, to: &ImageName) -> Result<InputsTo, Failure> {
+        let place = match self.inputs_to.as_str() {
+            "same" => return Ok(InputsTo::Same),
+            "none" => return Ok(InputsTo::Nowhere),
+            text => image_name("--inputs-to ", text)?,
+        };
+        if place.selector != Selector::default() {
+            let text = format!(
+                "--inputs-to `{}` has a tag or a digest; name the repository alone, inputs are found by digest",
+                self.inputs_to
+            );
+            return Err(Failure::usage_text(text));
+        }
+        Ok(if place.location == to.location { InputsTo::Same } else { InputsTo::Place(place) })
     }
 
     fn build_args(&self) -> Result<BTreeMap<String, String>, Failure> {
@@ -361,6 +383,15 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
             bytes: bodies.values().sum(),
             refused,
             tainted: !closed.transcript.tainted().is_empty(),
+            to: match &request.inputs_to {
+                InputsTo::Same => "same".to_owned(),
+                InputsTo::Nowhere => "none".to_owned(),
+                InputsTo::Place(place) => place.to_string(),
+            },
+            local: view::Local {
+                count: outcome.bodies.local.len(),
+                bytes: outcome.bodies.local.values().sum(),
+            },
         },
         log: Some(view::Log {
             digest: execution.log.digest,

@@ -1,30 +1,27 @@
 //! `reprov explain`.
 
+use std::collections::BTreeSet;
+
 use clap::builder::PossibleValuesParser;
 
 use super::{
     Context,
     failure::{Exit, Failure},
 };
-use crate::{drift::Cause, model::Verdict, report::explain::Explain};
+use crate::report::explain::Explain;
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A cause or a verdict, as answers have it; without it, all are listed
+    /// A code, as answers have it; without it, all are listed
     #[arg(hide_possible_values = true, value_parser = codes())]
     code: Option<String>,
 }
 
 fn codes() -> PossibleValuesParser {
-    let verdicts = Verdict::ALL.map(Verdict::name).into_iter();
-    // A word of both kinds is one value.
-    verdicts
-        .chain(Cause::ALL.iter().map(|cause| cause.code()))
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect::<Vec<_>>()
-        .into()
+    // A word of two kinds is one value.
+    let codes: BTreeSet<_> = Explain::all().map(|entry| entry.code).collect();
+    codes.into_iter().collect::<Vec<_>>().into()
 }
 
 impl Args {

@@ -12,6 +12,7 @@ use crate::job::{
     plan::PlanError,
     rebuild::RebuildError,
 };
+use crate::report::explain::ErrorKind;
 
 /// What the process ends with (CLI.md, "Exit codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +52,11 @@ impl Exit {
         if rank(other) > rank(self) { other } else { self }
     }
 
-    fn kind(self) -> &'static str {
+    fn kind(self) -> ErrorKind {
         match self {
-            Self::Usage => "usage",
-            Self::Internal => "internal",
-            _ => "unavailable",
+            Self::Usage => ErrorKind::Usage,
+            Self::Internal => ErrorKind::Internal,
+            _ => ErrorKind::Unavailable,
         }
     }
 }
@@ -130,7 +131,7 @@ impl Failure {
         let messages = self.messages();
         json!({
             "schema": "reprov.error/v1",
-            "kind": self.exit.kind(),
+            "kind": self.exit.kind().name(),
             "message": messages[0],
             "causes": messages[1..],
             "hints": self.hints,

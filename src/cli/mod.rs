@@ -58,7 +58,7 @@ enum Command {
     /// Measures, cleans and removes the cache
     #[command(subcommand)]
     Store(store::Command),
-    /// Says what a cause of drift or a verdict means
+    /// Says what a code of an answer means
     Explain(explain::Args),
     /// Prints a shell's completions of this command line
     Completions(describe::Completions),

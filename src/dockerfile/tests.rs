@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::*;
 
+mod edges;
 mod hostile;
 
 fn parse(source: &str) -> Dockerfile {

@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use super::{Access, GatewayError};
 use crate::{
-    model::{Repository, RepositoryKind},
+    model::{Reason, Repository, RepositoryKind},
     transcript::canonical_url,
 };
 
@@ -47,12 +47,12 @@ pub(super) struct Route {
 /// Why a request is not let through: a code, and the end of the sentence the build reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
-    pub(super) reason: &'static str,
+    pub(super) reason: Reason,
     pub(super) because: String,
 }
 
 impl Refused {
-    pub(super) fn new(reason: &'static str, because: impl Into<String>) -> Self {
+    pub(super) fn new(reason: Reason, because: impl Into<String>) -> Self {
         Self { reason, because: because.into() }
     }
 }
@@ -98,13 +98,13 @@ impl Allow {
         match longest {
             Some((rule, rest)) => Ok(to(rule.upstream_of(url, rest), &rule.repository)),
             None if !self.reachable(url) => Err(Refused::new(
-                "ip-literal",
+                Reason::IpLiteral,
                 "names an address that no repository has; use the host's name, or add a [[repository]] table \
                  with exactly this address",
             )),
             None if self.learn => Ok(to(url.clone(), "learned")),
             None => Err(Refused::new(
-                "not-allowed",
+                Reason::NotAllowed,
                 format!(
                     "is not under an allowed repository; add a [[repository]] table whose url is \
                      {}/ or a longer part of it",
@@ -217,7 +217,7 @@ mod tests {
     fn check(url: &str, expected: Result<(&str, &str), &str>) {
         let route = allow(false).route(&canonical_url(url).unwrap());
         let seen = route.as_ref().map(|route| (route.repository.as_str(), route.upstream.as_str()));
-        assert_eq!(seen.map_err(|refused| refused.reason), expected);
+        assert_eq!(seen.map_err(|refused| refused.reason.code()), expected);
     }
 
     #[test]
@@ -290,7 +290,7 @@ mod tests {
         let route = |url| allow(true).route(&canonical_url(url).unwrap());
         assert_eq!(route("http://any.example.org/a").unwrap().repository, "learned");
         for url in ["http://169.254.169.254/a", "http://a.localhost/", "http://localhost./"] {
-            assert_eq!(route(url).unwrap_err().reason, "ip-literal", "{url}");
+            assert_eq!(route(url).unwrap_err().reason, Reason::IpLiteral, "{url}");
         }
     }
 

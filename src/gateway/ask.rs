@@ -12,7 +12,7 @@ use url::Url;
 
 use super::{IDLE_TIMEOUT, StepRef, allow::Refused, headers, ledger::Flight};
 use crate::{
-    model::{Digest, limits::REQUEST_BODY_SIZE_BYTES_MAX},
+    model::{Digest, Reason, limits::REQUEST_BODY_SIZE_BYTES_MAX},
     transcript::{canonical_url, redact_url},
 };
 
@@ -79,8 +79,8 @@ pub(super) fn has_body(request: &Request<Incoming>) -> bool {
 
 async fn read(mut body: Incoming) -> Result<Bytes, Refused> {
     let large =
-        || Refused::new("size", format!("has a body of more than {REQUEST_BODY_SIZE_BYTES_MAX} bytes"));
-    let broken = || Refused::new("form", "has a body that ended early or did not come");
+        || Refused::new(Reason::Size, format!("has a body of more than {REQUEST_BODY_SIZE_BYTES_MAX} bytes"));
+    let broken = || Refused::new(Reason::Form, "has a body that ended early or did not come");
     if body.size_hint().lower() > REQUEST_BODY_SIZE_BYTES_MAX {
         return Err(large());
     }
@@ -107,19 +107,19 @@ pub(super) fn url_of(request: &Request<Incoming>, origin: Option<&Url>) -> Resul
         None if uri.scheme_str() == Some("http") => uri.to_string(),
         None => {
             return Err(Refused::new(
-                "form",
+                Reason::Form,
                 "is not a proxy request; ask for an absolute http URL or CONNECT",
             ));
         }
         Some(_) if uri.authority().is_some() => {
-            return Err(Refused::new("form", "names a host inside a tunnel"));
+            return Err(Refused::new(Reason::Form, "names a host inside a tunnel"));
         }
         Some(origin) => {
             let path = uri.path_and_query().map_or("/", |path| path.as_str());
             format!("{}{path}", origin.origin().ascii_serialization())
         }
     };
-    canonical_url(&text).map_err(|error| Refused::new("url", format!("is not let through: {error}")))
+    canonical_url(&text).map_err(|error| Refused::new(Reason::Url, format!("is not let through: {error}")))
 }
 
 /// What may be said of a URL that may not even be one: no userinfo, no query, not too long.

@@ -8,7 +8,7 @@ use url::Url;
 use super::{Closed, Refusal, StepRef, Traffic, ask::Ask};
 use crate::{
     model::{
-        Digest, Exceeded,
+        Digest, Exceeded, Reason, Taint,
         limits::{EVENTS_MAX, REFUSALS_MAX},
     },
     transcript::{Event, Transcript},
@@ -53,7 +53,7 @@ pub(super) struct Ledger {
     undeclared: BTreeSet<(String, String)>,
     missing: BTreeSet<Digest>,
     failed: BTreeSet<Question>,
-    tainted: BTreeSet<&'static str>,
+    tainted: BTreeSet<Taint>,
 }
 
 impl Ledger {
@@ -62,16 +62,16 @@ impl Ledger {
         if self.events.len() < EVENTS_MAX {
             self.events.push(event);
         } else {
-            self.tainted.insert("events-full");
+            self.tainted.insert(Taint::EventsFull);
         }
     }
 
     /// A request was not let through.
-    pub(super) fn refuse(&mut self, method: &str, url: &str, reason: &str, step: Option<StepRef>) {
-        self.tainted.insert("refused");
+    pub(super) fn refuse(&mut self, method: &str, url: &str, reason: Reason, step: Option<StepRef>) {
+        self.tainted.insert(Taint::Refused);
         let (step, line) = step.map_or((None, None), |step| (Some(step.step), step.line));
         if self.refused.len() < REFUSALS_MAX {
-            let (method, url, reason) = (method.to_owned(), url.to_owned(), reason.to_owned());
+            let (method, url, reason) = (method.to_owned(), url.to_owned(), reason.code().to_owned());
             self.refused.insert(Refusal { method, url, reason, line, step });
         }
     }
@@ -82,7 +82,7 @@ impl Ledger {
             let method = ask.method.to_string();
             self.failed.insert((ask.url.clone(), method, ask.request, ask.accept.clone()));
         } else {
-            self.tainted.insert("failed");
+            self.tainted.insert(Taint::Failed);
         }
     }
 
@@ -105,9 +105,9 @@ impl Ledger {
             transcript.find(method, url, *request, accept).is_none()
         };
         if self.failed.iter().any(unanswered) {
-            self.tainted.insert("failed");
+            self.tainted.insert(Taint::Failed);
         }
-        transcript.taint(self.tainted.into_iter().map(str::to_owned));
+        transcript.taint(self.tainted.into_iter().map(|taint| taint.code().to_owned()));
         Closed {
             transcript: self.transcript,
             events: self.events,

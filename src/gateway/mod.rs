@@ -172,7 +172,7 @@ pub struct Refusal {
     pub method: String,
     /// Redacted URL, cut if long.
     pub url: String,
-    /// `not-allowed`, `ip-literal`, `url`, `method`, `connect`, `upgrade`, `form`, `size`, `mirrors` or `checksum`.
+    /// Code of a [`crate::model::Reason`].
     pub reason: String,
     /// Line of the step in the Dockerfile.
     pub line: Option<u32>,

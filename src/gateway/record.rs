@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     model::{
-        Digest,
+        Digest, Reason,
         limits::{HTTP_HEAD_SIZE_BYTES_MAX, INPUT_SIZE_BYTES_MAX, MIRROR_LIST_SIZE_BYTES_MAX},
     },
     store::Writer,
@@ -43,7 +43,7 @@ const LAG_CHUNKS: usize = 16;
 /// Why the build gets no answer: a code for the events, a sentence for the build.
 #[derive(Debug)]
 pub(super) struct Failure {
-    pub(super) reason: &'static str,
+    pub(super) reason: Reason,
     pub(super) sentence: String,
     pub(super) refused: bool,
 }
@@ -106,7 +106,7 @@ impl Recording<'_> {
         };
         if headers::size_bytes(response.headers()) > HTTP_HEAD_SIZE_BYTES_MAX {
             let because = format!("the answer's head is larger than {HTTP_HEAD_SIZE_BYTES_MAX} bytes");
-            return self.fail(self.failure("size", &because), Some(start));
+            return self.fail(self.failure(Reason::Size, &because), Some(start));
         }
         let head = self.head(&response);
         if head.length > Some(INPUT_SIZE_BYTES_MAX) {
@@ -188,12 +188,12 @@ impl Recording<'_> {
         list: MirrorList,
     ) -> Result<Exchange, Failure> {
         let mut bytes = Vec::new();
-        let short = |error: reqwest::Error| self.failure("short-body", &root(&error).to_string());
+        let short = |error: reqwest::Error| self.failure(Reason::ShortBody, &root(&error).to_string());
         while let Some(chunk) = response.chunk().await.map_err(short)? {
             bytes.extend_from_slice(&chunk);
             if bytes.len() as u64 > MIRROR_LIST_SIZE_BYTES_MAX {
                 let because = format!("the mirror list is larger than {MIRROR_LIST_SIZE_BYTES_MAX} bytes");
-                return Err(self.failure("size", &because));
+                return Err(self.failure(Reason::Size, &because));
             }
             if !self.shared.take_in(chunk.len()) {
                 return Err(self.full());
@@ -209,7 +209,7 @@ impl Recording<'_> {
                 "{method} {url} lists no mirror that is under an allowed repository; add a [[repository]] table \
                  with the url of one"
             );
-            return Err(Failure { reason: "mirrors", sentence, refused: true });
+            return Err(Failure { reason: Reason::Mirrors, sentence, refused: true });
         };
         head.headers.retain(|(name, _)| !name.starts_with("x-checksum-")); // Of other bytes.
         let body = self.shared.store.put(cut.as_bytes()).map_err(|error| self.store(&error))?;
@@ -236,7 +236,7 @@ impl Recording<'_> {
         let private = self.upstream.allow.is_private(&self.route.repository, carried);
         match self.shared.freeze(exchange.clone(), private) {
             Ok(()) => Ok(exchange),
-            Err(error) => Err(self.failure("transcript", &error)),
+            Err(error) => Err(self.failure(Reason::Transcript, &error)),
         }
     }
 
@@ -248,7 +248,7 @@ impl Recording<'_> {
         pipe: &mut Pipe,
     ) -> Result<(), Failure> {
         let mut size_bytes = 0;
-        let short = |error: reqwest::Error| self.failure("short-body", &root(&error).to_string());
+        let short = |error: reqwest::Error| self.failure(Reason::ShortBody, &root(&error).to_string());
         while let Some(chunk) = response.chunk().await.map_err(short)? {
             size_bytes += chunk.len() as u64;
             if size_bytes > INPUT_SIZE_BYTES_MAX {
@@ -332,14 +332,14 @@ impl Recording<'_> {
             let step = self.ask.step.as_ref();
             self.shared.refused(self.ask.method.as_str(), &self.ask.url, failure.reason, step);
         } else {
-            self.shared.failed(self.ask, failure.reason, StatusCode::BAD_GATEWAY);
+            self.shared.failed(self.ask, failure.reason.code(), StatusCode::BAD_GATEWAY);
         }
         if let Some(start) = start {
             drop(start.send(Start::Failed(failure)));
         }
     }
 
-    fn failure(&self, reason: &'static str, because: &str) -> Failure {
+    fn failure(&self, reason: Reason, because: &str) -> Failure {
         let Ask { method, url, .. } = self.ask;
         Failure {
             reason,
@@ -349,23 +349,23 @@ impl Recording<'_> {
     }
 
     fn store(&self, error: &(dyn Error + 'static)) -> Failure {
-        self.failure("store", &format!("{error}: {}", root(error)))
+        self.failure(Reason::Store, &format!("{error}: {}", root(error)))
     }
 
     fn too_large(&self) -> Failure {
-        self.failure("size", &format!("the answer is larger than {INPUT_SIZE_BYTES_MAX} bytes"))
+        self.failure(Reason::Size, &format!("the answer is larger than {INPUT_SIZE_BYTES_MAX} bytes"))
     }
 
     fn full(&self) -> Failure {
-        self.failure("inputs", "the build has fetched more than it may")
+        self.failure(Reason::Inputs, "the build has fetched more than it may")
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let reason = match error {
-            error if certificate(error) => "certificate",
-            error if malformed(error) => "malformed",
-            error if error.is_timeout() => "timeout",
-            _ => "unreachable",
+            error if certificate(error) => Reason::Certificate,
+            error if malformed(error) => Reason::Malformed,
+            error if error.is_timeout() => Reason::Timeout,
+            _ => Reason::Unreachable,
         };
         let host = self.route.upstream.host_str().unwrap_or_default();
         self.failure(reason, &format!("cannot fetch from {host}: {}", root(error)))
@@ -389,7 +389,7 @@ impl Pipe {
 pub(super) fn mismatch(ask: &Ask, expected: Digest, actual: Digest) -> Failure {
     let Ask { method, url, .. } = ask;
     let sentence = format!("{method} {url} gave {actual}, but its checksum is {expected}");
-    Failure { reason: "checksum", sentence, refused: true }
+    Failure { reason: Reason::Checksum, sentence, refused: true }
 }
 
 fn busy(response: &reqwest::Response) -> bool {

@@ -25,7 +25,10 @@ use super::{
     serve::{self, Body},
     shared::{Shared, Source, Turn, Upstream},
 };
-use crate::{model::limits::HTTP_HEAD_SIZE_BYTES_MAX, transcript::canonical_url};
+use crate::{
+    model::{Reason, limits::HTTP_HEAD_SIZE_BYTES_MAX},
+    transcript::canonical_url,
+};
 
 const CONNECTIONS_MAX: usize = 256;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -111,8 +114,8 @@ async fn respond(
         let url = ask::shown(&written);
         connection.shared.refused(method.as_str(), &url, refused.reason, step.as_ref());
         let status = match refused.reason {
-            "method" => StatusCode::METHOD_NOT_ALLOWED,
-            "size" => StatusCode::PAYLOAD_TOO_LARGE,
+            Reason::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Reason::Size => StatusCode::PAYLOAD_TOO_LARGE,
             _ => StatusCode::FORBIDDEN,
         };
         serve::sentence(status, "refused", &format!("{method} {url} {}", refused.because))
@@ -123,20 +126,21 @@ async fn respond(
 fn tunnel(connection: &Connection, mut request: Request<Incoming>) -> Result<Response<Body>, Refused> {
     let shared = &connection.shared;
     let authority = request.uri().authority().filter(|authority| authority.port().is_some());
-    let authority = authority.ok_or_else(|| Refused::new("connect", "is not a tunnel to a host and port"))?;
+    let authority =
+        authority.ok_or_else(|| Refused::new(Reason::Connect, "is not a tunnel to a host and port"))?;
     let origin = canonical_url(&format!("https://{authority}/"))
-        .map_err(|error| Refused::new("connect", format!("is not let through: {error}")))?;
+        .map_err(|error| Refused::new(Reason::Connect, format!("is not let through: {error}")))?;
     let allowed = !authority.as_str().contains('@') && shared.connects(&origin);
     if !allowed {
         if let Source::Transcript { .. } = shared.source {
             return Ok(undeclared(shared, "CONNECT", origin.as_str()));
         }
         let because = "leads to a host and port of no https repository; add a [[repository]] table for it";
-        return Err(Refused::new("connect", because));
+        return Err(Refused::new(Reason::Connect, because));
     }
     let host = origin.host_str().unwrap_or_default();
     let tls = shared.ca.server(host);
-    let tls = tls.map_err(|error| Refused::new("connect", format!("cannot be opened: {error}")))?;
+    let tls = tls.map_err(|error| Refused::new(Reason::Connect, format!("cannot be opened: {error}")))?;
     let upgrade = hyper::upgrade::on(&mut request);
     let inner = connection.clone();
     let opened = async move {
@@ -157,11 +161,11 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refused> {
     if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
-        return Err(Refused::new("method", "is not let through; only GET, HEAD and POST are"));
+        return Err(Refused::new(Reason::Method, "is not let through; only GET, HEAD and POST are"));
     }
     let upgrade = request.headers().get(header::UPGRADE);
     if upgrade.is_some_and(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")) {
-        return Err(Refused::new("upgrade", "asks for another protocol, which is not let through"));
+        return Err(Refused::new(Reason::Upgrade, "asks for another protocol, which is not let through"));
     }
     let url = ask::url_of(&request, origin)?;
     let _slot = if ask::has_body(&request) { shared.body_slots.acquire().await.ok() } else { None };

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     model::{
-        Digest, Exceeded, Limit,
+        Digest, Exceeded, Limit, Reason,
         limits::{EXCHANGES_MAX, REDIRECTS_MAX},
     },
     store::Store,
@@ -189,11 +189,11 @@ impl Shared {
     }
 
     /// Writes down a refusal.
-    pub(super) fn refused(&self, method: &str, url: &str, reason: &str, step: Option<&StepRef>) {
+    pub(super) fn refused(&self, method: &str, url: &str, reason: Reason, step: Option<&StepRef>) {
         let event = Event {
             method: Some(method.to_owned()),
             url: Some(url.to_owned()),
-            reason: Some(reason.to_owned()),
+            reason: Some(reason.code().to_owned()),
             ..self.event("refused", step)
         };
         let mut ledger = self.ledger();

@@ -1,15 +1,15 @@
 //! What stands beside an image: its referrers, opened, and the provenance among them that can be believed.
 
-use std::{collections::BTreeMap, io::Read};
+use std::collections::BTreeMap;
 
-use super::Ports;
+use super::{Ports, inputs::Missing};
 use crate::{
     attest::{Bundle, Provenance, PublicKey, Statement},
     compute,
     model::{Descriptor, Digest, ImageName, limits, names, path::printable},
     oci::Manifest,
     registry::RegistryError,
-    store::{Store, StoreError},
+    store::StoreError,
 };
 
 /// Whose provenance is believed. There is no default: the caller says it.
@@ -185,7 +185,7 @@ impl Evidence {
         let layers = self.artifacts.iter().flat_map(|(_, manifest)| manifest.layers());
         let mut last = None;
         for layer in layers.filter(|layer| layer.digest == *digest) {
-            match ports.registries.fetch_blob(&self.image, layer, &ports.store).await {
+            match whole(ports, &self.image, layer).await {
                 Ok(()) => return Ok(true),
                 Err(error) => last = Some(error),
             }
@@ -201,7 +201,8 @@ impl Evidence {
             .filter(move |manifest| manifest.artifact_type() == Some(artifact_type))
     }
 
-    /// Brings every body of `wanted` into the store, from large layers and from packs; which could not be had, and why.
+    /// Brings every body of `wanted` into the store, from what is beside the image and from the artifacts `elsewhere`
+    /// (by digest); which could not be had, and why.
     ///
     /// # Errors
     /// [`EvidenceError::Store`] if this machine's disk fails.
@@ -209,37 +210,16 @@ impl Evidence {
         &self,
         ports: &Ports,
         wanted: &BTreeMap<Digest, u64>,
+        elsewhere: &[ImageName],
     ) -> Result<Vec<(Digest, String)>, EvidenceError> {
-        let mut missing = absent(&ports.store, wanted).await;
-        let layers: Vec<_> = self.of_type(names::INPUTS).flat_map(Manifest::layers).cloned().collect();
-        let mut broken_packs = Vec::new();
-        for layer in layers.iter().filter(|layer| layer.media_type != names::PACK) {
-            if missing.contains_key(&layer.digest) {
-                ports.store.remove(&layer.digest)?; // Whatever is there is not the bytes wanted.
-                let fetched = ports.registries.fetch_blob(&self.image, layer, &ports.store).await;
-                settle(&mut missing, layer.digest, fetched.err().map(|error| chain(&error)));
-            }
+        let mut missing = Missing::of(&ports.store, wanted).await;
+        for artifact in self.of_type(names::INPUTS) {
+            missing.take(ports, &self.image, artifact).await?;
         }
-        let is_pack = |layer: &&Descriptor| {
-            layer.media_type == names::PACK && layer.size <= limits::PACK_SIZE_BYTES_MAX
-        };
-        for pack in layers.iter().filter(is_pack) {
-            if missing.is_empty() {
-                break;
-            }
-            match bytes(ports, &self.image, pack).await {
-                Ok(bytes) => unpack(&ports.store, &bytes, &mut missing)?,
-                Err(error) => broken_packs.push(format!("pack {}: {}", pack.digest, chain(&error))),
-            }
+        for name in elsewhere {
+            missing.take_from(ports, name).await?;
         }
-        let mut missing: Vec<_> = missing.into_iter().collect();
-        if let Some(why) = broken_packs.first() {
-            missing
-                .iter_mut()
-                .filter(|(_, said)| said.starts_with("no artifact"))
-                .for_each(|(_, said)| said.clone_from(why));
-        }
-        Ok(missing)
+        Ok(missing.left())
     }
 }
 
@@ -315,21 +295,20 @@ pub(super) async fn bytes(
     }
 }
 
-/// Which of `wanted` the store lacks or holds altered; each is read once, on all cores.
-async fn absent(store: &Store, wanted: &BTreeMap<Digest, u64>) -> BTreeMap<Digest, String> {
-    let store = store.clone();
-    let wanted: Vec<_> = wanted.iter().map(|(digest, size)| (*digest, *size)).collect();
-    let gone = compute::each(wanted, move |(digest, size)| {
-        let gone = store.size(&digest) != Some(size) || store.check(&digest).is_err();
-        gone.then(|| (digest, "no artifact beside the image holds it".to_owned()))
-    });
-    gone.await.into_iter().flatten().collect()
-}
-
-/// Notes that a body came, or why it did not.
-fn settle(missing: &mut BTreeMap<Digest, String>, digest: Digest, why_not: Option<String>) {
-    missing.remove(&digest);
-    missing.extend(why_not.map(|why_not| (digest, why_not)));
+/// Brings the blob into the store; one that was altered there is fetched again.
+///
+/// # Errors
+/// Those of the place, and of the store.
+pub(super) async fn whole(ports: &Ports, place: &ImageName, blob: &Descriptor) -> Result<(), RegistryError> {
+    ports.registries.fetch_blob(place, blob, &ports.store).await?;
+    let (store, digest) = (ports.store.clone(), blob.digest);
+    match compute::run(move || store.check(&digest)).await {
+        Err(StoreError::Mismatch { .. }) => {
+            ports.store.remove(&blob.digest)?;
+            ports.registries.fetch_blob(place, blob, &ports.store).await
+        }
+        checked => Ok(checked?),
+    }
 }
 
 /// An error and its causes in one line.
@@ -380,25 +359,6 @@ fn judge(bytes: &[u8], media_type: &str, subject: &Digest, trust: &Trust) -> Res
     }
     let provenance = Provenance::read(&statement).map_err(|error| says(&error))?;
     Ok(Some((statement, provenance)))
-}
-
-/// Takes the wanted bodies out of a pack. What a pack holds beside them, or under a wrong name, is left alone; so is
-/// the rest of a stranger's pack that is none.
-fn unpack(store: &Store, pack: &[u8], missing: &mut BTreeMap<Digest, String>) -> Result<(), EvidenceError> {
-    let mut archive = tar::Archive::new(pack);
-    let Ok(entries) = archive.entries() else { return Ok(()) };
-    for entry in entries.map_while(Result::ok) {
-        let name = entry.path_bytes().into_owned();
-        let Some(digest) = str::from_utf8(&name).ok().and_then(Digest::from_hex) else { continue };
-        if missing.contains_key(&digest) {
-            let size = entry.size();
-            match store.put_expected(digest, size, entry.take(size)) {
-                Err(error @ StoreError::Io { .. }) => return Err(error.into()),
-                put => settle(missing, digest, put.err().map(|error| error.to_string())),
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

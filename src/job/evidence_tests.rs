@@ -5,58 +5,15 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{job::publish::Publisher, progress::Silent, registry::Registries};
+use crate::{job::publish::Publisher, progress::Silent, registry::Registries, store::Store};
 
 const EXAMPLE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/attestations/build/v1/example.json"));
-
-fn pack(entries: &[(Digest, &[u8])]) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    for (digest, bytes) in entries {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
-        builder.append_data(&mut header, digest.hex(), *bytes).unwrap();
-    }
-    builder.into_inner().unwrap()
-}
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path().join("store")).unwrap();
     (dir, store)
-}
-
-#[test]
-fn a_strangers_pack_hides_no_good_one() {
-    let (_dir, store) = store();
-    let (a, b) = (Digest::of(b"a"), Digest::of(b"bb"));
-    let mut missing = BTreeMap::from([(a, "not there".to_owned()), (b, "not there".to_owned())]);
-    let good = pack(&[(a, b"a"), (b, b"bb")]);
-    unpack(&store, &[7; 3000], &mut missing).unwrap();
-    unpack(&store, &good[..512], &mut missing).unwrap();
-    assert_eq!(missing[&b], "not there");
-    unpack(&store, &pack(&[(a, b"x"), (Digest::of(b"other"), b"other")]), &mut missing).unwrap();
-    assert!(missing[&a].contains("expected"), "{missing:?}");
-    assert_eq!(store.size(&Digest::of(b"other")), None);
-    unpack(&store, &good, &mut missing).unwrap();
-    assert_eq!(missing, BTreeMap::new());
-    assert_eq!((store.size(&a), store.size(&b)), (Some(1), Some(2)));
-}
-
-#[tokio::test]
-async fn what_the_store_lacks_or_holds_altered_is_absent() {
-    let (_dir, store) = store();
-    let digests = [&b"whole"[..], b"short", b"altered", b"gone"].map(|bytes| store.put(bytes).unwrap());
-    for (digest, bytes) in [(&digests[1], &b"shor"[..]), (&digests[2], b"Altered")] {
-        store.remove(digest).unwrap();
-        std::fs::write(store.path(digest), bytes).unwrap();
-    }
-    store.remove(&digests[3]).unwrap();
-    let wanted = digests.into_iter().zip([5, 5, 7, 4]).collect();
-    let absent: Vec<_> = absent(&store, &wanted).await.into_keys().collect();
-    let mut expected = digests[1..].to_vec();
-    expected.sort_unstable();
-    assert_eq!(absent, expected);
 }
 
 fn believed(finished_on_s: i64, referrer: &[u8]) -> Believed {

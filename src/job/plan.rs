@@ -64,6 +64,8 @@ pub struct Reading {
     pub args: BuildArgs,
     /// Every image reference up to the target.
     pub references: Vec<ImageReference>,
+    /// Which of them the target stands on, through the stages between; none for `scratch`.
+    pub final_reference: Option<usize>,
 }
 
 /// Reads the Dockerfile at `path` of `checkout`.
@@ -84,7 +86,9 @@ pub fn read(
     let target = dockerfile.target(target).map_err(wrong)?;
     let args = BuildArgs { values: build_args.clone(), platform: platform.to_owned() };
     let references = dockerfile.references(target, &args).map_err(wrong)?;
-    Ok(Reading { dockerfile, target, args, references })
+    let scope = Scope { target, args: args.clone(), ..Scope::default() };
+    let (_, final_reference) = chain(&dockerfile.steps(&scope).map_err(wrong)?, target);
+    Ok(Reading { dockerfile, target, args, references, final_reference })
 }
 
 /// Whether `reference` stands in a FROM.

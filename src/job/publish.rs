@@ -2,20 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{Read, Write},
     sync::{Mutex, PoisonError},
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Ports, bases::Base, execute::Kept};
+use super::{Ports, bases::Base, execute::Kept, inputs::pack};
 use crate::{
     attest::{Bundle, Statement},
-    model::{Blobs, Descriptor, Digest, ImageName, limits, names},
+    model::{Descriptor, Digest, ImageName, limits, names},
     oci::{Image, artifact_bytes},
     registry::{Listed, RegistryError},
     signing::PrivateKey,
-    store::{Store, StoreError},
+    store::StoreError,
 };
 
 /// Why something could not be published.
@@ -59,6 +58,12 @@ impl<'a> Publisher<'a> {
     pub fn new(ports: &'a Ports, to: &ImageName, subject: Descriptor) -> Self {
         let to = ImageName { location: to.location.clone(), selector: crate::model::Selector::default() };
         Self { ports, to, subject, unlisted: Mutex::default() }
+    }
+
+    /// A publisher of what refers to the same image, from the repository `place`.
+    #[must_use]
+    pub fn elsewhere(&self, place: &ImageName) -> Self {
+        Self::new(self.ports, place, self.subject.clone())
     }
 
     fn failed(&self, what: impl Into<String>) -> impl FnOnce(RegistryError) -> PublishError {
@@ -177,11 +182,11 @@ impl<'a> Publisher<'a> {
         self.artifact(names::BASE, &layers, &BTreeMap::new(), Some(&base.name)).await.map(|_| ())
     }
 
-    /// Attaches the recorded bodies: large ones as they are, small ones in packs, in parts of bounded size.
+    /// Attaches the recorded bodies: large ones as they are, small ones in packs, in parts of bounded size; the parts.
     ///
     /// # Errors
     /// [`PublishError`].
-    pub async fn inputs(&self, bodies: &BTreeMap<Digest, u64>) -> Result<(), PublishError> {
+    pub async fn inputs(&self, bodies: &BTreeMap<Digest, u64>) -> Result<Vec<Descriptor>, PublishError> {
         let (small, large): (Vec<_>, Vec<_>) = bodies
             .iter()
             .map(|(digest, size)| (*digest, *size))
@@ -189,12 +194,13 @@ impl<'a> Publisher<'a> {
         let mut layers: Vec<_> =
             large.iter().map(|(digest, size)| Descriptor::new(names::OCTETS, *digest, *size)).collect();
         layers.extend(pack(&self.ports.store, &small)?);
-        let parts = layers.chunks(limits::INPUT_LAYERS_MAX).len();
-        for (index, part) in layers.chunks(limits::INPUT_LAYERS_MAX).enumerate() {
-            let annotations = BTreeMap::from([(names::PART.to_owned(), format!("{}/{parts}", index + 1))]);
-            self.artifact(names::INPUTS, part, &annotations, None).await?;
+        let parts = layers.chunks(limits::INPUT_LAYERS_MAX);
+        let (count, mut attached) = (parts.len(), Vec::with_capacity(parts.len()));
+        for (index, part) in parts.enumerate() {
+            let annotations = BTreeMap::from([(names::PART.to_owned(), format!("{}/{count}", index + 1))]);
+            attached.push(self.artifact(names::INPUTS, part, &annotations, None).await?);
         }
-        Ok(())
+        Ok(attached)
     }
 
     /// Points the tag of `name` at the image.
@@ -205,45 +211,4 @@ impl<'a> Publisher<'a> {
         let tagged = self.ports.registries.tag(name, names::OCI_MANIFEST, image.manifest.bytes()).await;
         tagged.map_err(self.failed("the tag"))
     }
-}
-
-/// Packs of bodies, each at most [`limits::PACK_SIZE_BYTES_MAX`]: plain ustar, named by digest, sorted, mtime 0.
-fn pack(store: &Store, bodies: &[(Digest, u64)]) -> Result<Vec<Descriptor>, PublishError> {
-    let mut packs = Vec::new();
-    let mut at = 0;
-    while at < bodies.len() {
-        let mut builder = tar::Builder::new(store.writer()?);
-        let mut size_bytes = 1024;
-        while let Some((digest, size)) = bodies.get(at) {
-            let entry_bytes = 512 + size.next_multiple_of(512);
-            if size_bytes + entry_bytes > limits::PACK_SIZE_BYTES_MAX {
-                break;
-            }
-            append(&mut builder, store, digest, *size).map_err(PublishError::Pack)?;
-            size_bytes += entry_bytes;
-            at += 1;
-        }
-        let mut writer = builder.into_inner().map_err(PublishError::Pack)?;
-        writer.flush().map_err(PublishError::Pack)?;
-        let (digest, size) = writer.finish()?;
-        packs.push(Descriptor::new(names::PACK, digest, size));
-    }
-    Ok(packs)
-}
-
-fn append<W: Write>(
-    builder: &mut tar::Builder<W>,
-    store: &Store,
-    digest: &Digest,
-    size: u64,
-) -> std::io::Result<()> {
-    let mut header = tar::Header::new_ustar();
-    header.set_path(digest.hex())?;
-    header.set_size(size);
-    header.set_mode(0o644);
-    header.set_mtime(0);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_cksum();
-    builder.append(&header, store.open(digest)?.take(size))
 }

@@ -233,8 +233,9 @@ impl Registries {
         }
     }
 
-    /// Brings the blob `wanted` from `store` to `name`'s place: not at all if it is there, by a mount if `mount_from` is
-    /// another repository of the same registry that has it, else by sending it, checked against its digest.
+    /// Brings the blob `wanted` from `store` to `name`'s place: not at all if it is there, by a mount if `mount_from`,
+    /// or the place that `store` remembers, is another repository of the same registry that has it, else by sending it,
+    /// checked against its digest.
     ///
     /// # Errors
     /// [`RegistryError::Store`] if the store has no such blob or it was altered; those of network and disk.
@@ -247,11 +248,15 @@ impl Registries {
     ) -> Result<Pushed, RegistryError> {
         match self.site(name)? {
             Site::Registry(place) => {
-                let from = match mount_from.map(|from| self.site(from)).transpose()? {
-                    Some(Site::Registry(from)) => Some(from),
-                    _ => None,
-                };
-                push::blob(&self.http, &self.uploads, &place, wanted, store, from.as_ref()).await
+                let mut from = Vec::new();
+                for name in mount_from.into_iter().chain(&store.place(&wanted.digest)) {
+                    if let Site::Registry(other) = self.site(name)? {
+                        from.push(other);
+                    }
+                }
+                let pushed = push::blob(&self.http, &self.uploads, &place, wanted, store, &from).await?;
+                let _ = store.note_place(&wanted.digest, name); // Saves a transfer, no more.
+                Ok(pushed)
             }
             Site::Layout(layout) => {
                 let (wanted, store) = (wanted.clone(), store.clone());

@@ -41,23 +41,27 @@ pub(super) struct Uploads {
     clients: Mutex<BTreeMap<String, Client>>,
 }
 
-/// Sends the blob `wanted` from `store` unless the registry has it or can mount it from `mount_from`.
+/// Sends the blob `wanted` from `store` unless the registry has it or can mount it from one of `mount_from`.
 pub(super) async fn blob(
     http: &Http,
     uploads: &Uploads,
     place: &Place,
     wanted: &Descriptor,
     store: &Store,
-    mount_from: Option<&Place>,
+    mount_from: &[Place],
 ) -> Result<Pushed, RegistryError> {
     if pull::has_blob(http, place, &wanted.digest).await? {
         return Ok(Pushed::Existing);
     }
-    if let Some(from) =
-        mount_from.filter(|from| from.host == place.host && from.repository != place.repository)
-        && mount(http, uploads, place, from, &wanted.digest).await?
-    {
-        return Ok(Pushed::Mounted);
+    let mut tried = Vec::new();
+    for from in mount_from.iter().filter(|from| from.host == place.host) {
+        if tried.contains(&&from.repository) || from.repository == place.repository {
+            continue;
+        }
+        if mount(http, uploads, place, from, &wanted.digest).await? {
+            return Ok(Pushed::Mounted);
+        }
+        tried.push(&from.repository);
     }
     let (ours, digest, size) = (store.clone(), wanted.digest, wanted.size);
     super::blocking(store.root(), move || whole(&ours, &digest, size)).await?;

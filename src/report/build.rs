@@ -95,6 +95,19 @@ pub struct Inputs {
     pub refused: Vec<Refused>,
     /// Whether the transcript may not be the whole truth.
     pub tainted: bool,
+    /// `--inputs-to`: `same`, `none` or a repository.
+    pub to: String,
+    /// What this machine alone keeps.
+    pub local: Local,
+}
+
+/// Bodies that were not pushed.
+#[derive(Debug, Serialize)]
+pub struct Local {
+    /// How many.
+    pub count: usize,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The build log.
@@ -133,7 +146,14 @@ impl Build {
     /// The answer of a build that could not be tried, or not be pushed.
     #[must_use]
     pub fn failed(reason: String) -> Self {
-        let inputs = Inputs { count: 0, bytes: 0, refused: Vec::new(), tainted: false };
+        let inputs = Inputs {
+            count: 0,
+            bytes: 0,
+            refused: Vec::new(),
+            tainted: false,
+            to: "none".to_owned(),
+            local: Local { count: 0, bytes: 0 },
+        };
         Self {
             schema: "reprov.build/v1",
             image: None,
@@ -192,6 +212,13 @@ impl Build {
             size(inputs.bytes),
             inputs.refused.len()
         );
+        if !matches!(inputs.to.as_str(), "same" | "none") {
+            let _ = writeln!(out, "kept        in {}", printable(&inputs.to));
+        }
+        if inputs.local.count > 0 {
+            let Local { count, bytes } = inputs.local;
+            let _ = writeln!(out, "kept        {count}, {}, on this machine alone", size(bytes));
+        }
         if inputs.tainted {
             let _ = writeln!(
                 out,

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::pages;
 use crate::{
     drift::{Cause, Class},
-    model::Verdict,
+    model::{Reason, Taint, Verdict},
 };
 
 /// The answer of `explain`.
@@ -14,7 +15,7 @@ use crate::{
 pub struct Explain {
     /// `reprov.explain/v1`.
     pub schema: &'static str,
-    /// Verdicts first, then causes.
+    /// Verdicts first, then causes, reasons, taints and errors.
     pub entries: Vec<Entry>,
 }
 
@@ -26,6 +27,48 @@ pub enum Kind {
     Verdict,
     /// Why something differs.
     Cause,
+    /// Why a request of a build was refused, or failed.
+    Reason,
+    /// Why a transcript may not be the whole truth.
+    Taint,
+    /// Why a command gave no answer of its own.
+    Error,
+}
+
+/// Kinds of `reprov.error/v1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Wrong usage or configuration.
+    Usage,
+    /// Could not tell.
+    Unavailable,
+    /// A bug of ours.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Usage, Self::Unavailable, Self::Internal];
+
+    /// As the answer has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The exit code that goes with it.
+    #[must_use]
+    pub fn exit(self) -> u8 {
+        match self {
+            Self::Usage => 2,
+            Self::Unavailable => 3,
+            Self::Internal => 70,
+        }
+    }
 }
 
 /// One code.
@@ -37,7 +80,7 @@ pub struct Entry {
     pub kind: Kind,
     /// Of a cause: what it means for the verdict.
     pub class: Option<Class>,
-    /// Of a verdict: the exit code of `rebuild`.
+    /// Of a verdict: the exit code of `rebuild`; of an error: that of any command.
     pub exit: Option<u8>,
     /// What happened.
     pub meaning: &'static str,
@@ -68,82 +111,60 @@ impl From<Verdict> for Entry {
             verdict if verdict.undecided() => 3,
             _ => 1,
         };
-        let (meaning, remedy, example) = page(verdict);
-        Self {
-            code: verdict.name(),
-            kind: Kind::Verdict,
-            class: None,
-            exit: Some(exit),
-            meaning,
-            remedy,
-            example,
-        }
+        Self::new(verdict.name(), Kind::Verdict, Some(exit), pages::verdict(verdict))
     }
 }
 
-/// Meaning, remedy and example of a verdict.
-fn page(verdict: Verdict) -> (&'static str, &'static str, &'static str) {
-    match verdict {
-        Verdict::Reproduced => (
-            "The rebuilt image has the same manifest digest. Every byte of config and layers is so the same.",
-            "Nothing is to be done.",
-            "reproduced  registry.example.org/app:1@sha256:fa5a…",
-        ),
-        Verdict::CompressionOnly => (
-            "Every layer holds the same archive, compressed otherwise; the configs agree too. What runs is the same, but the digests are not.",
-            "Pin the compressor and its version.",
-            "3 layers, one diffID each on both sides, two digests",
-        ),
-        Verdict::BuilderNormalised => (
-            "The images are the same once the marks of the builder are taken away: its labels, its mount points, how it writes modes and deletions. What the Dockerfile made is the same.",
-            "Pin the builder's version.",
-            "mode 0100755 → 0755 in every entry of a layer",
-        ),
-        Verdict::SameFilesystem => (
-            "The layers differ, but merged they give the same files with the same owners and modes. Only how the files are spread over layers is another.",
-            "Pin the builder; what runs is the same.",
-            "3 layers → 2 layers, every file the same",
-        ),
-        Verdict::Explained => (
-            "The images differ, and each difference has a cause with a name. Drift that is explained is still drift: it hides whatever else changes in the same file.",
-            "Follow the remedy of each cause; `reprov explain CODE` has more on it.",
-            "etc/build-date: clock-in-text (known)",
-        ),
-        Verdict::Unexplained => (
-            "The images differ, and for at least one difference nothing is known that makes it. This is the verdict to look into: a changed program looks like this too.",
-            "Look at the differences of cause `unexplained`, those marked as security first.",
-            "usr/bin/app: content, unexplained",
-        ),
-        Verdict::BuilderChanged => (
-            "The engine or the runtime here is not the recorded one, and the images differ. So nobody can tell whether build or builder made the difference.",
-            "Rebuild with the recorded versions.",
-            "engine buildah: recorded 1.28.2, here 1.43.2",
-        ),
-        Verdict::Unbuildable => (
-            "The build failed although everything it recorded was at hand. The end of its log is shown.",
-            "Read the log; a step that fails only sometimes, or after a date, is the usual reason.",
-            "line 4: RUN make test: exit code 2",
-        ),
-        Verdict::InputsMissing => (
-            "Something that the build fetched is gone or altered, or the rebuild asked for what nobody recorded and then failed. Without its inputs a build cannot be run again.",
-            "Keep the inputs beside the image (`build --inputs-to same`), and copy an image with its referrers.",
-            "http://mirror.example.org/pool/a.deb: its body is in no store and not beside the image",
-        ),
-        Verdict::Unverifiable => (
-            "There is no provenance that can be believed: none at all, none signed by a trusted key, or one about another image. Nothing was rebuilt.",
-            "Name the right key with --trust, or build with --key.",
-            "attestation cac11bd56368: no signature by a trusted key",
-        ),
+impl From<Reason> for Entry {
+    fn from(reason: Reason) -> Self {
+        Self::new(reason.code(), Kind::Reason, None, pages::reason(reason))
+    }
+}
+
+impl From<Taint> for Entry {
+    fn from(taint: Taint) -> Self {
+        Self::new(taint.code(), Kind::Taint, None, pages::taint(taint))
+    }
+}
+
+impl From<ErrorKind> for Entry {
+    fn from(kind: ErrorKind) -> Self {
+        Self::new(kind.name(), Kind::Error, Some(kind.exit()), pages::error(kind))
+    }
+}
+
+/// What a reason means, in a few words after a URL.
+pub(super) fn sentence(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotAllowed => "under no allowed repository",
+        Reason::IpLiteral => "this machine or a bare address, which only a repository can allow",
+        Reason::Url => "not a URL that a repository can have",
+        Reason::Method => "only GET, HEAD and POST are let through",
+        Reason::Connect => "a tunnel to where no allowed repository is",
+        Reason::Upgrade => "connections are not upgraded",
+        Reason::Form => "not a request that can be recorded",
+        Reason::Size => "larger than allowed",
+        Reason::Checksum => "not the bytes that `--checksum` names",
+        other => other.code(),
     }
 }
 
 impl Explain {
+    /// Every code there is, and what it means.
+    pub fn all() -> impl Iterator<Item = Entry> {
+        let verdicts = Verdict::ALL.into_iter().map(Entry::from);
+        verdicts
+            .chain(Cause::ALL.iter().copied().map(Entry::from))
+            .chain(Reason::ALL.iter().copied().map(Entry::from))
+            .chain(Taint::ALL.iter().copied().map(Entry::from))
+            .chain(ErrorKind::ALL.into_iter().map(Entry::from))
+    }
+
     /// All there is on `code`, or on everything; none if nothing has that code.
     #[must_use]
     pub fn of(code: Option<&str>) -> Option<Self> {
-        let verdicts = Verdict::ALL.into_iter().map(Entry::from);
-        let all = verdicts.chain(Cause::ALL.iter().copied().map(Entry::from));
-        let entries: Vec<_> = all.filter(|entry| code.is_none_or(|code| code == entry.code)).collect();
+        let entries: Vec<_> =
+            Self::all().filter(|entry| code.is_none_or(|code| code == entry.code)).collect();
         (!entries.is_empty()).then_some(Self { schema: "reprov.explain/v1", entries })
     }
 
@@ -169,10 +190,19 @@ impl Explain {
 }
 
 impl Entry {
+    fn new(code: &'static str, kind: Kind, exit: Option<u8>, page: pages::Page) -> Self {
+        let (meaning, remedy, example) = page;
+        Self { code, kind, class: None, exit, meaning, remedy, example }
+    }
+
     fn write(&self, out: &mut String) {
-        let kind = match (self.class, self.exit) {
-            (Some(class), _) => format!("a cause of class {}", class.name()),
-            (None, exit) => format!("a verdict, exit code {}", exit.unwrap_or_default()),
+        let exit = self.exit.unwrap_or_default();
+        let kind = match self.kind {
+            Kind::Cause => format!("a cause of class {}", self.class.map(Class::name).unwrap_or_default()),
+            Kind::Verdict => format!("a verdict, exit code {exit}"),
+            Kind::Reason => "why a request of a build was refused, or failed".to_owned(),
+            Kind::Taint => "why a provenance is tainted".to_owned(),
+            Kind::Error => format!("a kind of error, exit code {exit}"),
         };
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{}: {kind}", self.code);
@@ -191,7 +221,12 @@ mod tests {
     #[test]
     fn every_code_has_a_page_of_its_own() {
         let all = Explain::of(None).unwrap().entries;
-        assert_eq!(all.len(), Verdict::ALL.len() + Cause::ALL.len());
+        let mut codes: Vec<&str> = Verdict::ALL.into_iter().map(Verdict::name).collect();
+        codes.extend(Cause::ALL.iter().map(|cause| cause.code()));
+        codes.extend(Reason::ALL.iter().map(|reason| reason.code()));
+        codes.extend(Taint::ALL.iter().map(|taint| taint.code()));
+        codes.extend(ErrorKind::ALL.map(ErrorKind::name));
+        assert_eq!(all.iter().map(|entry| entry.code).collect::<Vec<_>>(), codes);
         for entry in &all {
             let sentences = entry.meaning.matches(". ").count() + usize::from(entry.meaning.ends_with('.'));
             assert!(sentences >= 2, "{}: {}", entry.code, entry.meaning);

@@ -5,6 +5,7 @@ pub mod diff;
 pub mod explain;
 pub mod learned;
 mod limits;
+mod pages;
 pub mod rebuild;
 pub mod store;
 #[cfg(test)]
@@ -18,7 +19,7 @@ pub use text::drift_lines;
 use serde::Serialize;
 
 pub use crate::model::allowance::size;
-use crate::model::{DiffId, Digest, path::printable};
+use crate::model::{DiffId, Digest, Reason, path::printable};
 
 /// An instruction of a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -82,20 +83,9 @@ impl Refused {
         format!("{line}refused {} {}: {}", self.method, printable(&self.url), printable(self.sentence()))
     }
 
-    /// What the gateway's word for it means.
     fn sentence(&self) -> &str {
-        match self.reason.as_str() {
-            "not-allowed" => "under no allowed repository",
-            "ip-literal" => "this machine or a bare address, which only a repository can allow",
-            "url" => "not a URL that a repository can have",
-            "method" => "only GET, HEAD and POST are let through",
-            "connect" => "a tunnel to where no allowed repository is",
-            "upgrade" => "connections are not upgraded",
-            "form" => "not a request that can be recorded",
-            "size" => "larger than allowed",
-            "checksum" => "not the bytes that `--checksum` names",
-            other => other,
-        }
+        let known = Reason::ALL.iter().find(|reason| reason.code() == self.reason);
+        known.map_or(&self.reason, |reason| explain::sentence(*reason))
     }
 }
 

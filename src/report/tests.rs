@@ -134,8 +134,14 @@ fn build_answers() {
     answer.provenance = Some(build::Provenance { digest: digest(), signed: true });
     answer.statement = Some(Named { digest: digest() });
     let refused = |line| Refused { method: "GET".into(), url: "http://x".into(), reason: "url".into(), line };
-    answer.inputs =
-        build::Inputs { count: 1, bytes: 2, refused: vec![refused(None), refused(Some(3))], tainted: true };
+    answer.inputs = build::Inputs {
+        count: 1,
+        bytes: 2,
+        refused: vec![refused(None), refused(Some(3))],
+        tainted: true,
+        to: "same".into(),
+        local: build::Local { count: 1, bytes: 2 },
+    };
     answer.log = Some(build::Log { digest: digest(), size: 3, path: None, truncated: true });
     answer.limits = Some(limits(None));
     answer.normalized = vec![build::Normalized { rule: "dpkg-log".into(), entries: 1 }];

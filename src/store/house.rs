@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    StoreError,
+    PLACES, StoreError,
     session::{Others, lock_file},
 };
 use crate::model::Digest;
@@ -82,12 +82,11 @@ impl House {
     /// Those of the disk.
     pub fn blobs(&self) -> Result<Vec<Blob>, StoreError> {
         let dir = self.root.join("blobs/sha256");
-        let is_blob = |name: &str| format!("sha256:{name}").parse::<Digest>().is_ok();
         let blob = |(path, metadata): (PathBuf, fs::Metadata)| Blob {
             piece: Piece { path, size_bytes: metadata.len() },
             used_s: metadata.mtime(),
         };
-        let mut blobs: Vec<Blob> = entries(&dir, is_blob)?.into_iter().map(blob).collect();
+        let mut blobs: Vec<Blob> = entries(&dir, is_hex)?.into_iter().map(blob).collect();
         blobs.sort_by(|a, b| (a.used_s, &a.piece.path).cmp(&(b.used_s, &b.piece.path)));
         Ok(blobs)
     }
@@ -107,16 +106,18 @@ impl House {
     /// # Errors
     /// Those of the disk.
     pub fn mirrors(&self) -> Result<Vec<Piece>, StoreError> {
-        let name = |name: &str| format!("sha256:{name}").parse::<Digest>().is_ok();
-        let all = entries(&self.root.join("git"), name)?;
+        let all = entries(&self.root.join("git"), is_hex)?;
         all.into_iter().map(|(path, _)| measure(path)).collect()
     }
 
-    /// Removes a piece.
+    /// Removes a piece; of a blob, also the note where else it is.
     ///
     /// # Errors
     /// Those of the disk; that it is gone already is none.
     pub fn remove(&self, piece: &Piece) -> Result<(), StoreError> {
+        if let Some(name) = piece.path.file_name() {
+            remove(&self.root.join(PLACES).join(name))?;
+        }
         remove(&piece.path)
     }
 
@@ -137,7 +138,10 @@ impl House {
         for (path, _) in entries(&self.root.join("git"), |name| name.strip_suffix(".lock").is_some())? {
             remove(&path)?;
         }
-        for dir in ["blobs/sha256", "blobs", "tmp", "git"] {
+        for (path, _) in entries(&self.root.join(PLACES), is_hex)? {
+            remove(&path)?; // Of a blob that vanished before.
+        }
+        for dir in ["blobs/sha256", "blobs", PLACES, "tmp", "git"] {
             let _ = fs::remove_dir(self.root.join(dir)); // Not empty: there is something in it that is not ours.
         }
         self.others.remove(&self.root)?;
@@ -153,6 +157,11 @@ const TEMPORARY: &str = ".tmp";
 pub(super) fn sweep(root: &Path) -> Result<(), StoreError> {
     let all = entries(&root.join("tmp"), |name| name.starts_with(TEMPORARY))?;
     all.iter().try_for_each(|(path, _)| remove(path))
+}
+
+/// Whether a file is named by a digest.
+fn is_hex(name: &str) -> bool {
+    Digest::from_hex(name).is_some()
 }
 
 fn remove(path: &Path) -> Result<(), StoreError> {
@@ -233,6 +242,8 @@ mod tests {
         assert!(House::enter(dir.path()).unwrap().is_none());
         let store = Store::open(dir.path()).unwrap();
         let digest = store.put(b"blob").unwrap();
+        store.note_place(&digest, &"registry.example.org/a".parse().unwrap()).unwrap();
+        store.note_place(&Digest::of(b"gone"), &"registry.example.org/a".parse().unwrap()).unwrap();
         let writer = store.writer().unwrap();
         fs::write(store.tmp().join("mine"), "").unwrap();
         drop(store.clone());
@@ -249,7 +260,8 @@ mod tests {
         house.remove_rest().unwrap();
         let left: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert!(left.contains(&"tmp".into()) && !left.contains(&"blobs".into()), "{left:?}");
+        assert!(left.contains(&"tmp".into()), "{left:?}");
+        assert!(!["blobs", PLACES].iter().any(|gone| left.contains(&gone.into())), "{left:?}");
         let again = Store::open(dir.path()).unwrap();
         assert_eq!(again.put(b"blob").unwrap(), digest);
     }

@@ -17,10 +17,13 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
-use crate::model::{Blobs, Digest, Hasher, ReadSeek};
+use crate::model::{Blobs, Digest, Hasher, ImageName, ReadSeek};
 
 pub use house::{Blob, House, Piece, size_of};
 use session::Session;
+
+/// Where it is noted which repository has which blob.
+const PLACES: &str = "places";
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
@@ -221,6 +224,25 @@ impl Store {
         }
     }
 
+    /// The repository that had the blob `digest` when it was last pushed, if that was noted.
+    #[must_use]
+    pub fn place(&self, digest: &Digest) -> Option<ImageName> {
+        fs::read_to_string(self.root.join(PLACES).join(digest.hex())).ok()?.parse().ok()
+    }
+
+    /// Notes that the repository `place` has the blob `digest`: another one may take it over from there.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn note_place(&self, digest: &Digest, place: &ImageName) -> Result<(), StoreError> {
+        let dir = self.root.join(PLACES);
+        let fail = |source| StoreError::Io { action: "write in", path: dir.clone(), source };
+        fs::create_dir_all(&dir).map_err(fail)?;
+        let mut file = tempfile::NamedTempFile::new_in(self.tmp()).map_err(fail)?;
+        file.write_all(place.repository().as_bytes()).map_err(fail)?;
+        file.persist(dir.join(digest.hex())).map_err(|error| fail(error.error)).map(drop)
+    }
+
     fn write_error(&self, source: io::Error) -> StoreError {
         StoreError::Io { action: "write a blob in", path: self.root.clone(), source }
     }
@@ -318,6 +340,17 @@ mod tests {
         assert!(matches!(refused, Err(StoreError::Mismatch { .. })), "{refused:?}");
         assert_eq!(store.size(&other), None);
         assert_eq!(fs::read_dir(store.tmp()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn remembers_one_place_of_a_blob() {
+        let (_dir, store) = store();
+        let digest = store.put(b"abc").unwrap();
+        assert_eq!(store.place(&digest), None);
+        for name in ["registry.example.org/a:1", "127.0.0.1:5000/b"] {
+            store.note_place(&digest, &name.parse().unwrap()).unwrap();
+        }
+        assert_eq!(store.place(&digest), Some("127.0.0.1:5000/b".parse().unwrap()));
     }
 
     #[test]

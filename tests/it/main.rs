@@ -9,6 +9,7 @@
 
 mod acceptance;
 mod cli;
+mod corpus;
 mod hostile;
 mod jobs;
 mod support;

@@ -177,7 +177,17 @@ fn many_inputs_give_way_to_the_transcript() {
     let read = |run: &RunDetails| Provenance::read(&provenance(&definition, run, &[])).unwrap();
     let [inputs] = read(&run).run.inputs.try_into().unwrap();
     assert_eq!((inputs.name.as_str(), inputs.media_type.as_str()), ("inputs", TRANSCRIPT));
-    assert_eq!(inputs.sha256(), example().transcript());
+    assert_eq!((inputs.sha256(), &inputs.annotations["kept"]), (example().transcript(), &"registry".into()));
+    // What the builder alone keeps is named still, unless that is too much.
+    let stay = |run: &mut RunDetails, index: usize| {
+        drop(run.inputs[index].annotations.insert("kept".to_owned(), "local".into()));
+    };
+    stay(&mut run, 7);
+    let [local, inputs] = read(&run).run.inputs.try_into().unwrap();
+    assert_eq!((&local, &inputs.annotations["kept"]), (&run.inputs[7], &"registry".into()));
+    (0..=INLINE_INPUTS_MAX).for_each(|index| stay(&mut run, index));
+    let [inputs] = read(&run).run.inputs.try_into().unwrap();
+    assert_eq!((inputs.name.as_str(), &inputs.annotations["kept"]), ("inputs", &"local".into()));
     run.inputs.pop();
     assert_eq!(read(&run).run.inputs.len(), INLINE_INPUTS_MAX);
     run.inputs.push(input("one more"));

@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Planned {
     pub(super) definition: BuildDefinition,
     pub(super) bases: Vec<Base>,
-    /// The base of the last stage that names an image.
+    /// The base that the image stands on.
     pub(super) final_base: Option<usize>,
     pub(super) repositories_from_base: bool,
     /// What is special about fetching, by repository; no part of the definition.
@@ -173,7 +173,7 @@ async fn resolve(
 ) -> Result<Resolved, BuildError> {
     let mut bases: Vec<Base> = Vec::new();
     let mut by_name: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut dependencies, mut final_base) = (Vec::new(), None);
+    let (mut dependencies, mut of_reference) = (Vec::new(), Vec::new());
     for reference in &reading.references {
         let swapped = from.get(&normalised(&reference.used));
         let used = swapped.map_or_else(|| reference.used.clone(), ToString::to_string);
@@ -206,11 +206,9 @@ async fn resolve(
             &uri,
             digest,
         ));
-        if plan::is_from(&reading.dockerfile, reference) {
-            final_base = Some(index); // The last FROM that names an image; a stage on a stage inherits it.
-        }
+        of_reference.push(index);
     }
-    Ok((bases, dependencies, final_base))
+    Ok((bases, dependencies, reading.final_reference.map(|reference| of_reference[reference])))
 }
 
 /// The package repositories that the base images are configured for.

@@ -12,6 +12,7 @@ use super::{
     assemble::Assembled,
     bases::BaseError,
     execute::{ExecuteError, Execution, Kept, Secrets, execute},
+    inputs::{Bodies, InputsTo},
     plan::PlanError,
     publish::{PublishError, Publisher},
 };
@@ -19,7 +20,7 @@ use crate::{
     attest::{self, RunDetails, Subject},
     buildroot::Tools,
     gateway, host,
-    model::{Digest, ImageName, Maxima, Repository, ResourceDescriptor, Secret, names},
+    model::{Descriptor, Digest, ImageName, Maxima, Repository, ResourceDescriptor, Secret, Taint, names},
     progress::Update,
     recipe::{self, RecipeError},
     signing::PrivateKey,
@@ -44,6 +45,8 @@ pub struct Request {
     pub builder_id: String,
     /// What `git` may use of the caller's environment.
     pub env: Vec<(String, String)>,
+    /// Where what was fetched is kept.
+    pub inputs_to: InputsTo,
     /// Which bases are kept beside the image.
     pub keep_bases: KeepBases,
     /// Keep the source even if a remote has the commit.
@@ -99,7 +102,7 @@ pub struct Overrides {
 pub enum KeepBases {
     /// None: they are found again by name.
     None,
-    /// The last stage's (its layers are in the image anyway).
+    /// The one that the image stands on (its layers are in the image anyway).
     Final,
     /// All.
     All,
@@ -154,6 +157,8 @@ pub struct Outcome {
     pub provenance: Option<(Digest, Digest)>,
     /// Whether it is signed.
     pub signed: bool,
+    /// What became of the recorded bodies, if the image was pushed.
+    pub bodies: Bodies,
     /// Why a good image was not pushed.
     pub unpushed: Option<BuildError>,
 }
@@ -175,8 +180,12 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
     let (definition, bases) = (&planned.definition, &planned.bases);
     let (checkout, secrets, maxima) = (&request.checkout, &request.secrets, &request.maxima);
     let (execution, removing) = execute(ports, definition, checkout, bases, secrets, mode, maxima).await?;
+    let private = &execution.closed.private; // Fetched with credentials.
+    let bodies = Bodies::sort(execution.closed.transcript.bodies(), &request.inputs_to, |digest| {
+        private.contains(digest)
+    });
     let published = match &execution.outcome {
-        Ok(assembled) => Some(publish(ports, request, &planned, &execution, assembled).await),
+        Ok(assembled) => Some(publish(ports, request, &planned, &execution, assembled, &bodies).await),
         Err(_) => None,
     };
     removing.end(ports).await;
@@ -191,6 +200,7 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         repositories_from_base: planned.repositories_from_base,
         provenance,
         signed: request.key.is_some(),
+        bodies,
         unpushed,
     })
 }
@@ -202,6 +212,7 @@ async fn publish(
     planned: &Planned,
     execution: &Execution,
     assembled: &Assembled,
+    bodies: &Bodies,
 ) -> Result<(Digest, Digest), BuildError> {
     let base = planned.final_base.map(|index| &planned.bases[index]);
     ports.progress.update(Update::Phase("push", &request.to.to_string()));
@@ -215,9 +226,7 @@ async fn publish(
     publisher.kept(names::LOG, execution.log).await?;
     publisher.kept(names::EVENTS, events).await?;
     publisher.kept(names::TRANSCRIPT, transcript).await?;
-    let mut bodies = execution.closed.transcript.bodies();
-    bodies.retain(|digest, _| !execution.closed.private.contains(digest)); // Fetched with credentials: stay here.
-    publisher.inputs(&bodies).await?;
+    let keepers = keep_inputs(ports, request, &publisher, bodies).await?;
     for (index, base) in planned.bases.iter().enumerate() {
         if request.keep_bases == KeepBases::All
             || (request.keep_bases == KeepBases::Final && planned.final_base == Some(index))
@@ -243,8 +252,8 @@ async fn publish(
         invocation_id: host::random_id().map_err(BuildError::Random)?,
         started_on_s: execution.started_s,
         finished_on_s: execution.finished_s,
-        inputs: inputs(execution),
-        byproducts: byproducts.into_iter().map(descriptor).collect(),
+        inputs: inputs(execution, bodies),
+        byproducts: byproducts.into_iter().map(descriptor).chain(keepers).collect(),
         tainted: tainted(planned, execution),
     };
     let subject = Subject::new(request.to.repository(), &assembled.manifest.digest);
@@ -276,11 +285,33 @@ fn descriptor((name, media_type, kept): (&str, &str, Kept)) -> ResourceDescripto
     }
 }
 
-/// Every recorded answer; those fetched with credentials are kept on this machine only.
-fn inputs(execution: &Execution) -> Vec<ResourceDescriptor> {
+/// Pushes the bodies that are not to stay here; how to find them, where that is not beside the image.
+async fn keep_inputs(
+    ports: &Ports,
+    request: &Request,
+    publisher: &Publisher<'_>,
+    bodies: &Bodies,
+) -> Result<Vec<ResourceDescriptor>, BuildError> {
+    ports.progress.update(Update::Phase("inputs", &bodies.to_string()));
+    let InputsTo::Place(place) = &request.inputs_to else {
+        publisher.inputs(&bodies.pushed).await?;
+        return Ok(Vec::new());
+    };
+    let elsewhere = publisher.elsewhere(place);
+    let parts = elsewhere.inputs(&bodies.pushed).await?;
+    elsewhere.list().await?;
+    let keeper = |part: Descriptor| ResourceDescriptor {
+        uri: crate::model::reference::uri(&place.at(part.digest)),
+        ..descriptor(("inputs", names::INPUTS, Kept { digest: part.digest, size: part.size }))
+    };
+    Ok(parts.into_iter().map(keeper).collect())
+}
+
+/// Every recorded answer, and whether this machine alone keeps it.
+fn inputs(execution: &Execution, bodies: &Bodies) -> Vec<ResourceDescriptor> {
     let mut inputs = execution.closed.transcript.inputs();
     for input in &mut inputs {
-        if input.sha256().is_some_and(|digest| execution.closed.private.contains(&digest)) {
+        if input.sha256().is_some_and(|digest| bodies.local.contains_key(&digest)) {
             input.annotations.insert("kept".to_owned(), "local".into());
         }
     }
@@ -290,7 +321,7 @@ fn inputs(execution: &Execution) -> Vec<ResourceDescriptor> {
 fn tainted(planned: &Planned, execution: &Execution) -> Vec<String> {
     let mut reasons: BTreeSet<_> = execution.closed.transcript.tainted().iter().cloned().collect();
     if planned.definition.external.learn {
-        reasons.insert("learn".to_owned());
+        reasons.insert(Taint::Learn.code().to_owned());
     }
     reasons.into_iter().collect()
 }

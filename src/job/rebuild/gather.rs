@@ -8,10 +8,10 @@ use crate::{
     job::{
         Ports, SharedCheckout,
         bases::{self, Base},
-        evidence::{Believed, chain},
+        evidence::{Believed, chain, whole},
         source::{Tags, complete, options},
     },
-    model::{Blobs, Descriptor, Digest, ResourceDescriptor, limits, names},
+    model::{Blobs, Descriptor, Digest, ImageName, ResourceDescriptor, limits, names, reference},
     oci::Manifest,
     progress::Update,
     source::{Checkout, SourceError, Wanted},
@@ -31,9 +31,10 @@ impl Job<'_> {
             Ok(transcript) => transcript,
             Err(incomplete) => return Ok(Err(incomplete)),
         };
-        let mut missing = self.evidence.inputs(self.ports, &transcript.bodies()).await?;
+        let keepers = keepers(believed);
+        let mut missing = self.evidence.inputs(self.ports, &transcript.bodies(), &keepers).await?;
         let local = local(believed);
-        for (_, why) in missing.iter_mut().filter(|(digest, _)| local.contains(digest)) {
+        for (_, why) in missing.iter_mut().filter(|(digest, _)| local(digest)) {
             LOCAL.clone_into(why);
         }
         Ok(if missing.is_empty() { Ok(transcript) } else { Err(Incomplete(said(&missing))) })
@@ -88,7 +89,7 @@ impl Job<'_> {
     async fn named_base(&self, uri: &str, digest: &Digest) -> Result<Base, Incomplete> {
         let failed =
             |error: &dyn std::error::Error| Incomplete(format!("base image {digest}: {}", chain(error)));
-        let name = crate::model::reference::from_uri(uri).map_err(|error| failed(&error))?.at(*digest);
+        let name = reference::from_uri(uri).map_err(|error| failed(&error))?.at(*digest);
         bases::fetch(self.ports, &name, &self.request.platform).await.map_err(|error| failed(&error))
     }
 
@@ -113,7 +114,7 @@ impl Job<'_> {
             for pack in self.evidence.of_type(names::SOURCE).filter_map(|artifact| artifact.layers().first())
             {
                 if pack.size <= limits::SOURCE_PACK_SIZE_BYTES_MAX
-                    && self.ports.registries.fetch_blob(self.image, pack, &self.ports.store).await.is_ok()
+                    && whole(self.ports, self.image, pack).await.is_ok()
                 {
                     kept.push(pack.digest);
                 }
@@ -156,15 +157,27 @@ fn find(ports: &Ports, request: &Request, wanted: &Wanted, kept: &[Digest]) -> R
     }
 }
 
-const LOCAL: &str = "it was fetched with credentials and kept at the builder; rebuild there, with that --store, or \
-                     build with `keep = true` in its [[repository]]";
+const LOCAL: &str = "it was kept at the builder alone; rebuild there, with that --store, or build without \
+                     `--inputs-to none`, and with `keep = true` in the [[repository]] if it has `auth`";
 
-/// Bodies that the builder did not publish.
-fn local(believed: &Believed) -> BTreeSet<Digest> {
+/// Which bodies the builder did not publish: those marked so, or any if the transcript that stands for them is.
+fn local(believed: &Believed) -> impl Fn(&Digest) -> bool {
     let inputs = believed.provenance.run.inputs.iter();
     let kept =
         |input: &&ResourceDescriptor| input.annotations.get("kept").is_some_and(|kept| kept == "local");
-    inputs.filter(kept).filter_map(ResourceDescriptor::sha256).collect()
+    let local: Vec<_> = inputs.filter(kept).collect();
+    let any = local.iter().any(|input| input.media_type == names::TRANSCRIPT);
+    let local: BTreeSet<_> = local.into_iter().filter_map(ResourceDescriptor::sha256).collect();
+    move |digest| any || local.contains(digest)
+}
+
+/// Artifacts that keep bodies in another repository.
+fn keepers(believed: &Believed) -> Vec<ImageName> {
+    let named = believed.provenance.run.byproducts.iter().filter(|byproduct| byproduct.name == "inputs");
+    let keeper = |byproduct: &ResourceDescriptor| {
+        Some(reference::from_uri(&byproduct.uri).ok()?.at(byproduct.sha256()?))
+    };
+    named.filter_map(keeper).collect()
 }
 
 fn said(missing: &[(Digest, String)]) -> String {

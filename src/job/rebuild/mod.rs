@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::{
     Ports, bases,
-    evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
+    evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain, whole},
     execute::{ExecuteError, Execution, Secrets, execute, says_full},
     publish::{PublishError, Publisher},
 };
@@ -299,7 +299,7 @@ impl Job<'_> {
         let same =
             |layer: &&Descriptor| rebuilt.manifest.layers().iter().any(|other| other.digest == layer.digest);
         for layer in original.manifest.layers().iter().filter(|layer| !same(layer)) {
-            let fetched = self.ports.registries.fetch_blob(self.image, layer, &self.ports.store).await;
+            let fetched = whole(self.ports, self.image, layer).await;
             fetched.map_err(|source| RebuildError::Layer { layer: layer.digest, source })?;
         }
         let run = &believed.provenance.run;

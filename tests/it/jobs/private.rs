@@ -148,7 +148,7 @@ fn credentials_and_secrets_are_used_and_nowhere_to_be_found() {
         .exits(3)
         .says("inputs-missing")
         .says("the first sha256:")
-        .says("it was fetched with credentials and kept at the builder");
+        .says("it was kept at the builder alone");
     let asked = setting.private.asked().len();
     let store = setting.lab.path("store");
     let here = setting.rebuild(&to, &["--store", &store]).exits(0).json();

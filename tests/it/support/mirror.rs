@@ -17,8 +17,8 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// Serves `/greeting`, `/large` (2 MiB, with any query), `/short` (always cut), `/moved` (a redirect to `/large`) and
-    /// `/endless`; `word` makes the bytes differ from those of every other test.
+    /// Serves `/greeting`, `/large` (2 MiB, with any query), `/short` (always cut), `/moved` (a redirect to `/large`),
+    /// `/endless` and any `/package/NAME`; `word` makes the bytes differ from those of every other test.
     pub(crate) fn start(word: &str) -> Self {
         Self::serve(word, None)
     }
@@ -32,13 +32,14 @@ impl Mirror {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
+        let package = format!(" of {word}\n");
         let files = BTreeMap::from([
             ("/greeting".to_owned(), format!("hello from {word}\n").into_bytes()),
             ("/short".to_owned(), b"half a file".to_vec()),
             ("/large".to_owned(), format!("{word:64}").repeat(2 << 14).into_bytes()),
         ]);
         let log = Arc::clone(&asked);
-        let files = Arc::new(files);
+        let files = Arc::new((files, package));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (log, files) = (Arc::clone(&log), Arc::clone(&files));
@@ -58,7 +59,7 @@ impl Mirror {
 fn answer(
     mut stream: TcpStream,
     log: &Mutex<Vec<String>>,
-    files: &BTreeMap<String, Vec<u8>>,
+    (files, package): &(BTreeMap<String, Vec<u8>>, String),
     authorization: Option<&str>,
 ) -> Option<()> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
@@ -81,11 +82,16 @@ fn answer(
         while stream.write_all(&[b'x'; 1 << 12]).is_ok() {}
         return Some(());
     }
+    let packaged;
     let (status, location, body) = match files.get(path.split('?').next().unwrap_or_default()) {
         _ if authorization.is_some() && sent.as_deref() != authorization => {
             ("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", &b"who are you"[..])
         }
         Some(body) => ("200 OK", "", body.as_slice()),
+        None if path.starts_with("/package/") => {
+            packaged = format!("{path}{package}");
+            ("200 OK", "", packaged.as_bytes())
+        }
         None if path == "/moved" => ("302 Found", "Location: /large\r\n", &b""[..]),
         None => ("404 Not Found", "", &b"no such file"[..]),
     };

@@ -95,6 +95,14 @@ impl Registry {
         format!("{}/{repository}:1", self.host)
     }
 
+    /// Every request so far that concerns `repository`, as `METHOD PATH`.
+    pub(crate) fn requests(&self, repository: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.files.join("../../../log")).unwrap();
+        let requests = log.lines().filter_map(|line| line.split('"').nth(1)?.strip_suffix(" HTTP/1.1"));
+        let ours = format!("/v2/{repository}/");
+        requests.filter(|request| request.contains(&ours)).map(str::to_owned).collect()
+    }
+
     /// Where the bytes of a blob or manifest lie.
     pub(crate) fn blob_path(&self, digest: &str) -> PathBuf {
         let hex = digest.strip_prefix("sha256:").unwrap();

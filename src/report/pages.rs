@@ -1,0 +1,207 @@
+//! What the codes of `reprov explain` mean, but for causes of drift: meaning, remedy, example.
+
+use super::explain::ErrorKind;
+use crate::model::{Reason, Taint, Verdict};
+
+/// Two sentences or more on what happened, one on what to do, and how it looks.
+pub(super) type Page = (&'static str, &'static str, &'static str);
+
+/// Meaning, remedy and example of a verdict.
+pub(super) fn verdict(verdict: Verdict) -> Page {
+    match verdict {
+        Verdict::Reproduced => (
+            "The rebuilt image has the same manifest digest. Every byte of config and layers is so the same.",
+            "Nothing is to be done.",
+            "reproduced  registry.example.org/app:1@sha256:fa5a…",
+        ),
+        Verdict::CompressionOnly => (
+            "Every layer holds the same archive, compressed otherwise; the configs agree too. What runs is the same, but the digests are not.",
+            "Pin the compressor and its version.",
+            "3 layers, one diffID each on both sides, two digests",
+        ),
+        Verdict::BuilderNormalised => (
+            "The images are the same once the marks of the builder are taken away: its labels, its mount points, how it writes modes and deletions. What the Dockerfile made is the same.",
+            "Pin the builder's version.",
+            "mode 0100755 → 0755 in every entry of a layer",
+        ),
+        Verdict::SameFilesystem => (
+            "The layers differ, but merged they give the same files with the same owners and modes. Only how the files are spread over layers is another.",
+            "Pin the builder; what runs is the same.",
+            "3 layers → 2 layers, every file the same",
+        ),
+        Verdict::Explained => (
+            "The images differ, and each difference has a cause with a name. Drift that is explained is still drift: it hides whatever else changes in the same file.",
+            "Follow the remedy of each cause; `reprov explain CODE` has more on it.",
+            "etc/build-date: clock-in-text (known)",
+        ),
+        Verdict::Unexplained => (
+            "The images differ, and for at least one difference nothing is known that makes it. This is the verdict to look into: a changed program looks like this too.",
+            "Look at the differences of cause `unexplained`, those marked as security first.",
+            "usr/bin/app: content, unexplained",
+        ),
+        Verdict::BuilderChanged => (
+            "The engine or the runtime here is not the recorded one, and the images differ. So nobody can tell whether build or builder made the difference.",
+            "Rebuild with the recorded versions.",
+            "engine buildah: recorded 1.28.2, here 1.43.2",
+        ),
+        Verdict::Unbuildable => (
+            "The build failed although everything it recorded was at hand. The end of its log is shown.",
+            "Read the log; a step that fails only sometimes, or after a date, is the usual reason.",
+            "line 4: RUN make test: exit code 2",
+        ),
+        Verdict::InputsMissing => (
+            "Something that the build fetched is gone or altered, or the rebuild asked for what nobody recorded and then failed. Without its inputs a build cannot be run again.",
+            "Keep the inputs beside the image (`build --inputs-to same`), and copy an image with its referrers.",
+            "http://mirror.example.org/pool/a.deb: its body is in no store and not beside the image",
+        ),
+        Verdict::Unverifiable => (
+            "There is no provenance that can be believed: none at all, none signed by a trusted key, or one about another image. Nothing was rebuilt.",
+            "Name the right key with --trust, or build with --key.",
+            "attestation cac11bd56368: no signature by a trusted key",
+        ),
+    }
+}
+
+/// Meaning, remedy and example of a refusal or a failed fetch.
+#[expect(clippy::too_many_lines, reason = "a table")]
+pub(super) fn reason(reason: Reason) -> Page {
+    match reason {
+        Reason::NotAllowed => (
+            "The URL is under no repository that the build may fetch from. Nothing was asked upstream.",
+            "Allow what is meant with a [[repository]] table or --allow NAME=URL; --learn prints what a build needs.",
+            "line 4: refused GET http://registry.example.org/tool.tar.gz: under no allowed repository",
+        ),
+        Reason::IpLiteral => (
+            "The URL names an address or this machine, and no repository has exactly that address. A build must not look around in the builder's network, so --learn does not let it through either.",
+            "Use the host's name, or add a [[repository]] table with exactly this address.",
+            "GET http://127.0.0.1:8080/x",
+        ),
+        Reason::Url => (
+            "The request's URL is none that a repository can have. Two programs could understand it differently, so nobody is asked for it.",
+            "Correct the URL where the build has it from.",
+            "GET http://mirror.example.org/a/%2e%2e/b",
+        ),
+        Reason::Method => (
+            "Only GET, HEAD and POST are let through. Whatever changes something upstream cannot be replayed.",
+            "Do not upload from a build.",
+            "PUT http://mirror.example.org/report",
+        ),
+        Reason::Connect => (
+            "The step asked for a tunnel that is none to a host and port under an allowed repository. Tunnels end at the gateway, which must see what is fetched.",
+            "Allow the host with a [[repository]] table of an https URL.",
+            "CONNECT registry.example.org:443",
+        ),
+        Reason::Upgrade => (
+            "The step asked to speak another protocol on the connection (a websocket, HTTP/2 without TLS). Such a talk has no answer that could be frozen.",
+            "Fetch with plain HTTP requests.",
+            "Connection: upgrade",
+        ),
+        Reason::Form => (
+            "The bytes that came are not a whole proxy request. Either the tool speaks to the gateway as if it were the server, or it broke off.",
+            "Let the tool use the proxy in its environment.",
+            "GET /pool/a.deb without a host, or a body that ended early",
+        ),
+        Reason::Size => (
+            "A request's or an answer's body is larger than is ever recorded. It was not cut off, since a shortened file would look whole.",
+            "Fetch the file in parts, or bring it in with the source.",
+            "the answer is larger than 17179869184 bytes",
+        ),
+        Reason::Mirrors => (
+            "A metalink or mirror list names no mirror that is under an allowed repository. A list is cut to the first one that is, since a list of others would lead nowhere.",
+            "Add a [[repository]] table for one of the mirrors that it names.",
+            "GET http://mirror.example.org/metalink?repo=main",
+        ),
+        Reason::Checksum => (
+            "The body is not the one that `ADD --checksum` names. The file changed upstream, or the checksum is of another file.",
+            "Find out which of the two is right.",
+            "GET http://mirror.example.org/a.tar.gz gave sha256:12…, but its checksum is sha256:ab…",
+        ),
+        Reason::ShortBody => (
+            "The answer ended before the length it promised. Nothing of it was recorded.",
+            "Build again; if it stays so, ask those who run the mirror.",
+            "connection closed before message completed",
+        ),
+        Reason::Certificate => (
+            "The server's certificate was not believed: expired, for another name, or signed by nobody this machine trusts. Nothing was asked.",
+            "Correct the certificate, or add its authority to this machine's trusted ones.",
+            "cannot fetch from mirror.example.org: invalid peer certificate: Expired",
+        ),
+        Reason::Malformed => (
+            "What the server sent is no HTTP, or a head without end. Nothing of it was recorded, and nobody asked again.",
+            "Ask those who run the mirror, or use another (`replace` in [[repository]]).",
+            "cannot fetch from mirror.example.org: invalid HTTP header parsed",
+        ),
+        Reason::Inputs => (
+            "The build has fetched more bytes, or asked more often, than it may. It was ended, since what is recorded must be kept.",
+            "Raise --max-inputs if the build needs that much.",
+            "the build has fetched more than it may",
+        ),
+        Reason::Timeout => (
+            "The server did not answer in time, or stopped in the middle. Retries had the same end.",
+            "Build again, or use a nearer mirror (`replace` in [[repository]]).",
+            "cannot fetch from mirror.example.org: operation timed out",
+        ),
+        Reason::Unreachable => (
+            "No connection to the server came about, or it broke. Retries had the same end.",
+            "See whether this machine reaches the host at all.",
+            "cannot fetch from mirror.example.org: connection refused",
+        ),
+        Reason::Store => (
+            "The answer could not be written to the store. The disk is full or not writable, most often.",
+            "Make room (`reprov store gc`), or name another --store.",
+            "cannot write a blob in the store: no space left on device",
+        ),
+        Reason::Transcript => (
+            "The answer has a form that a transcript cannot hold. What cannot be written down cannot be replayed.",
+            "Report it, with the URL.",
+            "an answer with more exchanges than a build may have",
+        ),
+    }
+}
+
+/// Meaning, remedy and example of a taint.
+pub(super) fn taint(taint: Taint) -> Page {
+    match taint {
+        Taint::Learn => (
+            "The build ran with --learn, so every host name was let through. What came is recorded and can be replayed, but nobody chose it before.",
+            "Put the tables that --learn printed into reprov.toml, and build without it.",
+            "reprov_tainted: [\"learn\"]",
+        ),
+        Taint::Refused => (
+            "A request was refused and the build went on without it (`on-refused = \"record\"`). The step may have done something else instead.",
+            "Allow the request, or remove what asks for it.",
+            "curl … || true",
+        ),
+        Taint::Failed => (
+            "The build saw a fetch fail, and no good answer to the same request followed. A rebuild cannot show it the same failure.",
+            "Build again; if the failure is meant, remove the fetch.",
+            "503 from a mirror, and the step went on",
+        ),
+        Taint::EventsFull => (
+            "There were more events than are kept. The list of who asked for what ends early; the transcript is whole.",
+            "Look for a step that asks in a loop.",
+            "1,000,001 requests",
+        ),
+    }
+}
+
+/// Meaning, remedy and example of a kind of error.
+pub(super) fn error(kind: ErrorKind) -> Page {
+    match kind {
+        ErrorKind::Usage => (
+            "The command line, the recipe, the Dockerfile, a key file or the state of the source is wrong. Trying again changes nothing.",
+            "Correct what the message names.",
+            "unknown key `contxt` in [image]; did you mean `context`?",
+        ),
+        ErrorKind::Unavailable => (
+            "The question could not be answered: the network, a registry, the disk, a missing program, an interruption. It is neither a yes nor a no.",
+            "Remove the cause and run again; `reprov doctor` says what this machine lacks.",
+            "cannot reach registry.example.org: connection refused",
+        ),
+        ErrorKind::Internal => (
+            "reprov itself is wrong. What it did until then is not to be relied on.",
+            "Report it, with the message and the command.",
+            "internal error: the layers do not match the steps",
+        ),
+    }
+}
