@@ -347,7 +347,6 @@ fn learned(execution: &Execution) -> Vec<Repository> {
 
 fn answer(request: &Request, outcome: &Outcome) -> view::Build {
     let execution = &outcome.execution;
-    let closed = &execution.closed;
     let assembled = execution.outcome.as_ref().ok();
     let layers = assembled.map(|assembled| {
         let ids = assembled.image.manifest.layers().iter().zip(assembled.image.config.diff_ids());
@@ -360,16 +359,6 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
             };
         ids.zip(&assembled.instructions).map(layer).collect()
     });
-    let bodies = closed.transcript.bodies();
-    let refused = closed.refused.iter().map(|refusal| report::Refused {
-        method: refusal.method.clone(),
-        url: refusal.url.clone(),
-        reason: refusal.reason.clone(),
-        line: refusal.line,
-    });
-    let mut refused: Vec<_> = refused.collect();
-    refused.sort_by_key(|refused| refused.line); // Stable: within a line as the gateway has them.
-
     view::Build {
         schema: "reprov.build/v1",
         image: assembled.map(|assembled| request.to.at(assembled.manifest.digest).to_string()),
@@ -378,21 +367,7 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
         layers: layers.unwrap_or_default(),
         provenance: outcome.provenance.map(|(digest, _)| view::Provenance { digest, signed: outcome.signed }),
         statement: outcome.provenance.map(|(_, digest)| report::Named { digest }),
-        inputs: view::Inputs {
-            count: closed.transcript.exchanges().len(),
-            bytes: bodies.values().sum(),
-            refused,
-            tainted: !closed.transcript.tainted().is_empty(),
-            to: match &request.inputs_to {
-                InputsTo::Same => "same".to_owned(),
-                InputsTo::Nowhere => "none".to_owned(),
-                InputsTo::Place(place) => place.to_string(),
-            },
-            local: view::Local {
-                count: outcome.bodies.local.len(),
-                bytes: outcome.bodies.local.values().sum(),
-            },
-        },
+        inputs: inputs(request, outcome),
         log: Some(view::Log {
             digest: execution.log.digest,
             size: execution.log.size,
@@ -421,5 +396,30 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
             hints: failure.hints.clone(),
         }),
         seconds: execution.finished_s - execution.started_s,
+    }
+}
+
+fn inputs(request: &Request, outcome: &Outcome) -> view::Inputs {
+    let closed = &outcome.execution.closed;
+    let refused = closed.refused.iter().map(|refusal| report::Refused {
+        method: refusal.method.clone(),
+        url: refusal.url.clone(),
+        reason: refusal.reason.clone(),
+        line: refusal.line,
+    });
+    let mut refused: Vec<_> = refused.collect();
+    refused.sort_by_key(|refused| refused.line); // Stable: within a line as the gateway has them.
+    let local = &outcome.bodies.local;
+    view::Inputs {
+        count: closed.transcript.exchanges().len(),
+        bytes: closed.transcript.bodies().values().sum(),
+        refused,
+        tainted: !closed.transcript.tainted().is_empty(),
+        to: match &request.inputs_to {
+            InputsTo::Same => "same".to_owned(),
+            InputsTo::Nowhere => "none".to_owned(),
+            InputsTo::Place(place) => place.to_string(),
+        },
+        local: view::Local { count: local.len(), bytes: local.values().sum() },
     }
 }

@@ -5,12 +5,8 @@ use std::error::Error;
 use serde_json::{Value, json};
 
 use crate::job::{
-    assemble::AssembleError,
-    bases::BaseError,
-    build::BuildError,
-    execute::{ExecuteError, says_full},
-    plan::PlanError,
-    rebuild::RebuildError,
+    assemble::AssembleError, bases::BaseError, build::BuildError, execute::ExecuteError, failure::says_full,
+    plan::PlanError, rebuild::RebuildError,
 };
 use crate::report::explain::ErrorKind;
 

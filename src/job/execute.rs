@@ -16,21 +16,20 @@ use super::{
     assemble::{AssembleError, Assembled},
     bases::{self, Base, BaseError},
     check::{DefinitionError, check},
+    failure::{self, Failure},
     log::Log,
     plan::{Plan, PlanError},
     result::EngineResult,
-    track::{Instruction, Tracker},
+    track::Tracker,
 };
 use crate::{
-    attest::{BuildDefinition, OnRefused},
+    attest::BuildDefinition,
     buildroot::{self, BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
     compute,
     engine::{BuildRequest, Buildah, Engine, GIT_DIRECTORY, Hint},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
     host, layer,
-    model::{
-        Allowance, Digest, Exceeded, Limit, Maxima, Secret, json::canonical, limits::LOG_SIZE_BYTES_MAX,
-    },
+    model::{Allowance, Digest, Exceeded, Maxima, Secret, json::canonical, limits::LOG_SIZE_BYTES_MAX},
     progress::Update,
     store::StoreError,
     transcript::Event,
@@ -86,13 +85,6 @@ pub enum ExecuteError {
     /// The user's ctrl-c.
     #[error("cancelled")]
     Cancelled,
-}
-
-/// Whether `text`, of whatever program, says that a disk or quota is full.
-#[must_use]
-pub fn says_full(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["no space left on device", "disk quota exceeded"].iter().any(|words| text.contains(words))
 }
 
 impl ExecuteError {
@@ -155,35 +147,6 @@ pub struct Execution {
     /// Whether the log is not all that was said.
     pub log_truncated: bool,
 }
-
-/// Why a build failed: the engine's word, not ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// In a sentence.
-    pub reason: String,
-    /// Where.
-    pub instruction: Option<Instruction>,
-    /// The last lines of the log.
-    pub tail: String,
-    /// What the end of the log says about limits of the buildroot.
-    pub hints: Vec<Hint>,
-    /// The limit that the build was ended for, if it was: that says little of the definition.
-    pub exceeded: Option<Exceeded>,
-    /// Whether the disk of the store was full, so that this says nothing of the build itself.
-    pub full: bool,
-}
-
-impl Failure {
-    /// The same, because a limit was passed.
-    fn of(self, exceeded: Exceeded) -> Self {
-        Self { reason: exceeded.to_string(), exceeded: Some(exceeded), ..self }
-    }
-}
-
-/// Exit code of the engine for a failure of its own, not of a step.
-const ENGINE_FAILED: u8 = 125;
-/// A disk with less room than this after a failure is taken for a full one: the engine does not always say why.
-const ROOM_BYTES_MIN: u64 = 16 << 20;
 
 /// The build's directory on its way out; large, so the caller does something else meanwhile.
 #[derive(Debug)]
@@ -264,14 +227,7 @@ impl Run<'_> {
         let (ended, log, closed, tracker) = built?;
         let steps = self.workspace.steps()?;
         let mut execution = Execution {
-            outcome: Err(Failure {
-                reason: String::new(),
-                instruction: tracker.ended_in(&steps),
-                tail: log.tail.text(),
-                hints: self.hints(&log)?,
-                exceeded: None,
-                full: false,
-            }),
+            outcome: Err(Failure::at(tracker.ended_in(&steps), log.tail.text(), self.hints(&log)?)),
             log: log.kept,
             events: merged(log.events, &closed),
             closed,
@@ -285,7 +241,11 @@ impl Run<'_> {
             timeout_s: self.plan.timeout.as_secs(),
             log_truncated: log.truncated,
         };
-        if let Some(failure) = self.failure(ended, &execution)? {
+        if matches!(ended, Ended::Cancelled) || self.ports.cancel.is_cancelled() {
+            return Err(ExecuteError::Cancelled);
+        }
+        let refused = self.definition.external.on_refused;
+        if let Some(failure) = failure::judge(ended, &execution, refused, || self.ports.store.room_bytes()) {
             execution.outcome = Err(failure);
         } else {
             self.ports.progress.update(Update::Phase("layers", ""));
@@ -440,58 +400,6 @@ impl Run<'_> {
             extra_roots: self.ports.network.roots.clone(),
             inputs_size_bytes_max: self.allowance.inputs_bytes,
             full,
-        }
-    }
-
-    /// Why there is no image, if there is none.
-    fn failure(&self, ended: Ended, execution: &Execution) -> Result<Option<Failure>, ExecuteError> {
-        let fail = |reason: String| {
-            let before = execution.outcome.as_ref().err();
-            Ok(Some(Failure {
-                reason,
-                instruction: before.and_then(|failure| failure.instruction.clone()),
-                tail: before.map(|failure| failure.tail.clone()).unwrap_or_default(),
-                hints: before.map(|failure| failure.hints.clone()).unwrap_or_default(),
-                exceeded: None,
-                full: false,
-            }))
-        };
-        let exceeded = |exceeded| {
-            let failure = fail(String::new());
-            failure.map(|failure| failure.map(|failure| failure.of(exceeded)))
-        };
-        if self.ports.cancel.is_cancelled() {
-            return Err(ExecuteError::Cancelled);
-        }
-        // A step may go on without what it could not fetch; the build may not.
-        if let Some(of_gateway) = execution.closed.exceeded {
-            return exceeded(of_gateway);
-        }
-        match ended {
-            Ended::Cancelled => Err(ExecuteError::Cancelled),
-            Ended::Exceeded(of_init) => exceeded(of_init),
-            Ended::TimedOut => {
-                let timeout_s = execution.timeout_s;
-                exceeded(Exceeded { limit: Limit::Time, allowed: timeout_s, found: timeout_s })
-            }
-            Ended::Exited(0) => {
-                let refused = &execution.closed.refused;
-                if refused.is_empty() || self.definition.external.on_refused == OnRefused::Record {
-                    return Ok(None);
-                }
-                let failure = fail(format!("{} refused request(s)", refused.len()));
-                let asked = refused.iter().filter_map(|refusal| Some((refusal.line?, refusal.step.clone()?)));
-                let first = asked.min().map(|(line, text)| Instruction { line, text });
-                failure.map(|failure| failure.map(|failure| Failure { instruction: first, ..failure }))
-            }
-            Ended::Exited(code) => {
-                let failure = fail(format!("the engine ended with exit code {code}"));
-                let refused = !execution.closed.refused.is_empty();
-                let own = code == ENGINE_FAILED && !refused && self.ports.store.room_bytes() < ROOM_BYTES_MIN;
-                failure.map(|failure| {
-                    failure.map(|failure| Failure { full: own || says_full(&failure.tail), ..failure })
-                })
-            }
         }
     }
 

@@ -7,6 +7,7 @@ pub mod check;
 pub mod clean;
 pub mod evidence;
 pub mod execute;
+pub mod failure;
 pub mod inputs;
 mod log;
 pub mod plan;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use super::{
     Ports, bases,
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain, whole},
-    execute::{ExecuteError, Execution, Secrets, execute, says_full},
+    execute::{ExecuteError, Execution, Secrets, execute},
+    failure::{Failure, says_full},
     publish::{PublishError, Publisher},
 };
 use crate::{
@@ -334,7 +335,7 @@ impl Job<'_> {
     }
 }
 
-fn failed(failure: &super::execute::Failure, execution: &Execution) -> String {
+fn failed(failure: &Failure, execution: &Execution) -> String {
     let mut text = failure.reason.clone();
     if let Some(step) = &failure.instruction {
         text.push_str(&format!(" at line {}: {}", step.line, step.text));

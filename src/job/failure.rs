@@ -1,0 +1,84 @@
+//! Whether a run of the engine failed, and why: the engine's word, init's, or the gateway's.
+
+use super::{execute::Execution, track::Instruction};
+use crate::{
+    attest::OnRefused,
+    buildroot::Ended,
+    engine::Hint,
+    model::{Exceeded, Limit},
+};
+
+/// Exit code of the engine for a failure of its own, not of a step.
+const ENGINE_FAILED: u8 = 125;
+/// A disk with less room than this after a failure is taken for a full one: the engine does not always say why.
+const ROOM_BYTES_MIN: u64 = 16 << 20;
+
+/// Why a build failed: the engine's word, not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// In a sentence.
+    pub reason: String,
+    /// Where.
+    pub instruction: Option<Instruction>,
+    /// The last lines of the log.
+    pub tail: String,
+    /// What the end of the log says about limits of the buildroot.
+    pub hints: Vec<Hint>,
+    /// The limit that the build was ended for, if it was: that says little of the definition.
+    pub exceeded: Option<Exceeded>,
+    /// Whether the disk of the store was full, so that this says nothing of the build itself.
+    pub full: bool,
+}
+
+impl Failure {
+    /// Where a run ended and what its log says, before anything is known to have failed.
+    pub(super) fn at(instruction: Option<Instruction>, tail: String, hints: Vec<Hint>) -> Self {
+        Self { reason: String::new(), instruction, tail, hints, exceeded: None, full: false }
+    }
+
+    /// The same, because a limit was passed.
+    pub(super) fn of(self, exceeded: Exceeded) -> Self {
+        Self { reason: exceeded.to_string(), exceeded: Some(exceeded), ..self }
+    }
+}
+
+/// Why there is no image, if there is none. `execution.outcome` holds where the run ended.
+pub(super) fn judge(
+    ended: Ended,
+    execution: &Execution,
+    on_refused: OnRefused,
+    room_bytes: impl FnOnce() -> u64,
+) -> Option<Failure> {
+    let failure = execution.outcome.as_ref().err()?.clone();
+    let refused = &execution.closed.refused;
+    // A step may go on without what it could not fetch; the build may not.
+    if let Some(of_gateway) = execution.closed.exceeded {
+        return Some(failure.of(of_gateway));
+    }
+    match ended {
+        Ended::Exceeded(of_init) => Some(failure.of(of_init)),
+        Ended::TimedOut | Ended::Cancelled => {
+            let timeout_s = execution.timeout_s;
+            Some(failure.of(Exceeded { limit: Limit::Time, allowed: timeout_s, found: timeout_s }))
+        }
+        Ended::Exited(0) if refused.is_empty() || on_refused == OnRefused::Record => None,
+        Ended::Exited(0) => {
+            let asked = refused.iter().filter_map(|refusal| Some((refusal.line?, refusal.step.clone()?)));
+            let first = asked.min().map(|(line, text)| Instruction { line, text });
+            let reason = format!("{} refused request(s)", refused.len());
+            Some(Failure { reason, instruction: first, ..failure })
+        }
+        Ended::Exited(code) => {
+            let own = code == ENGINE_FAILED && refused.is_empty() && room_bytes() < ROOM_BYTES_MIN;
+            let full = own || says_full(&failure.tail);
+            Some(Failure { reason: format!("the engine ended with exit code {code}"), full, ..failure })
+        }
+    }
+}
+
+/// Whether `text`, of whatever program, says that a disk or quota is full.
+#[must_use]
+pub fn says_full(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["no space left on device", "disk quota exceeded"].iter().any(|words| text.contains(words))
+}
