@@ -241,7 +241,9 @@ impl Run<'_> {
             timeout_s: self.plan.timeout.as_secs(),
             log_truncated: log.truncated,
         };
-        if matches!(ended, Ended::Cancelled) || self.ports.cancel.is_cancelled() {
+        // The gateway ends a build too.
+        let ended_here = ended == Ended::Cancelled && execution.closed.exceeded.is_none();
+        if ended_here || self.ports.cancel.is_cancelled() {
             return Err(ExecuteError::Cancelled);
         }
         let refused = self.definition.external.on_refused;

@@ -69,8 +69,9 @@ pub(super) fn judge(
             Some(Failure { reason, instruction: first, ..failure })
         }
         Ended::Exited(code) => {
-            let own = code == ENGINE_FAILED && refused.is_empty() && room_bytes() < ROOM_BYTES_MIN;
-            let full = own || says_full(&failure.tail);
+            // A step may say anything: the disk must really be full.
+            let told = code == ENGINE_FAILED && refused.is_empty() || says_full(&failure.tail);
+            let full = told && room_bytes() < ROOM_BYTES_MIN;
             Some(Failure { reason: format!("the engine ended with exit code {code}"), full, ..failure })
         }
     }

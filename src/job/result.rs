@@ -122,7 +122,11 @@ impl EngineResult<'_> {
         stage: &Stage,
     ) -> Result<Assembled, ExecuteError> {
         let base = stage.base.map(|index| self.bases[index].clone());
-        let config = read_config(&self.workspace.dir().join(COMMITTED).join(self.engine.config(id)))?;
+        let mut config = self.workspace.dir().join(COMMITTED).join(self.engine.config(id));
+        if config.symlink_metadata().is_err() {
+            config = self.exported(id, export).await?.join(id.hex()); // A Dockerfile of FROM alone commits nothing.
+        }
+        let config = read_config(&config)?;
         let inherited = base.as_ref().map_or(0, |base| base.image.config.diff_ids().len());
         let files = self.files(id, config.diff_ids().get(inherited..).unwrap_or_default(), export).await?;
         let drops = &self.definition.external.normalize.drop;
@@ -155,9 +159,18 @@ impl EngineResult<'_> {
         if kept.iter().all(|path| path.symlink_metadata().is_ok()) {
             return Ok(kept);
         }
-        let to = format!("{}/build/{export}", self.workspace.root());
-        self.run(self.engine.export(&id.hex(), &to)).await?;
-        Ok(own.iter().map(|diff_id| self.workspace.dir().join(export).join(diff_id.0.hex())).collect())
+        let dir = self.exported(id, export).await?;
+        Ok(own.iter().map(|diff_id| dir.join(diff_id.0.hex())).collect())
+    }
+
+    /// The directory `export` with all of the image `id`, written unless it is there.
+    async fn exported(&self, id: &Digest, export: &str) -> Result<PathBuf, ExecuteError> {
+        let dir = self.workspace.dir().join(export);
+        if dir.symlink_metadata().is_err() {
+            let to = format!("{}/build/{export}", self.workspace.root());
+            self.run(self.engine.export(&id.hex(), &to)).await?;
+        }
+        Ok(dir)
     }
 }
 

@@ -97,7 +97,17 @@ pub(super) async fn manifest(
     if let Some(etag) = if_match {
         ask = ask.header(IF_MATCH, etag);
     }
-    let whole = http.fetch(&ask, ERROR_TEXT_SIZE_BYTES_MAX).await?.success(&what)?;
+    let mut retry = Retry::new(&http.options.waits, Patience::Transfer);
+    let whole = loop {
+        match http.fetch(&ask, ERROR_TEXT_SIZE_BYTES_MAX).await?.success(&what) {
+            Ok(whole) => break whole,
+            // Somebody sends one of the blobs too: docker-registry then sees a link that is not written yet.
+            Err(error) if error.says("MANIFEST_BLOB_UNKNOWN") => {
+                retry.after(Trouble::Passing { error, wait: None }).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    };
     if let Some(promised) = pull::promised(&whole) {
         pull::matches(&what, promised, Digest::of(bytes))?;
     }
