@@ -7,6 +7,8 @@ pub mod check;
 pub mod clean;
 pub mod evidence;
 pub mod execute;
+pub mod import;
+pub mod lineage;
 mod log;
 pub mod plan;
 pub mod publish;
