@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod definition;
 pub mod envelope;
+pub mod imported;
 pub mod key;
 pub mod provenance;
 pub mod rebuilt;
@@ -21,8 +22,9 @@ pub use definition::{
     InternalParameters, Limits, Normalize, OnRefused, RecipeFile, Source, Tool,
 };
 pub use envelope::{Envelope, EnvelopeError, pae};
+pub use imported::{ImportInternals, ImportParameters, Imported};
 pub use key::{PublicKey, PublicKeyError};
-pub use provenance::{Provenance, ProvenanceError, RunDetails, builder_id, provenance};
+pub use provenance::{Origin, Provenance, ProvenanceError, RunDetails, builder_id, provenance};
 pub use rebuilt::{Rebuilt, RebuiltError};
 pub use statement::{Statement, StatementError, Subject};
 pub use strict::JsonError;

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    definition::{BuildDefinition, ExternalParameters, InternalParameters, is_defining},
+    definition::{BuildDefinition, is_defining},
+    imported::Imported,
     statement::{Statement, Subject},
     strict::{shown, to_value, without_nulls},
 };
 use crate::model::{
     Digest, ResourceDescriptor,
     limits::INLINE_INPUTS_MAX,
-    names::{BUILD_TYPE, SLSA_PROVENANCE, TRANSCRIPT},
+    names::{BUILD_TYPE, IMPORT_TYPE, SLSA_PROVENANCE, TRANSCRIPT},
     rfc3339,
     time::parse_rfc3339,
 };
@@ -54,17 +55,25 @@ pub enum ProvenanceError {
     /// It says something else.
     #[error("predicate type is `{0}`, not `{SLSA_PROVENANCE}`")]
     PredicateType(String),
-    /// Somebody else's build; its parameters mean nothing to us.
-    #[error("build type is `{0}`, not `{BUILD_TYPE}`: only images built by reprov can be rebuilt")]
-    BuildType(String),
+    /// Another build type; its parameters mean something else, or nothing to us.
+    #[error("build type is `{found}`, not `{wanted}`{}", other_build(found))]
+    BuildType {
+        /// What it is.
+        found: String,
+        /// What was to be read.
+        wanted: &'static str,
+    },
     /// A field is missing, unknown or of another type.
-    #[error("provenance is not of the shape of `{BUILD_TYPE}`")]
+    #[error("provenance is not of the shape of its build type")]
     Shape(#[from] serde_json::Error),
-    /// The parameters can be read, but are not written as this build type writes them.
+    /// The parameters can be read, but are not written as the build type writes them.
     #[error(
-        "externalParameters are not as `{BUILD_TYPE}` writes them: a default is left out, or a list stands for an object"
+        "externalParameters are not as `{0}` writes them: a default is left out, or a list stands for an object"
     )]
-    Parameters,
+    Parameters(&'static str),
+    /// An import of nothing, or of several things.
+    #[error("provenance of an import does not name one root file system by its sha256")]
+    Rootfs,
     /// No builder id.
     #[error("provenance names no builder")]
     Builder,
@@ -79,13 +88,36 @@ pub enum ProvenanceError {
 /// byproducts, beside those that only the builder keeps; if even these are more, the transcript's says `kept: local`. `reprov_tainted` stands there only if the transcript is tainted.
 #[must_use]
 pub fn provenance(definition: &BuildDefinition, run: &RunDetails, subject: &[Subject]) -> Statement {
-    let dependencies: Vec<Value> =
+    let dependencies: Vec<_> =
         definition.dependencies.iter().chain(&inline_inputs(run)).map(to_value).collect();
+    let (external, internal) = (to_value(&definition.external), to_value(&definition.internal));
+    let predicate = predicate(BUILD_TYPE, &external, &internal, &dependencies, run);
+    Statement { subject: subject.to_vec(), predicate_type: SLSA_PROVENANCE.to_owned(), predicate }
+}
+
+/// What else an unreadable build type may be.
+fn other_build(found: &str) -> &'static str {
+    match found {
+        IMPORT_TYPE => {
+            ": it was imported, not built; `reprov import` of the same root file system makes it again"
+        }
+        _ => ": only images built by reprov can be rebuilt",
+    }
+}
+
+/// A SLSA provenance predicate.
+pub(super) fn predicate(
+    build_type: &str,
+    external: &Value,
+    internal: &Value,
+    dependencies: &[Value],
+    run: &RunDetails,
+) -> Value {
     let mut predicate = json!({
         "buildDefinition": {
-            "buildType": BUILD_TYPE,
-            "externalParameters": to_value(&definition.external),
-            "internalParameters": to_value(&definition.internal),
+            "buildType": build_type,
+            "externalParameters": external,
+            "internalParameters": internal,
             "resolvedDependencies": dependencies,
         },
         "runDetails": {
@@ -101,12 +133,11 @@ pub fn provenance(definition: &BuildDefinition, run: &RunDetails, subject: &[Sub
     if !run.tainted.is_empty() {
         predicate["runDetails"]["reprov_tainted"] = to_value(&run.tainted);
     }
-    Statement { subject: subject.to_vec(), predicate_type: SLSA_PROVENANCE.to_owned(), predicate }
+    predicate
 }
 
 fn inline_inputs(run: &RunDetails) -> Vec<ResourceDescriptor> {
-    let Some(transcript) =
-        named(&run.byproducts, "transcript").filter(|_| run.inputs.len() > INLINE_INPUTS_MAX)
+    let Some(transcript) = run.byproduct("transcript").filter(|_| run.inputs.len() > INLINE_INPUTS_MAX)
     else {
         return run.inputs.clone();
     };
@@ -127,8 +158,12 @@ fn inline_inputs(run: &RunDetails) -> Vec<ResourceDescriptor> {
     listed
 }
 
-fn named<'a>(byproducts: &'a [ResourceDescriptor], name: &str) -> Option<&'a ResourceDescriptor> {
-    byproducts.iter().find(|byproduct| byproduct.name == name)
+impl RunDetails {
+    /// The byproduct `name`, if there is one.
+    #[must_use]
+    pub fn byproduct(&self, name: &str) -> Option<&ResourceDescriptor> {
+        self.byproducts.iter().find(|byproduct| byproduct.name == name)
+    }
 }
 
 /// The `builder.id` of any SLSA provenance v1, also of a build type that is not ours; a stranger's text.
@@ -140,16 +175,16 @@ pub fn builder_id(statement: &Statement) -> Option<&str> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Predicate {
-    build_definition: Definition,
+struct Predicate<I> {
+    build_definition: Definition<I>,
     run_details: Run,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Definition {
+struct Definition<I> {
     external_parameters: Value,
-    internal_parameters: InternalParameters,
+    internal_parameters: I,
     #[serde(default)]
     resolved_dependencies: Vec<ResourceDescriptor>,
 }
@@ -189,25 +224,11 @@ impl Provenance {
     /// # Errors
     /// If it is another predicate or build type, or a field is missing or of another type.
     pub fn read(statement: &Statement) -> Result<Self, ProvenanceError> {
-        if statement.predicate_type != SLSA_PROVENANCE {
-            return Err(ProvenanceError::PredicateType(shown(&statement.predicate_type)));
-        }
-        let predicate = without_nulls(statement.predicate.clone());
-        let build_type = predicate.pointer("/buildDefinition/buildType").and_then(Value::as_str);
-        if build_type != Some(BUILD_TYPE) {
-            return Err(ProvenanceError::BuildType(shown(build_type.unwrap_or_default())));
-        }
-        let Predicate { build_definition, run_details } = serde_json::from_value(predicate)?;
-        let external = external(&build_definition.external_parameters)?;
-        let (dependencies, inputs) =
-            build_definition.resolved_dependencies.into_iter().partition(is_defining);
+        let read = read_predicate(statement, BUILD_TYPE)?;
+        let (dependencies, inputs) = read.dependencies.into_iter().partition(is_defining);
         Ok(Self {
-            definition: BuildDefinition {
-                external,
-                internal: build_definition.internal_parameters,
-                dependencies,
-            },
-            run: run(run_details, inputs)?,
+            definition: BuildDefinition { external: read.external, internal: read.internal, dependencies },
+            run: RunDetails { inputs, ..read.run },
         })
     }
 
@@ -220,16 +241,45 @@ impl Provenance {
     /// Digest of the byproduct `name`, if there is one.
     #[must_use]
     pub fn byproduct(&self, name: &str) -> Option<Digest> {
-        named(&self.run.byproducts, name).and_then(ResourceDescriptor::sha256)
+        self.run.byproduct(name).and_then(ResourceDescriptor::sha256)
     }
 }
 
-fn external(value: &Value) -> Result<ExternalParameters, ProvenanceError> {
-    let external = ExternalParameters::deserialize(value)?;
-    if to_value(&external) == *value { Ok(external) } else { Err(ProvenanceError::Parameters) }
+/// A predicate taken apart; the run has no inputs yet.
+pub(super) struct Read<E, I> {
+    pub(super) external: E,
+    pub(super) internal: I,
+    pub(super) dependencies: Vec<ResourceDescriptor>,
+    pub(super) run: RunDetails,
 }
 
-fn run(run: Run, inputs: Vec<ResourceDescriptor>) -> Result<RunDetails, ProvenanceError> {
+/// Reads a provenance of `build_type`, whose external parameters must be exactly those that `E` writes.
+pub(super) fn read_predicate<E: DeserializeOwned + Serialize, I: DeserializeOwned>(
+    statement: &Statement,
+    build_type: &'static str,
+) -> Result<Read<E, I>, ProvenanceError> {
+    if statement.predicate_type != SLSA_PROVENANCE {
+        return Err(ProvenanceError::PredicateType(shown(&statement.predicate_type)));
+    }
+    let predicate = without_nulls(statement.predicate.clone());
+    let found = predicate.pointer("/buildDefinition/buildType").and_then(Value::as_str).unwrap_or_default();
+    if found != build_type {
+        return Err(ProvenanceError::BuildType { found: shown(found), wanted: build_type });
+    }
+    let Predicate { build_definition, run_details } = serde_json::from_value(predicate)?;
+    let external = E::deserialize(&build_definition.external_parameters)?;
+    if to_value(&external) != build_definition.external_parameters {
+        return Err(ProvenanceError::Parameters(build_type));
+    }
+    Ok(Read {
+        external,
+        internal: build_definition.internal_parameters,
+        dependencies: build_definition.resolved_dependencies,
+        run: run(run_details)?,
+    })
+}
+
+fn run(run: Run) -> Result<RunDetails, ProvenanceError> {
     if run.builder.id.is_empty() {
         return Err(ProvenanceError::Builder);
     }
@@ -240,8 +290,48 @@ fn run(run: Run, inputs: Vec<ResourceDescriptor>) -> Result<RunDetails, Provenan
         invocation_id: run.metadata.invocation_id,
         started_on_s: seconds(&run.metadata.started_on)?,
         finished_on_s: seconds(&run.metadata.finished_on)?,
-        inputs,
+        inputs: Vec::new(),
         byproducts: run.byproducts,
         tainted: run.tainted,
     })
+}
+
+/// Where an image came from, whichever of our build types says so.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// `build`.
+    Built(Box<Provenance>),
+    /// `import`.
+    Imported(Box<Imported>),
+}
+
+impl Origin {
+    /// Reads either.
+    ///
+    /// # Errors
+    /// Those of the one its build type names; of [`Provenance::read`] for any other.
+    pub fn read(statement: &Statement) -> Result<Self, ProvenanceError> {
+        match statement.predicate.pointer("/buildDefinition/buildType").and_then(Value::as_str) {
+            Some(IMPORT_TYPE) => Imported::read(statement).map(|imported| Self::Imported(Box::new(imported))),
+            _ => Provenance::read(statement).map(|provenance| Self::Built(Box::new(provenance))),
+        }
+    }
+
+    /// How the build or import went.
+    #[must_use]
+    pub fn run(&self) -> &RunDetails {
+        match self {
+            Self::Built(provenance) => &provenance.run,
+            Self::Imported(imported) => &imported.run,
+        }
+    }
+
+    /// The digest of what it was told.
+    #[must_use]
+    pub fn definition(&self) -> Digest {
+        match self {
+            Self::Built(provenance) => provenance.definition.digest(),
+            Self::Imported(imported) => imported.definition(),
+        }
+    }
 }

@@ -8,7 +8,11 @@ use super::{
 use crate::{
     compute, diff,
     drift::{self, Explained},
-    job::bases::{self, Base},
+    job::{
+        Ports,
+        bases::{self, Base},
+        lineage,
+    },
     model::Verdict,
     report::{self, diff as view},
 };
@@ -31,6 +35,7 @@ impl Args {
         let name = |text: &str| image_name("", text);
         let a = bases::fetch(&ports, &name(&self.a)?, &self.platform).await?;
         let b = bases::fetch(&ports, &name(&self.b)?, &self.platform).await?;
+        let inherited = view::Inherited { a: inherited(&ports, &a).await, b: inherited(&ports, &b).await };
         let (store, one, two) = (ports.store.clone(), a.image.clone(), b.image.clone());
         let compared = compute::run(move || {
             let comparison = diff::images(&store, &one, &two)?;
@@ -39,13 +44,21 @@ impl Args {
         });
         let explained = compared.await.map_err(Failure::unavailable)?;
         let exit = if explained.verdict == Verdict::Reproduced { Exit::Ok } else { Exit::Findings };
-        let answer = answer(&a, &b, explained);
+        let mut answer = answer(&a, &b, inherited, explained);
+        answer.leave_out_bases();
         context.console.answer(&answer, &answer.text());
         Ok(exit)
     }
 }
 
-fn answer(a: &Base, b: &Base, explained: Explained) -> view::Diff {
+/// What an image has of the base that its provenance, whoever wrote it, names: the digests of the layers decide.
+async fn inherited(ports: &Ports, image: &Base) -> Option<view::OfBase> {
+    let layers = lineage::digests(&image.image.manifest);
+    let (base, layers) = lineage::inherited(ports, &image.name, image.manifest.digest, &layers).await?;
+    Some(view::OfBase { base, layers })
+}
+
+fn answer(a: &Base, b: &Base, inherited: view::Inherited, explained: Explained) -> view::Diff {
     let ids = |base: &Base| -> Vec<report::LayerId> {
         let layers = base.image.manifest.layers().iter().zip(base.image.config.diff_ids());
         layers.map(|(layer, diff_id)| report::LayerId { digest: layer.digest, diff_id: *diff_id }).collect()
@@ -58,6 +71,7 @@ fn answer(a: &Base, b: &Base, explained: Explained) -> view::Diff {
     view::Diff {
         schema: "reprov.diff/v1",
         verdict: explained.verdict,
+        inherited,
         layers: layers.collect(),
         config: explained.config,
         drifts: explained.drifts,

@@ -13,6 +13,7 @@ mod doctor;
 mod explain;
 mod failure;
 mod global;
+mod import;
 mod key;
 mod network;
 mod rebuild;
@@ -46,6 +47,8 @@ enum Command {
     Build(Box<build::Args>),
     /// Rebuilds images from their provenance by replay and confirms their layer digests
     Rebuild(Box<rebuild::Args>),
+    /// Makes a base image of a root file system, attests and pushes it
+    Import(import::Args),
     /// Compares two images: layers, paths, fields, config
     Diff(diff::Args),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
@@ -136,6 +139,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         match &cli.command {
             Command::Build(args) => args.run(&context).await,
             Command::Rebuild(args) => args.run(&context).await,
+            Command::Import(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Trace(args) => args.run(&context).await,
             Command::Key(command) => command.run(&context),

@@ -10,12 +10,15 @@ use super::{
     global::image_name,
 };
 use crate::{
+    attest::{BuildDefinition, Imported, Origin, Provenance},
     job::{
         Ports,
         evidence::{Believed, Evidence, Found, Trust},
+        lineage::{self, Ancestor},
     },
-    model::{Blobs, ImageName, ResourceDescriptor, limits, rfc3339},
-    report::trace as view,
+    model::{Blobs, Digest, ImageName, ResourceDescriptor, limits, rfc3339},
+    oci::Manifest,
+    report::{import::Rootfs, trace as view},
     signing,
     transcript::Transcript,
 };
@@ -48,7 +51,7 @@ impl Args {
         } else {
             Trust::Keys(signing::load_trust(&self.trust).map_err(Failure::usage)?)
         };
-        let (manifest, _) =
+        let (manifest, bytes) =
             ports.registries.platform_manifest(&name, &self.platform).await.map_err(Failure::unavailable)?;
         let image = name.at(manifest.digest);
         let evidence =
@@ -64,8 +67,23 @@ impl Args {
         if self.log {
             return print_log(context, &ports, &evidence, believed).await;
         }
-        let inputs = self.read_inputs(&ports, &evidence, believed).await?;
-        let answer = answer(&image, &all, !self.trust.is_empty(), inputs);
+        let inputs = match &believed.provenance {
+            Origin::Built(provenance) => Some(self.read_inputs(&ports, &evidence, provenance).await?),
+            Origin::Imported(_) if self.inputs => {
+                return Err(Failure::usage_text(format!("{image} was imported; it has no inputs to list")));
+            }
+            Origin::Imported(_) => None,
+        };
+        let bases = match &believed.provenance {
+            Origin::Built(provenance) => lineage::bases(&ports, provenance, &evidence, &trust).await,
+            Origin::Imported(_) => Vec::new(),
+        };
+        let layers = lineage::digests(&Manifest::parse(&bytes).map_err(Failure::unavailable)?);
+        let mut answer = answer(&image, &all, !self.trust.is_empty());
+        answer.inputs = inputs;
+        let inherited = bases.iter().filter_map(|base| base.of(&layers)).max().unwrap_or_default();
+        answer.layers = view::Layers { own: layers.len() - inherited, inherited };
+        answer.bases = bases.iter().map(|base| base_line(base, &layers)).collect();
         context.console.answer(&answer, &answer.text());
         Ok(Exit::Ok)
     }
@@ -74,10 +92,10 @@ impl Args {
         &self,
         ports: &Ports,
         evidence: &Evidence,
-        believed: &Believed,
+        provenance: &Provenance,
     ) -> Result<view::InputsLine, Failure> {
         let missing = || Failure::unavailable("the transcript is not beside the image");
-        let digest = believed.provenance.transcript().ok_or_else(missing)?;
+        let digest = provenance.transcript().ok_or_else(missing)?;
         let read = evidence.read(ports, &digest, limits::TRANSCRIPT_SIZE_BYTES_MAX).await;
         let bytes = read.map_err(Failure::unavailable)?.ok_or_else(missing)?;
         let transcript = Transcript::parse(&bytes).map_err(Failure::unavailable)?;
@@ -102,10 +120,11 @@ async fn print_log(
     context: &Context<'_>,
     ports: &Ports,
     evidence: &Evidence,
-    believed: &Believed,
+    believed: &Believed<Origin>,
 ) -> Result<Exit, Failure> {
     let missing = || Failure::unavailable("the log is not beside the image");
-    let digest = believed.provenance.byproduct("log").ok_or_else(missing)?;
+    let log = believed.provenance.run().byproduct("log");
+    let digest = log.and_then(ResourceDescriptor::sha256).ok_or_else(missing)?;
     if !evidence.fetch(ports, &digest).await.map_err(Failure::unavailable)? {
         return Err(missing());
     }
@@ -121,16 +140,16 @@ async fn print_log(
 }
 
 /// One line for each definition, in order; the first stands for the others of its definition.
-fn provenances(all: &[Believed]) -> Vec<view::ProvenanceLine> {
+fn provenances(all: &[Believed<Origin>]) -> Vec<view::ProvenanceLine> {
     let mut lines: Vec<view::ProvenanceLine> = Vec::new();
     for believed in all {
-        let definition = believed.provenance.definition.digest();
+        let definition = believed.provenance.definition();
         match lines.iter_mut().find(|line| line.definition == definition) {
             Some(line) => line.builds += 1,
             None => lines.push(view::ProvenanceLine {
                 digest: believed.referrer,
                 definition,
-                finished_on: rfc3339(believed.provenance.run.finished_on_s),
+                finished_on: rfc3339(believed.provenance.run().finished_on_s),
                 builds: 1,
             }),
         }
@@ -138,48 +157,117 @@ fn provenances(all: &[Believed]) -> Vec<view::ProvenanceLine> {
     lines
 }
 
-fn answer(image: &ImageName, all: &[Believed], verified: bool, inputs: view::InputsLine) -> view::Trace {
+/// All that the statements say; layers, bases and inputs take a look elsewhere.
+fn answer(image: &ImageName, all: &[Believed<Origin>], verified: bool) -> view::Trace {
     let believed = &all[0];
-    let provenance = &believed.provenance;
-    let definition = &provenance.definition;
-    let (external, internal) = (&definition.external, &definition.internal);
-    let source = definition.role("source").next();
-    let git =
-        |algorithm: &str| source.and_then(|source| source.digest.get(algorithm)).cloned().unwrap_or_default();
-    let bases = definition.role("base").map(|base| {
-        let text =
-            |key: &str| base.annotations.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let line = base.annotations.get("line").and_then(Value::as_u64).unwrap_or(0);
-        view::BaseLine { written: text("written"), used: text("used"), line, digest: base.sha256() }
-    });
-    view::Trace {
+    let run = believed.provenance.run();
+    let mut answer = view::Trace {
         schema: "reprov.trace/v1",
         image: image.to_string(),
         provenance: believed.referrer,
         verified,
         provenances: provenances(all),
-        builder: provenance.run.builder_id.clone(),
-        started_on: rfc3339(provenance.run.started_on_s),
-        finished_on: rfc3339(provenance.run.finished_on_s),
-        source: view::Source {
-            uri: external.source.uri.clone(),
-            commit: git("gitCommit"),
-            tree: git("gitTree"),
-            dockerfile: external.dockerfile.clone(),
-            dirty: external.source.dirty,
-            submodules: definition.role("submodule").map(submodule).collect(),
-            tags: external.git.iter().flat_map(|git| &git.tags).map(|tag| tag.name.clone()).collect(),
+        builder: run.builder_id.clone(),
+        started_on: rfc3339(run.started_on_s),
+        finished_on: rfc3339(run.finished_on_s),
+        source: None,
+        buildroot: None,
+        imported: None,
+        layers: view::Layers { own: 0, inherited: 0 },
+        bases: Vec::new(),
+        repositories: Vec::new(),
+        inputs: None,
+        log: run.byproduct("log").and_then(ResourceDescriptor::sha256),
+        tainted: run.tainted.clone(),
+        definition: believed.provenance.definition(),
+    };
+    match &believed.provenance {
+        Origin::Imported(origin) => answer.imported = Some(imported(origin)),
+        Origin::Built(provenance) => {
+            let definition = &provenance.definition;
+            let internal = &definition.internal;
+            answer.source = Some(source(definition));
+            answer.buildroot = Some(format!(
+                "host: {} {}, {} {}",
+                internal.engine.name,
+                internal.engine.version,
+                internal.runtime.name,
+                internal.runtime.version
+            ));
+            answer.repositories.clone_from(&definition.external.repositories);
+        }
+    }
+    answer
+}
+
+fn source(definition: &BuildDefinition) -> view::Source {
+    let external = &definition.external;
+    let git = |algorithm: &str| {
+        let source = definition.role("source").next();
+        source.and_then(|source| source.digest.get(algorithm)).cloned().unwrap_or_default()
+    };
+    view::Source {
+        uri: external.source.uri.clone(),
+        commit: git("gitCommit"),
+        tree: git("gitTree"),
+        dockerfile: external.dockerfile.clone(),
+        dirty: external.source.dirty,
+        submodules: definition.role("submodule").map(submodule).collect(),
+        tags: external.git.iter().flat_map(|git| &git.tags).map(|tag| tag.name.clone()).collect(),
+    }
+}
+
+fn imported(origin: &Imported) -> view::Imported {
+    let text =
+        |key: &str| origin.rootfs.annotations.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let packages = origin.run.byproduct("packages").map(|packages| &packages.annotations);
+    let unread = packages.and_then(|packages| packages.get("unread")).and_then(Value::as_array);
+    view::Imported {
+        rootfs: Rootfs {
+            digest: origin.rootfs.sha256(),
+            size: None,
+            form: text("form"),
+            compression: text("compression"),
+            source: Some(origin.rootfs.uri.clone()).filter(|uri| !uri.is_empty()),
         },
-        buildroot: format!(
-            "host: {} {}, {} {}",
-            internal.engine.name, internal.engine.version, internal.runtime.name, internal.runtime.version
-        ),
-        bases: bases.collect(),
-        repositories: external.repositories.clone(),
-        inputs,
-        log: provenance.byproduct("log"),
-        tainted: provenance.run.tainted.clone(),
-        definition: definition.digest(),
+        platform: origin.internal.platform.clone(),
+        created: rfc3339(origin.internal.epoch),
+        packages: packages.and_then(|packages| packages.get("count")).and_then(Value::as_u64),
+        unread: unread.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+    }
+}
+
+/// A base and all below it; `layers` are those of the image on top.
+fn base_line(base: &Ancestor, layers: &[Digest]) -> view::BaseLine {
+    let annotation = |key: &str| base.named.annotations.get(key);
+    let text = |key: &str| annotation(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    view::BaseLine {
+        written: text("written"),
+        used: text("used"),
+        line: annotation("line").and_then(Value::as_u64).unwrap_or(0),
+        digest: base.named.sha256(),
+        layers: base.of(layers),
+        origin: base.origin.as_ref().ok().map(|believed| origin(base, believed)),
+        unknown: base.origin.as_ref().err().cloned(),
+    }
+}
+
+fn origin(base: &Ancestor, believed: &Believed<Origin>) -> view::Origin {
+    let run = believed.provenance.run();
+    let (built, imported) = match &believed.provenance {
+        Origin::Built(provenance) => (Some(source(&provenance.definition)), None),
+        Origin::Imported(origin) => (None, Some(imported(origin))),
+    };
+    let layers = base.layers.clone().unwrap_or_default();
+    view::Origin {
+        digest: believed.referrer,
+        verified: base.verified,
+        builder: run.builder_id.clone(),
+        finished_on: rfc3339(run.finished_on_s),
+        commit: built.as_ref().map(|source| source.commit.clone()),
+        source: built.and_then(|source| source.uri),
+        imported,
+        bases: base.bases.iter().map(|base| base_line(base, &layers)).collect(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Ports, inputs::Missing};
 use crate::{
-    attest::{Bundle, Provenance, PublicKey, Statement},
+    attest::{Bundle, Origin, Provenance, ProvenanceError, PublicKey, Statement},
     compute,
     model::{Descriptor, Digest, ImageName, limits, names, path::printable},
     oci::Manifest,
@@ -65,9 +65,9 @@ pub struct Evidence {
 
 /// A provenance that can be believed, and where it stands.
 #[derive(Debug, Clone)]
-pub struct Believed {
+pub struct Believed<P = Provenance> {
     /// What it says.
-    pub provenance: Provenance,
+    pub provenance: P,
     /// Digest of the referrer's manifest.
     pub referrer: Digest,
     /// The statement itself.
@@ -76,11 +76,43 @@ pub struct Believed {
 
 /// What looking for a provenance came to.
 #[derive(Debug)]
-pub enum Found {
+pub enum Found<P = Provenance> {
     /// All that can be believed, the one to use first.
-    Believed(Vec<Believed>),
+    Believed(Vec<Believed<P>>),
     /// None; why not, one reason for each candidate.
     Refused(Vec<String>),
+}
+
+/// What kind of provenance is looked for.
+pub trait Said: Sized {
+    /// Reads it out of a statement.
+    ///
+    /// # Errors
+    /// If it is of another kind, or not well formed.
+    fn read(statement: &Statement) -> Result<Self, ProvenanceError>;
+
+    /// When the run ended, seconds since 1970.
+    fn finished_on_s(&self) -> i64;
+}
+
+impl Said for Provenance {
+    fn read(statement: &Statement) -> Result<Self, ProvenanceError> {
+        Self::read(statement)
+    }
+
+    fn finished_on_s(&self) -> i64 {
+        self.run.finished_on_s
+    }
+}
+
+impl Said for Origin {
+    fn read(statement: &Statement) -> Result<Self, ProvenanceError> {
+        Self::read(statement)
+    }
+
+    fn finished_on_s(&self) -> i64 {
+        self.run().finished_on_s
+    }
 }
 
 impl Evidence {
@@ -118,17 +150,17 @@ impl Evidence {
         left.ok_or_else(|| EvidenceError::TooMuch { image: self.image.to_string() })
     }
 
-    /// The provenance to rebuild from: of those `trust` believes, the one that finished last, or the one whose referrer
-    /// is `wanted`.
+    /// The provenance to go by: of those `trust` believes, the one that finished last, or the one whose referrer is
+    /// `wanted`.
     ///
     /// # Errors
     /// [`EvidenceError`] if none was good and one could not be fetched: then nobody can tell.
-    pub async fn provenance(
+    pub async fn provenance<P: Said>(
         &self,
         ports: &Ports,
         trust: &Trust,
         wanted: Option<Digest>,
-    ) -> Result<Found, EvidenceError> {
+    ) -> Result<Found<P>, EvidenceError> {
         let mut candidates = Candidates::default();
         for (referrer, error) in &self.unread {
             candidates.unread(*referrer, error);
@@ -224,15 +256,21 @@ impl Evidence {
 }
 
 /// What was looked at in search of a provenance.
-#[derive(Debug, Default)]
-struct Candidates {
-    believed: Vec<Believed>,
+#[derive(Debug)]
+struct Candidates<P> {
+    believed: Vec<Believed<P>>,
     refused: Vec<String>,
     /// The first that could not be fetched though it may well exist.
     unread: Option<String>,
 }
 
-impl Candidates {
+impl<P> Default for Candidates<P> {
+    fn default() -> Self {
+        Self { believed: Vec::new(), refused: Vec::new(), unread: None }
+    }
+}
+
+impl<P: Said> Candidates<P> {
     fn refuse(&mut self, referrer: Digest, why: &str) {
         self.refused.push(format!("attestation {}: {}", referrer.short(), printable(why)));
     }
@@ -251,8 +289,8 @@ impl Candidates {
     }
 
     /// The latest first; or the one `wanted`. The error says what could not be read.
-    fn settle(mut self, wanted: Option<Digest>) -> Result<Found, String> {
-        self.believed.sort_by_key(|believed| (-believed.provenance.run.finished_on_s, believed.referrer));
+    fn settle(mut self, wanted: Option<Digest>) -> Result<Found<P>, String> {
+        self.believed.sort_by_key(|believed| (-believed.provenance.finished_on_s(), believed.referrer));
         if let Some(wanted) = wanted {
             let there: Vec<_> = self.believed.iter().map(|believed| believed.referrer.to_string()).collect();
             self.believed.retain(|believed| believed.referrer == wanted);
@@ -335,10 +373,13 @@ fn statement_layer<'a>(manifest: &'a Manifest, trust: &Trust) -> Option<&'a Desc
     }
 }
 
-type Judged = Option<(Statement, Provenance)>;
-
 /// Signature, then subject, then predicate type, then shape.
-fn judge(bytes: &[u8], media_type: &str, subject: &Digest, trust: &Trust) -> Result<Judged, String> {
+fn judge<P: Said>(
+    bytes: &[u8],
+    media_type: &str,
+    subject: &Digest,
+    trust: &Trust,
+) -> Result<Option<(Statement, P)>, String> {
     let says = |error: &dyn std::error::Error| chain(error);
     let statement = if media_type == names::BUNDLE {
         let bundle = Bundle::parse(bytes).map_err(|error| says(&error))?;
@@ -357,7 +398,7 @@ fn judge(bytes: &[u8], media_type: &str, subject: &Digest, trust: &Trust) -> Res
     if statement.predicate_type != names::SLSA_PROVENANCE {
         return Ok(None);
     }
-    let provenance = Provenance::read(&statement).map_err(|error| says(&error))?;
+    let provenance = P::read(&statement).map_err(|error| says(&error))?;
     Ok(Some((statement, provenance)))
 }
 

@@ -46,12 +46,12 @@ fn what_cannot_be_read_may_be_the_good_one() {
     let not_there = RegistryError::NotFound { what: "blob".into() };
     let mismatch =
         RegistryError::Mismatch { what: "blob".into(), expected: "sha256:0".into(), actual: Digest::of(b"") };
-    let mut candidates = Candidates::default();
+    let mut candidates = Candidates::<Provenance>::default();
     candidates.unread(Digest::of(b"a"), &mismatch);
     assert_eq!((candidates.refused.len(), &candidates.unread), (1, &None));
     candidates.unread(Digest::of(b"b"), &not_there);
     assert!(candidates.settle(None).unwrap_err().contains("not there"));
-    let nothing = Candidates::default().settle(None);
+    let nothing = Candidates::<Provenance>::default().settle(None);
     assert!(
         matches!(nothing, Ok(Found::Refused(reasons)) if reasons == ["there is no provenance beside the image"])
     );

@@ -112,6 +112,12 @@ impl Entry {
         self.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
+    /// Bytes of names and attributes that it holds in memory.
+    pub fn held_bytes(&self) -> u64 {
+        let records = self.xattrs.iter().chain(&self.pax).map(|(key, value)| key.len() + value.len());
+        (self.path.len() + self.link.len() + records.sum::<usize>()) as u64
+    }
+
     /// Whether it hides something of the layers below (OCI image-spec, "Whiteouts").
     pub fn is_whiteout(&self) -> bool {
         self.name().starts_with(b".wh.")

@@ -14,6 +14,7 @@ mod number;
 mod order;
 mod pax;
 mod read;
+mod root;
 mod rules;
 mod write;
 
@@ -23,10 +24,11 @@ pub(crate) mod fake;
 pub use entry::{Entry, Kind};
 pub use glob::matches;
 pub use gzip::Gzip1;
-pub use inflate::inflate;
+pub use inflate::{Compression, inflate};
 pub use lower::{Lower, Thin};
 pub use order::compare as compare_paths;
-pub use read::{capture, index, index_with};
+pub use read::{PEEK_SIZE_BYTES, bounds, capture, index, index_with};
+pub use root::{Root, whole};
 pub use rules::{Open, Profile, RuleCount};
 pub use write::{Written, write};
 
@@ -51,7 +53,7 @@ pub enum LayerError {
     #[error("the tar archive goes on after its end mark, {0} bytes in")]
     Trailing(u64),
     /// Something a careful reader must not guess about.
-    #[error("entry `{path}` of the layer is refused: {why}")]
+    #[error("entry `{path}` of the archive is refused: {why}")]
     Refused {
         /// Which entry, printable.
         path: String,
@@ -59,13 +61,13 @@ pub enum LayerError {
         why: &'static str,
     },
     /// A sparse file.
-    #[error("entry `{0}` of the layer is a sparse file, which is not supported")]
+    #[error("entry `{0}` of the archive is a sparse file, which is not supported")]
     Sparse(String),
     /// One path twice: which one counts would be a guess.
-    #[error("the layer holds `{0}` more than once")]
+    #[error("the archive holds `{0}` more than once")]
     Duplicate(String),
     /// Over a bound of `model::limits`.
-    #[error("the layer has more than {max} {what}")]
+    #[error("the archive has more than {max} {what}")]
     TooMany {
         /// Of what.
         what: &'static str,

@@ -19,7 +19,8 @@ use crate::model::{
 type Records = std::collections::BTreeMap<Vec<u8>, Vec<u8>>;
 
 const BLOCK: usize = 512;
-const PEEK: usize = 64;
+/// Bytes at the start of a file that its entry keeps.
+pub const PEEK_SIZE_BYTES: usize = 64;
 
 /// Lists the entries of an uncompressed archive in its order, reading it to the physical end.
 ///
@@ -64,10 +65,9 @@ pub fn index_with(
         }
         let Some(mut entry) = std::mem::take(&mut extensions).entry(&header, size)? else { continue };
         blocks.content(&mut entry, &mut each_chunk)?;
-        names_bytes += held_bytes(&entry);
+        names_bytes += entry.held_bytes();
         entries.push(entry);
-        bound("entries", entries.len() as u64, LAYER_ENTRIES_MAX)?;
-        bound("bytes of names", names_bytes, LAYER_NAMES_SIZE_BYTES_MAX)?;
+        bounds(entries.len() as u64, names_bytes)?;
     }
     if !extensions.is_empty() {
         return Err(LayerError::Truncated("an extension header stands before the end mark"));
@@ -106,13 +106,16 @@ fn shown(path: &[u8]) -> String {
     printable(&BStr::new(path).to_str_lossy())
 }
 
-fn bound(what: &'static str, actual: u64, max: u64) -> Result<(), LayerError> {
-    if actual > max { Err(LayerError::TooMany { what, max }) } else { Ok(()) }
-}
-
-fn held_bytes(entry: &Entry) -> u64 {
-    let records = entry.xattrs.iter().chain(&entry.pax).map(|(key, value)| key.len() + value.len());
-    (entry.path.len() + entry.link.len() + records.sum::<usize>()) as u64
+/// Whether an index of so many entries, and so many bytes of names in them, may be held in memory.
+///
+/// # Errors
+/// [`LayerError::TooMany`].
+pub fn bounds(entries: u64, names_bytes: u64) -> Result<(), LayerError> {
+    let bound = |what, actual, max| {
+        if actual > max { Err(LayerError::TooMany { what, max }) } else { Ok(()) }
+    };
+    bound("entries", entries, LAYER_ENTRIES_MAX)?;
+    bound("bytes of names", names_bytes, LAYER_NAMES_SIZE_BYTES_MAX)
 }
 
 fn unique(entries: &[Entry]) -> Result<(), LayerError> {
@@ -187,7 +190,7 @@ impl<R: Read> Blocks<R> {
             let chunk = &mut buffer[..chunk];
             self.fill(chunk)?;
             if hasher.size_bytes() == 0 {
-                entry.peek = chunk[..chunk.len().min(PEEK)].to_vec();
+                entry.peek = chunk[..chunk.len().min(PEEK_SIZE_BYTES)].to_vec();
             }
             hasher.update(chunk);
             each_chunk(entry, chunk);

@@ -88,7 +88,7 @@ fn refuses_hostile_paths() {
     check(&file("a").file("./a", b""), "holds `a` more than once");
     check(
         &file("e\x1b[2J").put(156, b"Z"),
-        "entry `e\\u{1b}[2J` of the layer is refused: its type is unknown",
+        "entry `e\\u{1b}[2J` of the archive is refused: its type is unknown",
     );
     check(&FakeLayer::default().hardlink("a", "../b"), "hard link");
     check(&FakeLayer::default().hardlink("a", ""), "hard link");
@@ -132,6 +132,13 @@ fn refuses_a_bad_end() {
     assert!(index(&flipped[..]).unwrap_err().to_string().contains("checksum"));
     let dangling = [FakeLayer::default().entry(b'x', "p", "", b"6 a=b\n").open_end(), vec![0; 1024]].concat();
     assert!(matches!(index(&dangling[..]), Err(LayerError::Truncated(_))));
+}
+
+#[test]
+fn an_index_is_bounded() {
+    assert!(bounds(LAYER_ENTRIES_MAX, LAYER_NAMES_SIZE_BYTES_MAX).is_ok());
+    assert!(matches!(bounds(LAYER_ENTRIES_MAX + 1, 0), Err(LayerError::TooMany { what: "entries", .. })));
+    assert!(matches!(bounds(1, LAYER_NAMES_SIZE_BYTES_MAX + 1), Err(LayerError::TooMany { .. })));
 }
 
 proptest::proptest! {

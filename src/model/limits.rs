@@ -36,6 +36,16 @@ pub const PATH_SIZE_BYTES_MAX: usize = 4096;
 pub const INFLATE_RATIO_MAX: u64 = 1000;
 /// Uncompressed bytes that are not held against the ratio.
 pub const INFLATE_FREE_BYTES: u64 = 64 << 20;
+/// Most memory an xz archive may ask for (`xz -9` needs 65 MiB).
+pub const XZ_MEMORY_KIB_MAX: u32 = 160 << 10;
+/// Deepest directory of a root file system on disk.
+pub const ROOTFS_DEPTH_MAX: usize = 256;
+/// User and group ids a build has: 0 to one less (65,536 subordinate ids).
+pub const CONTAINER_IDS: u64 = 65_536;
+/// Largest file of a package database that is read.
+pub const PACKAGES_SIZE_BYTES_MAX: u64 = 64 << 20;
+/// Deepest base image of a base image that `trace` follows.
+pub const LINEAGE_DEPTH_MAX: usize = 16;
 /// Most redirects followed.
 pub const REDIRECTS_MAX: usize = 5;
 /// Largest HTTP request or answer head.

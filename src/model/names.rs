@@ -2,6 +2,8 @@
 
 /// Our `buildType`.
 pub const BUILD_TYPE: &str = "https://reprov.example/build/v1";
+/// Our `buildType` of `import`.
+pub const IMPORT_TYPE: &str = "https://reprov.example/import/v1";
 /// Our rebuild predicate.
 pub const REBUILD_PREDICATE: &str = "https://reprov.example/rebuild/v1";
 /// `builder.id` unless `--builder-id` sets another.

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod diff;
 pub mod explain;
+pub mod import;
 pub mod learned;
 mod limits;
 mod pages;

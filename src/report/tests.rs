@@ -198,17 +198,157 @@ fn rebuild_answers() {
 }
 
 #[test]
+fn where_bases_differ_their_drift_is_not_listed() {
+    let [a, b] = [b"a", b"b"].map(|base| Some(diff::OfBase { base: Digest::of(base), layers: 2 }));
+    let mut answer = diff::Diff {
+        schema: "reprov.diff/v1",
+        verdict: Verdict::Unexplained,
+        inherited: diff::Inherited { a, b: a },
+        layers: pairs(),
+        config: config(),
+        drifts: drifts(),
+    };
+    let count = answer.drifts.len();
+    answer.leave_out_bases();
+    assert_eq!(answer.drifts.len(), count, "one base is no other");
+    answer.inherited.b = b;
+    answer.leave_out_bases();
+    assert_eq!((answer.drifts.len(), answer.drifts[0].layer), (count - 2, 2));
+    assert!(answer.text().contains("the bases differ"), "{}", answer.text());
+}
+
+fn of_base(layers: usize) -> diff::OfBase {
+    diff::OfBase { base: digest(), layers }
+}
+
+#[test]
 fn diff_answers() {
     for verdict in Verdict::ALL {
         let schema = "reprov.diff/v1";
-        follows(&diff::Diff { schema, verdict, layers: pairs(), config: config(), drifts: drifts() });
+        follows(&diff::Diff {
+            schema,
+            verdict,
+            inherited: diff::Inherited { a: Some(of_base(1)), b: None },
+            layers: pairs(),
+            config: config(),
+            drifts: drifts(),
+        });
+    }
+}
+
+fn rootfs(full: bool) -> import::Rootfs {
+    import::Rootfs {
+        digest: full.then(digest),
+        size: full.then_some(3),
+        form: "tar".into(),
+        compression: "xz".into(),
+        source: full.then(|| "https://images.example.org/rootfs.tar.xz".into()),
+    }
+}
+
+fn imported(full: bool) -> trace::Imported {
+    trace::Imported {
+        rootfs: rootfs(full),
+        platform: "linux/amd64".into(),
+        created: crate::model::rfc3339(0),
+        packages: full.then_some(92),
+        unread: vec!["var/lib/rpm/rpmdb.sqlite".into()],
+    }
+}
+
+/// A base that was imported, built on such a one, or is not known.
+fn base(was_imported: Option<bool>) -> trace::BaseLine {
+    let origin = |was_imported: bool| trace::Origin {
+        digest: digest(),
+        verified: was_imported,
+        builder: "https://ci.example.org".into(),
+        finished_on: crate::model::rfc3339(0),
+        commit: (!was_imported).then(|| "3".repeat(40)),
+        source: (!was_imported).then(|| "git+https://git.example.org/base".into()),
+        imported: was_imported.then(|| imported(true)),
+        bases: if was_imported { Vec::new() } else { vec![base(Some(true))] },
+    };
+    trace::BaseLine {
+        written: "x".into(),
+        used: "y".into(),
+        line: 1,
+        digest: was_imported.map(|_| digest()),
+        layers: was_imported.map(usize::from),
+        origin: was_imported.map(origin),
+        unknown: was_imported.is_none().then(|| "gone".into()),
     }
 }
 
 #[test]
+fn import_answers() {
+    follows(&import::Import::failed("not an archive".into()));
+    follows(&import::Import {
+        schema: "reprov.import/v1",
+        image: Some("registry.example.org/base:1@sha256:x".into()),
+        manifest: Some(digest()),
+        config: Some(digest()),
+        layer: Some(import::Layer { digest: digest(), diff_id: DiffId(digest()), size: 1, entries: 2 }),
+        platform: Some("linux/arm/v7".into()),
+        created: Some(crate::model::rfc3339(0)),
+        rootfs: Some(rootfs(true)),
+        dropped: vec![build::Normalized { rule: "device-node".into(), entries: 1 }],
+        packages: Some(import::Packages {
+            count: 1,
+            kinds: BTreeMap::from([("deb".into(), 1)]),
+            unread: vec!["var/lib/rpm/rpmdb.sqlite".into()],
+            digest: digest(),
+        }),
+        provenance: Some(build::Provenance { digest: digest(), signed: true }),
+        statement: Some(Named { digest: digest() }),
+        error: None,
+        seconds: 3,
+    });
+}
+
+#[test]
+fn a_trace_goes_down_to_the_archive() {
+    let mut out = String::new();
+    let answer = trace_answer(true);
+    for line in answer.text().lines().filter(|line| line.starts_with(' ') || line.starts_with("base")) {
+        out.push_str(&line.replace(&digest().to_string(), "DIGEST"));
+        out.push('\n');
+    }
+    insta::assert_snapshot!(out, @r"
+    base        line 1: x → y DIGEST
+      statement DIGEST (signature verified)
+      rootfs    DIGEST (tar, xz, 3 B)
+      origin    https://images.example.org/rootfs.tar.xz (claimed; nobody looked)
+      platform  linux/amd64
+      created   1970-01-01T00:00:00Z
+      packages  92
+      not read  var/lib/rpm/rpmdb.sqlite
+    base        line 1: x → y DIGEST
+      statement DIGEST (NOT VERIFIED)
+      commit    3333333333333333333333333333333333333333
+      source    git+https://git.example.org/base
+      base      line 1: x → y DIGEST
+        statement DIGEST (signature verified)
+        rootfs  DIGEST (tar, xz, 3 B)
+        origin  https://images.example.org/rootfs.tar.xz (claimed; nobody looked)
+        platform linux/amd64
+        created 1970-01-01T00:00:00Z
+        packages 92
+        not read var/lib/rpm/rpmdb.sqlite
+    base        line 1: x → y
+      unknown   gone
+      input     DIGEST        2 B 200 http://x
+    ");
+}
+
+#[test]
 fn trace_answers() {
+    follows(&trace_answer(true));
+    follows(&trace_answer(false));
+}
+
+fn trace_answer(full: bool) -> trace::Trace {
     let time = crate::model::rfc3339(1_764_021_600);
-    let answer = |full: bool| trace::Trace {
+    trace::Trace {
         schema: "reprov.trace/v1",
         image: "oci:x:1".into(),
         provenance: digest(),
@@ -222,7 +362,7 @@ fn trace_answers() {
         builder: "https://ci.example.org".into(),
         started_on: time.clone(),
         finished_on: time.clone(),
-        source: trace::Source {
+        source: full.then(|| trace::Source {
             uri: full.then(|| "git+https://git.example.org/x".into()),
             commit: "0".repeat(40),
             tree: "1".repeat(40),
@@ -234,29 +374,24 @@ fn trace_answers() {
                 commit: "2".repeat(40),
             }],
             tags: vec!["v1".into()],
-        },
-        buildroot: "host: buildah 1.28.2, runc 1.1.5".into(),
-        bases: vec![trace::BaseLine {
-            written: "x".into(),
-            used: "y".into(),
-            line: 1,
-            digest: full.then(digest),
-        }],
+        }),
+        buildroot: full.then(|| "host: buildah 1.28.2, runc 1.1.5".into()),
+        imported: (!full).then(|| imported(false)),
+        layers: trace::Layers { own: 1, inherited: 2 },
+        bases: vec![base(Some(true)), base(Some(false)), base(None)],
         repositories: vec![repository()],
-        inputs: trace::InputsLine {
+        inputs: full.then(|| trace::InputsLine {
             count: 1,
             bytes: 2,
             list: full.then(|| {
                 let (url, repository) = ("http://x".to_owned(), "main".to_owned());
                 vec![trace::Input { url, status: 200, size: 2, repository, digest: Some(digest()) }]
             }),
-        },
+        }),
         log: full.then(digest),
         tainted: vec!["learned".into()],
         definition: digest(),
-    };
-    follows(&answer(true));
-    follows(&answer(false));
+    }
 }
 
 #[test]
@@ -280,6 +415,7 @@ fn the_schemas_can_say_no() {
     let mut answer = follows(&diff::Diff {
         schema: "reprov.diff/v1",
         verdict: Verdict::Explained,
+        inherited: diff::Inherited { a: None, b: Some(of_base(2)) },
         layers: pairs(),
         config: config(),
         drifts: drifts(),

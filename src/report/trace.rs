@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::size;
+use super::{import::Rootfs, size};
 use crate::model::{Digest, Repository, path::printable};
 
 /// The answer of `trace`: where an image came from.
@@ -26,16 +26,20 @@ pub struct Trace {
     pub started_on: String,
     /// RFC 3339.
     pub finished_on: String,
-    /// The source.
-    pub source: Source,
+    /// The source; none of an imported image.
+    pub source: Option<Source>,
     /// What it was built in.
-    pub buildroot: String,
+    pub buildroot: Option<String>,
+    /// What it was imported from, if it was not built.
+    pub imported: Option<Imported>,
+    /// Its layers, own and inherited.
+    pub layers: Layers,
     /// Base images, down to the bottom.
     pub bases: Vec<BaseLine>,
     /// What the build was allowed to fetch.
     pub repositories: Vec<Repository>,
     /// How much it fetched.
-    pub inputs: InputsLine,
+    pub inputs: Option<InputsLine>,
     /// The log's digest.
     pub log: Option<Digest>,
     /// Why the transcript may not be the whole truth.
@@ -87,6 +91,51 @@ pub struct Submodule {
     pub commit: String,
 }
 
+/// What a base image was imported from.
+#[derive(Debug, Serialize)]
+pub struct Imported {
+    /// The root file system.
+    pub rootfs: Rootfs,
+    /// `os/arch[/variant]`.
+    pub platform: String,
+    /// The image's time, RFC 3339.
+    pub created: String,
+    /// How many packages are listed beside the image.
+    pub packages: Option<u64>,
+    /// Package databases that were not read.
+    pub unread: Vec<String>,
+}
+
+/// Layers of an image. Those of a base are told by their digests.
+#[derive(Debug, Serialize)]
+pub struct Layers {
+    /// On top of the base.
+    pub own: usize,
+    /// Those of the base, lowest first.
+    pub inherited: usize,
+}
+
+/// Where a base image came from.
+#[derive(Debug, Serialize)]
+pub struct Origin {
+    /// The referrer that says so.
+    pub digest: Digest,
+    /// Whether trusted keys signed everything from the image down to it.
+    pub verified: bool,
+    /// Who built or imported it.
+    pub builder: String,
+    /// RFC 3339.
+    pub finished_on: String,
+    /// The commit, if it was built.
+    pub commit: Option<String>,
+    /// Where that was.
+    pub source: Option<String>,
+    /// What it was imported from, if it was not built.
+    pub imported: Option<Imported>,
+    /// Its own bases.
+    pub bases: Vec<BaseLine>,
+}
+
 /// One base image.
 #[derive(Debug, Serialize)]
 pub struct BaseLine {
@@ -98,6 +147,87 @@ pub struct BaseLine {
     pub line: u64,
     /// Its manifest.
     pub digest: Option<Digest>,
+    /// How many of the image's layers are this base's: all that it has, or none; null if they cannot be known.
+    pub layers: Option<usize>,
+    /// Where it came from itself.
+    pub origin: Option<Origin>,
+    /// Why that is not known.
+    pub unknown: Option<String>,
+}
+
+type Row<'a> = dyn FnMut(&str, String) + 'a;
+
+impl Source {
+    fn rows(&self, row: &mut Row<'_>) {
+        let dirty = if self.dirty { ", with uncommitted changes" } else { "" };
+        row("commit", format!("{}{dirty}", printable(&self.commit)));
+        row("source", printable(self.uri.as_deref().unwrap_or("on no remote; kept beside the image")));
+        for submodule in &self.submodules {
+            row("submodule", printable(&format!("{} {}", submodule.path, submodule.commit)));
+        }
+        if !self.tags.is_empty() {
+            row("tags", printable(&self.tags.join(", ")));
+        }
+        row("dockerfile", printable(&self.dockerfile));
+    }
+}
+
+impl Imported {
+    fn rows(&self, indent: &str, row: &mut Row<'_>) {
+        let mut row = |name: &str, value: String| row(&format!("{indent}{name}"), value);
+        row("rootfs", self.rootfs.shown());
+        row("origin", self.rootfs.origin());
+        row("platform", printable(&self.platform));
+        row("created", printable(&self.created));
+        row("packages", self.packages.map_or_else(|| "not listed".to_owned(), |count| count.to_string()));
+        for unread in &self.unread {
+            row("not read", printable(unread));
+        }
+    }
+}
+
+impl BaseLine {
+    /// Itself and all below it; `depth` bases stand above it.
+    fn rows(&self, depth: usize, row: &mut Row<'_>) {
+        let indent = "  ".repeat(depth);
+        let mut text = format!("line {}: {}", self.line, printable(&self.written));
+        if self.used != self.written {
+            let _ = write!(text, " → {}", printable(&self.used)); // Writing to a String cannot fail.
+        }
+        if let Some(digest) = &self.digest {
+            let _ = write!(text, " {digest}");
+        }
+        row(&format!("{indent}base"), text);
+        let indent = format!("{indent}  ");
+        if let Some(why) = &self.unknown {
+            row(&format!("{indent}unknown"), printable(why));
+        }
+        let Some(origin) = &self.origin else { return };
+        row(&format!("{indent}statement"), provenance(origin.digest, origin.verified));
+        if let Some(commit) = &origin.commit {
+            row(&format!("{indent}commit"), printable(commit));
+            row(&format!("{indent}source"), printable(origin.source.as_deref().unwrap_or("on no remote")));
+        }
+        if let Some(imported) = &origin.imported {
+            imported.rows(&indent, row);
+        }
+        for base in &origin.bases {
+            base.rows(depth + 1, row);
+        }
+    }
+}
+
+fn provenance(digest: Digest, verified: bool) -> String {
+    format!("{digest} ({})", if verified { "signature verified" } else { "NOT VERIFIED" })
+}
+
+impl Layers {
+    fn shown(&self) -> String {
+        match self.inherited {
+            0 => format!("{} own", self.own),
+            inherited => format!("{} own on {inherited} of the base (the same by digest)", self.own),
+        }
+    }
 }
 
 /// How much was fetched.
@@ -137,43 +267,39 @@ impl Trace {
             let _ = writeln!(out, "{name:<11} {value}");
         };
         row("image", printable(&self.image));
-        let how = if self.verified { "signature verified" } else { "NOT VERIFIED" };
-        row("provenance", format!("{} ({how})", self.provenance));
+        row("provenance", provenance(self.provenance, self.verified));
         for other in self.provenances.iter().skip(1) {
             row("also", format!("{} (another definition, {})", other.digest, printable(&other.finished_on)));
         }
         row("builder", printable(&self.builder));
-        row("built", format!("{} to {}", printable(&self.started_on), printable(&self.finished_on)));
-        let dirty = if self.source.dirty { ", with uncommitted changes" } else { "" };
-        row("commit", format!("{}{dirty}", printable(&self.source.commit)));
-        row("source", printable(self.source.uri.as_deref().unwrap_or("on no remote; kept beside the image")));
-        for submodule in &self.source.submodules {
-            row("submodule", printable(&format!("{} {}", submodule.path, submodule.commit)));
+        let verb = if self.imported.is_some() { "imported" } else { "built" };
+        row(verb, format!("{} to {}", printable(&self.started_on), printable(&self.finished_on)));
+        if let Some(imported) = &self.imported {
+            imported.rows("", &mut row);
         }
-        if !self.source.tags.is_empty() {
-            row("tags", printable(&self.source.tags.join(", ")));
+        if let Some(source) = &self.source {
+            source.rows(&mut row);
         }
-        row("dockerfile", printable(&self.source.dockerfile));
-        row("buildroot", printable(&self.buildroot));
+        if let Some(buildroot) = &self.buildroot {
+            row("buildroot", printable(buildroot));
+        }
+        row("layers", self.layers.shown());
         for base in &self.bases {
-            let digest = base.digest.map(|digest| digest.to_string()).unwrap_or_default();
-            let mut text = format!("line {}: {}", base.line, printable(&base.written));
-            if base.used != base.written {
-                let _ = write!(text, " → {}", printable(&base.used));
-            }
-            row("base", format!("{text} {digest}"));
+            base.rows(0, &mut row);
         }
         for repository in &self.repositories {
             row("repository", format!("{} {}", printable(&repository.name), printable(&repository.url)));
         }
-        row("inputs", format!("{}, {}", self.inputs.count, size(self.inputs.bytes)));
+        if let Some(inputs) = &self.inputs {
+            row("inputs", format!("{}, {}", inputs.count, size(inputs.bytes)));
+        }
         if let Some(log) = &self.log {
             row("log", format!("{log} (--log prints it)"));
         }
         for reason in &self.tainted {
             row("tainted", printable(reason));
         }
-        for input in self.inputs.list.iter().flatten() {
+        for input in self.inputs.iter().flat_map(|inputs| inputs.list.iter().flatten()) {
             let digest = input.digest.map(|digest| digest.to_string()).unwrap_or_default();
             row(
                 "  input",

@@ -12,8 +12,10 @@ macro_rules! attestations {
 }
 
 pub(super) const BUILD: &str = attestations!("build/v1/example.json");
+const IMPORT: &str = attestations!("import/v1/example.json");
 const REBUILD: &str = attestations!("rebuild/v1/example.json");
 const BUILD_SCHEMA: &str = attestations!("build/v1/schema.json");
+const IMPORT_SCHEMA: &str = attestations!("import/v1/schema.json");
 const REBUILD_SCHEMA: &str = attestations!("rebuild/v1/schema.json");
 
 fn value(text: &str) -> Value {
@@ -38,6 +40,19 @@ fn build_example_round_trips() {
 }
 
 #[test]
+fn import_example_round_trips() {
+    let statement = Statement::parse(IMPORT.as_bytes()).unwrap();
+    let imported = Imported::read(&statement).unwrap();
+    let written = imported.statement(statement.subject[0].clone());
+    assert_eq!(String::from_utf8(written.to_bytes()).unwrap(), canonical(IMPORT));
+    let uri = imported.external.source.as_deref();
+    assert_eq!(imported::rootfs(&imported.rootfs.sha256().unwrap(), "tar", "xz", uri), imported.rootfs);
+    assert!(matches!(Origin::read(&statement), Ok(Origin::Imported(read)) if *read == imported));
+    let refused = Provenance::read(&statement).unwrap_err().to_string();
+    assert!(refused.contains("it was imported, not built"), "{refused}");
+}
+
+#[test]
 fn rebuild_example_round_trips() {
     let statement = Statement::parse(REBUILD.as_bytes()).unwrap();
     let written = Rebuilt::read(&statement).unwrap().statement(statement.subject[0].clone());
@@ -47,6 +62,7 @@ fn rebuild_example_round_trips() {
 #[test]
 fn examples_match_their_schemas() {
     assert_eq!(valid(BUILD_SCHEMA, &value(BUILD)), Ok(()));
+    assert_eq!(valid(IMPORT_SCHEMA, &value(IMPORT)), Ok(()));
     assert_eq!(valid(REBUILD_SCHEMA, &value(REBUILD)), Ok(()));
 }
 
@@ -66,13 +82,17 @@ fn edited(example: &str, pointer: &str, new: Value) -> Value {
 /// Neither the schema nor our types take the example with `new` at `pointer`.
 #[track_caller]
 fn refused(pointer: &str, new: Value) {
-    let (schema, example) =
-        if pointer.starts_with("rebuild:") { (REBUILD_SCHEMA, REBUILD) } else { (BUILD_SCHEMA, BUILD) };
-    let edited = edited(example, &pointer.replacen("rebuild:", "/predicate/", 1), new);
+    let (schema, example, pointer) = match pointer.split_once(':') {
+        Some(("rebuild", field)) => (REBUILD_SCHEMA, REBUILD, format!("/predicate/{field}")),
+        Some((_, field)) => (IMPORT_SCHEMA, IMPORT, format!("/predicate/buildDefinition/{field}")),
+        None => (BUILD_SCHEMA, BUILD, pointer.to_owned()),
+    };
+    let edited = edited(example, &pointer, new);
     assert!(valid(schema, &edited).is_err(), "{pointer}: schema");
     let statement = Statement::parse(edited.to_string().as_bytes());
     let read = statement.is_ok_and(|statement| match schema {
         REBUILD_SCHEMA => Rebuilt::read(&statement).is_ok(),
+        IMPORT_SCHEMA => Imported::read(&statement).is_ok(),
         _ => Provenance::read(&statement).is_ok(),
     });
     assert!(!read, "{pointer}: types");
@@ -98,6 +118,13 @@ fn schema_and_types_refuse_the_same() {
     refused("/predicate/buildDefinition/internalParameters/engine/sha256", "AB".into());
     refused("/predicate/runDetails/builder/id", "".into());
     refused("/predicate/runDetails/metadata/finishedOn", "yesterday".into());
+    refused("import:buildType", "https://reprov.example/build/v1".into());
+    refused("import:externalParameters/surprise", 1.into());
+    refused("import:externalParameters/epoch", "2026".into());
+    refused("import:internalParameters/platform", Value::Null);
+    refused("import:internalParameters/dropped", json!(["device-node"]));
+    refused("import:resolvedDependencies", json!([]));
+    refused("import:resolvedDependencies", json!([{"uri": "x", "annotations": {"role": "rootfs"}}]));
     refused("rebuild:verdict", "fine".into());
     refused("rebuild:provenance/digest", "12".into());
     refused("rebuild:engine", Value::Null);

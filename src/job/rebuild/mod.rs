@@ -282,8 +282,16 @@ impl Job<'_> {
         }
         if rebuilt.manifest.digest != self.manifest.digest {
             self.ports.progress.update(Update::Phase("compare", ""));
-            let explained = self.explain(original, &rebuilt.image, believed, &execution).await?;
+            let mut explained = self.explain(original, &rebuilt.image, believed, &execution).await?;
             outcome.verdict = if builder_changed { Verdict::BuilderChanged } else { explained.verdict };
+            if let Some(layer) = verdict::foreign_layer(original, rebuilt) {
+                // No instruction made it, and nothing may drift in it.
+                explained.drifts.retain(|drift| drift.layer >= verdict::inherited(rebuilt));
+                outcome.verdict = Verdict::Unexplained;
+                outcome.error = Some(format!(
+                    "layer {layer} is not that of the base image which the provenance names: it says something else than was built"
+                ));
+            }
             outcome.explained = Some(explained);
         }
         outcome.execution = Some(execution);

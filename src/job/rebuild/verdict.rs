@@ -14,7 +14,7 @@ use crate::{
     buildroot::Tools,
     drift::Explained,
     engine, host,
-    job::{Ports, execute::HOSTNAME, publish::Publisher},
+    job::{Ports, assemble::Assembled, execute::HOSTNAME, publish::Publisher},
     model::{Digest, limits, names},
     oci::Image,
     signing::PrivateKey,
@@ -75,6 +75,17 @@ pub fn layer_pairs(outcome: &Outcome) -> Vec<LayerPair> {
         .collect()
 }
 
+/// How many of an image's layers are its base's: those that no instruction made.
+pub(super) fn inherited(rebuilt: &Assembled) -> usize {
+    rebuilt.instructions.iter().take_while(|made_by| made_by.is_none()).count()
+}
+
+/// The first layer that `original` does not have from the base as the rebuilt image does.
+pub(super) fn foreign_layer(original: &Image, rebuilt: &Assembled) -> Option<usize> {
+    let blob = |image: &Image, index: usize| image.manifest.layers().get(index).map(|layer| layer.digest);
+    (0..inherited(rebuilt)).find(|index| blob(original, *index) != blob(&rebuilt.image, *index))
+}
+
 /// Signs the verdict, good or bad, and attaches it to the original.
 pub(super) async fn attach(
     ports: &Ports,
@@ -133,4 +144,47 @@ fn counts(explained: Option<&Explained>) -> DriftCounts {
         *counts.by_class.entry(drift.class.name().to_owned()).or_default() += 1;
     }
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        model::{Descriptor, DiffId, json::canonical},
+        oci::manifest_bytes,
+    };
+
+    /// An image with such layers, of which `inherited` are its base's.
+    fn image(layers: &[&str], inherited: usize) -> Assembled {
+        let diff_ids: Vec<_> = layers.iter().map(|layer| DiffId(Digest::of(layer.as_bytes()))).collect();
+        let config = canonical(
+            &json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}),
+        );
+        let layers: Vec<_> =
+            layers.iter().map(|layer| Descriptor::of(names::OCI_LAYER_GZIP, layer.as_bytes())).collect();
+        let manifest = manifest_bytes(&Descriptor::of(names::OCI_CONFIG, &config), &layers, &BTreeMap::new());
+        let made_by = |index| (index >= inherited).then(|| (1, "RUN true".to_owned()));
+        Assembled {
+            image: Image::parse(&manifest, &config).unwrap(),
+            manifest: Descriptor::of(names::OCI_MANIFEST, &manifest),
+            instructions: (0..layers.len()).map(made_by).collect(),
+            normalized: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn inherited_layers_are_the_bases_by_digest() {
+        let rebuilt = image(&["base", "base2", "own"], 2);
+        let check = |layers: &[&str], foreign| {
+            assert_eq!(foreign_layer(&image(layers, 0).image, &rebuilt), foreign, "{layers:?}");
+        };
+        check(&["base", "base2", "own"], None);
+        check(&["base", "base2", "drifted", "more"], None);
+        check(&["base", "other", "own"], Some(1));
+        check(&["own"], Some(0));
+        check(&["base"], Some(1));
+        assert_eq!(inherited(&rebuilt), 2);
+    }
 }

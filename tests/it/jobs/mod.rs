@@ -3,6 +3,7 @@
 mod config;
 mod drift;
 mod fetch;
+mod import;
 mod inputs;
 mod offline;
 pub(crate) mod packages;

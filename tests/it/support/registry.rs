@@ -44,6 +44,16 @@ impl Base {
         self.written().replace("base.example", &format!("{}/base", registry.host))
     }
 
+    /// The archive of its root file system, as it was composed (gzip).
+    pub(crate) fn rootfs(self) -> PathBuf {
+        let layout = Path::new(self.layout());
+        let blob = |digest: &str| layout.join("blobs").join(digest.replace(':', "/"));
+        let json = |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+        let index = json(layout.join("index.json"));
+        let manifest = json(blob(index["manifests"][0]["digest"].as_str().unwrap()));
+        blob(manifest["layers"][0]["digest"].as_str().unwrap())
+    }
+
     fn layout(self) -> &'static str {
         static DEBIAN: LazyLock<String> = LazyLock::new(|| make("debian"));
         static TINY: LazyLock<String> = LazyLock::new(|| make("tiny"));
