@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bind, BuildrootError, Ids, Tools,
-    cage::Spec,
+    cage::{Spec, Task},
     enter::{Ended, enter},
     keep::remove_trees,
     tools::PATH,
@@ -196,7 +196,9 @@ impl Workspace {
         }
         let unprivileged = matches!(self.ids, Ids::User { .. });
         let (mount, plan) = (self.mount.clone(), PathBuf::from(format!("{}/build/plan", self.root())));
-        Ok(Spec { unprivileged, mount, binds, listen, plan, env: self.engine_env(listen) })
+        let programs = self.tools.root.clone().unwrap_or_else(|| PathBuf::from("/"));
+        let (task, env) = (Task::Run(plan), self.engine_env(listen));
+        Ok(Spec { unprivileged, mount, programs, binds, listen, task, env })
     }
 
     fn engine_env(&self, listen: bool) -> Vec<(String, String)> {
@@ -396,7 +398,7 @@ pub(super) fn unheld(builds: &Path) -> Result<(Vec<(PathBuf, File)>, usize), Bui
     Ok((unheld, held))
 }
 
-fn locked(path: &Path, how: FlockOperation) -> Result<File, BuildrootError> {
+pub(super) fn locked(path: &Path, how: FlockOperation) -> Result<File, BuildrootError> {
     let file =
         File::options().create(true).append(true).open(path).map_err(BuildrootError::io("open", path))?;
     rustix::fs::flock(&file, how).map_err(|error| BuildrootError::io("lock", path)(error.into()))?;
@@ -412,7 +414,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), BuildrootError> {
         .map_err(BuildrootError::io("set the mode of", path))
 }
 
-fn chown(path: &Path, uid: u32, gid: u32, recursive: bool) -> io::Result<()> {
+pub(super) fn chown(path: &Path, uid: u32, gid: u32, recursive: bool) -> io::Result<()> {
     let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     rustix::fs::chownat(rustix::fs::CWD, path, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
     if recursive && fs::symlink_metadata(path)?.is_dir() {

@@ -13,13 +13,14 @@ use crate::{
     job::{
         Ports, SharedCheckout,
         build::{KeepBases, Outcome, Overrides, Request, build, wanted},
+        evidence::Trust,
         execute::Execution,
         source::options,
     },
     model::{Descriptor, DiffId, Digest, Repository, names, path::printable},
     recipe,
     report::{self, build as view},
-    signing::PrivateKey,
+    signing::{self, PrivateKey},
     source::{Checkout, SourceError},
 };
 
@@ -89,6 +90,12 @@ pub(super) struct Args {
     /// Longest run (90s, 30m, 1h)
     #[arg(long, value_name = "TIME", env = "REPROV_BUILD_TIMEOUT")]
     timeout: Option<String>,
+    /// What to build with: an image that holds buildah and runc, or the machine's own [default: the recipe's, else host]
+    #[arg(long, value_name = "IMAGE@DIGEST|host", env = "REPROV_BUILD_BUILDROOT")]
+    buildroot: Option<recipe::Buildroot>,
+    /// Whose provenance of the buildroot to believe (repeat for several); without, its provenance is not verified
+    #[arg(long, value_name = "KEY.pub", env = "REPROV_BUILD_TRUST", value_delimiter = '\n')]
+    trust: Vec<PathBuf>,
     /// Signs the provenance: a file, or env:NAME; --no-sign does without
     #[arg(long, value_name = "FILE", required_unless_present = "no_sign", conflicts_with = "no_sign")]
     key: Option<String>,
@@ -130,6 +137,10 @@ impl Args {
         let overrides = self.overrides()?;
         let key = self.key.as_deref().map(load_key).transpose()?;
         let secrets = credentials::secrets(&self.secret)?;
+        let trust = match &self.trust[..] {
+            [] => None,
+            files => Some(Trust::Keys(signing::load_trust(files).map_err(Failure::usage)?)),
+        };
         if self.no_sign {
             context.console.warn("--no-sign: the provenance is not signed; nobody can trust it, and rebuild reads it only with --insecure-skip-verify");
         }
@@ -143,6 +154,7 @@ impl Args {
         let request = Request {
             credentials: credentials::resolve(&wanted)?,
             secrets,
+            trust,
             checkout,
             rev: self.rev.clone(),
             to,
@@ -176,6 +188,7 @@ impl Args {
             from: from.map_err(Failure::usage)?.into_iter().collect(),
             profile: self.profile.clone(),
             timeout: self.timeout.clone(),
+            buildroot: self.buildroot.clone(),
         })
     }
 

@@ -19,6 +19,7 @@ use crate::{
     },
     model::{Digest, ImageName, Verdict, names},
     progress::Silent,
+    recipe::Buildroot,
     report::{self, rebuild as view},
     signing::{self, PrivateKey},
 };
@@ -50,6 +51,9 @@ pub(super) struct Args {
     /// Use this provenance (digest of its referrer) of several
     #[arg(long, value_name = "DIGEST", env = "REPROV_REBUILD_PROVENANCE")]
     provenance: Option<Digest>,
+    /// Build with these programs instead of the recorded ones; what differs then has the verdict builder-changed
+    #[arg(long, value_name = "IMAGE@DIGEST|host", env = "REPROV_REBUILD_BUILDROOT")]
+    buildroot: Option<Buildroot>,
     /// A secret for steps, as the build had it; without it they find a dummy
     #[arg(long, value_name = "id=NAME,src=FILE", env = "REPROV_REBUILD_SECRET", value_delimiter = '\n')]
     secret: Vec<String>,
@@ -142,6 +146,7 @@ impl Args {
             rebuilder_id: self.rebuilder_id.clone(),
             env: git_environment(),
             secrets: secrets.clone(),
+            buildroot: self.buildroot.clone(),
         }
     }
 

@@ -171,8 +171,12 @@ fn answer(image: &ImageName, all: &[Believed], verified: bool, inputs: view::Inp
             tags: external.git.iter().flat_map(|git| &git.tags).map(|tag| tag.name.clone()).collect(),
         },
         buildroot: format!(
-            "host: {} {}, {} {}",
-            internal.engine.name, internal.engine.version, internal.runtime.name, internal.runtime.version
+            "{}: {} {}, {} {}",
+            definition.role("buildroot").next().map_or("host", |named| named.uri.as_str()),
+            internal.engine.name,
+            internal.engine.version,
+            internal.runtime.name,
+            internal.runtime.version
         ),
         bases: bases.collect(),
         repositories: external.repositories.clone(),

@@ -141,7 +141,7 @@ pub struct Failure {
     pub tail: String,
 }
 
-/// Runs `definition` on `checkout` and `bases`; `mode` says whether the gateway records or replays. Steps find a dummy
+/// Runs `definition` on `checkout` and `bases` with `tools`; `mode` says whether the gateway records or replays. Steps find a dummy
 /// for what is not among `secrets`.
 ///
 /// # Errors
@@ -152,12 +152,12 @@ pub async fn execute(
     checkout: &SharedCheckout,
     bases: &[Base],
     secrets: &Secrets,
+    tools: Tools,
     mode: Mode,
 ) -> Result<Execution, ExecuteError> {
     check(definition)?;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
-    let tools = Tools::find().await?;
     let ids = Ids::find(ports.store.root())?;
     let root = ports.store.root().to_owned();
     let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?;

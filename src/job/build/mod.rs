@@ -11,6 +11,8 @@ use super::{
     Ports, SharedCheckout,
     assemble::Assembled,
     bases::BaseError,
+    builder::BuilderError,
+    evidence::Trust,
     execute::{ExecuteError, Execution, Kept, Secrets, execute},
     plan::PlanError,
     publish::{PublishError, Publisher},
@@ -47,6 +49,8 @@ pub struct Request {
     pub keep_bases: KeepBases,
     /// Keep the source even if a remote has the commit.
     pub keep_source: bool,
+    /// Whose provenance of a buildroot is believed; none: whatever it has.
+    pub trust: Option<Trust>,
     /// For steps; their ids stand in the definition.
     pub secrets: Secrets,
     /// `Authorization` headers for what [`wanted`] said, by repository.
@@ -89,6 +93,8 @@ pub struct Overrides {
     pub profile: Option<String>,
     /// `--timeout`
     pub timeout: Option<String>,
+    /// `--buildroot`
+    pub buildroot: Option<recipe::Buildroot>,
 }
 
 /// Which base images are kept beside the image.
@@ -127,7 +133,7 @@ pub enum BuildError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Buildroot(#[from] crate::buildroot::BuildrootError),
+    Builder(#[from] BuilderError),
     #[error("cannot make an invocation id")]
     Random(#[source] std::io::Error),
     #[error("repository `{0}` has `auth`, and no credential was given")]
@@ -168,7 +174,9 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         proxy: None,
     };
     let (definition, bases) = (&planned.definition, &planned.bases);
-    let execution = execute(ports, definition, &request.checkout, bases, &request.secrets, mode).await?;
+    let tools = planned.tools.clone();
+    let execution =
+        execute(ports, definition, &request.checkout, bases, &request.secrets, tools, mode).await?;
     let published = match &execution.outcome {
         Ok(assembled) => Some(publish(ports, request, &planned, &execution, assembled).await),
         Err(_) => None,

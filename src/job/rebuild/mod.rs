@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use super::{
     Ports, bases,
+    builder::{Builder, BuilderError},
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
     execute::{ExecuteError, Execution, Secrets, execute},
     publish::{PublishError, Publisher},
 };
 use crate::{
-    buildroot::BuildrootError,
     compute,
     diff::{self, DiffError},
     drift::{self, Explained, InstructionRef},
@@ -21,6 +21,7 @@ use crate::{
     model::{Descriptor, Digest, ImageName, Location, Selector, Verdict, names},
     oci::{Image, OciError},
     progress::Update,
+    recipe::Buildroot,
     registry::RegistryError,
     signing::PrivateKey,
     source::SourceError,
@@ -48,6 +49,8 @@ pub struct Request {
     pub rebuilder_id: String,
     /// What `git` may use of the caller's environment.
     pub env: Vec<(String, String)>,
+    /// `--buildroot`: built with other programs than the provenance names.
+    pub buildroot: Option<Buildroot>,
     /// For steps; those of other images are left alone.
     pub secrets: Secrets,
 }
@@ -65,7 +68,7 @@ pub enum RebuildError {
     #[error(transparent)]
     Execute(#[from] ExecuteError),
     #[error(transparent)]
-    Buildroot(#[from] BuildrootError),
+    Builder(#[from] BuilderError),
     #[error(transparent)]
     Diff(#[from] DiffError),
     #[error("the image drifts, and its layer {layer} cannot be fetched to say how")]
@@ -93,6 +96,8 @@ pub struct Outcome {
     pub original: Option<Image>,
     /// What differs, and why.
     pub explained: Option<Explained>,
+    /// What it was built with.
+    pub builder: Option<Builder>,
     /// The builder at hand, if it is not the recorded one: what differs.
     pub builder_changed: Option<String>,
     /// Referrer manifest of the attached verdict.
@@ -117,6 +122,7 @@ impl Outcome {
             execution: None,
             original: None,
             explained: None,
+            builder: None,
             builder_changed: None,
             attestation: None,
             unattached: None,
@@ -213,11 +219,16 @@ impl Job<'_> {
             }
             Err(error) => return Ok(self.outcome(Verdict::InputsMissing, chain(&error))),
         };
-        let builder_changed = verdict::builder_changed(definition).await?;
+        let builder = match self.builder(definition).await? {
+            Ok(builder) => builder,
+            Err(Incomplete(why)) => return Ok(self.outcome(Verdict::InputsMissing, why)),
+        };
+        let builder_changed = verdict::builder_changed(definition, &builder);
         let inputs = transcript.bodies().len();
         let secrets = &self.request.secrets;
         let mode = Mode::Replay(transcript);
-        let running = execute(self.ports, definition, &checkout, &bases, secrets, mode).await;
+        let tools = builder.tools.clone();
+        let running = execute(self.ports, definition, &checkout, &bases, secrets, tools, mode).await;
         let execution = match running {
             // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
             Err(error) if error.of_definition() => {
@@ -227,6 +238,7 @@ impl Job<'_> {
         };
         let mut outcome = self.compare(&original, believed, execution, builder_changed.is_some()).await?;
         outcome.builder_changed = builder_changed;
+        outcome.builder = Some(builder);
         outcome.original = Some(original);
         outcome.inputs = inputs;
         let asked = definition.external.secrets.iter();
