@@ -84,8 +84,10 @@ impl Lab {
             let copy = tempfile::NamedTempFile::new_in(&dir).unwrap();
             fs::copy(env!("CARGO_BIN_EXE_reprov"), copy.path()).unwrap();
             fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
-            copy.into_temp_path().persist(dir.join("reprov")).unwrap();
-            dir.join("reprov").to_str().unwrap().to_owned()
+            // Another checkout's tests may run at the same time.
+            let name = format!("reprov-{}", reprov::model::Digest::of(env!("CARGO_BIN_EXE_reprov").as_bytes()).short());
+            copy.into_temp_path().persist(dir.join(&name)).unwrap();
+            dir.join(name).to_str().unwrap().to_owned()
         });
         if self.user.is_some() { &SHARED } else { env!("CARGO_BIN_EXE_reprov") }
     }
