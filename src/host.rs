@@ -15,6 +15,17 @@ pub fn now() -> String {
     crate::model::rfc3339(now_s())
 }
 
+/// What this machine's programs are for: `linux/amd64`.
+#[must_use]
+pub fn platform() -> String {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("linux/{architecture}")
+}
+
 /// 32 random hex digits.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::{
     io::{self, Read, Write},
     net::TcpListener,
     os::{fd::AsFd, unix::net::UnixStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -17,7 +17,10 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{sys, tree};
+use super::{
+    sys, tree,
+    unpack::{Unpack, unpack},
+};
 
 /// Port of the gateway inside the cage: a constant, since a step may print its proxy.
 pub const GATEWAY_PORT: u16 = 3128;
@@ -29,16 +32,27 @@ pub struct Spec {
     pub unprivileged: bool,
     /// An existing directory of the host: where the cage's root is put together before it is entered.
     pub mount: PathBuf,
+    /// The root file system whose programs are used: a buildroot image's, unpacked, or the host's (`/`).
+    pub programs: PathBuf,
     /// What is seen in that tree.
     pub binds: Vec<Bind>,
     /// Whether the gateway's listening socket is wanted.
     pub listen: bool,
-    /// The plan's file as seen in the cage.
-    pub plan: PathBuf,
+    /// What happens there.
+    pub task: Task,
     /// What init watches, as it reads it; none: nothing.
     pub bounds: Option<String>,
     /// The whole environment of init and its children.
     pub env: Vec<(String, String)>,
+}
+
+/// What a cage is for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Task {
+    /// Init runs the plan in this file, as seen in the cage.
+    Run(PathBuf),
+    /// Layers are unpacked; no program is run.
+    Unpack(Unpack),
 }
 
 /// One file or directory of the host, seen in the cage.
@@ -103,7 +117,25 @@ fn stage(control: &UnixStream) -> Result<u8, String> {
         hand_out_listener(control)?;
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    start_init(control, &spec)
+    match &spec.task {
+        Task::Run(plan) => start_init(control, plan, &spec),
+        Task::Unpack(task) => Ok(run_unpack(task, control)),
+    }
+}
+
+/// Unpacks in this very process; like init it ends when reprov does. Why it failed goes to the output.
+fn run_unpack(task: &Unpack, control: &UnixStream) -> u8 {
+    let gone = || {
+        use rustix::net::{RecvFlags, recv};
+        matches!(recv(control, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((0, _)))
+    };
+    match unpack(task, &gone) {
+        Ok(()) => 0,
+        Err(why) => {
+            let _ = io::stdout().write_all(why.as_bytes()); // The exit code says that something is wrong.
+            1
+        }
+    }
 }
 
 fn step<T>(what: &str, outcome: io::Result<T>) -> Result<T, String> {
@@ -145,10 +177,10 @@ fn hand_out_listener(control: &UnixStream) -> Result<(), String> {
     step("hand out the gateway's socket", sent.map(|_| ()).map_err(Into::into))
 }
 
-fn start_init(mut control: &UnixStream, spec: &Spec) -> Result<u8, String> {
+fn start_init(mut control: &UnixStream, plan: &Path, spec: &Spec) -> Result<u8, String> {
     let status = Command::new(format!("{}/shim", tree::ROOT))
         .arg("init")
-        .arg(&spec.plan)
+        .arg(plan)
         .args(&spec.bounds)
         .env_clear()
         .envs(spec.env.iter().map(|(key, value)| (key, value)))

@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bind, BuildrootError, Ids,
-    cage::Spec,
+    cage::{Spec, Task},
     enter::{Ended, enter},
     tools::PATH,
     tree::ROOT,
-    workspace::{install_shim, lock_claims, mount_point, unheld, write_plan},
+    workspace::{chown, install_shim, lock_claims, mount_point, unheld, write_plan},
 };
 use crate::{
     engine::Command,
@@ -79,12 +79,12 @@ impl Quarters {
         self.measure(dirs.into_iter().filter(|path| path.is_dir()).collect()).await
     }
 
-    /// Stores of base images.
+    /// Stores of base images, and unpacked buildroots.
     ///
     /// # Errors
     /// If they cannot be measured.
     pub async fn bases(&self) -> Result<Vec<Piece>, BuildrootError> {
-        let dirs = names(&self.engine_dir, |name| name.starts_with("bases-"))?;
+        let dirs = names(&self.engine_dir, |name| name.starts_with("bases-") || name.starts_with("roots-"))?;
         self.measure(dirs.into_iter().filter(|path| path.is_dir()).collect()).await
     }
 
@@ -120,7 +120,8 @@ impl Quarters {
         files.extend(names(&self.engine_dir, |name| {
             name == "subids"
                 || name == "builds.lock"
-                || name.starts_with("bases-") && name.strip_suffix(".lock").is_some()
+                || (name.starts_with("bases-") || name.starts_with("roots-"))
+                    && name.strip_suffix(".lock").is_some()
         })?);
         for file in files {
             gone(fs::remove_file(&file)).map_err(BuildrootError::io("remove", file))?;
@@ -151,7 +152,7 @@ impl Quarters {
     async fn measure_inside(&self, ids: &Ids, paths: &[PathBuf]) -> Result<Vec<u64>, BuildrootError> {
         let words = ["du", "-s", "-b", "--"].map(str::to_owned).into_iter();
         let command = words.chain(paths.iter().map(|path| inside(&self.engine_dir, path))).collect();
-        let said = run(&self.engine_dir, ids, &[command]).await?;
+        let said = run_here(&self.engine_dir, ids, &[command]).await?;
         let sizes =
             said.lines().map_while(|line| line.split('\t').next()?.parse().ok()).collect::<Vec<u64>>();
         if sizes.len() == paths.len() { Ok(sizes) } else { Err(BuildrootError::Cage(said)) }
@@ -169,7 +170,7 @@ pub(super) async fn remove_trees(
         here.iter().filter(|path| path.is_dir()).map(|path| inside(engine_dir, path)).collect();
     if let Some(ids @ Ids::User { .. }) = ids.filter(|_| !dirs.is_empty()) {
         let words = ["rm", "-rf", "--"].map(str::to_owned).into_iter();
-        run(engine_dir, ids, &[words.chain(dirs).collect()]).await?;
+        run_here(engine_dir, ids, &[words.chain(dirs).collect()]).await?;
     }
     for path in here {
         let removed = path.clone();
@@ -196,22 +197,35 @@ fn inside(engine_dir: &Path, path: &Path) -> String {
     format!("{ROOT}/engine/{}", rest.display())
 }
 
-/// Runs `plan` in a cage that sees all of `engine_dir`; what it said.
-async fn run(engine_dir: &Path, ids: &Ids, plan: &[Command]) -> Result<String, BuildrootError> {
+/// Runs `plan` with the host's programs in a cage that sees all of `engine_dir`; what it said.
+async fn run_here(engine_dir: &Path, ids: &Ids, plan: &[Command]) -> Result<String, BuildrootError> {
+    run(engine_dir, ids, Path::new("/"), vec![Bind::writable(engine_dir, "engine")], plan).await
+}
+
+/// Runs `plan` with the programs of the root `programs` in a cage without network; what it said.
+pub(super) async fn run(
+    engine_dir: &Path,
+    ids: &Ids,
+    programs: &Path,
+    mut binds: Vec<Bind>,
+    plan: &[Command],
+) -> Result<String, BuildrootError> {
     let work =
         tempfile::tempdir_in(engine_dir).map_err(BuildrootError::io("create a directory in", engine_dir))?;
     write_plan(work.path(), plan)?;
+    if let Ids::Root { start } = ids {
+        let given = chown(work.path(), *start, *start, true);
+        given.map_err(BuildrootError::io("give to the buildroot", work.path()))?;
+    }
     let shim = install_shim(engine_dir)?;
+    binds.extend([Bind::readonly(shim, "shim"), Bind::readonly(work.path(), "work")]);
     let spec = Spec {
-        unprivileged: true,
+        unprivileged: matches!(ids, Ids::User { .. }),
         mount: mount_point()?,
-        binds: vec![
-            Bind::readonly(shim, "shim"),
-            Bind::readonly(work.path(), "work"),
-            Bind::writable(engine_dir, "engine"),
-        ],
+        programs: programs.to_owned(),
+        binds,
         listen: false,
-        plan: PathBuf::from(format!("{ROOT}/work/plan")),
+        task: Task::Run(PathBuf::from(format!("{ROOT}/work/plan"))),
         bounds: None,
         env: vec![("PATH".to_owned(), PATH.to_owned()), ("LC_ALL".to_owned(), "C".to_owned())],
     };

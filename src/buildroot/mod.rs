@@ -8,6 +8,7 @@ mod doctor;
 mod enter;
 mod ids;
 mod keep;
+mod roots;
 /// The shim is a program of its own; its tests run here.
 #[cfg(test)]
 #[path = "../shim"]
@@ -29,6 +30,7 @@ mod sys;
 mod tools;
 mod tree;
 pub mod trial;
+mod unpack;
 mod workspace;
 
 use std::{io, path::PathBuf};
@@ -39,6 +41,7 @@ pub use doctor::{Need, State, examine};
 pub use enter::{Cage, Ended, enter};
 pub use ids::{IDS, Ids};
 pub use keep::Quarters;
+pub use roots::RootImage;
 pub use tools::{Tool, Tools};
 pub use workspace::{Announcements, Profile, Workspace};
 
@@ -75,6 +78,17 @@ pub enum BuildrootError {
         /// What is needed.
         required: String,
     },
+    /// A buildroot image that nothing can be built in.
+    #[error("cannot build in `{image}`: {why}")]
+    Image {
+        /// Which.
+        image: String,
+        /// What it lacks.
+        why: String,
+    },
+    /// The user's ctrl-c.
+    #[error("cancelled")]
+    Cancelled,
     /// A namespace, mount or id map was refused.
     #[error("cannot enter the buildroot: {0}; `reprov doctor` says what this machine lacks")]
     Cage(String),

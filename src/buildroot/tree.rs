@@ -1,6 +1,8 @@
-//! The file system the cage sees: a root of its own with the host's programs, and [`ROOT`] with what the build needs.
+//! The file system the cage sees: a root of its own with the programs of the host or of a buildroot image, and
+//! [`ROOT`] with what the build needs.
 
 use std::{
+    ffi::OsString,
     fs, io,
     os::{
         fd::{AsRawFd, OwnedFd},
@@ -25,6 +27,8 @@ pub(super) const ROOT: &str = "/.reprov";
 
 /// What the programs of mode `host` are made of; of the host's other directories nothing is seen.
 const PROGRAMS: [&str; 9] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt"];
+/// What the cage has of its own, whatever a buildroot image holds there.
+const OWN: [&str; 7] = ["proc", "sys", "dev", "tmp", "run", "var", ".reprov"];
 /// Device nodes that engine and runtime use.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
@@ -37,7 +41,7 @@ pub(super) fn enter(spec: &Spec) -> Result<(), String> {
     let root = &spec.mount;
     let own = mount("tmpfs", root, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755");
     step("mount the cage's root", own.map_err(Into::into))?;
-    step("make the cage's root", populate(root))?;
+    step("make the cage's root", populate(root, &spec.programs))?;
     for (bind, source) in spec.binds.iter().zip(&sources) {
         let target = root.join(ROOT.trim_start_matches('/')).join(&bind.target);
         bind_fd(source, &target, bind.readonly)
@@ -55,20 +59,20 @@ fn open(bind: &Bind) -> Result<OwnedFd, String> {
     opened.map_err(|error| format!("cannot open `{}`: {error}", bind.source.display()))
 }
 
-/// The host's programs read-only, kernel interfaces, and empty places to write.
-fn populate(root: &Path) -> io::Result<()> {
-    for name in PROGRAMS {
-        let (host, inside) = (Path::new("/").join(name), root.join(name));
-        match fs::symlink_metadata(&host) {
-            Ok(found) if found.is_symlink() => symlink(fs::read_link(&host)?, &inside)?,
+/// Programs read-only, kernel interfaces, and empty places to write.
+fn populate(root: &Path, programs: &Path) -> io::Result<()> {
+    for name in tops(programs)? {
+        let (there, inside) = (programs.join(&name), root.join(&name));
+        match fs::symlink_metadata(&there) {
+            Ok(found) if found.is_symlink() => symlink(fs::read_link(&there)?, &inside)?,
             Ok(found) if found.is_dir() => {
-                let source = rustix::fs::open(&host, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+                let source = rustix::fs::open(&there, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
                 bind_fd(&source, &inside, true)?;
             }
             _ => {}
         }
     }
-    // What the host wants in its containers (mounts, hooks, filters, registries) is no input of a build.
+    // What the programs' owner wants in containers (mounts, hooks, filters, registries) is no input of a build.
     let wishes = root.join("etc/containers");
     if wishes.is_dir() {
         mount("tmpfs", &wishes, "tmpfs", MountFlags::RDONLY, c"mode=0755")?;
@@ -93,6 +97,16 @@ fn populate(root: &Path) -> io::Result<()> {
         fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode))?;
     }
     fs::create_dir(root.join(ROOT.trim_start_matches('/')))
+}
+
+/// Names of the directories that hold programs: of a buildroot image all, of the host a chosen few.
+fn tops(programs: &Path) -> io::Result<Vec<OsString>> {
+    if programs == Path::new("/") {
+        return Ok(PROGRAMS.map(OsString::from).to_vec());
+    }
+    let names = fs::read_dir(programs)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = names.collect::<io::Result<Vec<_>>>()?;
+    Ok(names.into_iter().filter(|name| !OWN.iter().any(|own| name == own)).collect())
 }
 
 fn bind_fd(source: &OwnedFd, target: &Path, readonly: bool) -> io::Result<()> {

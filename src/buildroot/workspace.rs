@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Bind, BuildrootError, Ids, Tools,
     allowance::bounds,
-    cage::Spec,
+    cage::{Spec, Task},
     enter::{Ended, enter},
     keep::remove_trees,
     tools::PATH,
@@ -207,8 +207,9 @@ impl Workspace {
         }
         let unprivileged = matches!(self.ids, Ids::User { .. });
         let (mount, plan) = (self.mount.clone(), PathBuf::from(format!("{}/build/plan", self.root())));
-        let (bounds, env) = (self.bounds.clone(), self.engine_env(listen));
-        Ok(Spec { unprivileged, mount, binds, listen, plan, bounds, env })
+        let programs = self.tools.root.clone().unwrap_or_else(|| PathBuf::from("/"));
+        let (task, bounds, env) = (Task::Run(plan), self.bounds.clone(), self.engine_env(listen));
+        Ok(Spec { unprivileged, mount, programs, binds, listen, task, bounds, env })
     }
 
     fn engine_env(&self, listen: bool) -> Vec<(String, String)> {
@@ -408,7 +409,7 @@ pub(super) fn unheld(builds: &Path) -> Result<(Vec<(PathBuf, File)>, usize), Bui
     Ok((unheld, held))
 }
 
-fn locked(path: &Path, how: FlockOperation) -> Result<File, BuildrootError> {
+pub(super) fn locked(path: &Path, how: FlockOperation) -> Result<File, BuildrootError> {
     let file =
         File::options().create(true).append(true).open(path).map_err(BuildrootError::io("open", path))?;
     rustix::fs::flock(&file, how).map_err(|error| BuildrootError::io("lock", path)(error.into()))?;
@@ -424,7 +425,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), BuildrootError> {
         .map_err(BuildrootError::io("set the mode of", path))
 }
 
-fn chown(path: &Path, uid: u32, gid: u32, recursive: bool) -> io::Result<()> {
+pub(super) fn chown(path: &Path, uid: u32, gid: u32, recursive: bool) -> io::Result<()> {
     let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     rustix::fs::chownat(rustix::fs::CWD, path, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
     if recursive && fs::symlink_metadata(path)?.is_dir() {

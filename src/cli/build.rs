@@ -14,6 +14,7 @@ use crate::{
     job::{
         Ports, SharedCheckout,
         build::{KeepBases, Outcome, Overrides, Request, build, wanted},
+        evidence::Trust,
         execute::{ExecuteError, Execution},
         inputs::InputsTo,
         source::options,
@@ -21,7 +22,7 @@ use crate::{
     model::{Descriptor, DiffId, Digest, ImageName, Maxima, Repository, Selector, names, path::printable},
     recipe,
     report::{self, build as view},
-    signing::PrivateKey,
+    signing::{self, PrivateKey},
     source::{Checkout, SourceError},
 };
 
@@ -100,6 +101,12 @@ pub(super) struct Args {
     /// Most that the build may fetch (2G) [default: 64G]
     #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_BUILD_MAX_INPUTS")]
     max_inputs: Option<u64>,
+    /// What to build with: an image that holds buildah and runc, or the machine's own [default: the recipe's, else host]
+    #[arg(long, value_name = "IMAGE@DIGEST|host", env = "REPROV_BUILD_BUILDROOT")]
+    buildroot: Option<recipe::Buildroot>,
+    /// Whose provenance of the buildroot to believe (repeat for several); without, its provenance is not verified
+    #[arg(long, value_name = "KEY.pub", env = "REPROV_BUILD_TRUST", value_delimiter = '\n')]
+    trust: Vec<PathBuf>,
     /// Signs the provenance: a file, or env:NAME; --no-sign does without
     #[arg(long, value_name = "FILE", required_unless_present = "no_sign", conflicts_with = "no_sign")]
     key: Option<String>,
@@ -145,6 +152,10 @@ impl Args {
         let inputs_to = self.inputs_to(&to)?;
         let key = self.key.as_deref().map(load_key).transpose()?;
         let secrets = credentials::secrets(&self.secret)?;
+        let trust = match &self.trust[..] {
+            [] => None,
+            files => Some(Trust::Keys(signing::load_trust(files).map_err(Failure::usage)?)),
+        };
         if self.no_sign {
             context.console.warn("--no-sign: the provenance is not signed; nobody can trust it, and rebuild reads it only with --insecure-skip-verify");
         }
@@ -163,6 +174,7 @@ impl Args {
                 disk_bytes: self.max_disk,
                 inputs_bytes: self.max_inputs,
             },
+            trust,
             checkout,
             rev: self.rev.clone(),
             to,
@@ -197,6 +209,7 @@ impl Args {
             from: from.map_err(Failure::usage)?.into_iter().collect(),
             profile: self.profile.clone(),
             timeout: self.timeout.clone(),
+            buildroot: self.buildroot.clone(),
         })
     }
 

@@ -5,8 +5,8 @@ use std::error::Error;
 use serde_json::{Value, json};
 
 use crate::job::{
-    assemble::AssembleError, bases::BaseError, build::BuildError, execute::ExecuteError, failure::says_full,
-    plan::PlanError, rebuild::RebuildError,
+    assemble::AssembleError, bases::BaseError, build::BuildError, builder::BuilderError,
+    execute::ExecuteError, failure::says_full, plan::PlanError, rebuild::RebuildError,
 };
 use crate::report::explain::ErrorKind;
 
@@ -177,7 +177,8 @@ impl From<BuildError> for Failure {
             BuildError::Plan(source) => of_plan(source),
             BuildError::Base { source, .. } | BuildError::Bases(source) => of_base(source),
             BuildError::Execute(source) => of_execute(source),
-            BuildError::Buildroot(_)
+            BuildError::Builder(BuilderError::Untrusted { .. }) => Exit::Findings,
+            BuildError::Builder(_)
             | BuildError::Publish(_)
             | BuildError::Store(_)
             | BuildError::Random(_) => Exit::Unavailable,

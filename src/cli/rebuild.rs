@@ -20,6 +20,7 @@ use crate::{
     },
     model::{Digest, ImageName, Maxima, Verdict, names},
     progress::Silent,
+    recipe::Buildroot,
     report::{self, rebuild as view},
     signing::{self, PrivateKey},
 };
@@ -51,6 +52,9 @@ pub(super) struct Args {
     /// Use this provenance (digest of its referrer) of several
     #[arg(long, value_name = "DIGEST", env = "REPROV_REBUILD_PROVENANCE")]
     provenance: Option<Digest>,
+    /// Build with these programs instead of the recorded ones; what differs then has the verdict builder-changed
+    #[arg(long, value_name = "IMAGE@DIGEST|host", env = "REPROV_REBUILD_BUILDROOT")]
+    buildroot: Option<Buildroot>,
     /// A secret for steps, as the build had it; without it they find a dummy
     #[arg(long, value_name = "id=NAME,src=FILE", env = "REPROV_REBUILD_SECRET", value_delimiter = '\n')]
     secret: Vec<String>,
@@ -187,6 +191,7 @@ impl Args {
                 disk_bytes: self.max_disk,
                 inputs_bytes: None, // A replay fetches nothing.
             },
+            buildroot: self.buildroot.clone(),
         }
     }
 

@@ -188,7 +188,8 @@ fn answer(image: &ImageName, all: &[Believed<Origin>], verified: bool) -> view::
             let internal = &definition.internal;
             answer.source = Some(source(definition));
             answer.buildroot = Some(format!(
-                "host: {} {}, {} {}",
+                "{}: {} {}, {} {}",
+                definition.role("buildroot").next().map_or("host", |named| named.uri.as_str()),
                 internal.engine.name,
                 internal.engine.version,
                 internal.runtime.name,

@@ -36,13 +36,18 @@ pub enum DefinitionError {
 /// [`DefinitionError`].
 pub fn check(definition: &BuildDefinition) -> Result<(), DefinitionError> {
     let (external, internal) = (&definition.external, &definition.internal);
-    let unsupported = [
-        (external.clock == Clock::Commit, "the commit's clock"),
-        (internal.mode == BuildrootMode::Image, "a buildroot image"),
-    ];
+    let unsupported = [(external.clock == Clock::Commit, "the commit's clock")];
     if let Some((_, what)) = unsupported.into_iter().find(|(asked, _)| *asked) {
         return Err(DefinitionError::Unsupported(what));
     }
+    let buildroots = definition.role("buildroot").filter(|named| named.sha256().is_some()).count();
+    let expected = usize::from(internal.mode == BuildrootMode::Image);
+    refuse(
+        buildroots != expected,
+        "list of buildroots",
+        &buildroots.to_string(),
+        "the mode asks for another number",
+    )?;
     let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let is_name = |text: &str| !text.is_empty() && text.chars().all(in_name);
     for (key, value) in &internal.env {
@@ -141,6 +146,8 @@ mod tests {
             check_refused(|definition| definition.external.secrets.push(id.into()), "secret's id");
         }
         check_refused(|definition| definition.external.secrets = vec!["a".into(); 65], "too long");
-        check_refused(|definition| definition.internal.mode = BuildrootMode::Image, "a buildroot image");
+        check_refused(|definition| definition.internal.mode = BuildrootMode::Image, "list of buildroots `0`");
+        let named = crate::attest::definition::buildroot("oci:x", &crate::model::Digest::of(b""));
+        check_refused(|definition| definition.dependencies.push(named), "list of buildroots `1`");
     }
 }

@@ -164,25 +164,35 @@ impl Removing {
     }
 }
 
-/// Runs `definition` on `checkout` and `bases`; `mode` says whether the gateway records or replays. Steps find a dummy
-/// for what is not among `secrets`. What the build may use is `maxima`, else this machine's default, whatever the
-/// definition says: it may be a stranger's.
+/// What a definition names, at hand.
+#[derive(Debug)]
+pub struct Gathered<'a> {
+    /// The commit.
+    pub checkout: &'a SharedCheckout,
+    /// Base images, whole in the store.
+    pub bases: &'a [Base],
+    /// Steps find a dummy for what is not among them.
+    pub secrets: &'a Secrets,
+    /// Engine and runtime.
+    pub tools: Tools,
+}
+
+/// Runs `definition` on what was `gathered`; `mode` says whether the gateway records or replays. What the build may use
+/// is `maxima`, else this machine's default, whatever the definition says: it may be a stranger's.
 ///
 /// # Errors
 /// [`ExecuteError`] if the build could not be tried; a build that failed is an [`Execution`] with a [`Failure`].
 pub async fn execute(
     ports: &Ports,
     definition: &BuildDefinition,
-    checkout: &SharedCheckout,
-    bases: &[Base],
-    secrets: &Secrets,
+    gathered: Gathered<'_>,
     mode: Mode,
     maxima: &Maxima,
 ) -> Result<(Execution, Removing), ExecuteError> {
     check(definition)?;
+    let Gathered { checkout, bases, secrets, tools } = gathered;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
-    let tools = Tools::find().await?;
     let ids = Ids::find(ports.store.root())?;
     let root = ports.store.root().to_owned();
     let allowance = buildroot::allowance(&root, maxima)?;

@@ -3,6 +3,7 @@
 pub mod assemble;
 pub mod bases;
 pub mod build;
+pub mod builder;
 pub mod check;
 pub mod clean;
 pub mod evidence;

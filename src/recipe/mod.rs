@@ -45,6 +45,43 @@ pub struct Recipe {
     pub timeout: Timeout,
     /// What a refused request does.
     pub on_refused: OnRefused,
+    /// What it is built with.
+    pub buildroot: Buildroot,
+}
+
+/// Where engine and runtime come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Buildroot {
+    /// The machine's own.
+    #[default]
+    Host,
+    /// An image, named by digest.
+    Image(ImageName),
+}
+
+impl std::str::FromStr for Buildroot {
+    type Err = BuildrootNameError;
+
+    /// Reads `host` or the name of an image with its digest.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "host" {
+            return Ok(Self::Host);
+        }
+        let name: ImageName = text.parse()?;
+        let named = name.selector.digest.is_some();
+        if named { Ok(Self::Image(name)) } else { Err(BuildrootNameError::NoDigest(text.to_owned())) }
+    }
+}
+
+/// Why a buildroot's name is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildrootNameError {
+    /// It is no image's name.
+    #[error(transparent)]
+    Name(#[from] crate::model::ReferenceError),
+    /// A tag may be another image tomorrow.
+    #[error("buildroot `{0}` is not named by digest; write `host` or IMAGE@sha256:DIGEST")]
+    NoDigest(String),
 }
 
 /// What a build may fetch.
@@ -117,6 +154,7 @@ impl Default for Recipe {
             drop: Vec::new(),
             timeout: Timeout::DEFAULT,
             on_refused: OnRefused::Fail,
+            buildroot: Buildroot::Host,
         }
     }
 }

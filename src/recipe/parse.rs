@@ -244,9 +244,9 @@ fn dropped(value: &Value<'_>) -> Result<Dropped, RecipeError> {
 fn build(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {
     for value in value.table("[build]", &BUILD)?.values() {
         match value.key {
-            "buildroot" if value.string()? == "host" => {}
             "buildroot" => {
-                return Err(unsupported(value.line(), "buildroot = IMAGE", "write `buildroot = \"host\"`"));
+                recipe.buildroot =
+                    value.string()?.parse().map_err(|error| value.refuse(format!("{error}")))?;
             }
             "timeout" => {
                 recipe.timeout = value.string()?.parse().map_err(|error| value.refuse(format!("{error}")))?;

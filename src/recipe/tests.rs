@@ -54,6 +54,7 @@ on-refused = "record"
         target: Some("runtime".into()),
         git: GitDirectory::Minimal,
         build_args: BTreeMap::from([("VERSION".into(), "1.2".into())]),
+        buildroot: Buildroot::Host,
         access: BTreeMap::new(),
         repositories: Repositories::Only(vec![Repository {
             name: "debian".into(),
@@ -115,8 +116,8 @@ fn what_this_release_does_not_do_is_said() {
         &format!("line 5: `key` {release} signatures are checked by the package manager in the image"),
     );
     refuses(
-        "[build]\nbuildroot = \"registry.example.org/b@sha256:00\"\n",
-        &format!("line 2: `buildroot = IMAGE` {release} write `buildroot = \"host\"`"),
+        "[build]\nbuildroot = \"registry.example.org/b:1\"\n",
+        "line 2: `buildroot`: buildroot `registry.example.org/b:1` is not named by digest; write `host` or IMAGE@sha256:DIGEST",
     );
     refuses(
         "[build]\nclock = \"commit\"\n",

@@ -94,7 +94,7 @@ pub async fn examine(dir: &Path) -> Vec<Need> {
     let fit = needs.iter().all(|need| need.ok);
     needs.push(match (store, ids, engine, runtime) {
         (Ok(store), Ok(ids), Ok(engine), Ok(runtime)) if fit => {
-            cage(store.root(), ids, Tools { engine, runtime }).await
+            cage(store.root(), ids, Tools { engine, runtime, root: None }).await
         }
         _ => Need::unmet("buildroot", "not tried: the needs above come first", "meet the needs above"),
     });

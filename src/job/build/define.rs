@@ -10,6 +10,7 @@ use crate::{
     job::{
         Ports, SharedCheckout,
         bases::{self, Base, BaseError},
+        builder::Builder,
         plan::{self, PlanError, Reading},
         source::{Tags, complete, git_directory},
     },
@@ -26,6 +27,8 @@ pub(super) struct Planned {
     /// The base that the image stands on.
     pub(super) final_base: Option<usize>,
     pub(super) repositories_from_base: bool,
+    /// What it is built with.
+    pub(super) tools: Tools,
     /// What is special about fetching, by repository; no part of the definition.
     pub(super) access: BTreeMap<String, gateway::Access>,
 }
@@ -45,6 +48,9 @@ impl Overrides {
         recipe.target = self.target.clone().or(recipe.target.take());
         recipe.build_args.extend(self.build_args.clone());
         recipe.from.extend(self.from.clone());
+        if let Some(buildroot) = &self.buildroot {
+            recipe.buildroot.clone_from(buildroot);
+        }
         if let Some(timeout) = &self.timeout {
             recipe.timeout = timeout.parse().map_err(PlanError::Timeout)?;
         }
@@ -73,7 +79,7 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
     };
     repositories.extend(flags.allow.clone());
     recipe::check_repositories(&repositories)?;
-    let tools = Tools::find().await?;
+    let builder = Builder::of(ports, &recipe.buildroot, request.trust.as_ref()).await?;
     let checkout = request.checkout.lock();
     let external = ExternalParameters {
         source: attest::Source {
@@ -114,9 +120,11 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
         all.push(attest::definition::submodule(&submodule.path, &uri, &submodule.commit));
     }
     all.extend(dependencies);
+    all.extend(builder.dependency);
+    let tools = builder.tools;
     let internal = internal(checkout.epoch_s(), &tools, git, &request.maxima);
     let definition = BuildDefinition { external, internal, dependencies: all };
-    Ok(Planned { definition, bases, final_base, repositories_from_base: from_base, access })
+    Ok(Planned { definition, bases, final_base, repositories_from_base: from_base, tools, access })
 }
 
 /// Which credentials the recipe of `checkout` (`--recipe` names another) asks for.

@@ -13,7 +13,7 @@ use crate::{
 /// What this program and machine add. A rebuild takes it from the provenance instead.
 pub(super) fn internal(epoch_s: i64, tools: &Tools, git: bool, maxima: &Maxima) -> InternalParameters {
     let tool = |tool: &crate::buildroot::Tool| attest::Tool {
-        name: tool.name.to_owned(),
+        name: tool.name.clone(),
         version: tool.version.clone(),
         sha256: tool.digest,
     };
@@ -21,7 +21,7 @@ pub(super) fn internal(epoch_s: i64, tools: &Tools, git: bool, maxima: &Maxima) 
         reprov: env!("CARGO_PKG_VERSION").to_owned(),
         writer: names::WRITER.to_owned(),
         epoch: epoch_s,
-        mode: BuildrootMode::Host,
+        mode: if tools.root.is_some() { BuildrootMode::Image } else { BuildrootMode::Host },
         engine: tool(&tools.engine),
         runtime: tool(&tools.runtime),
         // What was chosen: a share of this machine's memory or disk says nothing to others.

@@ -11,7 +11,9 @@ use super::{
     Ports, SharedCheckout,
     assemble::Assembled,
     bases::BaseError,
-    execute::{ExecuteError, Execution, Kept, Secrets, execute},
+    builder::BuilderError,
+    evidence::Trust,
+    execute::{ExecuteError, Execution, Gathered, Kept, Secrets, execute},
     inputs::{Bodies, InputsTo},
     plan::PlanError,
     publish::{PublishError, Publisher},
@@ -51,6 +53,8 @@ pub struct Request {
     pub keep_bases: KeepBases,
     /// Keep the source even if a remote has the commit.
     pub keep_source: bool,
+    /// Whose provenance of a buildroot is believed; none: whatever it has.
+    pub trust: Option<Trust>,
     /// For steps; their ids stand in the definition.
     pub secrets: Secrets,
     /// What it may use of the machine.
@@ -95,6 +99,8 @@ pub struct Overrides {
     pub profile: Option<String>,
     /// `--timeout`
     pub timeout: Option<String>,
+    /// `--buildroot`
+    pub buildroot: Option<recipe::Buildroot>,
 }
 
 /// Which base images are kept beside the image.
@@ -133,7 +139,7 @@ pub enum BuildError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Buildroot(#[from] crate::buildroot::BuildrootError),
+    Builder(#[from] BuilderError),
     #[error("cannot make an invocation id")]
     Random(#[source] std::io::Error),
     #[error("repository `{0}` has `auth`, and no credential was given")]
@@ -177,9 +183,14 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         learn: planned.definition.external.learn,
         proxies: ports.network.proxies.clone(),
     };
-    let (definition, bases) = (&planned.definition, &planned.bases);
-    let (checkout, secrets, maxima) = (&request.checkout, &request.secrets, &request.maxima);
-    let (execution, removing) = execute(ports, definition, checkout, bases, secrets, mode, maxima).await?;
+    let gathered = Gathered {
+        checkout: &request.checkout,
+        bases: &planned.bases,
+        secrets: &request.secrets,
+        tools: planned.tools.clone(),
+    };
+    let definition = &planned.definition;
+    let (execution, removing) = execute(ports, definition, gathered, mode, &request.maxima).await?;
     let private = &execution.closed.private; // Fetched with credentials.
     let bodies = Bodies::sort(execution.closed.transcript.bodies(), &request.inputs_to, |digest| {
         private.contains(digest)

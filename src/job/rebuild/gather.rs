@@ -8,6 +8,7 @@ use crate::{
     job::{
         Ports, SharedCheckout,
         bases::{self, Base},
+        builder::{Builder, image_of},
         evidence::{Believed, chain, whole},
         source::{Tags, complete, options},
     },
@@ -75,6 +76,23 @@ impl Job<'_> {
         Ok(bases)
     }
 
+    /// What it is built with: the programs the provenance names, or `--buildroot`'s.
+    pub(super) async fn builder(
+        &self,
+        definition: &BuildDefinition,
+    ) -> Result<Result<Builder, Incomplete>, RebuildError> {
+        if let Some(buildroot) = &self.request.buildroot {
+            return Ok(Ok(Builder::of(self.ports, buildroot, None).await?));
+        }
+        let Some(digest) = image_of(definition) else { return Ok(Ok(Builder::host().await?)) };
+        self.ports.progress.update(Update::Phase("buildroot", ""));
+        let uri = definition.role("buildroot").next().map(|named| named.uri.as_str()).unwrap_or_default();
+        match self.named("buildroot", uri, &digest).await {
+            Ok(base) => Ok(Ok(Builder::of_image(self.ports, &base, None).await?)),
+            Err(incomplete) => Ok(Err(incomplete)),
+        }
+    }
+
     async fn kept_base(&self, digest: &Digest) -> Result<Option<Base>, Incomplete> {
         let failed =
             |error: &dyn std::error::Error| Incomplete(format!("base image {digest}: {}", chain(error)));
@@ -87,8 +105,12 @@ impl Job<'_> {
     }
 
     async fn named_base(&self, uri: &str, digest: &Digest) -> Result<Base, Incomplete> {
-        let failed =
-            |error: &dyn std::error::Error| Incomplete(format!("base image {digest}: {}", chain(error)));
+        self.named("base image", uri, digest).await
+    }
+
+    /// An image where provenance found it.
+    async fn named(&self, what: &str, uri: &str, digest: &Digest) -> Result<Base, Incomplete> {
+        let failed = |error: &dyn std::error::Error| Incomplete(format!("{what} {digest}: {}", chain(error)));
         let name = reference::from_uri(uri).map_err(|error| failed(&error))?.at(*digest);
         bases::fetch(self.ports, &name, &self.request.platform).await.map_err(|error| failed(&error))
     }

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 
 use super::{
     Ports, bases,
+    builder::{Builder, BuilderError},
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain, whole},
-    execute::{ExecuteError, Execution, Secrets, execute},
+    execute::{ExecuteError, Execution, Gathered, Secrets, execute},
     failure::{Failure, says_full},
     publish::{PublishError, Publisher},
 };
 use crate::{
-    buildroot::{BuildrootError, Tools},
+    buildroot::Tools,
     compute,
     diff::{self, DiffError},
     drift::{self, Explained, InstructionRef},
@@ -22,6 +23,7 @@ use crate::{
     model::{Descriptor, Digest, ImageName, Location, Maxima, Selector, Verdict, names},
     oci::{Image, OciError},
     progress::Update,
+    recipe::Buildroot,
     registry::RegistryError,
     signing::PrivateKey,
     source::SourceError,
@@ -51,6 +53,8 @@ pub struct Request {
     pub env: Vec<(String, String)>,
     /// What it may use of the machine.
     pub maxima: Maxima,
+    /// `--buildroot`: built with other programs than the provenance names.
+    pub buildroot: Option<Buildroot>,
     /// For steps; those of other images are left alone.
     pub secrets: Secrets,
 }
@@ -68,7 +72,7 @@ pub enum RebuildError {
     #[error(transparent)]
     Execute(#[from] ExecuteError),
     #[error(transparent)]
-    Buildroot(#[from] BuildrootError),
+    Builder(#[from] BuilderError),
     #[error(transparent)]
     Diff(#[from] DiffError),
     #[error("the image drifts, and its layer {layer} cannot be fetched to say how")]
@@ -98,6 +102,8 @@ pub struct Outcome {
     pub original: Option<Image>,
     /// What differs, and why.
     pub explained: Option<Explained>,
+    /// What it was built with.
+    pub builder: Option<Builder>,
     /// The builder at hand, if it is not the recorded one: what differs.
     pub builder_changed: Option<String>,
     /// Referrer manifest of the attached verdict.
@@ -122,6 +128,7 @@ impl Outcome {
             execution: None,
             original: None,
             explained: None,
+            builder: None,
             builder_changed: None,
             attestation: None,
             unattached: None,
@@ -176,7 +183,7 @@ async fn judge(ports: &Ports, request: &Request) -> Result<Outcome, RebuildError
         }
     };
     let job = Job { ports, request, image: &image, manifest: &manifest, evidence: &evidence };
-    let mut outcome = job.run(&bytes, &believed).await?;
+    let mut outcome = Box::pin(job.run(&bytes, &believed)).await?;
     outcome.provenance = Some(believed);
     Ok(outcome)
 }
@@ -224,12 +231,16 @@ impl Job<'_> {
             }
             Err(error) => return Ok(self.outcome(Verdict::InputsMissing, chain(&error))),
         };
-        let builder_changed = verdict::builder_changed(definition).await?;
+        let builder = match self.builder(definition).await? {
+            Ok(builder) => builder,
+            Err(Incomplete(why)) => return Ok(self.outcome(Verdict::InputsMissing, why)),
+        };
+        let builder_changed = verdict::builder_changed(definition, &builder);
         let inputs = transcript.bodies().len();
         let secrets = &self.request.secrets;
         let mode = Mode::Replay(transcript);
-        let maxima = &self.request.maxima;
-        let running = execute(self.ports, definition, &checkout, &bases, secrets, mode, maxima).await;
+        let gathered = Gathered { checkout: &checkout, bases: &bases, secrets, tools: builder.tools.clone() };
+        let running = execute(self.ports, definition, gathered, mode, &self.request.maxima).await;
         let (execution, removing) = match running {
             // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
             Err(error) if error.of_definition() => {
@@ -241,6 +252,7 @@ impl Job<'_> {
         removing.end(self.ports).await;
         let mut outcome = compared?;
         outcome.builder_changed = builder_changed;
+        outcome.builder = Some(builder);
         outcome.original = Some(original);
         outcome.inputs = inputs;
         let asked = definition.external.secrets.iter();

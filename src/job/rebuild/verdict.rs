@@ -11,20 +11,31 @@ use crate::{
             UndeclaredInput,
         },
     },
-    buildroot::Tools,
     drift::Explained,
     engine, host,
-    job::{Ports, assemble::Assembled, execute::HOSTNAME, publish::Publisher},
+    job::{
+        Ports,
+        assemble::Assembled,
+        builder::{Builder, image_of},
+        execute::HOSTNAME,
+        publish::Publisher,
+    },
     model::{Digest, limits, names},
     oci::Image,
     signing::PrivateKey,
 };
 
-/// What is not as recorded of engine, runtime and writer, if anything.
-pub(super) async fn builder_changed(definition: &BuildDefinition) -> Result<Option<String>, RebuildError> {
-    let tools = Tools::find().await?;
+/// What is not as recorded of buildroot, engine, runtime and writer, if anything.
+pub(super) fn builder_changed(definition: &BuildDefinition, builder: &Builder) -> Option<String> {
+    let tools = &builder.tools;
     let recorded = &definition.internal;
     let mut changes = Vec::new();
+    let named =
+        |image: Option<Digest>| image.map_or("the host's programs".to_owned(), |image| image.to_string());
+    let image = image_of(definition);
+    if image != builder.image {
+        changes.push(format!("buildroot {} then, {} now", named(image), named(builder.image)));
+    }
     for (then, now) in [(&recorded.engine, &tools.engine), (&recorded.runtime, &tools.runtime)] {
         if then.sha256 != now.digest {
             changes.push(format!(
@@ -46,7 +57,7 @@ pub(super) async fn builder_changed(definition: &BuildDefinition) -> Result<Opti
     ];
     let changed = constants.into_iter().filter(|(_, then, now)| then != now);
     changes.extend(changed.map(|(what, then, now)| format!("{what} {then} then, {now} now")));
-    Ok((!changes.is_empty()).then(|| changes.join("; ")))
+    (!changes.is_empty()).then(|| changes.join("; "))
 }
 
 /// The layers of both images side by side.
@@ -95,7 +106,10 @@ pub(super) async fn attach(
 ) -> Result<Option<Digest>, RebuildError> {
     // Without a provenance that can be believed there is nothing the verdict could be about.
     let Some(believed) = &outcome.provenance else { return Ok(None) };
-    let tools = Tools::find().await?;
+    let engine = match &outcome.builder {
+        Some(builder) => builder.tools.engine.clone(),
+        None => Builder::host().await?.tools.engine,
+    };
     let execution = outcome.execution.as_ref();
     let assembled = execution.and_then(|execution| execution.outcome.as_ref().ok());
     let undeclared = execution.map(|execution| execution.closed.undeclared.clone()).unwrap_or_default();
@@ -120,11 +134,7 @@ pub(super) async fn attach(
             id: request.rebuilder_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
-        engine: crate::attest::Tool {
-            name: tools.engine.name.to_owned(),
-            version: tools.engine.version,
-            sha256: tools.engine.digest,
-        },
+        engine: crate::attest::Tool { name: engine.name, version: engine.version, sha256: engine.digest },
         writer: names::WRITER.to_owned(),
         started_on_s: outcome.started_s,
         finished_on_s: host::now_s(),

@@ -1,5 +1,6 @@
 //! Bad input and bad luck: a clear sentence, the right exit code, nothing lost, nothing left.
 
+mod buildroot;
 mod contexts;
 mod full;
 mod hints;
