@@ -103,7 +103,6 @@ mod tests {
         let statement = Statement::parse(EXAMPLE.as_bytes()).unwrap();
         let mut definition = Provenance::read(&statement).unwrap().definition;
         definition.external.clock = Clock::Real;
-        definition.internal.mode = BuildrootMode::Host;
         definition
     }
 
@@ -146,8 +145,10 @@ mod tests {
             check_refused(|definition| definition.external.secrets.push(id.into()), "secret's id");
         }
         check_refused(|definition| definition.external.secrets = vec!["a".into(); 65], "too long");
-        check_refused(|definition| definition.internal.mode = BuildrootMode::Image, "list of buildroots `0`");
-        let named = crate::attest::definition::buildroot("oci:x", &crate::model::Digest::of(b""));
-        check_refused(|definition| definition.dependencies.push(named), "list of buildroots `1`");
+        check_refused(|definition| definition.internal.mode = BuildrootMode::Host, "list of buildroots `1`");
+        check_refused(
+            |definition| definition.dependencies.retain(|named| named.role() != "buildroot"),
+            "list of buildroots `0`",
+        );
     }
 }

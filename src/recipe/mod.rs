@@ -69,7 +69,7 @@ impl std::str::FromStr for Buildroot {
         }
         let name: ImageName = text.parse()?;
         let named = name.selector.digest.is_some();
-        if named { Ok(Self::Image(name)) } else { Err(BuildrootNameError::NoDigest(text.to_owned())) }
+        if named { Ok(Self::Image(name)) } else { Err(BuildrootNameError::NoDigest) }
     }
 }
 
@@ -80,8 +80,8 @@ pub enum BuildrootNameError {
     #[error(transparent)]
     Name(#[from] crate::model::ReferenceError),
     /// A tag may be another image tomorrow.
-    #[error("buildroot `{0}` is not named by digest; write `host` or IMAGE@sha256:DIGEST")]
-    NoDigest(String),
+    #[error("a buildroot is named by digest; write `host` or IMAGE@sha256:DIGEST")]
+    NoDigest,
 }
 
 /// What a build may fetch.

@@ -116,7 +116,7 @@ fn what_is_no_buildroot_is_refused() {
         lab.build(registry, &source, &to, &["--buildroot", buildroot]).exits(code).says(words);
     };
     let tiny = crate::support::Base::Tiny.used(registry);
-    refused(&tiny, 2, "is not named by digest; write `host` or IMAGE@sha256:DIGEST");
+    refused(&tiny, 2, "a buildroot is named by digest; write `host` or IMAGE@sha256:DIGEST");
     let (repository, tag) = tiny.split_once('/').unwrap().1.rsplit_once(':').unwrap();
     let known = registry.image_at(repository, tag);
     let named = format!("{tiny}@{}", known.digest);
