@@ -142,7 +142,7 @@ impl<'a> Publisher<'a> {
         self.artifact(media_type, &[layer], &BTreeMap::new(), None).await
     }
 
-    /// Attaches a statement: signed, as a sigstore bundle; without a key, bare.
+    /// Attaches a statement, the last thing attached: signed, as a sigstore bundle; without a key, bare.
     ///
     /// # Errors
     /// [`PublishError::Push`].
@@ -164,7 +164,10 @@ impl<'a> Publisher<'a> {
             None => (names::IN_TOTO_JSON, statement.to_bytes(), BTreeMap::new()),
         };
         self.ports.store.put(&bytes)?;
-        self.artifact(media_type, &[Descriptor::of(media_type, &bytes)], &annotations, None).await
+        let layers = [Descriptor::of(media_type, &bytes)];
+        let attached = self.artifact(media_type, &layers, &annotations, None).await?;
+        self.list().await?;
+        Ok(attached)
     }
 
     /// Attaches a base image: its manifest's bytes, config and layers as blobs (WIRE.md §4).

@@ -270,7 +270,6 @@ async fn publish(
     let subject = Subject::new(request.to.repository(), &assembled.manifest.digest);
     let statement = attest::provenance(&planned.definition, &run, &[subject]);
     let attached = publisher.statement(&statement, request.key.as_ref()).await?;
-    publisher.list().await?;
     publisher.tag(&request.to, &assembled.image).await?;
     Ok((attached.digest, Digest::of(&statement.to_bytes())))
 }

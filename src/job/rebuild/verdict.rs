@@ -142,7 +142,6 @@ pub(super) async fn attach(
     let subject = Subject::new(request.image.repository(), &outcome.manifest.digest);
     let publisher = Publisher::new(ports, &request.image, outcome.manifest.clone());
     let attached = publisher.statement(&statement.statement(subject), Some(key)).await?;
-    publisher.list().await?;
     Ok(Some(attached.digest))
 }
 
