@@ -2,9 +2,17 @@
 
 use std::{path::PathBuf, process::Command, sync::OnceLock};
 
-use crate::support::{Lab, Registry, must, root};
+use crate::support::{Lab, Registry, fixtures, must, root};
 
 const REPOSITORY: &str = "buildroot";
+/// What two releases of an engine write down differently.
+const ELSEWHERE: &str = "FROM base.example/tiny:1
+WORKDIR /srv/app
+COPY word .
+RUN mkdir -p a/b && echo one > a/b/c && rm /bin/wget && ln -s b a/link
+RUN true
+ENV MODE=x
+";
 
 /// The repository's own recipe, as a commit.
 fn recipe(lab: &Lab) -> PathBuf {
@@ -131,4 +139,37 @@ fn what_is_no_buildroot_is_refused() {
     let foreign = registry.put_manifest(repository, &manifest);
     let (base, _) = tiny.rsplit_once(':').unwrap();
     refused(&format!("{base}@{foreign}"), 3, "is for linux/riscv64, this machine is linux/");
+}
+
+/// Another Debian release around it, with another buildah.
+#[test]
+#[ignore = "slow: make acceptance"]
+fn on_another_host_it_makes_the_same_image() {
+    if !root() {
+        eprintln!("skipped: only root enters another root");
+        return;
+    }
+    let ((image, lab), registry) = (shared(), Registry::shared());
+    let source = lab.source("elsewhere", &[("Dockerfile", ELSEWHERE), ("word", "word\n")]);
+    let (here, there) = (registry.name("elsewhere"), registry.name("elsewhere-trixie"));
+    let built = lab.build(registry, &source, &here, &["--buildroot", image]).exits(0).json();
+    let trixie = |args: &[&str]| {
+        let mut command = Command::new(fixtures("elsewhere"));
+        command.args(["trixie", "buildah,runc,netavark,git,ca-certificates", lab.program()]).args(args);
+        Lab::run(command)
+    };
+    let building = lab.building(registry, &source, &there, &["--buildroot", image]);
+    let args: Vec<_> = building.get_args().map(|word| word.to_str().unwrap()).collect();
+    assert_eq!(trixie(&args).exits(0).json()["manifest"], built["manifest"]);
+
+    let (trust, store) = (lab.path("signer.pub"), lab.path("trixie-store"));
+    let rebuild = |more: &[&str]| {
+        let words = ["rebuild", &here, "--trust", &trust, "--store", &store, "--format", "json"];
+        trixie(&[&words[..], more].concat())
+    };
+    assert_eq!(rebuild(&[]).exits(0).json()["images"][0]["verdict"], "reproduced");
+    let answer = rebuild(&["--buildroot", "host"]);
+    let rebuilt = answer.json()["images"][0].clone();
+    assert_eq!(rebuilt["verdict"], "builder-changed", "{rebuilt:#}");
+    assert!(rebuilt["builder_changed"].as_str().unwrap().contains("the host's programs now"), "{rebuilt:#}");
 }
