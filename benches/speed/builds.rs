@@ -28,8 +28,8 @@ pub(crate) fn rows() -> Vec<Row> {
     for all in [&mut plain, &mut build, &mut replay] {
         all.remove(0); // It filled the stores.
     }
-    eprintln!("{ROUNDS} rebuilds, two at a time");
-    let images: Vec<_> = (1..=ROUNDS).collect();
+    eprintln!("4 rebuilds, two at a time"); // An even number: the last of an odd one has the machine to itself.
+    let images: Vec<_> = (0..=ROUNDS).collect();
     let many = site.rebuild(&images, 2);
     let cores = 2.min(std::thread::available_parallelism().unwrap().get());
     let ideal_s = many.cpu_s / f64::from(u32::try_from(cores).unwrap());
@@ -39,7 +39,7 @@ pub(crate) fn rows() -> Vec<Row> {
         against("`reprov build`; peer: `buildah bud` and `push`", &build, &plain, 1.10),
         against("`reprov rebuild`; peer: the same", &replay, &plain, 1.0),
         Row {
-            what: "3 rebuilds, `--jobs 2`; peer: their CPU time on 2 cores",
+            what: "4 rebuilds, `--jobs 2`; peer: their CPU time on 2 cores",
             ours: format!("{:.1} s", many.wall_s),
             peer: format!("{ideal_s:.1} s"),
             figure: many.wall_s / ideal_s,

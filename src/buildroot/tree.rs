@@ -90,9 +90,15 @@ fn populate(root: &Path, programs: &Path) -> io::Result<()> {
     {
         symlink(target, root.join("dev").join(name))?;
     }
-    for (name, mode) in
-        [("tmp", 0o1777), ("run", 0o755), ("var", 0o755), ("var/tmp", 0o1777), ("dev/shm", 0o1777)]
-    {
+    let empty = [
+        ("tmp", 0o1777),
+        ("run", 0o755),
+        ("run/lock", 0o1777), // buildah 1.39 locks there, though it makes no network.
+        ("var", 0o755),
+        ("var/tmp", 0o1777),
+        ("dev/shm", 0o1777),
+    ];
+    for (name, mode) in empty {
         fs::create_dir(root.join(name))?;
         fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode))?;
     }
