@@ -227,15 +227,15 @@ impl BuildDefinition {
     /// latter sorted by (role, uri, digest), so that their order does not matter (WIRE.md §2).
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let named = self.dependencies.iter().filter(|dependency| is_defining(dependency));
-        let mut dependencies: Vec<(&str, &str, Vec<u8>, Value)> = named
+        let named = self.dependencies.iter().filter(|dependency| is_defining(dependency)).map(defining);
+        let mut dependencies: Vec<(String, String, Vec<u8>, Value)> = named
             .map(|named| {
                 let digest = json::canonical(&to_value(&named.digest));
-                (named.role(), named.uri.as_str(), digest, to_value(named))
+                (named.role().to_owned(), named.uri.clone(), digest, to_value(&named))
             })
             .collect();
         dependencies.sort_by_cached_key(|(role, uri, digest, whole)| {
-            (role.to_owned(), uri.to_owned(), digest.clone(), json::canonical(whole))
+            (role.clone(), uri.clone(), digest.clone(), json::canonical(whole))
         });
         Digest::of(&json::canonical(&json!({
             "buildType": BUILD_TYPE,
@@ -249,6 +249,15 @@ impl BuildDefinition {
     pub fn role<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a ResourceDescriptor> {
         self.dependencies.iter().filter(move |dependency| dependency.role() == role)
     }
+}
+
+/// A dependency without what was found out about it.
+fn defining(dependency: &ResourceDescriptor) -> ResourceDescriptor {
+    let mut defining = dependency.clone();
+    if defining.role() == "buildroot" {
+        defining.annotations.remove("provenance");
+    }
+    defining
 }
 
 /// Whether a dependency belongs to the definition rather than to the run.

@@ -28,6 +28,8 @@ use crate::{
 
 /// How long measuring or removing may take.
 const TIMEOUT: Duration = Duration::from_mins(30);
+/// Most of what is kept of what programs say.
+const SAID_SIZE_BYTES_MAX: usize = 1 << 20;
 
 /// `STORE/engine`, in which no build begins as long as this lives.
 #[derive(Debug)]
@@ -199,15 +201,18 @@ fn inside(engine_dir: &Path, path: &Path) -> String {
 
 /// Runs `plan` with the host's programs in a cage that sees all of `engine_dir`; what it said.
 async fn run_here(engine_dir: &Path, ids: &Ids, plan: &[Command]) -> Result<String, BuildrootError> {
-    run(engine_dir, ids, Path::new("/"), vec![Bind::writable(engine_dir, "engine")], plan).await
+    let binds = vec![Bind::writable(engine_dir, "engine")];
+    run(engine_dir, ids, Path::new("/"), binds, None, &CancellationToken::new(), plan).await
 }
 
-/// Runs `plan` with the programs of the root `programs` in a cage without network; what it said.
+/// Runs `plan` with the programs of the root `programs` in a cage without network, within `bounds`; the first it said.
 pub(super) async fn run(
     engine_dir: &Path,
     ids: &Ids,
     programs: &Path,
     mut binds: Vec<Bind>,
+    bounds: Option<String>,
+    cancel: &CancellationToken,
     plan: &[Command],
 ) -> Result<String, BuildrootError> {
     let work =
@@ -226,17 +231,20 @@ pub(super) async fn run(
         binds,
         listen: false,
         task: Task::Run(PathBuf::from(format!("{ROOT}/work/plan"))),
-        bounds: None,
+        bounds,
         env: vec![("PATH".to_owned(), PATH.to_owned()), ("LC_ALL".to_owned(), "C".to_owned())],
     };
     let mut said = String::new();
-    let (cage, cancel) = (enter(spec, ids).await?, CancellationToken::new());
-    let ended = cage.wait(TIMEOUT, &cancel, |line| {
-        said.push_str(&String::from_utf8_lossy(line));
+    let ended = enter(spec, ids).await?.wait(TIMEOUT, cancel, |line| {
+        if said.len() < SAID_SIZE_BYTES_MAX {
+            said.push_str(&String::from_utf8_lossy(line));
+        }
         Ok(())
     });
     match ended.await? {
         Ended::Exited(0) => Ok(said),
+        Ended::Cancelled => Err(BuildrootError::Cancelled),
+        Ended::Exceeded(exceeded) => Err(BuildrootError::Cage(exceeded.to_string())),
         _ => Err(BuildrootError::Cage(said.trim().to_owned())),
     }
 }

@@ -26,6 +26,7 @@ mod shim {
     mod runtime;
     pub(super) mod watch;
 }
+mod steps;
 mod sys;
 mod tools;
 mod tree;
@@ -42,8 +43,9 @@ pub use enter::{Cage, Ended, enter};
 pub use ids::{IDS, Ids};
 pub use keep::Quarters;
 pub use roots::RootImage;
+pub use steps::Announcements;
 pub use tools::{Tool, Tools};
-pub use workspace::{Announcements, Profile, Workspace};
+pub use workspace::{Profile, Workspace};
 
 /// Why a build could not happen (not: why it failed).
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bind, BuildrootError, Ids, Tool, Tools,
+    allowance::{allowance, bounds},
     cage::{Spec, Task},
     enter::{Ended, enter},
     keep::{remove_trees, run},
@@ -20,7 +21,7 @@ use super::{
     unpack::Unpack,
     workspace::{chown, locked, mount_point},
 };
-use crate::model::{Descriptor, Digest};
+use crate::model::{Descriptor, Digest, Maxima};
 
 /// How long unpacking may take.
 const UNPACK_TIMEOUT: Duration = Duration::from_mins(30);
@@ -37,6 +38,14 @@ pub struct RootImage<'a> {
 }
 
 impl Tools {
+    /// Whether the store at `store` has the image unpacked.
+    ///
+    /// # Errors
+    /// Those of finding the ids it is unpacked for.
+    pub fn is_unpacked(store: &Path, image: &RootImage<'_>) -> Result<bool, BuildrootError> {
+        Ok(Roots::of(store)?.paths(image).0.is_dir())
+    }
+
     /// Engine and runtime of a buildroot image, which is unpacked into the store at `store` (blobs in `blobs`) unless
     /// it is there already.
     ///
@@ -48,15 +57,14 @@ impl Tools {
         image: &RootImage<'_>,
         cancel: &CancellationToken,
     ) -> Result<Self, BuildrootError> {
-        let ids = Ids::find(store)?;
-        let engine_dir = store.join("engine");
-        let roots = Roots { dir: engine_dir.join(format!("roots-{}", ids.root().0)), engine_dir, ids };
+        let roots = Roots::of(store)?;
         let (root, known) = roots.paths(image);
         if let Ok(bytes) = fs::read(&known)
             && let Ok(tools) = serde_json::from_slice::<Self>(&bytes)
+            && new_enough(&tools.engine.version).is_ok()
             && root.is_dir()
         {
-            return Ok(tools);
+            return Ok(Self { root: Some(root), ..tools });
         }
         roots.prepare()?;
         let lock = roots.dir.with_extension("lock");
@@ -65,7 +73,7 @@ impl Tools {
         if !root.is_dir() {
             roots.unpack(blobs, image, &root, cancel).await?;
         }
-        let tools = roots.identify(image, &root).await?;
+        let tools = roots.identify(image, &root, cancel).await?;
         let failed = || BuildrootError::io("write", &known);
         let mut file = tempfile::NamedTempFile::new_in(&roots.engine_dir).map_err(failed())?;
         serde_json::to_writer(&mut file, &tools).map_err(|error| failed()(error.into()))?;
@@ -81,6 +89,11 @@ struct Roots {
 }
 
 impl Roots {
+    fn of(store: &Path) -> Result<Self, BuildrootError> {
+        let (ids, engine_dir) = (Ids::find(store)?, store.join("engine"));
+        Ok(Self { dir: engine_dir.join(format!("roots-{}", ids.root().0)), engine_dir, ids })
+    }
+
     /// Of the unpacked image, and of what is known of its programs.
     fn paths(&self, image: &RootImage<'_>) -> (PathBuf, PathBuf) {
         let root = self.dir.join(image.manifest.hex());
@@ -133,15 +146,26 @@ impl Roots {
             said.push_str(&String::from_utf8_lossy(line));
             Ok(())
         });
-        match ended.await? {
-            Ended::Exited(0) => fs::rename(&part, root).map_err(BuildrootError::io("rename", part)),
+        let ended = ended.await;
+        if matches!(ended, Ok(Ended::Exited(0))) {
+            return fs::rename(&part, root).map_err(BuildrootError::io("rename", part));
+        }
+        remove_trees(&self.engine_dir, Some(&self.ids), std::slice::from_ref(&part)).await?;
+        match ended? {
             _ if cancel.is_cancelled() => Err(BuildrootError::Cancelled),
+            Ended::TimedOut => Err(unusable(image, "it is not unpacked after 30 minutes")),
             _ => Err(unusable(image, &format!("it cannot be unpacked: {said}"))),
         }
     }
 
     /// Finds the programs, and asks them which version they are.
-    async fn identify(&self, image: &RootImage<'_>, root: &Path) -> Result<Tools, BuildrootError> {
+    async fn identify(
+        &self,
+        image: &RootImage<'_>,
+        root: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<Tools, BuildrootError> {
+        let limits = Some(bounds(&allowance(&self.engine_dir, &Maxima::default())?));
         let failed = BuildrootError::io("open", root);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(root, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
@@ -153,7 +177,7 @@ impl Roots {
         let mut tools = Vec::new();
         for (name, (path, file)) in found {
             let plan = [vec![path.to_string_lossy().into_owned(), "--version".to_owned()]];
-            let said = run(&self.engine_dir, &self.ids, root, Vec::new(), &plan)
+            let said = run(&self.engine_dir, &self.ids, root, Vec::new(), limits.clone(), cancel, &plan)
                 .await
                 .map_err(|error| unusable(image, &format!("its {name} does not run: {error}")))?;
             let digest = Digest::of_reader(file).map_err(BuildrootError::io("read", &path))?;

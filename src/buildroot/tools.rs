@@ -36,6 +36,7 @@ pub struct Tools {
     /// runc.
     pub runtime: Tool,
     /// The unpacked buildroot image they are in; none: the host's own.
+    #[serde(skip)]
     pub root: Option<PathBuf>,
 }
 

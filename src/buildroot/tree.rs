@@ -8,7 +8,7 @@ use std::{
         fd::{AsRawFd, OwnedFd},
         unix::fs::{PermissionsExt, symlink},
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -38,10 +38,12 @@ pub(super) fn enter(spec: &Spec) -> Result<(), String> {
     step("make mounts private", mount_change("/", private).map_err(Into::into))?;
     // Opened before anything is covered, and in this mount namespace: the kernel binds from no other.
     let sources = spec.binds.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let programs = rustix::fs::open(&spec.programs, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let programs = step("open the programs", programs.map_err(Into::into))?;
     let root = &spec.mount;
     let own = mount("tmpfs", root, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755");
     step("mount the cage's root", own.map_err(Into::into))?;
-    step("make the cage's root", populate(root, &spec.programs))?;
+    step("make the cage's root", populate(root, &programs, spec.programs != Path::new("/")))?;
     for (bind, source) in spec.binds.iter().zip(&sources) {
         let target = root.join(ROOT.trim_start_matches('/')).join(&bind.target);
         bind_fd(source, &target, bind.readonly)
@@ -60,8 +62,9 @@ fn open(bind: &Bind) -> Result<OwnedFd, String> {
 }
 
 /// Programs read-only, kernel interfaces, and empty places to write.
-fn populate(root: &Path, programs: &Path) -> io::Result<()> {
-    for name in tops(programs)? {
+fn populate(root: &Path, programs: &OwnedFd, image: bool) -> io::Result<()> {
+    let programs = PathBuf::from(format!("/proc/self/fd/{}", programs.as_raw_fd()));
+    for name in if image { tops(&programs)? } else { PROGRAMS.map(OsString::from).to_vec() } {
         let (there, inside) = (programs.join(&name), root.join(&name));
         match fs::symlink_metadata(&there) {
             Ok(found) if found.is_symlink() => symlink(fs::read_link(&there)?, &inside)?,
@@ -74,6 +77,10 @@ fn populate(root: &Path, programs: &Path) -> io::Result<()> {
     }
     // What the programs' owner wants in containers (mounts, hooks, filters, registries) is no input of a build.
     let wishes = root.join("etc/containers");
+    let linked = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    if image && (linked(&root.join("etc")) || linked(&wishes)) {
+        return Err(io::Error::other("/etc or /etc/containers of the buildroot image is a link"));
+    }
     if wishes.is_dir() {
         mount("tmpfs", &wishes, "tmpfs", MountFlags::RDONLY, c"mode=0755")?;
     }
@@ -105,11 +112,8 @@ fn populate(root: &Path, programs: &Path) -> io::Result<()> {
     fs::create_dir(root.join(ROOT.trim_start_matches('/')))
 }
 
-/// Names of the directories that hold programs: of a buildroot image all, of the host a chosen few.
+/// Names of a buildroot image's directories that may hold programs.
 fn tops(programs: &Path) -> io::Result<Vec<OsString>> {
-    if programs == Path::new("/") {
-        return Ok(PROGRAMS.map(OsString::from).to_vec());
-    }
     let names = fs::read_dir(programs)?.map(|entry| entry.map(|entry| entry.file_name()));
     let names = names.collect::<io::Result<Vec<_>>>()?;
     Ok(names.into_iter().filter(|name| !OWN.iter().any(|own| name == own)).collect())

@@ -12,12 +12,16 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use rustix::fs::StatVfs;
 use serde::{Deserialize, Serialize};
 
 use super::ids::IDS;
 use crate::{
     layer::{Entry, Kind, index, inflate},
-    model::path::printable,
+    model::{
+        limits::{DISK_RESERVE_BYTES, RESERVE_SHARE},
+        path::printable,
+    },
 };
 
 /// Layers, lowest first, and the empty directory they go to; both as seen in the cage.
@@ -66,6 +70,9 @@ fn layer(file: &mut File, media_type: &str, cancelled: &dyn Fn() -> bool) -> Res
         if cancelled() {
             return Err("cancelled".to_owned());
         }
+        if rustix::fs::statvfs("/").is_ok_and(|disk| full(&disk)) {
+            return Err("no space left on device: the disk of the store is all but full".to_owned());
+        }
         let gap = if entry.kind == Kind::File { entry.offset.saturating_sub(position) } else { 0 };
         io::copy(&mut (&mut tar).take(gap), &mut io::sink()).map_err(|error| refused(entry, &error))?;
         let mut content = (&mut tar).take(entry.size_bytes);
@@ -75,6 +82,12 @@ fn layer(file: &mut File, media_type: &str, cancelled: &dyn Fn() -> bool) -> Res
         }
     }
     Ok(())
+}
+
+/// Whether no more than the reserve of every build is free.
+fn full(disk: &StatVfs) -> bool {
+    let reserve = DISK_RESERVE_BYTES.min(disk.f_blocks.saturating_mul(disk.f_frsize) / RESERVE_SHARE);
+    disk.f_bavail.saturating_mul(disk.f_frsize) < reserve
 }
 
 fn refused(entry: &Entry, error: &io::Error) -> String {

@@ -21,6 +21,7 @@ use super::{
     cage::{Spec, Task},
     enter::{Ended, enter},
     keep::remove_trees,
+    steps::Announcements,
     tools::PATH,
 };
 use crate::{
@@ -127,7 +128,10 @@ impl Workspace {
     }
 
     fn bases(&self) -> PathBuf {
-        self.engine_dir.join(format!("bases-{}", self.ids.root().0))
+        // What one buildroot's engine wrote is not read by another's: an image may lie.
+        let whose = self.tools.root.as_deref().and_then(Path::file_name).map(|root| root.to_string_lossy());
+        let whose = whose.map(|root| format!("-{root}")).unwrap_or_default();
+        self.engine_dir.join(format!("bases-{}{whose}", self.ids.root().0))
     }
 
     /// Writes what the shim injects.
@@ -194,17 +198,16 @@ impl Workspace {
         chown(path, uid, gid, recursive).map_err(BuildrootError::io("give to the buildroot", path))
     }
 
-    /// What a cage that runs `plan` looks like.
+    /// What a cage that runs `plan` looks like; with `load` it may write to the base store, and sees these blobs.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn spec(&self, plan: &[Command], listen: bool, load_bases: bool) -> Result<Spec, BuildrootError> {
+    pub fn spec(&self, plan: &[Command], listen: bool, load: &[Digest]) -> Result<Spec, BuildrootError> {
         write_plan(&self.dir, plan)?;
-        let bases = Bind { source: self.bases(), target: "bases".into(), readonly: !load_bases };
+        let bases = Bind { source: self.bases(), target: "bases".into(), readonly: load.is_empty() };
         let mut binds = vec![Bind::readonly(&self.shim, "shim"), Bind::writable(&self.dir, "build"), bases];
-        if load_bases {
-            binds.push(Bind::readonly(&self.blobs, "blobs"));
-        }
+        let blob = |digest: &Digest| Bind::readonly(self.blobs.join(digest.hex()), &blob_name(digest));
+        binds.extend(load.iter().map(blob));
         let unprivileged = matches!(self.ids, Ids::User { .. });
         let (mount, plan) = (self.mount.clone(), PathBuf::from(format!("{}/build/plan", self.root())));
         let programs = self.tools.root.clone().unwrap_or_else(|| PathBuf::from("/"));
@@ -261,8 +264,14 @@ impl Workspace {
     /// # Errors
     /// Those of the disk.
     pub fn note_base(&self, local: &str) -> Result<(), BuildrootError> {
+        // The engine may write there too: a link of its own is not followed.
         let path = self.bases().join(format!("{}.loaded", local.rsplit(':').next().unwrap_or(local)));
-        write(&path, b"", 0o644)
+        match File::create_new(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(BuildrootError::io("create", path)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The shim's announcements: one line for each step that ran.
@@ -276,7 +285,7 @@ impl Workspace {
     /// The same while the build runs.
     #[must_use]
     pub fn announcements(&self) -> Announcements {
-        Announcements(self.dir.join("profile/steps"))
+        Announcements::of(&self.dir)
     }
 
     /// Removes the build's directory.
@@ -307,12 +316,18 @@ impl Workspace {
     pub async fn run(
         &self,
         plan: &[Command],
-        load_bases: bool,
+        load: &[Digest],
         cancel: &CancellationToken,
         each_line: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Ended, BuildrootError> {
-        let cage = enter(self.spec(plan, false, load_bases)?, &self.ids).await?;
+        let cage = enter(self.spec(plan, false, load)?, &self.ids).await?;
         cage.wait(Duration::from_hours(1), cancel, each_line).await
+    }
+
+    /// Where a cage that loads bases sees a blob.
+    #[must_use]
+    pub fn blob(&self, digest: &Digest) -> String {
+        format!("{}/{}", self.root(), blob_name(digest))
     }
 
     /// The block of ids in use.
@@ -322,27 +337,11 @@ impl Workspace {
     }
 }
 
-/// Where the shim says which steps it started.
-#[derive(Debug, Clone)]
-pub struct Announcements(PathBuf);
-
-impl Announcements {
-    /// The lines so far.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn read(&self) -> Result<String, BuildrootError> {
-        let path = &self.0;
-        let file = File::open(path).map_err(BuildrootError::io("read", path))?;
-        let bytes = crate::model::limits::read_bounded(file, 64 << 20, "list of steps");
-        Ok(String::from_utf8_lossy(&bytes.map_err(BuildrootError::io("read", path))?).into_owned())
-    }
-}
-
 /// apt must trust the gateway's CA for https repositories, and accept a recorded index after its Valid-Until.
 const APT_CONF: &str = "Acquire::https::CaInfo \"/dev/.gw/ca.pem\";\nAcquire::Check-Valid-Until \"false\";\n";
 
-/// Writes a plan for the cage's init as `DIR/plan`: words that end with NUL, commands that end with an empty word.
+/// Writes a plan for the cage's init as `DIR/plan`: words that end with NUL, commands that end with an empty word. An
+/// engine may have written to `dir` before: what it put there is taken away, not followed.
 pub(super) fn write_plan(dir: &Path, plan: &[Command]) -> Result<(), BuildrootError> {
     let mut bytes = Vec::new();
     for command in plan {
@@ -352,7 +351,22 @@ pub(super) fn write_plan(dir: &Path, plan: &[Command]) -> Result<(), BuildrootEr
         }
         bytes.push(0);
     }
-    write(&dir.join("plan"), &bytes, 0o644)
+    let path = dir.join("plan");
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(BuildrootError::io("remove", &path)(error));
+        }
+        _ => {}
+    }
+    let mut file = File::create_new(&path).map_err(BuildrootError::io("create", &path))?;
+    let written =
+        file.set_permissions(fs::Permissions::from_mode(0o644)).and_then(|()| file.write_all(&bytes));
+    written.map_err(BuildrootError::io("write", path))
+}
+
+/// What a blob is called in a cage that loads bases.
+fn blob_name(digest: &Digest) -> String {
+    format!("blob-{}", digest.hex())
 }
 
 /// Where a cage's root can be put together.

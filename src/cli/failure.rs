@@ -173,6 +173,7 @@ impl From<BuildError> for Failure {
             | BuildError::NoRecipe(_)
             | BuildError::NoCredential(_)
             | BuildError::Repositories(_)
+            | BuildError::Builder(BuilderError::Unasked { .. })
             | BuildError::Layer(_) => Exit::Usage,
             BuildError::Plan(source) => of_plan(source),
             BuildError::Base { source, .. } | BuildError::Bases(source) => of_base(source),

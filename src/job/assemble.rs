@@ -130,8 +130,9 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     if !dir.is_some_and(|dir| dir.is_dir()) {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// The config that the engine wrote to `path`.

@@ -5,7 +5,7 @@
 )]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::BufReader,
     os::unix::fs::symlink,
@@ -231,17 +231,27 @@ pub async fn load(
         return Ok(());
     }
     let _lock = workspace.lock_bases().await?;
-    for base in bases.iter().filter(missing) {
+    let missing: Vec<_> = bases.iter().filter(missing).collect();
+    let name = |base: &Base| format!("base-{}", base.manifest.digest.hex());
+    // All before an engine runs, which may leave links where the next would be written.
+    for base in &missing {
         check_layers(&ports.store, base).await?;
-        let name = format!("base-{}", base.manifest.digest.hex());
-        lay_out(&workspace.dir().join(&name), &workspace.root(), base).map_err(|source| {
-            BuildrootError::Io { action: "lay out a base in", path: workspace.dir().into(), source }
+        lay_out(&workspace.dir().join(name(base)), workspace, base).map_err(|source| BuildrootError::Io {
+            action: "lay out a base in",
+            path: workspace.dir().into(),
+            source,
         })?;
-        workspace.hand_over()?;
-        let dir = format!("{}/build/{name}", workspace.root());
+    }
+    workspace.hand_over()?;
+    for base in missing {
+        let dir = format!("{}/build/{}", workspace.root(), name(base));
         let plan = engine.load(&dir, &base.image.manifest.config().digest.hex(), &base.local());
         let mut tail = Tail::default();
-        let ended = workspace.run(&plan, true, &ports.cancel, |line| {
+        let manifest = &base.image.manifest;
+        let blobs: BTreeSet<_> =
+            manifest.layers().iter().chain([manifest.config()]).map(|blob| blob.digest).collect();
+        let blobs: Vec<_> = blobs.into_iter().collect();
+        let ended = workspace.run(&plan, &blobs, &ports.cancel, |line| {
             tail.push(line);
             Ok(())
         });
@@ -264,7 +274,7 @@ pub async fn load(
 
 /// Reads every layer once before the engine does: its words for an altered one name no digest, and its words for an id
 /// that it cannot give name no image. What is altered is removed, so that the next run fetches it.
-async fn check_layers(store: &Store, base: &Base) -> Result<(), BaseError> {
+pub(super) async fn check_layers(store: &Store, base: &Base) -> Result<(), BaseError> {
     let (store, layers) = (store.clone(), base.image.manifest.layers().to_vec());
     let checked = crate::compute::each(layers, move |layer| {
         let whole = store.check(&layer.digest);
@@ -295,7 +305,7 @@ fn stranger(store: &Store, layer: &Descriptor) -> Option<crate::layer::Entry> {
 }
 
 /// A directory in the `dir:` transport's form whose blobs are links into the cage's view of the store.
-fn lay_out(dir: &Path, root: &str, base: &Base) -> std::io::Result<()> {
+fn lay_out(dir: &Path, workspace: &Workspace, base: &Base) -> std::io::Result<()> {
     fs::create_dir_all(dir)?;
     fs::write(dir.join("version"), "Directory Transport Version: 1.1\n")?;
     fs::write(dir.join("manifest.json"), base.image.manifest.bytes())?;
@@ -303,7 +313,7 @@ fn lay_out(dir: &Path, root: &str, base: &Base) -> std::io::Result<()> {
     for blob in layers.chain([base.image.manifest.config()]) {
         let link = dir.join(blob.digest.hex());
         if fs::symlink_metadata(&link).is_err() {
-            symlink(format!("{root}/blobs/{}", blob.digest.hex()), &link)?;
+            symlink(workspace.blob(&blob.digest), &link)?;
         }
     }
     Ok(())

@@ -35,6 +35,14 @@ pub enum BuilderError {
         /// One reason a candidate, or that there is none.
         why: String,
     },
+    /// Only the source asks for it.
+    #[error(
+        "the recipe asks to build in `{name}`; say whose buildroots to believe: --trust KEY.pub, or --buildroot `{name}` to use it as it is"
+    )]
+    Unasked {
+        /// Which.
+        name: String,
+    },
     /// Its programs are for other machines.
     #[error("buildroot `{name}` is for {platform}, this machine is {machine}")]
     Platform {
@@ -100,14 +108,18 @@ impl Builder {
         base: &Base,
         standing: Option<&'static str>,
     ) -> Result<Self, BuilderError> {
-        let (platform, machine) = (base.image.config.platform(), host::platform());
-        if platform.split('/').take(2).ne(machine.split('/')) {
-            return Err(BuilderError::Platform { name: base.name.to_string(), platform, machine });
-        }
         let name = base.name.to_string();
         let digest = base.manifest.digest;
         let image = RootImage { name: &name, manifest: digest, layers: base.image.manifest.layers() };
         let root = ports.store.root();
+        let (platform, machine) = (base.image.config.platform(), host::platform());
+        if platform.split('/').take(2).ne(machine.split('/')) {
+            return Err(BuilderError::Platform { name: base.name.to_string(), platform, machine });
+        }
+        if !Tools::is_unpacked(root, &image)? {
+            let checked = bases::check_layers(&ports.store, base).await;
+            checked.map_err(|source| BuilderError::Fetch { name: name.clone(), source })?;
+        }
         let tools = Tools::of_image(root, &root.join("blobs/sha256"), &image, &ports.cancel).await?;
         let mut dependency = attest::definition::buildroot(&reference::uri(&base.name), &digest);
         if let Some(standing) = standing {
@@ -120,7 +132,7 @@ impl Builder {
 /// Digest of the image that `definition` was built in; none: with the host's programs.
 #[must_use]
 pub fn image_of(definition: &BuildDefinition) -> Option<Digest> {
-    let named = definition.role("buildroot").next().and_then(ResourceDescriptor::sha256);
+    let named = definition.role("buildroot").find_map(ResourceDescriptor::sha256);
     named.filter(|_| definition.internal.mode == BuildrootMode::Image)
 }
 

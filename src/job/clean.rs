@@ -122,7 +122,8 @@ impl Inventory {
         let now_s = host::now_s();
         let everything = if verb == Verb::Rm { Fate::Goes } else { Fate::Stays };
         let base = match verb {
-            Verb::Gc(keep) if !keep.bases && quarters.running() > 0 => Fate::InUse,
+            // Another process may be about to build in one.
+            Verb::Gc(keep) if !keep.bases && quarters.running().max(house.others()) > 0 => Fate::InUse,
             Verb::Gc(keep) if !keep.bases => Fate::Goes,
             _ => everything,
         };

@@ -339,7 +339,7 @@ impl Run<'_> {
     ) -> Result<(Ended, Log, Closed, Arc<Tracker>), ExecuteError> {
         let tracker = Arc::new(Tracker::new(self.plan.instructions.clone()));
         let mut cage =
-            enter(self.workspace.spec(&[engine.build(&self.request())], true, false)?, self.workspace.ids())
+            enter(self.workspace.spec(&[engine.build(&self.request())], true, &[])?, self.workspace.ids())
                 .await?;
         let listener = cage.listener.take();
         let listener = listener.ok_or_else(|| BuildrootError::Cage("no listening socket came out".into()))?;

@@ -98,7 +98,7 @@ impl EngineResult<'_> {
     async fn run(&self, command: Command) -> Result<String, ExecuteError> {
         let mut tail = Tail::default();
         let plan = [command];
-        let ended = self.workspace.run(&plan, false, &self.ports.cancel, |line| {
+        let ended = self.workspace.run(&plan, &[], &self.ports.cancel, |line| {
             tail.push(line);
             Ok(())
         });

@@ -156,10 +156,9 @@ async fn mount(
     let client = uploads.client(http, place).await?;
     let (image, source) = (image(place, digest), image(from, digest));
     let patience = http.options.waits.idle(Patience::Transfer);
-    match tokio::time::timeout(patience, client.mount_blob(&image, &source, &digest.to_string())).await {
-        Ok(mounted) => Ok(mounted.is_ok()),
-        Err(_) => Err(RegistryError::Timeout { what: format!("mount {digest}"), host: place.host.clone() }),
-    }
+    let digest = digest.to_string();
+    let mounting = client.mount_blob(&image, &source, &digest);
+    Ok(matches!(tokio::time::timeout(patience, mounting).await, Ok(Ok(())))) // Silence is a refusal too.
 }
 
 /// Sends the blob in one piece: a session is opened, and closed by its bytes (distribution-spec, "Pushing a blob

@@ -40,8 +40,8 @@ pub(super) fn verdict(verdict: Verdict) -> Page {
             "usr/bin/app: content, unexplained",
         ),
         Verdict::BuilderChanged => (
-            "The engine or the runtime here is not the recorded one, and the images differ. So nobody can tell whether build or builder made the difference.",
-            "Rebuild with the recorded versions.",
+            "Buildroot, engine, runtime or layer writer here is not the recorded one, and the images differ. So nobody can tell whether build or builder made the difference.",
+            "Rebuild with the recorded versions; an image that is built in a buildroot image (`build --buildroot`) brings them along.",
             "engine buildah: recorded 1.28.2, here 1.43.2",
         ),
         Verdict::Unbuildable => (
@@ -137,7 +137,7 @@ pub(super) fn reason(reason: Reason) -> Page {
             "the build has fetched more than it may",
         ),
         Reason::Timeout => (
-            "The server did not answer in time, or stopped in the middle. Retries had the same end.",
+            "The server did not answer in time, or stopped in the middle. Silence is waited for once, not tried again.",
             "Build again, or use a nearer mirror (`replace` in [[repository]]).",
             "cannot fetch from mirror.example.org: operation timed out",
         ),
@@ -154,7 +154,7 @@ pub(super) fn reason(reason: Reason) -> Page {
         Reason::Transcript => (
             "The answer has a form that a transcript cannot hold. What cannot be written down cannot be replayed.",
             "Report it, with the URL.",
-            "an answer with more exchanges than a build may have",
+            "an answer whose URL cannot be written down",
         ),
     }
 }

@@ -158,7 +158,7 @@ async fn cage(store: &Path, ids: Ids, tools: Tools) -> Need {
                 Ok(())
             };
             let cancel = CancellationToken::new();
-            let limited = workspace.run(&plan, false, &cancel, line);
+            let limited = workspace.run(&plan, &[], &cancel, line);
             tokio::time::timeout(Duration::from_mins(1), limited).await
         }
         Err(error) => Ok(Err(error)),

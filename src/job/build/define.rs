@@ -10,7 +10,7 @@ use crate::{
     job::{
         Ports, SharedCheckout,
         bases::{self, Base, BaseError},
-        builder::Builder,
+        builder::{Builder, BuilderError},
         plan::{self, PlanError, Reading},
         source::{Tags, complete, git_directory},
     },
@@ -79,7 +79,7 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
     };
     repositories.extend(flags.allow.clone());
     recipe::check_repositories(&repositories)?;
-    let builder = Builder::of(ports, &recipe.buildroot, request.trust.as_ref()).await?;
+    let builder = builder(ports, request, &recipe.buildroot).await?;
     let checkout = request.checkout.lock();
     let external = ExternalParameters {
         source: attest::Source {
@@ -125,6 +125,19 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
     let internal = internal(checkout.epoch_s(), &tools, git, &request.maxima);
     let definition = BuildDefinition { external, internal, dependencies: all };
     Ok(Planned { definition, bases, final_base, repositories_from_base: from_base, tools, access })
+}
+
+/// What it is built with. A source alone does not choose what runs here.
+async fn builder(
+    ports: &Ports,
+    request: &Request,
+    buildroot: &recipe::Buildroot,
+) -> Result<Builder, BuilderError> {
+    let asked = request.overrides.buildroot.is_some() || request.trust.is_some();
+    match buildroot {
+        recipe::Buildroot::Image(name) if !asked => Err(BuilderError::Unasked { name: name.to_string() }),
+        _ => Builder::of(ports, buildroot, request.trust.as_ref()).await,
+    }
 }
 
 /// Which credentials the recipe of `checkout` (`--recipe` names another) asks for.

@@ -86,7 +86,8 @@ impl Job<'_> {
         }
         let Some(digest) = image_of(definition) else { return Ok(Ok(Builder::host().await?)) };
         self.ports.progress.update(Update::Phase("buildroot", ""));
-        let uri = definition.role("buildroot").next().map(|named| named.uri.as_str()).unwrap_or_default();
+        let named = definition.role("buildroot").find(|named| named.sha256() == Some(digest));
+        let uri = named.map(|named| named.uri.as_str()).unwrap_or_default();
         match self.named("buildroot", uri, &digest).await {
             Ok(base) => Ok(Ok(Builder::of_image(self.ports, &base, None).await?)),
             Err(incomplete) => Ok(Err(incomplete)),

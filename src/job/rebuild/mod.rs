@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::{
     Ports, bases,
     builder::{Builder, BuilderError},
+    check::check,
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain, whole},
     execute::{ExecuteError, Execution, Gathered, Secrets, execute},
     failure::{Failure, says_full},
@@ -153,7 +154,7 @@ pub async fn rebuild(
     let (outcome, _) = tokio::join!(Box::pin(judge(ports, request)), Tools::find());
     let mut outcome = outcome?;
     // What could not be stored here is not missing there.
-    if outcome.error.as_deref().is_some_and(says_full) {
+    if outcome.verdict == Verdict::InputsMissing && outcome.error.as_deref().is_some_and(says_full) {
         return Err(ExecuteError::Full { path: ports.store.root().to_owned() }.into());
     }
     outcome.started_s = started_s;
@@ -231,6 +232,9 @@ impl Job<'_> {
             }
             Err(error) => return Ok(self.outcome(Verdict::InputsMissing, chain(&error))),
         };
+        if let Err(error) = check(definition) {
+            return Ok(self.outcome(Verdict::Unbuildable, chain(&error)));
+        }
         let builder = match self.builder(definition).await? {
             Ok(builder) => builder,
             Err(Incomplete(why)) => return Ok(self.outcome(Verdict::InputsMissing, why)),
@@ -244,7 +248,8 @@ impl Job<'_> {
         let (execution, removing) = match running {
             // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
             Err(error) if error.of_definition() => {
-                return Ok(self.outcome(Verdict::Unbuildable, chain(&error)));
+                let unbuildable = self.outcome(Verdict::Unbuildable, chain(&error));
+                return Ok(Outcome { builder: Some(builder), ..unbuildable });
             }
             ran => ran?,
         };

@@ -106,10 +106,17 @@ pub(super) async fn attach(
 ) -> Result<Option<Digest>, RebuildError> {
     // Without a provenance that can be believed there is nothing the verdict could be about.
     let Some(believed) = &outcome.provenance else { return Ok(None) };
-    let engine = match &outcome.builder {
-        Some(builder) => builder.tools.engine.clone(),
-        None => Builder::host().await?.tools.engine,
-    };
+    // Where nothing was run, it would have been the recorded one.
+    let recorded = &believed.provenance.definition.internal.engine;
+    let engine = outcome.builder.as_ref().map(|builder| &builder.tools.engine);
+    let engine = engine.map_or_else(
+        || recorded.clone(),
+        |engine| crate::attest::Tool {
+            name: engine.name.clone(),
+            version: engine.version.clone(),
+            sha256: engine.digest,
+        },
+    );
     let execution = outcome.execution.as_ref();
     let assembled = execution.and_then(|execution| execution.outcome.as_ref().ok());
     let undeclared = execution.map(|execution| execution.closed.undeclared.clone()).unwrap_or_default();
@@ -134,7 +141,7 @@ pub(super) async fn attach(
             id: request.rebuilder_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
-        engine: crate::attest::Tool { name: engine.name, version: engine.version, sha256: engine.digest },
+        engine,
         writer: names::WRITER.to_owned(),
         started_on_s: outcome.started_s,
         finished_on_s: host::now_s(),

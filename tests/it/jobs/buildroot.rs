@@ -116,6 +116,21 @@ fn whom_nobody_vouches_for_is_refused() {
 }
 
 #[test]
+fn a_recipe_alone_does_not_choose_it() {
+    let ((image, lab), registry) = (shared(), Registry::shared());
+    let recipe = format!("repository = []\n[build]\nbuildroot = \"{image}\"\n");
+    let dockerfile = "FROM base.example/tiny:1\nRUN echo word > /word\n";
+    let source = lab.source("asks", &[("Dockerfile", dockerfile), ("reprov.toml", &recipe)]);
+    let (to, trust) = (registry.name("asks"), lab.path("signer.pub"));
+    let build = |more: &[&str]| lab.build(registry, &source, &to, more);
+    build(&[]).exits(2).says("the recipe asks to build in");
+    assert_eq!(registry.tag("asks", "1"), None);
+    let trusted = build(&["--trust", &trust]).exits(0).json();
+    let named = build(&["--buildroot", image]).exits(0).json();
+    assert_eq!(trusted["definition"], named["definition"], "what was found out about it is no part of it");
+}
+
+#[test]
 fn what_is_no_buildroot_is_refused() {
     let (lab, registry) = (Lab::new(), Registry::shared());
     let source = lab.source("plain", &[("Dockerfile", "FROM base.example/tiny:1\nRUN echo word > /word\n")]);
@@ -146,7 +161,7 @@ fn what_is_no_buildroot_is_refused() {
 #[ignore = "slow: make acceptance"]
 fn on_another_host_it_makes_the_same_image() {
     if !root() {
-        eprintln!("skipped: only root enters another root");
+        println!("skipped: only root enters another root");
         return;
     }
     let ((image, lab), registry) = (shared(), Registry::shared());
