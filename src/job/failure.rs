@@ -56,7 +56,10 @@ pub(super) fn judge(
         return Some(failure.of(of_gateway));
     }
     match ended {
-        Ended::Exceeded(of_init) => Some(failure.of(of_init)),
+        // Too little left is this machine's trouble, as a full disk is, whichever is met first.
+        Ended::Exceeded(of_init) => {
+            Some(Failure { full: of_init.limit == Limit::DiskReserve, ..failure.of(of_init) })
+        }
         Ended::TimedOut | Ended::Cancelled => {
             let timeout_s = execution.timeout_s;
             Some(failure.of(Exceeded { limit: Limit::Time, allowed: timeout_s, found: timeout_s }))
