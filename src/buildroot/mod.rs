@@ -118,3 +118,9 @@ impl BuildrootError {
         move |source| Self::Io { action, path, source }
     }
 }
+
+/// An error and its causes in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -15,7 +15,7 @@ use std::{
 use rustix::fs::StatVfs;
 use serde::{Deserialize, Serialize};
 
-use super::ids::IDS;
+use super::{ids::IDS, with_causes};
 use crate::{
     layer::{Entry, Kind, index, inflate},
     model::{
@@ -33,8 +33,8 @@ pub struct Unpack {
     pub into: PathBuf,
 }
 
-/// Unpacks, unless it is `cancelled`; afterwards this process's root is the result. Set-id bits, extended attributes and device nodes below
-/// `dev` are left out: programs of a buildroot get nothing by them.
+/// Unpacks, unless it is `cancelled`; afterwards this process's root is the result. Set-id bits, extended attributes and
+/// device nodes below `dev` are left out: programs of a buildroot get nothing by them.
 pub(super) fn unpack(task: &Unpack, cancelled: &dyn Fn() -> bool) -> Result<(), String> {
     let mut layers = Vec::new();
     for (path, media_type) in &task.layers {
@@ -50,21 +50,15 @@ pub(super) fn unpack(task: &Unpack, cancelled: &dyn Fn() -> bool) -> Result<(), 
 }
 
 fn layer(file: &mut File, media_type: &str, cancelled: &dyn Fn() -> bool) -> Result<(), String> {
-    let said = |error: &dyn std::error::Error| {
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        format!("{error}{cause}")
-    };
-    let entries = {
-        let tar = inflate(media_type, BufReader::with_capacity(1 << 20, &*file));
-        tar.and_then(index).map_err(|error| said(&error))?
-    };
+    let tar = inflate(media_type, BufReader::with_capacity(1 << 20, &*file));
+    let entries = tar.and_then(index).map_err(|error| with_causes(&error))?;
     // What a layer hides lies in those below it, whatever the order of its entries.
     for entry in entries.iter().filter(|entry| entry.is_whiteout()) {
         hide(entry).map_err(|error| refused(entry, &error))?;
     }
     file.rewind().map_err(|error| error.to_string())?;
-    let mut tar =
-        inflate(media_type, BufReader::with_capacity(1 << 20, &*file)).map_err(|error| said(&error))?;
+    let tar = inflate(media_type, BufReader::with_capacity(1 << 20, &*file));
+    let mut tar = tar.map_err(|error| with_causes(&error))?;
     let mut position = 0;
     for entry in entries.iter().filter(|entry| !entry.is_whiteout()) {
         if cancelled() {

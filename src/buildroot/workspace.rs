@@ -1,7 +1,8 @@
 //! The directories of one build: what the cage sees, made before it and removed after it.
 //!
 //! `STORE/engine/` holds `builds/ID` (private, one per build), `bases-N` (base images shared by all builds of one
-//! block of ids) and the shim. All of it may be deleted while nothing runs.
+//! block of ids with the host's engine; `bases-N-HEX` with a buildroot image's), `roots-N` (such images, unpacked) and the
+//! shim. All of it may be deleted while nothing runs.
 
 use std::{
     collections::BTreeSet,

@@ -11,7 +11,7 @@ use crate::{
     attest::{self, BuildDefinition, BuildrootMode, Origin},
     buildroot::{BuildrootError, RootImage, Tools},
     host,
-    model::{Digest, ImageName, ResourceDescriptor, reference},
+    model::{Digest, ResourceDescriptor, reference},
     progress::Update,
     recipe::Buildroot,
 };
@@ -114,7 +114,7 @@ impl Builder {
         let root = ports.store.root();
         let (platform, machine) = (base.image.config.platform(), host::platform());
         if platform.split('/').take(2).ne(machine.split('/')) {
-            return Err(BuilderError::Platform { name: base.name.to_string(), platform, machine });
+            return Err(BuilderError::Platform { name, platform, machine });
         }
         if !Tools::is_unpacked(root, &image)? {
             let checked = bases::check_layers(&ports.store, base).await;
@@ -146,8 +146,7 @@ async fn standing(ports: &Ports, base: &Base, trust: Option<&Trust>) -> Result<&
         (Found::Believed(_), None) => Ok("unverified"),
         (Found::Refused(_), None) => Ok("none"),
         (Found::Refused(reasons), Some(_)) => {
-            let name: &ImageName = &base.name;
-            Err(BuilderError::Untrusted { name: name.to_string(), why: reasons.join("; ") })
+            Err(BuilderError::Untrusted { name: base.name.to_string(), why: reasons.join("; ") })
         }
     }
 }

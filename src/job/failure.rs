@@ -60,6 +60,7 @@ pub(super) fn judge(
         Ended::Exceeded(of_init) => {
             Some(Failure { full: of_init.limit == Limit::DiskReserve, ..failure.of(of_init) })
         }
+        // Cancelled without a limit of the gateway's is the caller's, who does not ask.
         Ended::TimedOut | Ended::Cancelled => {
             let timeout_s = execution.timeout_s;
             Some(failure.of(Exceeded { limit: Limit::Time, allowed: timeout_s, found: timeout_s }))

@@ -16,6 +16,7 @@ use self::facts::{Changer, Disk, Facts};
 use super::{
     BuildrootError, Ids, Tool, Tools, Workspace,
     tools::{self, which},
+    with_causes,
 };
 use crate::store::Store;
 
@@ -99,11 +100,6 @@ pub async fn examine(dir: &Path) -> Vec<Need> {
         _ => Need::unmet("buildroot", "not tried: the needs above come first", "meet the needs above"),
     });
     needs
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |cause| cause.source())
-        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn tool(name: &'static str, found: &Result<Tool, BuildrootError>) -> Need {

@@ -135,6 +135,12 @@ async fn builder(
 ) -> Result<Builder, BuilderError> {
     let asked = request.overrides.buildroot.is_some() || request.trust.is_some();
     match buildroot {
+        recipe::Buildroot::Host if request.trust.is_some() => {
+            let text =
+                "--trust: there is no buildroot image to judge; the build uses this machine's own programs";
+            ports.progress.update(Update::Warning(text));
+            Builder::host().await
+        }
         recipe::Buildroot::Image(name) if !asked => Err(BuilderError::Unasked { name: name.to_string() }),
         _ => Builder::of(ports, buildroot, request.trust.as_ref()).await,
     }

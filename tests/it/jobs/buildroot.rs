@@ -116,6 +116,16 @@ fn whom_nobody_vouches_for_is_refused() {
 }
 
 #[test]
+fn keys_without_an_image_to_judge_are_noticed() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let source = lab.source("keys", &[("Dockerfile", "FROM base.example/tiny:1\nRUN true\n")]);
+    let trust = lab.path("signer.pub");
+    lab.build(registry, &source, &registry.name("keys"), &["--trust", &trust])
+        .exits(0)
+        .says("--trust: there is no buildroot image to judge");
+}
+
+#[test]
 fn a_recipe_alone_does_not_choose_it() {
     let ((image, lab), registry) = (shared(), Registry::shared());
     let recipe = format!("repository = []\n[build]\nbuildroot = \"{image}\"\n");
