@@ -137,7 +137,7 @@ impl Failure {
 
 fn of_base(error: &BaseError) -> Exit {
     match error {
-        BaseError::Name(_) => Exit::Usage,
+        BaseError::Name(_) | BaseError::Ambiguous { .. } => Exit::Usage,
         _ => Exit::Unavailable,
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Global {
     /// The cache; may be deleted at any time [default: `$XDG_CACHE_HOME/reprov`]
     #[arg(long, global = true, value_name = "DIR", env = "REPROV_STORE")]
     pub(super) store: Option<PathBuf>,
-    /// How to reach the outside: a TOML file with [network] proxy, no-proxy and ca
+    /// How to reach the outside: a TOML file with [network], and mirrors and short names as in registries.conf
     #[arg(long, global = true, value_name = "FILE", env = "REPROV_CONFIG")]
     pub(super) config: Option<PathBuf>,
     /// Registry credentials (docker's config.json or podman's auth.json)
@@ -105,12 +105,14 @@ impl Global {
                 .map_err(|error| Failure::usage(error).hint(format!("--registry-ca {pair}")))?;
             ca.push((host.to_owned(), pem));
         }
+        let conf = self.registries_conf()?;
         Ok(Registries::new(Options {
             docker_config,
             programs: std::env::var_os("PATH")
                 .map(|path| std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect())
                 .unwrap_or_default(),
-            plain_http: self.plain_http.clone(),
+            plain_http: self.plain_http.iter().cloned().chain(conf.plain_http()).collect(),
+            conf,
             network: self.network()?,
             ca,
             ..Options::default()

@@ -1,20 +1,34 @@
-//! How the outside is reached: `[network]` of `--config`, and above it the environment.
+//! How the outside is reached: `--config`, with the environment above its `[network]` and podman's files in place of its
+//! mirrors.
 
-use std::{collections::BTreeMap, path::PathBuf};
-
-use serde::Deserialize;
-
-use super::{failure::Failure, global::Global};
-use crate::model::{
-    Network, Proxies, Secret,
-    limits::{AUTH_FILE_SIZE_BYTES_MAX, read_bounded},
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{failure::Failure, global::Global};
+use crate::{
+    model::{
+        Network, Proxies, Secret,
+        limits::{AUTH_FILE_SIZE_BYTES_MAX, read_bounded},
+    },
+    registry::RegistriesConf,
+};
+
+/// What podman calls its file of mirrors and short names.
+const REGISTRIES_CONF: &str = "registries.conf";
+
 /// The file that `--config` names.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct Config {
     network: Written,
+    // As in registries.conf; `RegistriesConf` reads them.
+    registry: IgnoredAny,
+    aliases: IgnoredAny,
+    unqualified_search_registries: IgnoredAny,
 }
 
 /// `[network]` as written.
@@ -36,6 +50,31 @@ impl Global {
         let roots = written.ca.as_ref().map(|path| read(path)).transpose()?;
         let proxies = proxies(&written, |name| std::env::var(name).ok());
         Ok(Network { proxies, roots: roots.into_iter().collect() })
+    }
+
+    /// Mirrors and short names: those of `--config` if it has any, else podman's.
+    pub(super) fn registries_conf(&self) -> Result<RegistriesConf, Failure> {
+        if let Some(path) = &self.config {
+            let own = conf(path)?;
+            if !own.is_empty() {
+                return Ok(own);
+            }
+        }
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(named) = set("CONTAINERS_REGISTRIES_CONF") {
+            return conf(&named);
+        }
+        let home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
+        let roots = std::iter::once(PathBuf::from("/etc")).chain(home);
+        let mut places: Vec<_> = roots.map(|root| root.join("containers")).collect();
+        // A user's own file stands for the system's and what lies beside that.
+        if places.len() > 1 && places[1].join(REGISTRIES_CONF).is_file() {
+            places.remove(0);
+        }
+        let main = places[0].join(REGISTRIES_CONF);
+        let read =
+            main.is_file().then_some(main).into_iter().chain(places.iter().flat_map(|dir| drop_ins(dir)));
+        read.map(|path| conf(&path)).try_fold(RegistriesConf::default(), |all, next| Ok(all.under(next?)))
     }
 
     fn written(&self) -> Result<Written, Failure> {
@@ -65,7 +104,21 @@ impl Global {
     }
 }
 
-fn read(path: &std::path::Path) -> Result<String, Failure> {
+fn conf(path: &Path) -> Result<RegistriesConf, Failure> {
+    let parsed = RegistriesConf::parse(&read(path)?);
+    parsed.map_err(|error| Failure::usage(error).hint(format!("in `{}`", path.display())))
+}
+
+/// The files beside `registries.conf` in `dir`, by name.
+fn drop_ins(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir.join("registries.conf.d"));
+    let paths = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "conf")).collect();
+    paths.sort();
+    paths
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
     let read = std::fs::File::open(path)
         .and_then(|file| read_bounded(file, AUTH_FILE_SIZE_BYTES_MAX, "the file"))
         .and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
@@ -126,5 +179,6 @@ mod tests {
     fn unknown_keys_are_errors() {
         assert!(toml::from_str::<Config>("[network]\nproxies = \"x\"\n").is_err());
         assert!(toml::from_str::<Config>("[netwerk]\n").is_err());
+        toml::from_str::<Config>("unqualified-search-registries = []\n[aliases]\n[[registry]]\n").unwrap();
     }
 }

@@ -33,6 +33,16 @@ pub enum BaseError {
     /// Its name.
     #[error(transparent)]
     Name(#[from] crate::model::ReferenceError),
+    /// A short name that `registries.conf` completes in more than one way.
+    #[error(
+        "`{name}` could be any of {candidates}; write the whole name, or map it with `[from]` in reprov.toml or `--from {name}=HOST/REPOSITORY@sha256:...`"
+    )]
+    Ambiguous {
+        /// As written.
+        name: String,
+        /// What it may stand for.
+        candidates: String,
+    },
     /// It cannot be fetched.
     #[error("cannot fetch image `{name}`")]
     Fetch {

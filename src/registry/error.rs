@@ -130,6 +130,23 @@ pub enum RegistryError {
         /// Why not.
         source: Cause,
     },
+    /// `registries.conf` says that nothing is read from there.
+    #[error("{what} is blocked by registries.conf")]
+    Blocked {
+        /// The place.
+        what: String,
+    },
+    /// A place that `registries.conf` names.
+    #[error("registries.conf")]
+    Conf(#[from] super::ConfError),
+    /// Neither a mirror nor the place itself.
+    #[error("mirrors failed ({mirrors}), and then the place itself")]
+    Mirrors {
+        /// Each with its error.
+        mirrors: String,
+        /// What the place itself said.
+        source: Box<RegistryError>,
+    },
     /// The local store said no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -151,6 +168,7 @@ impl RegistryError {
             | Self::Refused { .. }
             | Self::Timeout { .. }
             | Self::Unlisted { .. } => true,
+            Self::Mirrors { source, .. } => source.is_unavailable(),
             Self::NotFound { .. }
             | Self::Mismatch { .. }
             | Self::TooLarge { .. }
@@ -159,6 +177,8 @@ impl RegistryError {
             | Self::Layout { .. }
             | Self::AuthFile { .. }
             | Self::CredentialProgram { .. }
+            | Self::Blocked { .. }
+            | Self::Conf(_)
             | Self::Store(_) => false,
         }
     }

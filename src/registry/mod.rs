@@ -9,10 +9,12 @@ mod access;
 mod attach;
 mod auth;
 mod challenge;
+mod conf;
 mod error;
 mod http;
 mod layout;
 mod manifest;
+mod mirrors;
 mod place;
 mod program;
 mod pull;
@@ -28,7 +30,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::{error::RegistryError, referrers::fallback_tag, retry::Waits};
+pub use self::{
+    conf::{ConfError, RegistriesConf, is_short},
+    error::RegistryError,
+    referrers::fallback_tag,
+    retry::Waits,
+};
 use self::{http::Http, layout::Layout, place::Place, push::Uploads, retry::Patience};
 use crate::{
     model::{Descriptor, Digest, ImageName, Location, Network, names::OCI_MANIFEST},
@@ -45,6 +52,9 @@ pub struct Options {
     pub programs: Vec<PathBuf>,
     /// `host[:port]`s that speak plain HTTP; loopback hosts always do.
     pub plain_http: Vec<String>,
+    /// Mirrors, other locations, short names. Mirrors are only read from, and first; who refers to what is asked of the
+    /// place itself first.
+    pub conf: RegistriesConf,
     /// How registries are reached.
     pub network: Network,
     /// Further certificate authorities, PEM, each believed for one `host[:port]` only.
@@ -130,7 +140,9 @@ impl Registries {
     pub async fn manifest(&self, name: &ImageName) -> Result<(Descriptor, Vec<u8>), RegistryError> {
         match self.site(name)? {
             Site::Registry(place) => {
-                let found = pull::manifest(&self.http, &place, &pull::reference(&name.selector)).await?;
+                let reference = &pull::reference(&name.selector);
+                let read = |place| async move { pull::manifest(&self.http, &place, reference).await };
+                let found = self.first(name, name.selector.digest.is_some(), place, read).await?;
                 Ok((found.descriptor, found.bytes))
             }
             Site::Layout(layout) => {
@@ -211,7 +223,11 @@ impl Registries {
             return Ok(());
         }
         match self.site(name)? {
-            Site::Registry(place) => pull::blob(&self.http, &place, wanted, store, patience).await,
+            Site::Registry(place) => {
+                let read =
+                    |place| async move { pull::blob(&self.http, &place, wanted, store, patience).await };
+                self.first(name, true, place, read).await
+            }
             Site::Layout(layout) => {
                 let (wanted, store) = (wanted.clone(), store.clone());
                 blocking(&layout.dir.clone(), move || layout.fetch(&wanted, &store)).await
@@ -325,7 +341,13 @@ impl Registries {
         subject: &Digest,
     ) -> Result<Vec<Descriptor>, RegistryError> {
         match self.site(name)? {
-            Site::Registry(place) => referrers::list(&self.http, &place, subject).await,
+            Site::Registry(place) => match referrers::list(&self.http, &place, subject).await {
+                Err(error) if error.is_unavailable() => {
+                    let read = |place| async move { referrers::list(&self.http, &place, subject).await };
+                    self.mirrors(name, true, read).await?.0.ok_or(error)
+                }
+                listed => listed,
+            },
             Site::Layout(layout) => {
                 let subject = *subject;
                 blocking(&layout.dir.clone(), move || layout.referrers(&subject)).await
@@ -414,7 +436,8 @@ impl Registries {
     fn site(&self, name: &ImageName) -> Result<Site, RegistryError> {
         match &name.location {
             Location::Registry { host, repository } => {
-                Place::new(host, repository, &self.http.options.plain_http).map(Site::Registry)
+                let (host, repository) = self.sources(name, host, repository, true)?.primary;
+                Place::new(&host, &repository, &self.http.options.plain_http).map(Site::Registry)
             }
             Location::Layout(dir) => Ok(Site::Layout(Layout { dir: dir.clone() })),
         }

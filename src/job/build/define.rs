@@ -18,6 +18,7 @@ use crate::{
     model::{Digest, ImageName, Repository, ResourceDescriptor, limits, reference::normalised},
     progress::Update,
     recipe::{self, Recipe, Repositories},
+    registry,
 };
 
 /// A definition, and what was fetched to make it.
@@ -202,15 +203,17 @@ async fn resolve(
     let mut by_name: BTreeMap<String, usize> = BTreeMap::new();
     let (mut dependencies, mut of_reference) = (Vec::new(), Vec::new());
     for reference in &reading.references {
-        let swapped = from.get(&normalised(&reference.used));
-        let used = swapped.map_or_else(|| reference.used.clone(), ToString::to_string);
+        let failed = |source| {
+            let (line, written) = (plan::line(reference.line), reference.written.clone());
+            BuildError::Base { line, written, source }
+        };
+        let used = match from.get(&normalised(&reference.used)) {
+            Some(swapped) => swapped.to_string(),
+            None => full_name(ports, &reference.used).map_err(failed)?,
+        };
         let index = if let Some(index) = by_name.get(&used) {
             *index
         } else {
-            let failed = |source| {
-                let (line, written) = (plan::line(reference.line), reference.written.clone());
-                BuildError::Base { line, written, source }
-            };
             let name: ImageName = used.parse().map_err(|error| failed(BaseError::Name(error)))?;
             ports.progress.update(Update::Phase("base", &used));
             let base = bases::fetch(ports, &name, platform).await.map_err(failed)?;
@@ -236,6 +239,23 @@ async fn resolve(
         of_reference.push(index);
     }
     Ok((bases, dependencies, reading.final_reference.map(|reference| of_reference[reference])))
+}
+
+/// `text`, or what `registries.conf` has for a short name; that is said, since it decides what is built from.
+fn full_name(ports: &Ports, text: &str) -> Result<String, BaseError> {
+    if !registry::is_short(text) {
+        return Ok(text.to_owned());
+    }
+    let mut full = ports.registries.full_names(text);
+    match full.len() {
+        0 => Ok(text.to_owned()), // Its own error says what to do.
+        1 => {
+            let said = format!("`{text}` is short for `{}`, by registries.conf", full[0]);
+            ports.progress.update(Update::Warning(&said));
+            Ok(full.remove(0))
+        }
+        _ => Err(BaseError::Ambiguous { name: text.to_owned(), candidates: full.join(", ") }),
+    }
 }
 
 /// The package repositories that the base images are configured for.

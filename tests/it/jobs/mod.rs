@@ -6,6 +6,7 @@ mod drift;
 mod fetch;
 mod import;
 mod inputs;
+mod mirrors;
 mod offline;
 pub(crate) mod packages;
 mod plain;
