@@ -40,7 +40,7 @@ fn writing() -> Row {
 }
 
 /// One stream a core, of equal parts.
-fn deflate_on_all_cores(bytes: &[u8]) {
+pub(crate) fn deflate_on_all_cores(bytes: &[u8]) {
     let cores = std::thread::available_parallelism().unwrap().get();
     std::thread::scope(|scope| {
         for part in bytes.chunks(bytes.len().div_ceil(cores)) {
@@ -55,7 +55,7 @@ fn deflate_on_all_cores(bytes: &[u8]) {
 }
 
 /// The layer of the fixtures' Debian base, inflated.
-fn debian() -> Vec<u8> {
+pub(crate) fn debian() -> Vec<u8> {
     let script = r#"for blob in "$("$0" debian)"/blobs/sha256/*; do gzip -tq "$blob" 2>/dev/null && gzip -dc <"$blob"; done; true"#;
     let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/base/make");
     let output = Command::new("bash").args(["-c", script]).arg(make).output().unwrap();
@@ -64,7 +64,7 @@ fn debian() -> Vec<u8> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-fn rate(size_bytes: usize, seconds: f64) -> f64 {
+pub(crate) fn rate(size_bytes: usize, seconds: f64) -> f64 {
     size_bytes as f64 / f64::from(1 << 20) / seconds
 }
 

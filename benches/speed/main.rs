@@ -1,5 +1,6 @@
 //! How fast reprov is, with a peer beside each figure: `make bench`. Ratios count, since machines differ and have other
-//! things to do. `cargo bench --bench speed -- layers provenance` measures only these; the third is `builds`.
+//! things to do. `cargo bench --bench speed -- layers provenance` measures only these; the others are `builds` and
+//! `imports`.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -9,6 +10,7 @@
 )]
 
 mod builds;
+mod imports;
 mod layers;
 mod provenance;
 mod run;
@@ -30,6 +32,9 @@ fn main() {
     }
     if wanted("layers") {
         rows.extend(layers::rows());
+    }
+    if wanted("imports") {
+        rows.extend(imports::rows());
     }
     if wanted("provenance") {
         rows.push(provenance::row());
