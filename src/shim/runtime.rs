@@ -36,6 +36,8 @@ const CONSTANTS: &[(&str, &str)] = &[
 ];
 /// Sockets that leave the network namespace: to the virtual machine's host.
 const AF_VSOCK: &str = "40";
+const AF_NETLINK: &str = "16";
+const NETLINK_AUDIT: &str = "9";
 
 /// Edits the bundle on `create`, then becomes runc with the same arguments. Returns only if it could not.
 pub fn run(args: &[OsString]) -> Result<u8, String> {
@@ -289,25 +291,33 @@ fn seccomp(config: &mut Json) -> Result<(), String> {
         }
     }
     rules.retain(|rule| !matches!(rule.get("names"), Some(Json::Array(names)) if names.is_empty()));
-    rules.push(rule(DENIED, DENY, &[]));
-    // No two conditions that can hold at once: which of two rules wins then is not defined. 9 is NETLINK_AUDIT.
-    rules.push(rule(&["socket"], DENY, &[("0", AF_VSOCK, "SCMP_CMP_EQ")]));
+    rules.push(rule(DENIED, EPERM, &[]));
+    // No two conditions that can hold at once: which of two rules wins then is not defined.
+    rules.push(rule(&["socket"], EPERM, &[("0", AF_VSOCK, "SCMP_CMP_EQ")]));
     rules.push(rule(
         &["socket"],
-        "SCMP_ACT_ALLOW",
-        &[("0", AF_VSOCK, "SCMP_CMP_NE"), ("2", "9", "SCMP_CMP_NE")],
+        EINVAL, // As the engine has it: to libaudit, so to every useradd, it means a kernel without audit.
+        &[("0", AF_NETLINK, "SCMP_CMP_EQ"), ("2", NETLINK_AUDIT, "SCMP_CMP_EQ")],
+    ));
+    rules.push(rule(
+        &["socket"],
+        None,
+        &[("0", AF_VSOCK, "SCMP_CMP_NE"), ("2", NETLINK_AUDIT, "SCMP_CMP_NE")],
     ));
     Ok(())
 }
 
-const DENY: &str = "SCMP_ACT_ERRNO";
+const EPERM: Option<&str> = Some("1");
+const EINVAL: Option<&str> = Some("22");
 
-/// A rule of the filter: system calls, what is done, and (argument, value, comparison) that must all hold.
-fn rule(names: &[&str], action: &str, conditions: &[(&str, &str, &str)]) -> Json {
+/// A rule of the filter: system calls, the error they give (none: they are allowed), and (argument, value, comparison)
+/// that must all hold.
+fn rule(names: &[&str], error: Option<&str>, conditions: &[(&str, &str, &str)]) -> Json {
+    let action = if error.is_some() { "SCMP_ACT_ERRNO" } else { "SCMP_ACT_ALLOW" };
     let mut fields =
         vec![("names".into(), Json::strings(names.iter().copied())), ("action".into(), Json::string(action))];
-    if action == DENY {
-        fields.push(("errnoRet".into(), Json::Scalar("1".into())));
+    if let Some(error) = error {
+        fields.push(("errnoRet".into(), Json::Scalar(error.into())));
     }
     if !conditions.is_empty() {
         let condition = |(argument, value, comparison): &(&str, &str, &str)| {

@@ -79,6 +79,19 @@ fn the_same_dockerfile_through_plain_buildah_gives_the_same_files() {
 }
 
 #[test]
+fn a_step_makes_accounts() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let dockerfile = "FROM base.example/debian:bookworm\n\
+        RUN groupadd --gid 101 crew && useradd --create-home --gid crew worker && su worker -c id\n\
+        RUN adduser --system --group daemon2 2>&1 || test ! -x /usr/sbin/adduser\n";
+    let source = lab.source("accounts", &[("Dockerfile", dockerfile)]);
+    let to = registry.name("accounts");
+    lab.build(registry, &source, &to, &[]).exits(0);
+    assert!(registry.image("accounts").text("etc/passwd").contains("worker:x:1000:101:"));
+    assert_eq!(lab.rebuild(&to, &[]).exits(0).json()["images"][0]["verdict"], "reproduced");
+}
+
+#[test]
 fn a_step_sees_only_documented_constants_more() {
     let lab = Lab::new();
     let Some((ours, plain)) = both_ways(&lab, &lab.fixture("trace"), "seen") else { return };
