@@ -109,6 +109,8 @@ causes! {
     TarTimestamp "tar-timestamp" Known "Pack with `tar --mtime=@$SOURCE_DATE_EPOCH --sort=name`.",
     /// Times in an ar archive.
     ArTimestamp "ar-timestamp" Known "Archive with `ar rcD`.",
+    /// Times in a Java keystore.
+    KeystoreTimestamp "keystore-timestamp" Known "Commit the keystore, or make it at first start; SOURCE_DATE_EPOCH does not help, keytool writes the time of now.",
     /// Build date or time compiled in.
     CompileDate "compile-date" Known "Export SOURCE_DATE_EPOCH into the RUN step, and compile with `-Werror=date-time`.",
     /// A linker's build id alone.

@@ -118,6 +118,10 @@ impl Cause {
                 "A static library is an ar archive, whose members have times. GNU ar leaves them out if it runs with `D`, its default in many distributions but not with `U`.",
                 "usr/lib/libapp.a: mtime of member app.o",
             ),
+            Self::KeystoreTimestamp => (
+                "A Java keystore (JKS) keeps for each certificate when it was put in, and ends with a digest over all of it. The certificates themselves are the same.",
+                "etc/ssl/certs/java/cacerts: a time in milliseconds each entry",
+            ),
             Self::CompileDate => (
                 "A program was compiled with `__DATE__` or `__TIME__`, or its like in another language. The build id in the same file differs as a consequence.",
                 "usr/local/bin/app: Nov 24 2026 → Nov 25 2026",

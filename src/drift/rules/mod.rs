@@ -5,6 +5,7 @@ mod archive;
 mod builder;
 mod cache;
 mod elf;
+mod keystore;
 mod metadata;
 mod name;
 mod python;
@@ -74,6 +75,7 @@ pub(super) const RULES: &[Rule] = &[
     archive::zip_timestamp,
     archive::tar_timestamp,
     archive::ar_timestamp,
+    keystore::timestamp,
     archive::compressed_member,
     elf::compile_date,
     name::random_name,

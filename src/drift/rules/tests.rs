@@ -250,6 +250,16 @@ fn archives() {
     check("a.zip", zip(1, b"hello"), zip(2, b"hello"), "zip-timestamp");
     check("a.zip", zip(1, b"hello"), zip(2, b"hullo"), "unexplained");
     check("a.zip", zip(1, b"hello"), &zip(2, b"hello")[1..], "unexplained");
+    let keystore = |time: u64, kind: u32, certificate: &[u8], digest: u8| {
+        let size = u32::try_from(certificate.len()).unwrap();
+        let head = [&[0xfe, 0xed, 0xfe, 0xed][..], &2_u32.to_be_bytes(), &1_u32.to_be_bytes()].concat();
+        let entry = [&kind.to_be_bytes()[..], b"\0\x01a", &time.to_be_bytes(), b"\0\x05X.509"].concat();
+        [&head[..], &entry, &size.to_be_bytes(), certificate, &[digest; 20]].concat()
+    };
+    check("cacerts", keystore(1, 2, b"c", 1), keystore(2, 2, b"c", 2), "keystore-timestamp");
+    check("cacerts", keystore(1, 2, b"c", 1), keystore(2, 2, b"d", 2), "unexplained");
+    check("cacerts", keystore(1, 1, b"c", 1), keystore(2, 1, b"c", 2), "unexplained");
+    check("cacerts", keystore(1, 2, b"c", 1), &keystore(2, 2, b"c", 2)[1..], "unexplained");
     let tar = |time: u64, content: &[u8]| fake().file("a", content).at(time).tar();
     check("a.tar", tar(1, b"x"), tar(2, b"x"), "tar-timestamp");
     check("a.tar", tar(1, b"x"), tar(2, b"y"), "unexplained");
