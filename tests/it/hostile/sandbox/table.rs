@@ -49,6 +49,10 @@ pub(super) struct Row {
 }
 
 impl Row {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn read(line: &str) -> Option<Self> {
         let [group, name, what, outcome, detail] =
             line.splitn(5, '\t').collect::<Vec<_>>().try_into().ok()?;
