@@ -208,6 +208,9 @@ pub struct Limits {
     /// Disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_bytes: Option<u64>,
+    /// Files and directories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
     /// Bytes fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs_bytes: Option<u64>,

@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use super::{BuildrootError, enter::Ended};
 use crate::model::{
     Allowance, Exceeded, Limit, Maxima,
-    limits::{DISK_RESERVE_BYTES, INPUTS_SIZE_BYTES_MAX, MEMORY_RESERVE_BYTES, PROCESSES_MAX, RESERVE_SHARE},
+    limits::{
+        DISK_RESERVE_BYTES, FILES_RESERVE, INPUTS_SIZE_BYTES_MAX, MEMORY_RESERVE_BYTES, PROCESSES_MAX,
+        RESERVE_SHARE,
+    },
 };
 
 /// What a build in the store at `store` may use: of memory three quarters of the machine's if nothing is chosen, of
@@ -27,6 +30,9 @@ pub fn allowance(store: &Path, chosen: &Maxima) -> Result<Allowance, BuildrootEr
         memory_reserve_bytes: MEMORY_RESERVE_BYTES.min(memory_bytes / RESERVE_SHARE),
         disk_bytes: chosen.disk_bytes,
         disk_reserve_bytes: DISK_RESERVE_BYTES.min(disk_bytes / RESERVE_SHARE),
+        files: chosen.files,
+        // A disk that makes them as it needs says that it has none.
+        files_reserve: FILES_RESERVE.min(space.f_files / RESERVE_SHARE),
         inputs_bytes: chosen.inputs_bytes.unwrap_or(INPUTS_SIZE_BYTES_MAX),
         processes: PROCESSES_MAX,
     })
@@ -34,10 +40,12 @@ pub fn allowance(store: &Path, chosen: &Maxima) -> Result<Allowance, BuildrootEr
 
 /// The bounds as the cage's init reads them.
 pub(super) fn bounds(allowance: &Allowance) -> String {
-    let Allowance { memory_bytes, memory_reserve_bytes, disk_bytes, disk_reserve_bytes, processes, .. } =
-        *allowance;
-    let disk = disk_bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
-    format!("{memory_bytes},{processes},{disk},{memory_reserve_bytes},{disk_reserve_bytes}")
+    let or_none = |bound: Option<u64>| bound.map_or_else(|| "-".to_owned(), |bound| bound.to_string());
+    let of_machine =
+        [allowance.memory_reserve_bytes, allowance.disk_reserve_bytes, allowance.files_reserve].map(Some);
+    let of_build =
+        [Some(allowance.memory_bytes), Some(allowance.processes), allowance.disk_bytes, allowance.files];
+    [of_build.as_slice(), &of_machine].concat().into_iter().map(or_none).collect::<Vec<_>>().join(",")
 }
 
 /// What init said of the bound that was passed, after its `X`.
@@ -55,13 +63,15 @@ mod tests {
 
     #[test]
     fn what_is_chosen_wins_over_the_share() {
-        let chosen = Maxima { memory_bytes: Some(1), disk_bytes: Some(2), inputs_bytes: Some(3) };
+        let chosen =
+            Maxima { memory_bytes: Some(1), disk_bytes: Some(2), files: Some(4), inputs_bytes: Some(3) };
         let store = Path::new("/");
         let found = allowance(store, &chosen).unwrap();
         assert_eq!((found.memory_bytes, found.disk_bytes, found.inputs_bytes), (1, Some(2), 3));
+        assert_eq!(found.files, Some(4));
         assert!(found.memory_reserve_bytes > 0 && found.disk_reserve_bytes > 0);
         let found = allowance(store, &Maxima::default()).unwrap();
-        assert_eq!((found.disk_bytes, found.inputs_bytes), (None, INPUTS_SIZE_BYTES_MAX));
+        assert_eq!((found.disk_bytes, found.files, found.inputs_bytes), (None, None, INPUTS_SIZE_BYTES_MAX));
         assert!(found.memory_bytes > found.memory_reserve_bytes, "{found:?}");
     }
 
@@ -69,7 +79,7 @@ mod tests {
     fn init_and_reprov_understand_each_other() {
         let chosen = Maxima { memory_bytes: Some(1), ..Maxima::default() };
         let allowance = allowance(Path::new("/"), &chosen).unwrap();
-        let with_disk = Allowance { disk_bytes: Some(7), ..allowance };
+        let with_disk = Allowance { disk_bytes: Some(7), files: Some(8), ..allowance };
         for allowance in [allowance, with_disk] {
             assert!(super::super::shim::watch::Bounds::parse(&bounds(&allowance)).is_some());
         }

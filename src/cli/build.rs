@@ -19,7 +19,10 @@ use crate::{
         inputs::InputsTo,
         source::options,
     },
-    model::{Descriptor, DiffId, Digest, ImageName, Maxima, Repository, Selector, names, path::printable},
+    model::{
+        Descriptor, DiffId, Digest, ImageName, Maxima, Repository, Selector, limits::FILES_MIN, names,
+        path::printable,
+    },
     recipe,
     report::{self, build as view},
     signing::{self, PrivateKey},
@@ -98,6 +101,9 @@ pub(super) struct Args {
     /// Most disk of the build (20G) [default: all but 1 GiB of what is free]
     #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_BUILD_MAX_DISK")]
     max_disk: Option<u64>,
+    /// Most files and directories of the build (2000000) [default: what the disk can take, but for a reserve]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(FILES_MIN..), env = "REPROV_BUILD_MAX_FILES")]
+    max_files: Option<u64>,
     /// Most that the build may fetch (2G) [default: 64G]
     #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_BUILD_MAX_INPUTS")]
     max_inputs: Option<u64>,
@@ -172,6 +178,7 @@ impl Args {
             maxima: Maxima {
                 memory_bytes: self.max_memory,
                 disk_bytes: self.max_disk,
+                files: self.max_files,
                 inputs_bytes: self.max_inputs,
             },
             trust,

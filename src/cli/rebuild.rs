@@ -18,7 +18,7 @@ use crate::{
         execute::{Execution, Secrets},
         rebuild::{Outcome, RebuildError, Request, layer_pairs, rebuild},
     },
-    model::{Digest, ImageName, Maxima, Verdict, names},
+    model::{Digest, ImageName, Maxima, Verdict, limits::FILES_MIN, names},
     progress::Silent,
     recipe::Buildroot,
     report::{self, rebuild as view},
@@ -64,6 +64,9 @@ pub(super) struct Args {
     /// Most disk of each rebuild (20G) [default: all but 1 GiB of what is free]
     #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_REBUILD_MAX_DISK")]
     max_disk: Option<u64>,
+    /// Most files and directories of each rebuild (2000000) [default: what the disk can take, but for a reserve]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(FILES_MIN..), env = "REPROV_REBUILD_MAX_FILES")]
+    max_files: Option<u64>,
     /// Keep the rebuilt images in this OCI layout
     #[arg(long, value_name = "DIR", env = "REPROV_REBUILD_KEEP")]
     keep: Option<PathBuf>,
@@ -189,6 +192,7 @@ impl Args {
             maxima: Maxima {
                 memory_bytes: self.max_memory,
                 disk_bytes: self.max_disk,
+                files: self.max_files,
                 inputs_bytes: None, // A replay fetches nothing.
             },
             buildroot: self.buildroot.clone(),

@@ -21,7 +21,7 @@ use crate::{
     dockerfile::BaseConfig,
     engine::Engine,
     layer::{LayerError, Lower, index, index_with, inflate},
-    model::{Descriptor, Digest, ImageName, Limit, limits, path::printable},
+    model::{Descriptor, Digest, ImageName, limits, path::printable},
     oci::{Image, OciError},
     registry::RegistryError,
     store::{Store, StoreError},
@@ -270,7 +270,7 @@ pub async fn load(
             Ended::Cancelled => return Err(BaseError::Cancelled),
             ended => {
                 let tail = match ended {
-                    Ended::Exceeded(exceeded) if exceeded.limit == Limit::DiskReserve => {
+                    Ended::Exceeded(exceeded) if exceeded.limit.is_of_disk() => {
                         format!("no space left on device: {exceeded}")
                     }
                     Ended::Exceeded(exceeded) => exceeded.to_string(),

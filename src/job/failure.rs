@@ -57,9 +57,7 @@ pub(super) fn judge(
     }
     match ended {
         // Too little left is this machine's trouble, as a full disk is, whichever is met first.
-        Ended::Exceeded(of_init) => {
-            Some(Failure { full: of_init.limit == Limit::DiskReserve, ..failure.of(of_init) })
-        }
+        Ended::Exceeded(of_init) => Some(Failure { full: of_init.limit.is_of_disk(), ..failure.of(of_init) }),
         // Cancelled without a limit of the gateway's is the caller's, who does not ask.
         Ended::TimedOut | Ended::Cancelled => {
             let timeout_s = execution.timeout_s;

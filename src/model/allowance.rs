@@ -18,13 +18,15 @@ pub fn size(bytes: u64) -> String {
     format!("{}.{} {}", whole / 1024, whole % 1024 * 10 / 1024, UNITS[unit])
 }
 
-/// What the caller chose (`--max-memory`, `--max-disk`, `--max-inputs`), in bytes; none: the default.
+/// What the caller chose (`--max-memory`, `--max-disk`, `--max-inputs` in bytes, `--max-files`); none: the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Maxima {
     /// Memory.
     pub memory_bytes: Option<u64>,
     /// Disk, of the build's own directory.
     pub disk_bytes: Option<u64>,
+    /// Files and directories, of the build's own directory.
+    pub files: Option<u64>,
     /// What the gateway takes in.
     pub inputs_bytes: Option<u64>,
 }
@@ -40,6 +42,10 @@ pub struct Allowance {
     pub disk_bytes: Option<u64>,
     /// Disk that stays free.
     pub disk_reserve_bytes: u64,
+    /// Files and directories of the build's directory; none: as many as the disk has room for.
+    pub files: Option<u64>,
+    /// Files that the disk can still take.
+    pub files_reserve: u64,
     /// Bytes that the gateway takes in.
     pub inputs_bytes: u64,
     /// Processes and threads at once.
@@ -57,6 +63,10 @@ pub enum Limit {
     Disk,
     /// The disk that it lies on.
     DiskReserve,
+    /// Files and directories of the build's directory.
+    Files,
+    /// Files that the disk can still take.
+    FilesReserve,
     /// Bytes of inputs.
     Inputs,
     /// Number of inputs.
@@ -69,11 +79,13 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Memory,
         Self::MemoryReserve,
         Self::Disk,
         Self::DiskReserve,
+        Self::Files,
+        Self::FilesReserve,
         Self::Inputs,
         Self::Answers,
         Self::Processes,
@@ -88,11 +100,19 @@ impl Limit {
             Self::MemoryReserve => "memory-reserve",
             Self::Disk => "disk",
             Self::DiskReserve => "disk-reserve",
+            Self::Files => "files",
+            Self::FilesReserve => "files-reserve",
             Self::Inputs => "inputs",
             Self::Answers => "answers",
             Self::Processes => "processes",
             Self::Time => "time",
         }
+    }
+
+    /// Whether the machine's disk is short of it, which says nothing of the build itself.
+    #[must_use]
+    pub fn is_of_disk(self) -> bool {
+        matches!(self, Self::DiskReserve | Self::FilesReserve)
     }
 
     /// The flag that raises it; none: it is fixed.
@@ -101,14 +121,22 @@ impl Limit {
         match self {
             Self::Memory => Some("--max-memory"),
             Self::Disk => Some("--max-disk"),
+            Self::Files => Some("--max-files"),
             Self::Inputs => Some("--max-inputs"),
             Self::Time => Some("--timeout"),
-            Self::MemoryReserve | Self::DiskReserve | Self::Answers | Self::Processes => None,
+            Self::MemoryReserve
+            | Self::DiskReserve
+            | Self::FilesReserve
+            | Self::Answers
+            | Self::Processes => None,
         }
     }
 }
 
-/// A limit that a build passed, and was ended for; bytes, processes, answers or seconds.
+/// What helps against a full disk.
+const ELSEWHERE: &str = "free some, or use a store elsewhere (--store)";
+
+/// A limit that a build passed, and was ended for; bytes, files, processes, answers or seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exceeded {
     /// Which.
@@ -127,6 +155,7 @@ impl fmt::Display for Exceeded {
         match limit {
             Limit::Memory => write!(f, "it used {used} of memory, and the limit is {most}")?,
             Limit::Disk => write!(f, "it used {used} of disk, and the limit is {most}")?,
+            Limit::Files => write!(f, "it had {found} files and directories, and {allowed} are the limit")?,
             Limit::Inputs => write!(f, "it fetched {used}, and the limit is {most}")?,
             Limit::Answers => write!(f, "it fetched {found} answers, and {allowed} are the limit")?,
             Limit::Processes => {
@@ -138,8 +167,13 @@ impl fmt::Display for Exceeded {
                 return write!(f, "the machine had {used} of memory left, and {most} must stay; {out}");
             }
             Limit::DiskReserve => {
-                let out = "free some, or use a store elsewhere (--store)";
-                return write!(f, "the store's disk had {used} left, and {most} must stay; {out}");
+                return write!(f, "the store's disk had {used} left, and {most} must stay; {ELSEWHERE}");
+            }
+            Limit::FilesReserve => {
+                return write!(
+                    f,
+                    "the store's disk could take {found} more files, and {allowed} must stay; {ELSEWHERE}"
+                );
             }
         }
         match limit.flag() {

@@ -131,10 +131,14 @@ pub const INPUTS_SIZE_BYTES_MAX: u64 = 64 << 30;
 pub const MEMORY_RESERVE_BYTES: u64 = 256 << 20;
 /// Disk that a build leaves free, or [`RESERVE_SHARE`] if that is less.
 pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
+/// Files that the disk can still take when a build ends, or [`RESERVE_SHARE`] if that is less.
+pub const FILES_RESERVE: u64 = 100_000;
 /// A reserve is at most this share of what there is: a twentieth.
 pub const RESERVE_SHARE: u64 = 20;
 /// Smallest memory, disk or inputs that a caller may allow: less is a unit forgotten.
 pub const MAXIMUM_BYTES_MIN: u64 = 1 << 20;
+/// Fewest files that a caller may allow: the engine itself makes some hundred.
+pub const FILES_MIN: u64 = 1000;
 /// Longest build: a week.
 pub const BUILD_TIMEOUT_S_MAX: u64 = 7 * 24 * 3600;
 /// A body this large is an input layer of its own; smaller ones go into packs.

@@ -17,6 +17,10 @@ pub struct Limits {
     pub disk_bytes: Option<u64>,
     /// Disk that stays free.
     pub disk_reserve_bytes: u64,
+    /// Files and directories of the build's directory; none: all but the reserve.
+    pub files: Option<u64>,
+    /// Files that the disk can still take.
+    pub files_reserve: u64,
     /// What the gateway takes in from repositories; none: nothing, it is a replay.
     pub inputs_bytes: Option<u64>,
     /// Processes and threads at once.
@@ -34,7 +38,7 @@ pub struct Limits {
 pub struct Hit {
     /// Its name.
     pub limit: &'static str,
-    /// Its value: bytes, processes, answers or seconds.
+    /// Its value: bytes, files, processes, answers or seconds.
     pub allowed: u64,
     /// What there was.
     pub found: u64,
@@ -52,6 +56,8 @@ impl Limits {
             memory_reserve_bytes: allowance.memory_reserve_bytes,
             disk_bytes: allowance.disk_bytes,
             disk_reserve_bytes: allowance.disk_reserve_bytes,
+            files: allowance.files,
+            files_reserve: allowance.files_reserve,
             inputs_bytes: fetches.then_some(allowance.inputs_bytes),
             processes: allowance.processes,
             log_bytes: LOG_SIZE_BYTES_MAX,
@@ -72,10 +78,12 @@ impl Limits {
             || format!("all disk but {}", size(self.disk_reserve_bytes)),
             |bytes| format!("{} of disk", size(bytes)),
         );
+        let files = self.files.map(|files| format!(", {files} files"));
         let inputs = self.inputs_bytes.map(|bytes| format!(", {} of inputs", size(bytes)));
         format!(
-            "{} of memory, {disk}{}, {} processes (enforced by {})",
+            "{} of memory, {disk}{}{}, {} processes (enforced by {})",
             size(self.memory_bytes),
+            files.unwrap_or_default(),
             inputs.unwrap_or_default(),
             self.processes,
             self.enforced_by

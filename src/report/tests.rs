@@ -103,6 +103,8 @@ fn limits(hit: Option<Limit>) -> Limits {
         memory_reserve_bytes: 2,
         disk_bytes: hit.map(|_| 3),
         disk_reserve_bytes: 4,
+        files: hit.map(|_| 10),
+        files_reserve: 11,
         inputs_bytes: 5,
         processes: 6,
     };
@@ -118,7 +120,7 @@ fn limits_for_people() {
     );
     assert_eq!(
         limits(Some(Limit::Disk)).text(),
-        "1.0 GiB of memory, 3 B of disk, 6 processes (enforced by watch)"
+        "1.0 GiB of memory, 3 B of disk, 10 files, 6 processes (enforced by watch)"
     );
 }
 

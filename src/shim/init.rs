@@ -1,4 +1,4 @@
-//! Pid 1 of the cage: mounts /proc, closes nested user namespaces, runs the plan, reaps, and dies with reprov, or when
+//! Pid 1 of the cage: mounts /proc, closes nested user namespaces, filters system calls, runs the plan, reaps, and dies with reprov, or when
 //! the build uses too much.
 
 use std::{
@@ -14,7 +14,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::watch::{self, Bounds, Over};
+use super::{
+    filter,
+    watch::{self, Bounds, Over},
+};
 
 // The static libc is linked in; these calls are all that std does not offer.
 unsafe extern "C" {
@@ -60,10 +63,11 @@ pub fn run(plan: &Path, bounds: Option<&str>) -> Result<u8, String> {
     fs::write("/proc/sys/user/max_user_namespaces", "0")
         .map_err(|error| format!("cannot close nested user namespaces: {error}"))?;
     limit();
+    filter::install()?;
     let _ = fs::write("/proc/sys/kernel/pid_max", PIDS_MAX); // An older kernel refuses: it is the whole machine's there.
     std::thread::spawn(die_with_reprov);
     if let Some(text) = bounds {
-        let bounds = Bounds::parse(text).ok_or("the bounds are not five numbers")?;
+        let bounds = Bounds::parse(text).ok_or("the bounds are not seven numbers")?;
         watch::start(bounds, plan.parent().unwrap_or(plan).to_owned(), say_and_end);
     }
     for command in commands(&bytes) {

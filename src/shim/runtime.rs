@@ -34,8 +34,10 @@ const CONSTANTS: &[(&str, &str)] = &[
     ("/etc/resolv.conf", "nameserver 127.0.0.1\n"),
     ("/run/.containerenv", ""),
 ];
-/// Sockets that leave the network namespace: to the virtual machine's host.
-const AF_VSOCK: &str = "40";
+/// Families of sockets from here on are refused: packets, and those that leave the network namespace (the virtual
+/// machine's host, Qualcomm's routers) or that no build needs (kernel cryptography, Bluetooth). Below are unix, inet,
+/// inet6, netlink.
+const AF_PACKET: &str = "17";
 const AF_NETLINK: &str = "16";
 const NETLINK_AUDIT: &str = "9";
 
@@ -78,6 +80,7 @@ fn edit(bundle: &Path, profile: &Path) -> Result<(), String> {
     mounts(&mut config, bundle, profile)?;
     announce(&config, profile)?;
     identity(&mut config)?;
+    capabilities(&mut config)?;
     seccomp(&mut config)?;
     let mut text = String::new();
     config.write(&mut text);
@@ -276,6 +279,20 @@ fn identity(config: &mut Json) -> Result<(), String> {
     Ok(())
 }
 
+/// Takes away what old engines still give: nothing but loopback is there for raw packets.
+fn capabilities(config: &mut Json) -> Result<(), String> {
+    let sets = config
+        .entry("process", Json::Object(Vec::new()))
+        .and_then(|process| process.entry("capabilities", Json::Object(Vec::new())))
+        .ok_or("config.json: process.capabilities is not an object")?;
+    for set in ["bounding", "effective", "inheritable", "permitted", "ambient"] {
+        if let Some(names) = sets.entry(set, Json::Array(Vec::new())).and_then(Json::items) {
+            names.retain(|name| name.text() != Some("CAP_NET_RAW"));
+        }
+    }
+    Ok(())
+}
+
 /// Tightens the engine's filter; a step without one is not started.
 fn seccomp(config: &mut Json) -> Result<(), String> {
     let rules = config
@@ -293,7 +310,7 @@ fn seccomp(config: &mut Json) -> Result<(), String> {
     rules.retain(|rule| !matches!(rule.get("names"), Some(Json::Array(names)) if names.is_empty()));
     rules.push(rule(DENIED, EPERM, &[]));
     // No two conditions that can hold at once: which of two rules wins then is not defined.
-    rules.push(rule(&["socket"], EPERM, &[("0", AF_VSOCK, "SCMP_CMP_EQ")]));
+    rules.push(rule(&["socket"], EPERM, &[("0", AF_PACKET, "SCMP_CMP_GE")]));
     rules.push(rule(
         &["socket"],
         EINVAL, // As the engine has it: to libaudit, so to every useradd, it means a kernel without audit.
@@ -302,7 +319,7 @@ fn seccomp(config: &mut Json) -> Result<(), String> {
     rules.push(rule(
         &["socket"],
         None,
-        &[("0", AF_VSOCK, "SCMP_CMP_NE"), ("2", NETLINK_AUDIT, "SCMP_CMP_NE")],
+        &[("0", AF_PACKET, "SCMP_CMP_LT"), ("2", NETLINK_AUDIT, "SCMP_CMP_NE")],
     ));
     Ok(())
 }
@@ -337,7 +354,7 @@ mod tests {
     use super::*;
 
     const CONFIG: &str = r#"{"hostname":"0f1e","hooks":{"prestart":[{"path":"/host/hook"}]},
-        "process":{"args":["/bin/sh","-c","printf '\u003ca\u003e \"é\"'"],"user":{"uid":7},
+        "process":{"args":["/bin/sh","-c","printf '\u003ca\u003e \"é\"'"],"user":{"uid":7},"capabilities":{"bounding":["CAP_CHOWN","CAP_NET_RAW"]},
             "env":["PATH=/bin","HOSTNAME=0f1e","TZ=Europe/X"],"rlimits":[{"type":"RLIMIT_NOFILE","hard":1,"soft":1}]},
         "mounts":[{"destination":"/sys","type":"bind","source":"/sys","options":["rbind","ro"]},
             {"destination":"/etc/resolv.conf","type":"bind","source":"BUNDLE/resolv.conf","options":["rbind"]},
@@ -375,6 +392,7 @@ mod tests {
             r#""env":["PATH=/bin","HOSTNAME=reprov","TZ=Europe/X","LANG=C.UTF-8"]"#,
             r#""hostname":"reprov""#,
             r#""user":{"uid":7,"umask":18}"#,
+            r#""capabilities":{"bounding":["CAP_CHOWN"],"#,
             r#""args":["/bin/sh","-c","printf '\u003ca\u003e \"é\"'"]"#,
             r#"{"destination":"/sys","type":"bind","source":"/sys","options":["rbind","ro","rro"]}"#,
             r#"{"destination":"/etc/resolv.conf","type":"bind","source":"BUNDLE/reprov-etc-resolv.conf","options":["rbind"]}"#,
@@ -383,7 +401,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
-        for part in ["rlimits", "hooks", "0f1e", "BUNDLE/resolv.conf"] {
+        for part in ["rlimits", "hooks", "NET_RAW", "0f1e", "BUNDLE/resolv.conf"] {
             assert!(!text.contains(part), "{part}\n{text}");
         }
         assert!(steps.ends_with(
@@ -437,7 +455,7 @@ mod tests {
             "{rules}"
         );
         assert!(rules.contains(
-            r#"{"names":["socket"],"action":"SCMP_ACT_ERRNO","errnoRet":1,"args":[{"index":0,"value":40,"op":"SCMP_CMP_EQ"}]}"#
+            r#"{"names":["socket"],"action":"SCMP_ACT_ERRNO","errnoRet":1,"args":[{"index":0,"value":17,"op":"SCMP_CMP_GE"}]}"#
         ), "{rules}");
         for without in [
             CONFIG.replace("seccomp", "other"),

@@ -21,26 +21,30 @@ const POLL: Duration = Duration::from_millis(250);
 /// The tree is measured this often even if the disk does not fill: somebody else may free what the build takes.
 const MEASURE: Duration = Duration::from_secs(30);
 
-/// What the build may use; in bytes, but for the processes (threads count too).
+/// What the build may use; in bytes, but for processes (threads count too) and files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bounds {
     memory: u64,
     processes: u64,
     disk: Option<u64>,
+    files: Option<u64>,
     memory_reserve: u64,
     disk_reserve: u64,
+    files_reserve: u64,
 }
 
 impl Bounds {
-    /// Reads `MEMORY,PROCESSES,DISK,MEMORY_RESERVE,DISK_RESERVE`; DISK may be `-`.
+    /// Reads `MEMORY,PROCESSES,DISK,FILES,MEMORY_RESERVE,DISK_RESERVE,FILES_RESERVE`; DISK and FILES may be `-`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split(',').map(|field| field.parse().ok());
         let bounds = Self {
             memory: fields.next()??,
             processes: fields.next()??,
             disk: fields.next()?,
+            files: fields.next()?,
             memory_reserve: fields.next()??,
             disk_reserve: fields.next()??,
+            files_reserve: fields.next()??,
         };
         fields.next().is_none().then_some(bounds)
     }
@@ -156,43 +160,70 @@ fn tmpfs(table: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
+/// Of a disk: bytes, and files with directories.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Use {
+    bytes: u64,
+    files: u64,
+}
+
+impl Use {
+    /// Never less than nothing.
+    fn less(self, other: Self) -> Self {
+        Self { bytes: self.bytes.saturating_sub(other.bytes), files: self.files.saturating_sub(other.files) }
+    }
+}
+
 struct Disk {
     dir: PathBuf,
-    /// Free bytes at the start.
-    before: u64,
-    /// As long as no fewer bytes are free, the build cannot have passed its bound.
-    until: u64,
+    /// Free at the start.
+    before: Use,
+    /// As long as no less is free, the build cannot have passed its bounds.
+    until: Use,
     measured: Instant,
 }
 
 impl Disk {
     fn new(dir: PathBuf) -> Self {
-        let before = Space::of(&dir).map_or(0, |space| space.free);
-        Self { dir, before, until: u64::MAX, measured: Instant::now() }
+        let before = Space::of(&dir).map_or(Use::default(), |space| space.free);
+        let until = Use { bytes: u64::MAX, files: u64::MAX };
+        Self { dir, before, until, measured: Instant::now() }
     }
 
     fn check(&mut self, bounds: &Bounds) -> Option<Over> {
         let free = Space::of(&self.dir)?.free;
-        if free < bounds.disk_reserve {
-            return Some(("disk-reserve", bounds.disk_reserve, free));
+        if free.bytes < bounds.disk_reserve {
+            return Some(("disk-reserve", bounds.disk_reserve, free.bytes));
         }
-        let bound = bounds.disk?;
-        if free >= self.until && self.measured.elapsed() < MEASURE {
+        if free.files < bounds.files_reserve {
+            return Some(("files-reserve", bounds.files_reserve, free.files));
+        }
+        if bounds.disk.is_none() && bounds.files.is_none() {
+            return None;
+        }
+        let lost = free.bytes < self.until.bytes || free.files < self.until.files;
+        if !lost && self.measured.elapsed() < MEASURE {
             return None;
         }
         // A tree that cannot be measured is a strange one: then all that is gone counts as the build's.
-        let tree = measure(&self.dir).map(|bytes| bytes + unlinked(&pids()).disk);
-        let found = tree.unwrap_or(self.before.saturating_sub(free));
-        self.until = free.saturating_sub(bound.saturating_sub(found));
+        let found = measure(&self.dir).map_or(self.before.less(free), |tree| {
+            let nameless = unlinked(&pids()).disk;
+            Use { bytes: tree.bytes + nameless.bytes, files: tree.files + nameless.files }
+        });
+        let most = Use { bytes: bounds.disk.unwrap_or(u64::MAX), files: bounds.files.unwrap_or(u64::MAX) };
+        self.until = free.less(most.less(found));
         self.measured = Instant::now();
-        (found > bound).then_some(("disk", bound, found))
+        if found.bytes > most.bytes {
+            return Some(("disk", most.bytes, found.bytes));
+        }
+        (found.files > most.files).then_some(("files", most.files, found.files))
     }
 }
 
 /// Bytes on disk of everything in `dir`, on its file system; none if something cannot be looked at.
-fn measure(dir: &Path) -> Option<u64> {
+fn measure(dir: &Path) -> Option<Use> {
     let device = fs::symlink_metadata(dir).ok()?.dev();
-    let (mut todo, mut linked, mut bytes) = (vec![dir.to_owned()], BTreeSet::new(), 0);
+    let (mut todo, mut linked, mut used) = (vec![dir.to_owned()], BTreeSet::new(), Use::default());
     while let Some(dir) = todo.pop() {
         let entries = match fs::read_dir(&dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
@@ -207,20 +238,22 @@ fn measure(dir: &Path) -> Option<u64> {
             {
                 continue;
             }
-            bytes += found.blocks() * 512;
+            used.bytes += found.blocks() * 512;
+            used.files += 1;
             if found.is_dir() {
                 todo.push(entry.path());
             }
         }
     }
-    Some(bytes)
+    Some(used)
 }
 
-/// Bytes of open files that have no name any more.
+/// Open files that have no name any more.
 #[derive(Default)]
 struct Unlinked {
+    /// Bytes.
     memory: u64,
-    disk: u64,
+    disk: Use,
 }
 
 fn unlinked<'a>(pids: impl IntoIterator<Item = &'a u32>) -> Unlinked {
@@ -237,7 +270,8 @@ fn unlinked<'a>(pids: impl IntoIterator<Item = &'a u32>) -> Unlinked {
             if in_memory.iter().any(|prefix| name.as_os_str().as_bytes().starts_with(prefix.as_bytes())) {
                 bytes.memory += found.blocks() * 512;
             } else {
-                bytes.disk += found.blocks() * 512;
+                bytes.disk.bytes += found.blocks() * 512;
+                bytes.disk.files += 1;
             }
         }
     }
@@ -259,9 +293,10 @@ fn number(text: &str, field: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// A file system's space, in bytes.
+/// A file system's space.
 struct Space {
-    free: u64,
+    free: Use,
+    /// Bytes.
     used: u64,
 }
 
@@ -274,7 +309,9 @@ struct StatFs {
     blocks: u64,
     free: u64,
     available: u64,
-    _rest: [u64; 16],
+    files: u64,
+    files_free: u64,
+    _rest: [u64; 14],
 }
 
 unsafe extern "C" {
@@ -289,7 +326,8 @@ impl Space {
         let failed = unsafe { statfs(path.as_ptr(), &mut found) } != 0;
         let size = u64::try_from(found.block_size).ok()?;
         let used = found.blocks.saturating_sub(found.free).saturating_mul(size);
-        (!failed).then_some(Self { free: found.available.saturating_mul(size), used })
+        let free = Use { bytes: found.available.saturating_mul(size), files: found.files_free };
+        (!failed).then_some(Self { free, used })
     }
 }
 
@@ -300,15 +338,23 @@ mod tests {
     const ANY: u64 = u64::MAX;
 
     fn bounds() -> Bounds {
-        Bounds { memory: ANY, processes: ANY, disk: None, memory_reserve: 0, disk_reserve: 0 }
+        Bounds::parse(&format!("{ANY},{ANY},-,-,0,0,0")).unwrap()
     }
 
     #[test]
     fn bounds_are_read_whole_or_not_at_all() {
-        let read = Bounds { memory: 1, processes: 2, disk: Some(3), memory_reserve: 4, disk_reserve: 5 };
-        assert_eq!(Bounds::parse("1,2,3,4,5"), Some(read.clone()));
-        assert_eq!(Bounds::parse("1,2,-,4,5"), Some(Bounds { disk: None, ..read }));
-        for text in ["", "1,2,3,4", "1,2,3,4,5,6", "-,2,3,4,5", "1,2,3,4,x"] {
+        let read = Bounds {
+            memory: 1,
+            processes: 2,
+            disk: Some(3),
+            files: Some(4),
+            memory_reserve: 5,
+            disk_reserve: 6,
+            files_reserve: 7,
+        };
+        assert_eq!(Bounds::parse("1,2,3,4,5,6,7"), Some(read.clone()));
+        assert_eq!(Bounds::parse("1,2,-,-,5,6,7"), Some(Bounds { disk: None, files: None, ..read }));
+        for text in ["", "1,2,3,4,5,6", "1,2,3,4,5,6,7,8", "-,2,3,4,5,6,7", "1,2,3,4,5,6,x"] {
             assert_eq!(Bounds::parse(text), None, "{text}");
         }
     }
@@ -331,7 +377,7 @@ mod tests {
         fs::write(dir.path().join("deep/one"), &mebibyte).unwrap();
         fs::hard_link(dir.path().join("deep/one"), dir.path().join("two")).unwrap();
         let size = measure(dir.path()).unwrap();
-        assert!((1 << 20..2 << 20).contains(&size), "{size}");
+        assert!((1 << 20..2 << 20).contains(&size.bytes) && size.files == 2, "{size:?}");
 
         let mut disk = Disk::new(dir.path().to_owned());
         let bound = |disk| Bounds { disk: Some(disk), ..bounds() };
@@ -340,12 +386,21 @@ mod tests {
         assert!(matches!(disk.check(&bound(1 << 19)), Some(("disk", _, found)) if found >= 1 << 20));
         let mut disk = Disk::new(dir.path().to_owned());
         assert!(matches!(disk.check(&Bounds { disk_reserve: ANY, ..bounds() }), Some(("disk-reserve", ..))));
+        assert!(matches!(
+            disk.check(&Bounds { files_reserve: ANY, ..bounds() }),
+            Some(("files-reserve", ..))
+        ));
+        assert_eq!(disk.check(&Bounds { files: Some(1 << 40), ..bounds() }), None);
+        let mut disk = Disk::new(dir.path().to_owned());
+        assert!(
+            matches!(disk.check(&Bounds { files: Some(1), ..bounds() }), Some(("files", 1, found)) if found >= 2)
+        );
 
         let open = fs::File::create(dir.path().join("gone")).unwrap();
         fs::write(dir.path().join("gone"), vec![1; 3 << 20]).unwrap();
         fs::remove_file(dir.path().join("gone")).unwrap();
         let found = unlinked(&[std::process::id()]).disk;
-        assert!(found >= 3 << 20, "{found}");
+        assert!(found.bytes >= 3 << 20 && found.files >= 1, "{found:?}");
         drop(open);
     }
 

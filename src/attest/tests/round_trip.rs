@@ -65,9 +65,10 @@ prop_compose! {
         mode in select(vec![BuildrootMode::Host, BuildrootMode::Image]),
         (engine, runtime) in (tool(), tool()),
         (enforced_by, memory_bytes, disk_bytes) in (text(), option::of(any::<u64>()), option::of(any::<u64>())),
+        files in option::of(any::<u64>()),
         (env, mount_options) in (map(), vec(text(), 0..3)),
     ) -> InternalParameters {
-        let limits = Limits { enforced_by, memory_bytes, disk_bytes, inputs_bytes: None };
+        let limits = Limits { enforced_by, memory_bytes, disk_bytes, files, inputs_bytes: None };
         InternalParameters { reprov, writer, epoch, mode, engine, runtime, limits, env, hostname, mount_options }
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn internal(epoch_s: i64, tools: &Tools, git: bool, maxima: &Maxima) 
             enforced_by: names::ENFORCED_BY.to_owned(),
             memory_bytes: maxima.memory_bytes,
             disk_bytes: maxima.disk_bytes,
+            files: maxima.files,
             inputs_bytes: maxima.inputs_bytes,
         },
         env: step_env(epoch_s, git),

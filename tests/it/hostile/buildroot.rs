@@ -8,7 +8,7 @@ use crate::support::{Base, Lab, Registry};
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// Kind, path, content or link target, owner.
-type Entry<'a> = (EntryType, &'a str, &'a str, u64);
+pub(super) type Entry<'a> = (EntryType, &'a str, &'a str, u64);
 
 /// The hex digest by which the engine's base store knows the tiny base.
 fn tiny() -> String {
@@ -18,7 +18,7 @@ fn tiny() -> String {
 }
 
 /// An archive of `entries` and programs (path, bytes).
-fn archive(entries: &[Entry], programs: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn archive(entries: &[Entry], programs: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, bytes) in programs {
         let mut header = Header::new_ustar();
@@ -47,7 +47,7 @@ fn archive(entries: &[Entry], programs: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// Puts an image of these layers into the shared registry; its name.
-fn image(name: &str, layers: &[Vec<u8>]) -> String {
+pub(super) fn image(name: &str, layers: &[Vec<u8>]) -> String {
     let registry = Registry::shared();
     let mut descriptors = Vec::new();
     let mut diff_ids = Vec::new();

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::{ffi::OsStrExt as _, net::UnixListener},
+    os::unix::{ffi::OsStrExt as _, fs::symlink, net::UnixListener},
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -15,6 +15,26 @@ use serde_json::json;
 use crate::support::{Lab, Registry, must, root, sha256};
 
 const DOCKERFILE: &str = "FROM base.example/tiny:1\nCOPY . /context\nRUN find /context | wc -l > /count\n";
+
+/// Instructions that follow links: `link` leads to `/etc/os-release`, `etc` and `up` to `/etc`.
+const LINKS: [(&str, &str); 12] = [
+    ("copy", "COPY link /a"),
+    ("copy-beyond", "COPY up/os-release /a"),
+    ("copy-directory", "COPY etc /a"),
+    ("copy-through", "COPY etc/os-release /a"),
+    ("add", "ADD link /a"),
+    ("bind", "RUN --mount=type=bind,source=link,target=/a cat /a >/b"),
+    ("bind-directory", "RUN --mount=type=bind,source=etc,target=/a cat /a/os-release >/b"),
+    ("stage", "RUN ln -s /etc/os-release /l\nFROM base.example/tiny:1\nCOPY --from=0 /l /a"),
+    ("stage-directory", "RUN ln -s /etc /l\nFROM base.example/tiny:1\nCOPY --from=0 /l/os-release /a"),
+    (
+        "stage-bind",
+        "RUN ln -s / /l\nFROM base.example/tiny:1\n\
+            RUN --mount=type=bind,from=0,source=/l,target=/a cat /a/etc/os-release >/b",
+    ),
+    ("onto", "RUN ln -s /etc /l\nCOPY word /l/canary-of-reprov"),
+    ("onto-workdir", "RUN ln -s /etc /l\nWORKDIR /l/canary-of-reprov\nCOPY word ."),
+];
 
 /// Pipes, sockets and, for root, devices in `dir`.
 fn odd_files(dir: &Path) {
@@ -70,6 +90,36 @@ fn what_git_does_not_have_never_comes_along() {
     assert_eq!(image.text("context/word"), "other\n");
     // The directory, Dockerfile and word.
     assert_eq!(image.text("count").trim(), "3");
+}
+
+/// The engine sees the host's `/etc`; nothing in a source or a stage may make it look there.
+#[test]
+fn links_lead_to_nothing_of_the_host() {
+    let canary = fs::read("/etc/os-release").unwrap();
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    for (name, instructions) in LINKS {
+        let repository = format!("contexts-link-{name}");
+        let source = lab.commit(name, |dir| {
+            fs::write(dir.join("Dockerfile"), format!("FROM base.example/tiny:1\n{instructions}\n")).unwrap();
+            fs::write(dir.join("word"), "word\n").unwrap();
+            for (link, target) in
+                [("link", "/etc/os-release"), ("etc", "/etc"), ("up", "../../../../../../../etc")]
+            {
+                symlink(target, dir.join(link)).unwrap();
+            }
+            assert_eq!(fs::read(dir.join("link")).unwrap(), canary);
+        });
+        let ran = lab.build(registry, &source, &registry.name(&repository), &[]);
+        println!("{name}: {:?}", ran.code);
+        if ran.code == Some(0) {
+            let image = registry.image(&repository);
+            assert!(image.layers.iter().flatten().all(|(_, entry)| entry.bytes != canary), "{name}: {ran}");
+        } else {
+            ran.exits(1).says("line ");
+        }
+    }
+    assert!(!Path::new("/etc/canary-of-reprov").exists());
+    assert_eq!(lab.leftovers(), [""; 0]);
 }
 
 #[test]

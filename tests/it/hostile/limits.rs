@@ -86,6 +86,15 @@ fn a_step_that_fills_the_disk_with_a_file_without_a_name() {
 }
 
 #[test]
+fn a_step_that_makes_files_without_end() {
+    // Empty ones: they take none of the disk's bytes.
+    let step = "mkdir /many && cd /many && seq 1 2000000 | xargs touch";
+    for (lab, name) in [(Lab::new(), "files"), (Lab::ordinary(), "files-of-a-user")] {
+        is_ended(&lab, name, step, &["--max-files", "20000"], ("files", 20_000));
+    }
+}
+
+#[test]
 fn a_step_that_forks_without_end() {
     is_ended(&Lab::new(), "bomb", "b() { b | b; }; b", &[], ("processes", 8192));
 }
@@ -100,6 +109,15 @@ fn a_step_that_fetches_without_end() {
     // It may as well ask for many; and what it makes of the failure does not count.
     let step = format!("for n in 1 2 3 4 5 6 7 8; do wget -q -O /x {}/large?$n; done; true", mirror.url);
     is_ended(&lab, "many", &step, &more, ("inputs", 8 * MIB));
+}
+
+#[test]
+fn a_mirror_that_sends_a_byte_at_a_time() {
+    let mirror = Mirror::start("slow");
+    let (step, allow) =
+        (format!("wget -q -O /dev/null {}/slow", mirror.url), format!("local={}", mirror.url));
+    is_ended(&Lab::new(), "slow", &step, &["--timeout", "10s", "--allow", &allow], ("time", 10));
+    assert_eq!(mirror.asked(), ["/slow"]);
 }
 
 #[test]
@@ -163,11 +181,12 @@ fn a_rebuild_that_is_ended_has_no_verdict() {
 #[test]
 fn what_was_chosen_stands_in_the_provenance() {
     let (lab, registry) = (Lab::new(), Registry::shared());
-    let more = ["--max-memory", "2G", "--max-disk", "3GiB", "--max-inputs", "1048576"];
+    let more = ["--max-memory", "2G", "--max-disk", "3GiB", "--max-inputs", "1048576", "--max-files", "9000"];
     let built = build(&lab, "chosen", "true", &more).exits(0).json();
     let limits = &built["limits"];
     let found = ["memory_bytes", "disk_bytes", "inputs_bytes"].map(|name| limits[name].as_u64().unwrap());
     assert_eq!(found, [2 << 30, 3 << 30, 1 << 20], "{built:#}");
+    assert_eq!(limits["files"], 9000, "{built:#}");
     let referrer = registry.blob_json(built["provenance"]["digest"].as_str().unwrap());
     let bundle = registry.blob_json(referrer["layers"][0]["digest"].as_str().unwrap());
     let payload = lab.path("payload");
@@ -180,7 +199,7 @@ fn what_was_chosen_stands_in_the_provenance() {
     let statement: Value = serde_json::from_str(&statement.exits(0).out).unwrap();
     let recorded = &statement["predicate"]["buildDefinition"]["internalParameters"]["limits"];
     let expected = json!({"enforcedBy": "watch", "memoryBytes": 2_u64 << 30, "diskBytes": 3_u64 << 30,
-        "inputsBytes": 1 << 20});
+        "files": 9000, "inputsBytes": 1 << 20});
     assert_eq!(recorded, &expected);
 }
 
@@ -192,6 +211,7 @@ fn a_size_that_is_none() {
         ("--max-memory", "lots", "K, M, G or T"),
         ("--max-disk", "-1G", "--max-disk"),
         ("--max-inputs", "1.5G", "K, M, G or T"),
+        ("--max-files", "4", "1000"),
     ] {
         let flag_is = format!("{flag}={size}");
         lab.reprov(&["build", ".", "--tag", "oci:x:1", "--no-sign", &flag_is])

@@ -10,3 +10,4 @@ mod limits;
 mod mirror;
 mod registry;
 mod running;
+mod sandbox;

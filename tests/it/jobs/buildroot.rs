@@ -21,7 +21,7 @@ fn recipe(lab: &Lab) -> PathBuf {
 }
 
 /// A buildroot in the shared registry, by digest; built with the machine's own programs, and by whom.
-fn shared() -> &'static (String, Lab) {
+pub(crate) fn shared() -> &'static (String, Lab) {
     static SHARED: OnceLock<(String, Lab)> = OnceLock::new();
     SHARED.get_or_init(|| {
         let (lab, registry) = (Lab::new(), Registry::shared());

@@ -1,6 +1,6 @@
 //! Whole jobs: build, rebuild, trace, as an engineer would run them.
 
-mod buildroot;
+pub(crate) mod buildroot;
 mod config;
 mod drift;
 mod fetch;

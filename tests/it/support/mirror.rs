@@ -6,6 +6,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 /// Serves until the tests end.
@@ -18,7 +19,7 @@ pub(crate) struct Mirror {
 
 impl Mirror {
     /// Serves `/greeting`, `/large` (2 MiB, with any query), `/short` (always cut), `/moved` (a redirect to `/large`),
-    /// `/endless` and any `/package/NAME`; `word` makes the bytes differ from those of every other test.
+    /// `/endless`, `/slow` (endless too, a byte at a time) and any `/package/NAME`; `word` makes the bytes differ from those of every other test.
     pub(crate) fn start(word: &str) -> Self {
         Self::serve(word, None)
     }
@@ -80,6 +81,13 @@ fn answer(
     if path == "/endless" {
         stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").ok()?;
         while stream.write_all(&[b'x'; 1 << 12]).is_ok() {}
+        return Some(());
+    }
+    if path == "/slow" {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").ok()?;
+        while stream.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(100));
+        }
         return Some(());
     }
     let packaged;
