@@ -24,6 +24,7 @@ mod roots;
 mod shim {
     mod json;
     mod runtime;
+    mod strays;
     pub(super) mod watch;
 }
 mod steps;
@@ -43,7 +44,7 @@ pub use enter::{Cage, Ended, enter};
 pub use ids::{IDS, Ids};
 pub use keep::Quarters;
 pub use roots::RootImage;
-pub use steps::Announcements;
+pub use steps::{Announced, Announcements, Strays};
 pub use tools::{Tool, Tools};
 pub use workspace::{Profile, Workspace};
 

@@ -7,6 +7,7 @@
 mod init;
 mod json;
 mod runtime;
+mod strays;
 mod watch;
 
 use std::process::ExitCode;

@@ -3,9 +3,12 @@
 mod buildroot;
 mod config;
 mod drift;
+mod failed;
 mod fetch;
+mod follow;
 mod import;
 mod inputs;
+mod log;
 mod offline;
 pub(crate) mod packages;
 mod plain;
