@@ -5,6 +5,8 @@ use std::fmt;
 /// One thing that happened.
 #[derive(Debug, Clone, Copy)]
 pub enum Update<'a> {
+    /// A build began, and can be followed by this name.
+    Begun(&'a str),
     /// The job entered a phase (`source`, `bases`, `build`, …) concerning something.
     Phase(&'static str, &'a str),
     /// The build is at this instruction.

@@ -1,5 +1,5 @@
 //! Statements about images: in-toto statements, DSSE envelopes, sigstore bundles, SLSA provenance, and
-//! our rebuild predicate, as bytes and as types (FORMATS.md §1-4, 8; WIRE.md §2, 5).
+//! our predicates about rebuilds and failures, as bytes and as types (FORMATS.md §1-4, 8; WIRE.md §2, 5).
 //!
 //! [`BuildDefinition`] is the spine of the whole program. This module checks signatures against keys it is
 //! given; it does not know where keys, bytes or registries are, holds no private key and has no clock.
@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod definition;
 pub mod envelope;
+pub mod failed;
 pub mod imported;
 pub mod key;
 pub mod provenance;
@@ -22,6 +23,7 @@ pub use definition::{
     InternalParameters, Limits, Normalize, OnRefused, RecipeFile, Source, Tool,
 };
 pub use envelope::{Envelope, EnvelopeError, pae};
+pub use failed::{Failed, FailedError, FailedStep, PassedLimit};
 pub use imported::{ImportInternals, ImportParameters, Imported};
 pub use key::{PublicKey, PublicKeyError};
 pub use provenance::{Origin, Provenance, ProvenanceError, RunDetails, builder_id, provenance};

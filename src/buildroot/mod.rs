@@ -25,6 +25,7 @@ mod shim {
     mod filter;
     mod json;
     mod runtime;
+    mod strays;
     pub(super) mod watch;
 }
 mod steps;
@@ -44,7 +45,7 @@ pub use enter::{Cage, Ended, enter};
 pub use ids::{IDS, Ids};
 pub use keep::Quarters;
 pub use roots::RootImage;
-pub use steps::Announcements;
+pub use steps::{Announced, Announcements, Strays};
 pub use tools::{Tool, Tools};
 pub use workspace::{Profile, Workspace};
 

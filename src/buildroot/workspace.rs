@@ -122,6 +122,12 @@ impl Workspace {
         self.tools.engine.path.to_string_lossy().into_owned()
     }
 
+    /// Whether the programs are an image's.
+    #[must_use]
+    pub fn of_image(&self) -> bool {
+        self.tools.root.is_some()
+    }
+
     /// The engine and its version, for people.
     #[must_use]
     pub fn engine_name(&self) -> String {
@@ -275,15 +281,7 @@ impl Workspace {
         }
     }
 
-    /// The shim's announcements: one line for each step that ran.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn steps(&self) -> Result<String, BuildrootError> {
-        self.announcements().read()
-    }
-
-    /// The same while the build runs.
+    /// The shim's announcements, from the first.
     #[must_use]
     pub fn announcements(&self) -> Announcements {
         Announcements::of(&self.dir)

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use clap::ValueEnum;
 
 use super::{
-    Context, credentials,
+    Context, credentials, failed,
     failure::{Exit, Failure},
     global::image_name,
     size::parse_maximum,
@@ -20,8 +20,7 @@ use crate::{
         source::options,
     },
     model::{
-        Descriptor, DiffId, Digest, ImageName, Maxima, Repository, Selector, limits::FILES_MIN, names,
-        path::printable,
+        Descriptor, DiffId, ImageName, Maxima, Repository, Selector, limits::FILES_MIN, names, path::printable,
     },
     recipe,
     report::{self, build as view},
@@ -131,9 +130,12 @@ pub(super) struct Args {
     /// Keep the source beside the image even if a remote has the commit
     #[arg(long)]
     keep_source: bool,
-    /// Where the log of a failed build is put [default: the store]
+    /// Where the log of a failed build is put, its events, and a statement about both [default: the store]
     #[arg(long, value_name = "DIR", env = "REPROV_BUILD_LOG_DIR")]
     log_dir: Option<PathBuf>,
+    /// Push these, if the build fails, to DEST's repository: as TAG.failed-BUILD, and as TAG.failed the latest
+    #[arg(long)]
+    push_log: bool,
 }
 
 impl Args {
@@ -196,9 +198,11 @@ impl Args {
                 Keep::All => KeepBases::All,
             },
             keep_source: self.keep_source,
+            log_dir: self.log_dir.clone(),
+            push_log: self.push_log,
         };
         let outcome = build(&ports, &request).await?;
-        self.answer(context, &ports, &request, outcome)
+        Ok(self.answer(context, &ports, &request, outcome))
     }
 
     fn overrides(&self) -> Result<Overrides, Failure> {
@@ -270,13 +274,7 @@ impl Args {
         })
     }
 
-    fn answer(
-        &self,
-        context: &Context<'_>,
-        ports: &Ports,
-        request: &Request,
-        outcome: Outcome,
-    ) -> Result<Exit, Failure> {
+    fn answer(&self, context: &Context<'_>, ports: &Ports, request: &Request, outcome: Outcome) -> Exit {
         let console = context.console;
         let mut answer = answer(request, &outcome);
         for refused in &answer.inputs.refused {
@@ -295,7 +293,7 @@ impl Args {
         let failed = match (&outcome.execution.outcome, outcome.unpushed) {
             (Ok(_), None) => {
                 console.answer(&answer, &answer.text());
-                return Ok(Exit::Ok);
+                return Exit::Ok;
             }
             (Ok(_), Some(error)) => Failure::from(error),
             (Err(failure), _) => {
@@ -315,26 +313,13 @@ impl Args {
             }
         };
         console.complain(&failed);
-        let log = self.place_log(ports, &outcome.execution.log.digest)?;
-        let cut = if outcome.execution.log_truncated { " (truncated: the limit of a log)" } else { "" };
-        console.line(&format!("log: {}{cut}", log.display()));
-        answer.failed_at(failed.messages().join(": "), log.display().to_string());
+        answer.fail(failed.messages().join(": "));
+        failed::place(console, &mut answer, outcome.left);
         if !answer.learned.is_empty() {
             console.line(&report::learned::tables(&answer.learned));
         }
         console.answer(&answer, "");
-        Ok(failed.exit)
-    }
-
-    /// Where a failed build's log can be read.
-    fn place_log(&self, ports: &Ports, digest: &Digest) -> Result<PathBuf, Failure> {
-        let stored = ports.store.path(digest);
-        let Some(dir) = &self.log_dir else { return Ok(stored) };
-        let to = dir.join(format!("build-{}.log", digest.short()));
-        std::fs::create_dir_all(dir)
-            .and_then(|()| std::fs::copy(&stored, &to))
-            .map_err(Failure::unavailable)?;
-        Ok(to)
+        failed.exit
     }
 }
 
@@ -388,6 +373,13 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
         provenance: outcome.provenance.map(|(digest, _)| view::Provenance { digest, signed: outcome.signed }),
         statement: outcome.provenance.map(|(_, digest)| report::Named { digest }),
         inputs: inputs(request, outcome),
+        build: Some(execution.build.clone()),
+        events: Some(view::Events {
+            digest: execution.events.digest,
+            size: execution.events.size,
+            path: None,
+        }),
+        left: None,
         log: Some(view::Log {
             digest: execution.log.digest,
             size: execution.log.size,

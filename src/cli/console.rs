@@ -155,6 +155,7 @@ impl Progress for Bar {
     fn update(&self, update: Update<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match update {
+            Update::Begun(build) => return self.bar.println(begun_line(build)),
             Update::Phase(phase, what) => *state = (phase_line(phase, what), String::new()),
             Update::Step { number, count, text } => {
                 state.0 = format!("step {number}/{count} {}", printable(text));
@@ -178,6 +179,7 @@ struct Lines {
 impl Progress for Lines {
     fn update(&self, update: Update<'_>) {
         let line = match update {
+            Update::Begun(build) => begun_line(build),
             Update::Phase(phase, what) => phase_line(phase, what),
             Update::Step { number, count, text } => {
                 let text: String = printable(text).chars().take(160).collect();
@@ -196,6 +198,11 @@ impl Progress for Lines {
             *last = line;
         }
     }
+}
+
+fn begun_line(build: &str) -> String {
+    let short = build.get(..12).unwrap_or(build);
+    format!("build {short} (reprov trace --follow {short})")
 }
 
 fn phase_line(phase: &str, what: &str) -> String {

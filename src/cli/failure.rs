@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::job::{
     assemble::AssembleError, bases::BaseError, build::BuildError, builder::BuilderError,
-    execute::ExecuteError, failure::says_full, plan::PlanError, rebuild::RebuildError,
+    execute::ExecuteError, failure::says_full, plan::PlanError, rebuild::RebuildError, remains::RemainsError,
 };
 use crate::report::explain::ErrorKind;
 
@@ -135,6 +135,19 @@ impl Failure {
     }
 }
 
+impl From<RemainsError> for Failure {
+    fn from(error: RemainsError) -> Self {
+        let exit = match &error {
+            RemainsError::Refused { .. } => Exit::Findings,
+            RemainsError::Other(_) => Exit::Usage,
+            RemainsError::Registry { .. } | RemainsError::Read { .. } | RemainsError::Store(_) => {
+                Exit::Unavailable
+            }
+        };
+        Self::new(exit, error)
+    }
+}
+
 fn of_base(error: &BaseError) -> Exit {
     match error {
         BaseError::Name(_) | BaseError::Ambiguous { .. } => Exit::Usage,
@@ -179,10 +192,7 @@ impl From<BuildError> for Failure {
             BuildError::Base { source, .. } | BuildError::Bases(source) => of_base(source),
             BuildError::Execute(source) => of_execute(source),
             BuildError::Builder(BuilderError::Untrusted { .. }) => Exit::Findings,
-            BuildError::Builder(_)
-            | BuildError::Publish(_)
-            | BuildError::Store(_)
-            | BuildError::Random(_) => Exit::Unavailable,
+            BuildError::Builder(_) | BuildError::Publish(_) | BuildError::Store(_) => Exit::Unavailable,
         };
         let no_dockerfile = matches!(error, BuildError::Plan(PlanError::NoDockerfile(_)));
         let failure = Self::new(exit, error);

@@ -273,6 +273,9 @@ fn unknown(name: &ImageName, error: String) -> view::Image {
         rebuilt: None,
         builder_changed: None,
         attestation: None,
+        build: None,
+        log: None,
+        events: None,
         error: Some(error),
         tail: None,
         hints: Vec::new(),
@@ -310,6 +313,9 @@ fn ran(image: &mut view::Image, execution: &Execution, started_s: i64) {
     image.replayed_requests = closed.answered;
     image.refused = closed.refused.len();
     image.steps_run = execution.steps_run;
+    image.build = Some(execution.build.clone());
+    image.log = Some(report::Named { digest: execution.log.digest });
+    image.events = Some(report::Named { digest: execution.events.digest });
     image.engine = Some(execution.engine.clone());
     image.limits = Some(limits(execution, false));
     image.rebuilt = execution.outcome.as_ref().ok().map(|assembled| assembled.manifest.digest);

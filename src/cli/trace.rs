@@ -1,13 +1,13 @@
 //! `reprov trace`.
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
 use super::{
     Context,
     failure::{Exit, Failure},
-    global::image_name,
+    global::{Format, image_name},
 };
 use crate::{
     attest::{BuildDefinition, Imported, Origin, Provenance},
@@ -16,7 +16,7 @@ use crate::{
         evidence::{Believed, Evidence, Found, Trust},
         lineage::{self, Ancestor},
     },
-    model::{Blobs, Digest, ImageName, ResourceDescriptor, limits, rfc3339},
+    model::{Digest, ImageName, ResourceDescriptor, limits, names, rfc3339},
     oci::Manifest,
     report::{import::Rootfs, trace as view},
     signing,
@@ -25,15 +25,35 @@ use crate::{
 
 /// Arguments of `trace`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
-    /// The image
-    image: String,
+    /// The image; with --failed also what was to become one, or a statement's file
+    #[arg(required_unless_present = "follow")]
+    image: Option<String>,
     /// Whose provenance to believe; without it, any is shown, marked as not verified
     #[arg(long, value_name = "KEY.pub", env = "REPROV_TRACE_TRUST", value_delimiter = '\n')]
     trust: Vec<PathBuf>,
-    /// Print the build log
+    /// Print the build log, checked against its digest; with --format json the events
     #[arg(long, conflicts_with = "inputs")]
     log: bool,
+    /// Print all that happened in the buildroot, a JSON object a line
+    #[arg(long, conflicts_with_all = ["inputs", "log"])]
+    events: bool,
+    /// Print the events of this line of the Dockerfile alone
+    #[arg(long, value_name = "N", requires = "events")]
+    line: Option<u32>,
+    /// Show the latest failed build to this name whose log was pushed, or the one with this statement's file
+    #[arg(long)]
+    failed: bool,
+    /// Print what a build that runs in this store says, from its beginning to its end (with --format json as events)
+    #[arg(
+        long,
+        value_name = "BUILD",
+        num_args = 0..=1,
+        default_missing_value = "",
+        conflicts_with_all = ["image", "log", "events", "inputs", "failed"]
+    )]
+    follow: Option<String>,
     /// List every input
     #[arg(long)]
     inputs: bool,
@@ -44,16 +64,28 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        if let Some(build) = &self.follow {
+            return super::follow::follow(context, build).await;
+        }
         let ports = context.ports(context.console.job("trace"))?;
-        let name = image_name("", &self.image)?;
+        let image = self.image.as_deref().unwrap_or_default(); // clap asks for it.
         let trust = if self.trust.is_empty() {
             Trust::AnyoneUnsafe
         } else {
             Trust::Keys(signing::load_trust(&self.trust).map_err(Failure::usage)?)
         };
+        let shown = self.shown(context);
+        if self.failed {
+            return super::failed::latest(context, &ports, (image, &trust), shown).await;
+        }
+        let name = image_name("", image)?;
         let (manifest, bytes) =
             ports.registries.platform_manifest(&name, &self.platform).await.map_err(Failure::unavailable)?;
         let image = name.at(manifest.digest);
+        let parsed = Manifest::parse(&bytes).map_err(Failure::unavailable)?;
+        if parsed.artifact_type() == Some(names::FAILURE) {
+            return super::failed::pushed(context, &ports, (&image, &trust), shown).await;
+        }
         let evidence =
             Evidence::gather(&ports, &image, manifest.digest).await.map_err(Failure::unavailable)?;
         let found = evidence.provenance(&ports, &trust, None).await.map_err(Failure::unavailable)?;
@@ -64,8 +96,16 @@ impl Args {
             }
         };
         let believed = &all[0]; // Never empty.
-        if self.log {
-            return print_log(context, &ports, &evidence, believed).await;
+        match shown {
+            Shown::Log => {
+                let digest = fetched(&ports, &evidence, believed, "log").await?;
+                return super::log::print_log(context, &ports, &digest);
+            }
+            Shown::Events { line } => {
+                let digest = fetched(&ports, &evidence, believed, "events").await?;
+                return super::log::print_events(context, &ports, &digest, line);
+            }
+            Shown::Inputs | Shown::Answer => {}
         }
         let inputs = match &believed.provenance {
             Origin::Built(provenance) => Some(self.read_inputs(&ports, &evidence, provenance).await?),
@@ -78,7 +118,7 @@ impl Args {
             Origin::Built(provenance) => lineage::bases(&ports, provenance, &evidence, &trust).await,
             Origin::Imported(_) => Vec::new(),
         };
-        let layers = lineage::digests(&Manifest::parse(&bytes).map_err(Failure::unavailable)?);
+        let layers = lineage::digests(&parsed);
         let mut answer = answer(&image, &all, !self.trust.is_empty());
         answer.inputs = inputs;
         let inherited = bases.iter().filter_map(|base| base.of(&layers)).max().unwrap_or_default();
@@ -86,6 +126,15 @@ impl Args {
         answer.bases = bases.iter().map(|base| base_line(base, &layers)).collect();
         context.console.answer(&answer, &answer.text());
         Ok(Exit::Ok)
+    }
+
+    fn shown(&self, context: &Context<'_>) -> Shown {
+        match (self.log, self.events || (self.log && context.global.format == Format::Json)) {
+            (_, true) => Shown::Events { line: self.line },
+            (true, false) => Shown::Log,
+            (false, false) if self.inputs => Shown::Inputs,
+            (false, false) => Shown::Answer,
+        }
     }
 
     async fn read_inputs(
@@ -116,27 +165,31 @@ impl Args {
     }
 }
 
-async fn print_log(
-    context: &Context<'_>,
+/// What of a build is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Where it came from.
+    Answer,
+    /// That, with its inputs.
+    Inputs,
+    /// Its log.
+    Log,
+    /// Its events, or those of one line.
+    Events { line: Option<u32> },
+}
+
+/// Brings the byproduct `name` into the store, checked against the digest in the provenance.
+async fn fetched(
     ports: &Ports,
     evidence: &Evidence,
     believed: &Believed<Origin>,
-) -> Result<Exit, Failure> {
-    let missing = || Failure::unavailable("the log is not beside the image");
-    let log = believed.provenance.run().byproduct("log");
-    let digest = log.and_then(ResourceDescriptor::sha256).ok_or_else(missing)?;
-    if !evidence.fetch(ports, &digest).await.map_err(Failure::unavailable)? {
-        return Err(missing());
-    }
-    let mut log = ports.store.open(&digest).map_err(Failure::unavailable)?;
-    let copied = context.console.apart(|| {
-        let mut out = std::io::stdout().lock();
-        std::io::copy(&mut log, &mut out).and_then(|_| out.flush())
-    });
-    match copied {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::unavailable(error)),
-        _ => Ok(Exit::Ok),
-    }
+    name: &str,
+) -> Result<Digest, Failure> {
+    let missing = || Failure::unavailable(format!("its {name} is not beside the image"));
+    let named = believed.provenance.run().byproduct(name);
+    let digest = named.and_then(ResourceDescriptor::sha256).ok_or_else(missing)?;
+    let there = evidence.fetch(ports, &digest).await.map_err(Failure::unavailable)?;
+    if there { Ok(digest) } else { Err(missing()) }
 }
 
 /// One line for each definition, in order; the first stands for the others of its definition.
@@ -178,6 +231,7 @@ fn answer(image: &ImageName, all: &[Believed<Origin>], verified: bool) -> view::
         repositories: Vec::new(),
         inputs: None,
         log: run.byproduct("log").and_then(ResourceDescriptor::sha256),
+        events: run.byproduct("events").and_then(ResourceDescriptor::sha256),
         tainted: run.tainted.clone(),
         definition: believed.provenance.definition(),
     };
@@ -185,23 +239,22 @@ fn answer(image: &ImageName, all: &[Believed<Origin>], verified: bool) -> view::
         Origin::Imported(origin) => answer.imported = Some(imported(origin)),
         Origin::Built(provenance) => {
             let definition = &provenance.definition;
-            let internal = &definition.internal;
             answer.source = Some(source(definition));
-            answer.buildroot = Some(format!(
-                "{}: {} {}, {} {}",
-                definition.role("buildroot").next().map_or("host", |named| named.uri.as_str()),
-                internal.engine.name,
-                internal.engine.version,
-                internal.runtime.name,
-                internal.runtime.version
-            ));
+            answer.buildroot = Some(buildroot(definition));
             answer.repositories.clone_from(&definition.external.repositories);
         }
     }
     answer
 }
 
-fn source(definition: &BuildDefinition) -> view::Source {
+/// What it was built in.
+pub(super) fn buildroot(definition: &BuildDefinition) -> String {
+    let (engine, runtime) = (&definition.internal.engine, &definition.internal.runtime);
+    let image = definition.role("buildroot").next().map_or("host", |named| named.uri.as_str());
+    format!("{image}: {} {}, {} {}", engine.name, engine.version, runtime.name, runtime.version)
+}
+
+pub(super) fn source(definition: &BuildDefinition) -> view::Source {
     let external = &definition.external;
     let git = |algorithm: &str| {
         let source = definition.role("source").next();

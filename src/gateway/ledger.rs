@@ -7,11 +7,8 @@ use url::Url;
 
 use super::{Closed, Refusal, StepRef, Traffic, ask::Ask};
 use crate::{
-    model::{
-        Digest, Exceeded, Reason, Taint,
-        limits::{EVENTS_MAX, REFUSALS_MAX},
-    },
-    transcript::{Event, Transcript},
+    model::{Digest, Exceeded, Reason, Taint, limits::REFUSALS_MAX},
+    transcript::Transcript,
 };
 
 /// URL, method (`GET` for `HEAD`) and request digest: what is asked upstream once at a time.
@@ -48,7 +45,6 @@ pub(super) struct Ledger {
     pub(super) traffic: Traffic,
     pub(super) upstream_requests: u64,
     pub(super) exceeded: Option<Exceeded>,
-    events: Vec<Event>,
     refused: BTreeSet<Refusal>,
     undeclared: BTreeSet<(String, String)>,
     missing: BTreeSet<Digest>,
@@ -57,13 +53,9 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Writes an event down.
-    pub(super) fn event(&mut self, event: Event) {
-        if self.events.len() < EVENTS_MAX {
-            self.events.push(event);
-        } else {
-            self.tainted.insert(Taint::EventsFull);
-        }
+    /// An event was not kept.
+    pub(super) fn lose_event(&mut self) {
+        self.tainted.insert(Taint::EventsFull);
     }
 
     /// A request was not let through.
@@ -110,7 +102,6 @@ impl Ledger {
         transcript.taint(self.tainted.into_iter().map(|taint| taint.code().to_owned()));
         Closed {
             transcript: self.transcript,
-            events: self.events,
             refused: self.refused.into_iter().collect(),
             undeclared: self.undeclared.into_iter().collect(),
             missing: self.missing.into_iter().collect(),

@@ -148,6 +148,8 @@ pub struct Options {
     pub step: Arc<dyn Fn() -> Option<StepRef> + Send + Sync>,
     /// Says the time, RFC 3339.
     pub now: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Writes an event down, in the order in which they come; false: it was not kept, which taints the transcript.
+    pub event: Arc<dyn Fn(Event) -> bool + Send + Sync>,
     /// Bytes of answers taken in for the whole build; of a recording only.
     pub inputs_size_bytes_max: u64,
     /// Cancelled once that or the number of answers is passed: the build must end, whatever its step makes of it.
@@ -185,8 +187,6 @@ pub struct Refusal {
 pub struct Closed {
     /// What was recorded and served (or given, in a replay); its taint is set.
     pub transcript: Transcript,
-    /// Everything in the order it happened.
-    pub events: Vec<Event>,
     /// Requests refused, each once, sorted.
     pub refused: Vec<Refusal>,
     /// Replay: (method, URL) of requests that the recording does not have, sorted.
@@ -268,7 +268,7 @@ fn shared(options: Options) -> Result<Shared, GatewayError> {
         source,
         options.store,
         options.ca,
-        (options.step, options.now, options.progress),
+        (options.step, options.now, options.event, options.progress),
         full,
         ledger,
     ))

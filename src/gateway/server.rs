@@ -87,10 +87,7 @@ where
         && error.is_parse()
     {
         let event = connection.shared.event("malformed", connection.shared.step().as_ref());
-        connection
-            .shared
-            .ledger()
-            .event(crate::transcript::Event { reason: Some(error.to_string()), ..event });
+        connection.shared.note(crate::transcript::Event { reason: Some(error.to_string()), ..event });
     }
 }
 

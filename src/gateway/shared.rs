@@ -47,6 +47,7 @@ pub(super) struct Upstream {
 
 type Step = Arc<dyn Fn() -> Option<StepRef> + Send + Sync>;
 type Now = Arc<dyn Fn() -> String + Send + Sync>;
+type Note = Arc<dyn Fn(Event) -> bool + Send + Sync>;
 type Progress = Option<Arc<dyn Fn(Traffic) + Send + Sync>>;
 
 pub(super) struct Shared {
@@ -60,6 +61,7 @@ pub(super) struct Shared {
     pub(super) body_slots: Semaphore,
     step: Step,
     now: Now,
+    note: Note,
     progress: Progress,
     size_bytes_max: u64,
     full: CancellationToken,
@@ -99,7 +101,7 @@ impl Shared {
         source: Source,
         store: Store,
         ca: Ca,
-        (step, now, progress): (Step, Now, Progress),
+        (step, now, note, progress): (Step, Now, Note, Progress),
         (size_bytes_max, full): (u64, CancellationToken),
         ledger: Ledger,
     ) -> Self {
@@ -114,6 +116,7 @@ impl Shared {
             body_slots: Semaphore::new(BODIES_MAX),
             step,
             now,
+            note,
             progress,
             size_bytes_max,
             full,
@@ -136,6 +139,13 @@ impl Shared {
             step: step.map(|step| step.step.clone()),
             line: step.and_then(|step| step.line),
             ..Event::default()
+        }
+    }
+
+    /// Writes an event down.
+    pub(super) fn note(&self, event: Event) {
+        if !(self.note)(event) {
+            self.ledger().lose_event();
         }
     }
 
@@ -184,7 +194,7 @@ impl Shared {
     /// Writes down that an exchange was given to the build.
     pub(super) fn answered(&self, kind: &str, ask: &Ask, status: StatusCode, size: u64) {
         let event = Event { size: Some(size), ..self.event_of(kind, ask, status) };
-        self.ledger().event(event);
+        self.note(event);
         self.came_in(0, 1);
     }
 
@@ -196,17 +206,15 @@ impl Shared {
             reason: Some(reason.code().to_owned()),
             ..self.event("refused", step)
         };
-        let mut ledger = self.ledger();
-        ledger.event(event);
-        ledger.refuse(method, url, reason, step.cloned());
+        self.note(event);
+        self.ledger().refuse(method, url, reason, step.cloned());
     }
 
     /// Writes down that the client saw a failure.
     pub(super) fn failed(&self, ask: &Ask, reason: &str, status: StatusCode) {
         let event = Event { reason: Some(reason.to_owned()), ..self.event_of("failed", ask, status) };
-        let mut ledger = self.ledger();
-        ledger.event(event);
-        ledger.fail(ask);
+        self.note(event);
+        self.ledger().fail(ask);
     }
 
     /// Writes down a request that the recording does not have.
@@ -216,9 +224,8 @@ impl Shared {
             url: Some(url.to_owned()),
             ..self.event("undeclared", step)
         };
-        let mut ledger = self.ledger();
-        ledger.event(event);
-        ledger.undeclared(method, url);
+        self.note(event);
+        self.ledger().undeclared(method, url);
     }
 
     /// Writes down a body that is not in the store as recorded.
@@ -227,9 +234,8 @@ impl Shared {
             reason: Some(digest.to_string()),
             ..self.event_of("missing", ask, StatusCode::BAD_GATEWAY)
         };
-        let mut ledger = self.ledger();
-        ledger.event(event);
-        ledger.missing(digest);
+        self.note(event);
+        self.ledger().missing(digest);
     }
 
     pub(super) fn find(&self, ask: &Ask) -> Option<Exchange> {

@@ -9,7 +9,7 @@ use crate::{
     buildroot::{BuildrootError, Quarters},
     compute, host,
     report::store as view,
-    store::{Blob, House, Piece, StoreError},
+    store::{Blob, BuildLog, House, Piece, StoreError},
 };
 
 /// Why the store was not cleaned, or not to the end.
@@ -76,6 +76,7 @@ struct Inventory {
     builds: Vec<(Piece, Fate)>,
     temporaries: Vec<(Piece, Fate)>,
     shims: Vec<(Piece, Fate)>,
+    logs: Vec<(Piece, Fate)>,
 }
 
 /// What becomes of a piece.
@@ -144,11 +145,16 @@ impl Inventory {
             builds: builds.map(|(fate, piece)| (piece, fate)).collect(),
             temporaries: temporaries.collect(),
             shims: all(quarters.shims().await?, everything),
+            logs: house
+                .logs()?
+                .into_iter()
+                .map(|log| (log.piece.clone(), of_log(verb, &log, now_s)))
+                .collect(),
         })
     }
 
     async fn remove(&self, house: &House, quarters: &Quarters) -> Result<(), CleanError> {
-        for pieces in [&self.blobs, &self.mirrors, &self.temporaries] {
+        for pieces in [&self.blobs, &self.mirrors, &self.temporaries, &self.logs] {
             for (piece, _) in pieces.iter().filter(|(_, fate)| *fate == Fate::Goes) {
                 house.remove(piece)?;
             }
@@ -168,6 +174,7 @@ impl Inventory {
             kind("builds", &self.builds),
             kind("tmp", &self.temporaries),
             kind("shim", &self.shims),
+            kind("logs", &self.logs),
         ]
     }
 }
@@ -184,6 +191,23 @@ fn temporary(verb: Verb, made_s: i64, now_s: i64, may_be_in_use: bool) -> Fate {
             }
         }
         _ => Fate::Stays,
+    }
+}
+
+/// What becomes of the log of a build: of a failed one it stays as long as a blob would, of a killed one until it is
+/// cleaned up after.
+fn of_log(verb: Verb, log: &BuildLog, now_s: i64) -> Fate {
+    let old = |days: u32| log.changed_s < now_s - i64::from(days) * DAY_S;
+    let unwanted = match verb {
+        Verb::Rm => true,
+        Verb::Prune => log.killed,
+        Verb::Gc(keep) => keep.days.is_some_and(old),
+        Verb::Du => false,
+    };
+    match (unwanted, log.running) {
+        (false, _) => Fate::Stays,
+        (true, true) => Fate::InUse,
+        (true, false) => Fate::Goes,
     }
 }
 
@@ -267,6 +291,21 @@ mod tests {
         check(&blobs, Some(35), Some(20), &[Goes, Goes, Stays, Stays]);
         check(&blobs, None, None, &[Stays; 4]);
         check(&[], Some(0), Some(0), &[]);
+    }
+
+    #[test]
+    fn the_log_of_a_failed_build_stays_as_long_as_a_blob() {
+        use Fate::{Goes, InUse, Stays};
+        let now_s = 1_000_000_000;
+        let fate = |verb, age, running, killed| {
+            let piece = Piece { path: PathBuf::new(), size_bytes: 1 };
+            of_log(verb, &BuildLog { piece, changed_s: now_s - age * DAY_S, running, killed }, now_s)
+        };
+        let gc = Verb::Gc(Keep { days: Some(30), size_bytes: None, bases: true });
+        assert_eq!([fate(gc, 31, false, false), fate(gc, 29, false, false)], [Goes, Stays]);
+        assert_eq!([fate(gc, 31, true, false), fate(gc, 31, false, true)], [InUse, Goes]);
+        assert_eq!([fate(Verb::Prune, 0, false, true), fate(Verb::Prune, 99, false, false)], [Goes, Stays]);
+        assert_eq!([fate(Verb::Rm, 0, false, false), fate(Verb::Du, 99, false, true)], [Goes, Stays]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use super::{
     bases::{self, Base, BaseError},
     check::{DefinitionError, check},
     failure::{self, Failure},
+    live::{self, Live, SharedLog},
     log::Log,
     plan::{Plan, PlanError},
     result::EngineResult,
@@ -29,10 +30,9 @@ use crate::{
     engine::{BuildRequest, Buildah, Engine, GIT_DIRECTORY, Hint},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
     host, layer,
-    model::{Allowance, Digest, Exceeded, Maxima, Secret, json::canonical, limits::LOG_SIZE_BYTES_MAX},
+    model::{Allowance, Digest, Exceeded, Limit, Maxima, Secret, json::canonical},
     progress::Update,
-    store::StoreError,
-    transcript::Event,
+    store::{LogDir, StoreError},
 };
 
 /// Why a build could not be tried, or its result not be taken.
@@ -65,6 +65,9 @@ pub enum ExecuteError {
     /// The rules profile.
     #[error(transparent)]
     Layer(#[from] layer::LayerError),
+    /// No random bytes.
+    #[error("cannot name the build")]
+    Random(#[source] io::Error),
     /// The disk.
     #[error("cannot prepare the build in `{}`", path.display())]
     Io {
@@ -117,6 +120,13 @@ pub struct Kept {
     pub size: u64,
 }
 
+impl Default for Kept {
+    /// Nothing, which has a digest too.
+    fn default() -> Self {
+        Self { digest: Digest::of(b""), size: 0 }
+    }
+}
+
 /// What came of a run.
 #[derive(Debug)]
 pub struct Execution {
@@ -126,8 +136,14 @@ pub struct Execution {
     pub log: Kept,
     /// What the gateway saw.
     pub closed: Closed,
-    /// Steps and refusals in order of time.
-    pub events: Vec<Event>,
+    /// All that happened, in order.
+    pub events: Kept,
+    /// Names this run.
+    pub build: String,
+    /// Where its log lies until somebody else keeps it.
+    pub dir: Option<LogDir>,
+    /// Exit code of the engine, if it ended by itself.
+    pub exit_code: Option<u8>,
     /// How often the runtime shim started a step.
     pub steps_run: usize,
     /// The Dockerfile as the engine saw it, if it had to be lowered, and the list of edits.
@@ -175,6 +191,8 @@ pub struct Gathered<'a> {
     pub secrets: &'a Secrets,
     /// Engine and runtime.
     pub tools: Tools,
+    /// What is built or built again, for people.
+    pub image: String,
 }
 
 /// Runs `definition` on what was `gathered`; `mode` says whether the gateway records or replays. What the build may use
@@ -190,17 +208,19 @@ pub async fn execute(
     maxima: &Maxima,
 ) -> Result<(Execution, Removing), ExecuteError> {
     check(definition)?;
-    let Gathered { checkout, bases, secrets, tools } = gathered;
+    let Gathered { checkout, bases, secrets, tools, image } = gathered;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
     let ids = Ids::find(ports.store.root())?;
     let root = ports.store.root().to_owned();
     let allowance = buildroot::allowance(&root, maxima)?;
     let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?.within(&allowance);
+    let records = matches!(mode, Mode::Record { .. }); // A rebuild attests no byproducts.
+    let live = Live::begin(ports, definition, &image, records)?;
     let run = Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance };
-    let execution = run.execute(checkout, bases, mode).await;
+    let execution = run.execute(checkout, bases, mode, &live).await;
     let removing = Removing(tokio::spawn(workspace.remove()));
-    match execution {
+    match live.end(ports, execution) {
         Ok(execution) => Ok((execution, removing)),
         Err(error) => {
             removing.end(ports).await;
@@ -225,32 +245,23 @@ impl Run<'_> {
         checkout: &SharedCheckout,
         bases: &[Base],
         mode: Mode,
+        live: &Live,
     ) -> Result<Execution, ExecuteError> {
         let ca = Ca::generate()?;
-        let records = matches!(mode, Mode::Record { .. }); // A rebuild attests no byproducts.
+        let records = matches!(mode, Mode::Record { .. });
         self.prepare(checkout, &ca)?;
+        let tracker = Arc::new(Tracker::new(self.plan.instructions.clone()));
+        let announced = (tracker.clone(), self.workspace.announcements());
+        let log = live.start(&self.ports.store, announced, self.secrets, &self.bounds())?;
         let engine = self.engine();
         self.ports.progress.update(Update::Phase("bases", ""));
         bases::load(self.ports, self.workspace, &engine, bases).await?;
         let started_s = host::now_s();
-        let (built, ()) = tokio::join!(self.build(&engine, ca, mode), self.read_ahead(bases, records));
-        let (ended, log, closed, tracker) = built?;
-        let steps = self.workspace.steps()?;
-        let mut execution = Execution {
-            outcome: Err(Failure::at(tracker.ended_in(&steps), log.tail.text(), self.hints(&log)?)),
-            log: log.kept,
-            events: merged(log.events, &closed),
-            closed,
-            steps_run: steps.lines().filter(|line| line.starts_with("{\"args\"")).count(),
-            lowered: self.keep_lowered()?,
-            layers: None,
-            engine: self.workspace.engine_name(),
-            started_s,
-            finished_s: 0,
-            allowance: self.allowance,
-            timeout_s: self.plan.timeout.as_secs(),
-            log_truncated: log.truncated,
-        };
+        let building = self.build(&engine, ca, mode, (&log, &tracker));
+        let (built, ()) = tokio::join!(building, self.read_ahead(bases, records));
+        let (ended, closed) = built?;
+        let (mut execution, mounts) = self.ran(&log, ended, closed)?;
+        (execution.build, execution.started_s) = (live.build().to_owned(), started_s);
         // The gateway ends a build too.
         let ended_here = ended == Ended::Cancelled && execution.closed.exceeded.is_none();
         if ended_here || self.ports.cancel.is_cancelled() {
@@ -262,7 +273,8 @@ impl Run<'_> {
         } else {
             self.ports.progress.update(Update::Phase("layers", ""));
             let Run { ports, definition, plan, workspace, .. } = *self;
-            let result = EngineResult { ports, definition, plan, workspace, engine: &engine, bases };
+            let mounts = &mounts;
+            let result = EngineResult { ports, definition, plan, workspace, engine: &engine, bases, mounts };
             let made = async {
                 let image = result.image(&self.profile).await?;
                 let images = tracker.images();
@@ -283,6 +295,35 @@ impl Run<'_> {
         }
         execution.finished_s = host::now_s();
         Ok(execution)
+    }
+
+    /// What a run of the engine was, before it is judged; and where its steps had mounts.
+    fn ran(
+        &self,
+        log: &SharedLog,
+        ended: Ended,
+        closed: Closed,
+    ) -> Result<(Execution, BTreeSet<String>), ExecuteError> {
+        let log = log.lock();
+        let execution = Execution {
+            outcome: Err(Failure::at(log.at_work(), log.tail.text(), self.hints(&log)?)),
+            log: log.kept,
+            events: Kept::default(),
+            build: String::new(),
+            dir: None,
+            exit_code: if let Ended::Exited(code) = ended { Some(code) } else { None },
+            closed,
+            steps_run: log.steps_run,
+            lowered: self.keep_lowered()?,
+            layers: None,
+            engine: self.workspace.engine_name(),
+            started_s: 0,
+            finished_s: 0,
+            allowance: self.allowance,
+            timeout_s: self.plan.timeout.as_secs(),
+            log_truncated: log.truncated,
+        };
+        Ok((execution, log.mounts.clone()))
     }
 
     /// Reads while the engine runs what its result will be held against. What cannot be read is found again then.
@@ -336,29 +377,32 @@ impl Run<'_> {
         engine: &Buildah,
         ca: Ca,
         mode: Mode,
-    ) -> Result<(Ended, Log, Closed, Arc<Tracker>), ExecuteError> {
-        let tracker = Arc::new(Tracker::new(self.plan.instructions.clone()));
+        (log, tracker): (&SharedLog, &Arc<Tracker>),
+    ) -> Result<(Ended, Closed), ExecuteError> {
         let mut cage =
             enter(self.workspace.spec(&[engine.build(&self.request())], true, &[])?, self.workspace.ids())
                 .await?;
+        log.lock().event(&live::entered(self.workspace.ids(), self.workspace.of_image()));
         let listener = cage.listener.take();
         let listener = listener.ok_or_else(|| BuildrootError::Cage("no listening socket came out".into()))?;
         let stop = self.ports.cancel.child_token();
-        let gateway = Gateway::start(listener, self.gateway_options(&tracker, ca, mode, stop.clone()))?;
-        let log = Arc::new(Mutex::new(Log::start(&self.ports.store, LOG_SIZE_BYTES_MAX)?));
-        let (sink, follow, ports) = (log.clone(), tracker.clone(), self.ports.clone());
-        let timeout = self.plan.timeout;
-        let ended = cage
-            .wait(timeout, &stop, move |line| {
-                sink.lock().unwrap_or_else(PoisonError::into_inner).line(line, &follow, &ports)
-            })
-            .await;
+        let options = self.gateway_options((log, tracker), ca, mode, stop.clone());
+        let gateway = Gateway::start(listener, options)?;
+        let progress = self.ports.progress.clone();
+        let waiting = cage.wait(self.plan.timeout, &stop, |line| log.lock().line(line, progress.as_ref()));
+        let ended = tokio::select! {
+            ended = waiting => ended,
+            error = log.tick() => Err(error),
+        };
         let closed = gateway.close().await;
-        let log =
-            Arc::into_inner(log).ok_or_else(|| BuildrootError::Cage("the log is still in use".into()))?;
-        let mut log = log.into_inner().unwrap_or_else(PoisonError::into_inner);
-        log.finish()?;
-        Ok((ended?, log, closed, tracker))
+        log.lock().finish(self.ports.progress.as_ref())?;
+        Ok((ended?, closed))
+    }
+
+    /// The limits in force, by name.
+    fn bounds(&self) -> Vec<(&'static str, u64)> {
+        let timeout_s = (Limit::Time.name(), self.plan.timeout.as_secs());
+        self.allowance.in_force().into_iter().chain([timeout_s]).collect()
     }
 
     /// What the log says, but for what was done already.
@@ -387,13 +431,13 @@ impl Run<'_> {
 
     fn gateway_options(
         &self,
-        tracker: &Arc<Tracker>,
+        (log, tracker): (&SharedLog, &Arc<Tracker>),
         ca: Ca,
         mode: Mode,
         full: CancellationToken,
     ) -> Options {
         let (follow, progress) = (tracker.clone(), self.ports.progress.clone());
-        let announcements = self.workspace.announcements();
+        let (heard, noted) = (log.clone(), log.clone());
         let checksums = self.plan.lowered.checksums.iter().map(|sum| (sum.url.clone(), sum.digest)).collect();
         Options {
             mode,
@@ -402,10 +446,12 @@ impl Run<'_> {
             checksums,
             step: Arc::new(move || {
                 // Without the announcements nobody knows who asks; better no line than a wrong one.
-                let step = follow.requester(&announcements.read().ok()?);
+                heard.lock().settle_all().ok()?;
+                let step = follow.requester();
                 step.map(|step| StepRef { step: step.text, line: Some(step.line) })
             }),
             now: Arc::new(host::now),
+            event: Arc::new(move |event| noted.lock().event(&event)),
             progress: Some(Arc::new(move |traffic: Traffic| {
                 progress.update(Update::Traffic { count: traffic.answers, bytes: traffic.size_bytes });
             })),
@@ -426,12 +472,6 @@ impl Run<'_> {
         let bytes = canonical(&value);
         Ok(Some(Kept { digest: self.ports.store.put(&bytes)?, size: bytes.len() as u64 }))
     }
-}
-
-fn merged(mut steps: Vec<Event>, closed: &Closed) -> Vec<Event> {
-    steps.extend(closed.events.iter().cloned());
-    steps.sort_by(|a, b| a.time.cmp(&b.time)); // Stable: within a second each source keeps its order.
-    steps
 }
 
 fn set_time(path: &std::path::Path, epoch_s: i64) -> io::Result<()> {

@@ -1,19 +1,30 @@
-//! The build log in the making: the engine's lines, kept and told.
+//! The build's log in the making: the engine's output as it is, and all that happened as events, in one order.
+//!
+//! The shim's announcements come by another way than the output, so their place among its lines is found: a step's
+//! begin stands where the engine says that it comes to it, its end before the engine's next word.
 
 #![expect(clippy::disallowed_methods, reason = "reads what it wrote")]
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    sync::Arc,
 };
 
-use super::{Ports, bases::Tail, execute::Kept, track::Tracker};
+use super::{
+    bases::Tail,
+    events::Events,
+    execute::{Kept, Secrets},
+    masks::Masks,
+    track::{Instruction, Tracker},
+};
 use crate::{
-    engine::{Hint, LogLine, hints},
+    buildroot::{Announced, Announcements, Strays},
+    engine::{Hint, LogLine, hints, read_line},
     host,
-    model::{Digest, limits},
-    progress::Update,
-    store::{Store, StoreError, Writer},
+    progress::{Progress, Update},
+    store::{LogDir, Store, StoreError, Writer},
     transcript::Event,
 };
 
@@ -26,55 +37,184 @@ const FULL: &[u8] = b"reprov: the log is full; the rest was not kept\n";
 pub(super) struct Log {
     writer: Option<Writer>,
     size_bytes_max: u64,
+    events: Option<Events>,
+    masks: Masks,
+    tracker: Arc<Tracker>,
+    announcements: Announcements,
+    /// Announced, but what was printed before may be still to come.
+    pending: Vec<Announced>,
+    /// What went astray before the step that runs.
+    before: Strays,
+    /// Where something is mounted in any step.
+    pub(super) mounts: BTreeSet<String>,
+    /// How many steps began.
+    pub(super) steps_run: usize,
     pub(super) kept: Kept,
     pub(super) tail: Tail,
-    pub(super) events: Vec<Event>,
     /// Whether lines came that were not kept.
     pub(super) truncated: bool,
 }
 
 impl Log {
-    /// A log that keeps `size_bytes_max` bytes at most, and then says so.
-    pub(super) fn start(store: &Store, size_bytes_max: u64) -> Result<Self, StoreError> {
-        let kept = Kept { digest: Digest::of(b""), size: 0 };
+    /// A log that keeps `size_bytes_max` bytes of output at most, and then says so. Both files grow in `dir`.
+    pub(super) fn start(
+        (store, dir): (&Store, &LogDir),
+        size_bytes_max: u64,
+        (tracker, announcements): (Arc<Tracker>, Announcements),
+        secrets: &Secrets,
+    ) -> Result<Self, StoreError> {
+        let (output, events) = (store.writer()?, store.writer()?);
+        dir.grow(&output, LogDir::LOG)?;
+        dir.grow(&events, LogDir::EVENTS)?;
         Ok(Self {
-            writer: Some(store.writer()?),
+            writer: Some(output),
             size_bytes_max,
-            kept,
+            events: Some(Events::start(events)),
+            masks: Masks::of(secrets),
+            tracker,
+            announcements,
+            pending: Vec::new(),
+            before: Strays::default(),
+            mounts: BTreeSet::new(),
+            steps_run: 0,
+            kept: Kept::default(),
             tail: Tail::default(),
-            events: Vec::new(),
             truncated: false,
         })
     }
 
-    pub(super) fn line(&mut self, line: &[u8], tracker: &Tracker, ports: &Ports) -> io::Result<()> {
+    /// Takes a line of output, or a piece of a long one.
+    pub(super) fn line(&mut self, line: &[u8], progress: &dyn Progress) -> io::Result<()> {
+        let shown = self.masks.output(line);
+        if shown.is_empty() { Ok(()) } else { self.shown(&shown, progress) }
+    }
+
+    fn shown(&mut self, line: &[u8], progress: &dyn Progress) -> io::Result<()> {
         self.tail.push(line);
+        self.hear()?;
+        self.settle_begun()?;
         let text = String::from_utf8_lossy(line);
-        match tracker.line(text.trim_end()) {
-            LogLine::Step { number, count, text, .. } => {
-                // The engine's text names local bases and lowered lines; the Dockerfile's own is what people know.
-                let step = tracker.current();
-                let text = step.as_ref().map_or(text, |step| &step.text);
-                ports.progress.update(Update::Step { number, count, text });
-                // A step can print such lines without end.
-                if self.events.len() < limits::EVENTS_MAX {
-                    self.events.push(Event {
-                        time: host::now(),
-                        kind: "step".to_owned(),
-                        step: Some(text.to_owned()),
-                        line: step.as_ref().map(|step| step.line),
-                        ..Event::default()
-                    });
-                }
-            }
-            _ => ports.progress.update(Update::Output(line)),
+        if !matches!(read_line(text.trim_end()), LogLine::Output(_)) {
+            self.settle_ended()?; // The engine prints such lines between steps.
         }
+        let reached = if let LogLine::Step { number, count, text, .. } = self.tracker.line(text.trim_end()) {
+            // The engine's text names local bases and lowered lines; the Dockerfile's own is what people know.
+            let step = self.tracker.current();
+            let text = step.as_ref().map_or(text, |step| &step.text);
+            progress.update(Update::Step { number, count, text });
+            Some(Event {
+                step: Some(text.to_owned()),
+                line: step.as_ref().map(|step| step.line),
+                ..now("step")
+            })
+        } else {
+            progress.update(Update::Output(line));
+            None
+        };
+        // What looks like the engine's while a RUN runs is the RUN's.
+        if let Some(reached) = reached.filter(|_| !self.tracker.is_running()) {
+            self.write(&reached)?;
+        }
+        let output = of(self.tracker.at_work(), Event::output(host::now(), line));
+        self.write(&output)?;
+        self.settle_begun()?;
+        self.keep(line)
+    }
+
+    fn keep(&mut self, line: &[u8]) -> io::Result<()> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         if self.truncated {
             return Ok(()); // Shorter lines would fit, and leave gaps that nobody sees.
         }
         self.truncated = writer.size_bytes() + line.len() as u64 > self.size_bytes_max;
         writer.write_all(if self.truncated { FULL } else { line })
+    }
+
+    /// The instruction that is at work.
+    pub(super) fn at_work(&self) -> Option<Instruction> {
+        self.tracker.at_work()
+    }
+
+    /// Takes an event that happens now; false if it is not kept.
+    pub(super) fn event(&mut self, event: &Event) -> bool {
+        self.settle_all().is_ok() && self.write(event).unwrap_or(false)
+    }
+
+    /// Writes an event without the values of secrets.
+    fn write(&mut self, event: &Event) -> io::Result<bool> {
+        let Some(events) = &mut self.events else { return Ok(false) };
+        let mask = |text: &Option<String>| text.clone().map(|text| self.masks.text(text));
+        events.write(&Event { url: mask(&event.url), reason: mask(&event.reason), ..event.clone() })
+    }
+
+    /// Called now and then: what was announced a while ago has its place.
+    pub(super) fn tick(&mut self) -> io::Result<()> {
+        self.settle()?;
+        self.hear()?;
+        self.settle_begun()
+    }
+
+    /// Everything that was announced so far, at once.
+    pub(super) fn settle_all(&mut self) -> io::Result<()> {
+        self.hear()?;
+        self.settle()
+    }
+
+    fn hear(&mut self) -> io::Result<()> {
+        self.pending.extend(self.announcements.news().map_err(io::Error::other)?);
+        Ok(())
+    }
+
+    /// The next step, if it is the one that the engine said it comes to.
+    fn settle_begun(&mut self) -> io::Result<()> {
+        let expected = match self.pending.first() {
+            Some(Announced::Began { command, .. }) => self.tracker.expects(command.as_deref()),
+            _ => false,
+        };
+        self.settle_to(usize::from(expected))
+    }
+
+    fn settle_ended(&mut self) -> io::Result<()> {
+        let ended = matches!(self.pending.first(), Some(Announced::Ended { .. }));
+        self.settle_to(usize::from(ended))
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        self.settle_to(self.pending.len())
+    }
+
+    fn settle_to(&mut self, count: usize) -> io::Result<()> {
+        let settled: Vec<_> = self.pending.drain(..count).collect();
+        settled.into_iter().try_for_each(|announced| match announced {
+            Announced::Began { command, mounts, strays } => {
+                self.steps_run += 1;
+                self.mounts.extend(mounts);
+                self.before = strays;
+                let step = self.tracker.began(command.as_deref());
+                self.write(&of(step, now("step-began"))).map(drop)
+            }
+            Announced::Ended { .. } if !self.tracker.is_running() => Ok(()),
+            Announced::Ended { strays } => {
+                let step = self.tracker.ended();
+                self.write_strays(step.as_ref(), strays)?;
+                self.write(&of(step, now("step-ended"))).map(drop)
+            }
+        })
+    }
+
+    /// What the step sent around the proxy.
+    fn write_strays(&mut self, step: Option<&Instruction>, after: Strays) -> io::Result<()> {
+        let before = self.before;
+        let counts = [
+            ("ipv4", before.ipv4, after.ipv4),
+            ("ipv6", before.ipv6, after.ipv6),
+            ("udp", before.udp, after.udp),
+        ];
+        for (protocol, before, after) in counts.into_iter().filter(|(_, before, after)| after > before) {
+            let (protocol, count) = (Some(protocol.to_owned()), Some(after - before));
+            self.write(&of(step.cloned(), Event { protocol, count, ..now("cut-off") }))?;
+        }
+        Ok(())
     }
 
     /// What the end of the finished log says about limits of the buildroot.
@@ -90,46 +230,37 @@ impl Log {
         Ok(hints(&end))
     }
 
-    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
-        if let Some(writer) = self.writer.take() {
-            let (digest, size) = writer.finish()?;
-            self.kept = Kept { digest, size };
-        }
+    /// No more output comes.
+    pub(super) fn finish(&mut self, progress: &dyn Progress) -> Result<(), StoreError> {
+        let rest = self.masks.rest();
+        let shown = if rest.is_empty() { Ok(()) } else { self.shown(&rest, progress) };
+        let settled = shown.and_then(|()| self.settle_all());
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        settled.map_err(|source| writer.failed(source))?;
+        let (digest, size) = writer.finish()?;
+        self.kept = Kept { digest, size };
         Ok(())
     }
+
+    /// The build ended: the `last` event, and the digest of them all.
+    pub(super) fn end(&mut self, last: &Event, progress: &dyn Progress) -> Result<Kept, StoreError> {
+        self.finish(progress)?;
+        let last = Event { reason: last.reason.clone().map(|text| self.masks.text(text)), ..last.clone() };
+        self.events.take().map_or(Ok(Kept::default()), |events| events.end(&last))
+    }
+}
+
+/// An event of now.
+pub(super) fn now(kind: &str) -> Event {
+    Event::new(host::now(), kind)
+}
+
+/// `event` of the instruction `step`.
+pub(super) fn of(step: Option<Instruction>, event: Event) -> Event {
+    let (step, line) = step.map(|step| (step.text, step.line)).unzip();
+    Event { step, line, ..event }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-    use crate::{progress::Silent, registry::Registries};
-
-    #[test]
-    fn a_full_log_says_so_and_keeps_no_more() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let registries = Arc::new(Registries::new(crate::registry::Options::default()));
-        let (progress, cancel) = (Arc::new(Silent), CancellationToken::new());
-        let network = crate::model::Network::default();
-        let ports = Ports { store: store.clone(), registries, network, progress, cancel };
-        let tracker = Tracker::new(Vec::new());
-        let written = |size_bytes_max: u64, lines: &[&str]| {
-            let mut log = Log::start(&store, size_bytes_max).unwrap();
-            for line in lines {
-                log.line(line.as_bytes(), &tracker, &ports).unwrap();
-            }
-            log.finish().unwrap();
-            let text = store.read(&log.kept.digest, 1 << 20).unwrap();
-            assert_eq!(text.len() as u64, log.kept.size);
-            (String::from_utf8(text).unwrap(), log.truncated, log.tail.text())
-        };
-        let lines = ["twelve bytes\n", "and twelve more\n", "c\n"];
-        assert_eq!(written(100, &lines), (lines.concat(), false, lines.concat().trim().to_owned()));
-        let cut = format!("{}reprov: the log is full; the rest was not kept\n", lines[0]);
-        assert_eq!(written(20, &lines), (cut, true, lines.concat().trim().to_owned()));
-    }
-}
+#[path = "log_tests.rs"]
+mod tests;

@@ -47,7 +47,8 @@ const UPLOADS_MAX: usize = 4;
 pub struct Publisher<'a> {
     ports: &'a Ports,
     to: ImageName,
-    subject: Descriptor,
+    /// None: what is pushed refers to nothing.
+    subject: Option<Descriptor>,
     /// What the registry does not list by itself. All at once: it takes several looks, with pauses between.
     unlisted: Mutex<Vec<Descriptor>>,
 }
@@ -56,6 +57,10 @@ impl<'a> Publisher<'a> {
     /// A publisher of what refers to `subject` at `to` (tag and digest of `to` do not matter).
     #[must_use]
     pub fn new(ports: &'a Ports, to: &ImageName, subject: Descriptor) -> Self {
+        Self::of(ports, to, Some(subject))
+    }
+
+    fn of(ports: &'a Ports, to: &ImageName, subject: Option<Descriptor>) -> Self {
         let to = ImageName { location: to.location.clone(), selector: crate::model::Selector::default() };
         Self { ports, to, subject, unlisted: Mutex::default() }
     }
@@ -63,7 +68,7 @@ impl<'a> Publisher<'a> {
     /// A publisher of what refers to the same image, from the repository `place`.
     #[must_use]
     pub fn elsewhere(&self, place: &ImageName) -> Self {
-        Self::new(self.ports, place, self.subject.clone())
+        Self::of(self.ports, place, self.subject.clone())
     }
 
     fn failed(&self, what: impl Into<String>) -> impl FnOnce(RegistryError) -> PublishError {
@@ -113,7 +118,7 @@ impl<'a> Publisher<'a> {
         self.ports.store.put(names::OCI_EMPTY_BYTES)?;
         self.blob(&Descriptor::of(names::OCI_EMPTY, names::OCI_EMPTY_BYTES), None).await?;
         self.blobs(layers, mount).await?;
-        let bytes = artifact_bytes(artifact_type, layers, Some(&self.subject), annotations);
+        let bytes = artifact_bytes(artifact_type, layers, self.subject.as_ref(), annotations);
         let registries = &self.ports.registries;
         let put = registries.put_attachment(&self.to, &bytes, artifact_type, annotations).await;
         let put = put.map_err(self.failed(artifact_type))?;
@@ -129,7 +134,8 @@ impl<'a> Publisher<'a> {
     /// [`PublishError::Push`].
     pub async fn list(&self) -> Result<(), PublishError> {
         let unlisted = std::mem::take(&mut *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner));
-        let listed = self.ports.registries.list_attachments(&self.to, &self.subject, &unlisted).await;
+        let Some(subject) = &self.subject else { return Ok(()) };
+        let listed = self.ports.registries.list_attachments(&self.to, subject, &unlisted).await;
         listed.map_err(self.failed("the list of attestations")).map(drop)
     }
 
@@ -151,17 +157,13 @@ impl<'a> Publisher<'a> {
         statement: &Statement,
         key: Option<&PrivateKey>,
     ) -> Result<Descriptor, PublishError> {
-        let (media_type, bytes, annotations) = match key {
-            Some(key) => {
-                let envelope = key.sign_envelope(statement);
-                let bundle = Bundle { hint: key.public().hint(), envelope };
-                let annotations = BTreeMap::from([
-                    (names::BUNDLE_CONTENT.to_owned(), "dsse-envelope".to_owned()),
-                    (names::BUNDLE_PREDICATE_TYPE.to_owned(), statement.predicate_type.clone()),
-                ]);
-                (names::BUNDLE, bundle.to_bytes(), annotations)
-            }
-            None => (names::IN_TOTO_JSON, statement.to_bytes(), BTreeMap::new()),
+        let (media_type, bytes) = written(statement, key);
+        let annotations = match key {
+            Some(_) => BTreeMap::from([
+                (names::BUNDLE_CONTENT.to_owned(), "dsse-envelope".to_owned()),
+                (names::BUNDLE_PREDICATE_TYPE.to_owned(), statement.predicate_type.clone()),
+            ]),
+            None => BTreeMap::new(),
         };
         self.ports.store.put(&bytes)?;
         let layers = [Descriptor::of(media_type, &bytes)];
@@ -213,5 +215,68 @@ impl<'a> Publisher<'a> {
     pub async fn tag(&self, name: &ImageName, image: &Image) -> Result<(), PublishError> {
         let tagged = self.ports.registries.tag(name, names::OCI_MANIFEST, image.manifest.bytes()).await;
         tagged.map_err(self.failed("the tag"))
+    }
+}
+
+/// A statement as it is kept, and what that is: signed, a sigstore bundle; without a key, bare.
+pub(super) fn written(statement: &Statement, key: Option<&PrivateKey>) -> (&'static str, Vec<u8>) {
+    let Some(key) = key else { return (names::IN_TOTO_JSON, statement.to_bytes()) };
+    let bundle = Bundle { hint: key.public().hint(), envelope: key.sign_envelope(statement) };
+    (names::BUNDLE, bundle.to_bytes())
+}
+
+/// Longest tag of an image (OCI distribution, "Pulling manifests").
+const TAG_SIZE_BYTES_MAX: usize = 128;
+
+/// The tag of the latest failed build to `to`, and the one of the build named `build`.
+#[must_use]
+pub fn failed_tags(to: &ImageName, build: &str) -> [String; 2] {
+    let own = format!(".failed-{}", build.get(..12).unwrap_or(build));
+    let tag = to.selector.tag.as_deref().unwrap_or("latest");
+    let tag = tag.get(..TAG_SIZE_BYTES_MAX - own.len()).unwrap_or(tag);
+    [format!("{tag}.failed"), format!("{tag}{own}")]
+}
+
+/// Pushes what a failed build left to the repository of `to`, under [`failed_tags`] and no other; its name.
+///
+/// # Errors
+/// [`PublishError::Push`].
+pub async fn push_failure(
+    ports: &Ports,
+    to: &ImageName,
+    build: &str,
+    layers: &[Descriptor],
+) -> Result<ImageName, PublishError> {
+    let publisher = Publisher::of(ports, to, None);
+    ports.store.put(names::OCI_EMPTY_BYTES)?;
+    publisher.blob(&Descriptor::of(names::OCI_EMPTY, names::OCI_EMPTY_BYTES), None).await?;
+    publisher.blobs(layers, None).await?;
+    let annotations = BTreeMap::from([(names::BUILD.to_owned(), build.to_owned())]);
+    let bytes = artifact_bytes(names::FAILURE, layers, None, &annotations);
+    let registries = &ports.registries;
+    let failed = || publisher.failed("the log of the failed build");
+    let pushed = registries.push_manifest(&publisher.to, names::OCI_MANIFEST, &bytes).await;
+    let digest = pushed.map_err(failed())?.digest;
+    let [latest, own] = failed_tags(to, build);
+    let mut name = publisher.to.clone();
+    for tag in [own.clone(), latest] {
+        name.selector.tag = Some(tag);
+        registries.tag(&name, names::OCI_MANIFEST, &bytes).await.map_err(failed())?;
+    }
+    name.selector.tag = Some(own);
+    Ok(name.at(digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_of_failures_are_tags() {
+        let tags = |name: &str| failed_tags(&name.parse().unwrap(), "0123456789abcdef");
+        assert_eq!(tags("registry.example.org/a:1.2"), ["1.2.failed", "1.2.failed-0123456789ab"]);
+        assert_eq!(tags("oci:/x"), ["latest.failed", "latest.failed-0123456789ab"]);
+        let long = tags(&format!("registry.example.org/a:{}", "t".repeat(128)));
+        assert!(long.iter().all(|tag| tag.len() <= TAG_SIZE_BYTES_MAX), "{long:?}");
     }
 }

@@ -1,11 +1,7 @@
 //! Takes what the engine made out of the cage: the image, and what the layers of every stage are.
 #![expect(clippy::disallowed_methods, reason = "lists what the engine committed")]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use bstr::BString;
 use serde_json::{Value, json};
@@ -35,6 +31,8 @@ pub(super) struct EngineResult<'a> {
     pub(super) workspace: &'a Workspace,
     pub(super) engine: &'a Buildah,
     pub(super) bases: &'a [Base],
+    /// Mount points of all steps, as in a container.
+    pub(super) mounts: &'a BTreeSet<String>,
 }
 
 impl EngineResult<'_> {
@@ -133,7 +131,7 @@ impl EngineResult<'_> {
         let drops = drops.iter().map(|drop| (drop.path.clone(), drop.because.clone())).collect();
         let (store, profile) = (self.ports.store.clone(), profile.clone().with_drops(drops));
         let (chain, epoch_s) = (Arc::clone(&stage.chain), self.definition.internal.epoch);
-        let mounts = mounts(&self.workspace.steps()?);
+        let mounts = mounts(self.mounts);
         let assembled = compute::run(move || {
             let contents = base.as_ref().map(|base| base.contents(&store)).transpose()?;
             let parts = Parts {
@@ -185,11 +183,9 @@ fn layers(image: &Assembled) -> Vec<Value> {
 }
 
 /// Mount points of all steps, as paths in the image.
-fn mounts(steps: &str) -> BTreeSet<BString> {
-    let read = |line: &str| serde_json::from_str::<BTreeMap<String, Vec<String>>>(line).ok();
-    let destinations =
-        steps.lines().filter_map(read).flat_map(|mut step| step.remove("mounts").unwrap_or_default());
+fn mounts(destinations: &BTreeSet<String>) -> BTreeSet<BString> {
     let mut mounts: BTreeSet<_> = destinations
+        .iter()
         .map(|path| BString::from(path.trim_matches('/')))
         .filter(|path| !path.is_empty())
         .collect();
@@ -204,16 +200,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_mount_points_of_all_steps() {
-        let steps = concat!(
-            r#"{"args":["true"],"mounts":["/proc","/run/x/","/run/secrets/a"]}"#,
-            "\n",
-            "not json\n",
-            r#"{"args":[],"mounts":["/","/dev"]}"#,
-            "\n",
-        );
+    fn mount_points_become_paths_in_the_image() {
+        let steps = ["/proc", "/run/x/", "/run/secrets/a", "/", "/dev"].map(str::to_owned).into();
         let expected: BTreeSet<BString> =
             ["proc", "run/x", "run/secrets", "run/secrets/a", "dev"].map(BString::from).into();
-        assert_eq!(mounts(steps), expected);
+        assert_eq!(mounts(&steps), expected);
     }
 }

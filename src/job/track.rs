@@ -54,8 +54,8 @@ struct State {
     foreign: bool,
     /// Whether the RUN started last still runs.
     running: bool,
-    /// Announcements read so far.
-    announced: usize,
+    /// Whether any RUN was started.
+    announced: bool,
     stage: usize,
     images: Vec<Option<String>>,
 }
@@ -110,39 +110,56 @@ impl Tracker {
         self.at(current).map(|tracked| tracked.instruction.clone())
     }
 
-    /// The instruction a request of this moment comes from; `announcements` are the shim's lines so far. None if the RUN
-    /// that was started is none of the Dockerfile's (a trigger of a base image).
-    #[must_use]
-    pub fn requester(&self, announcements: &str) -> Option<Instruction> {
+    /// The shim started a RUN whose last word is `command`: the instruction that it is.
+    pub fn began(&self, command: Option<&str>) -> Option<Instruction> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for line in announcements.lines().skip(state.announced) {
-            state.announced += 1;
-            state.running = !line.starts_with("{\"ended\"");
-            if !state.running {
-                continue;
-            }
-            let after = state.started;
-            let found = announced_command(line).and_then(|command| self.find_run(&command, after));
-            state.started = found.or(after);
-            state.foreign = found.is_none();
-        }
+        let found = command.and_then(|command| self.find_run(command, state.started));
+        state.started = found.or(state.started);
+        (state.foreign, state.running, state.announced) = (found.is_none(), true, true);
+        self.at(found).map(|tracked| tracked.instruction.clone())
+    }
+
+    /// The RUN that the shim started last has ended: the instruction that it was.
+    pub fn ended(&self) -> Option<Instruction> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.running = false;
+        self.at(state.started).filter(|_| !state.foreign).map(|tracked| tracked.instruction.clone())
+    }
+
+    /// Whether the engine's output has come to where a RUN of `command` would start next.
+    #[must_use]
+    pub fn expects(&self, command: Option<&str>) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = command.and_then(|command| self.find_run(command, state.started));
+        found.is_some() && found == state.current
+    }
+
+    /// Whether a RUN is running.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).running
+    }
+
+    /// The instruction a request of this moment comes from. None if the RUN that was started is none of the
+    /// Dockerfile's (a trigger of a base image).
+    #[must_use]
+    pub fn requester(&self) -> Option<Instruction> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // The engine's own fetches (`ADD https://…`) are announced by nobody.
         let by_log = self.at(state.current).filter(|tracked| tracked.reach == Reach::Engine);
         let engine_fetches = by_log.filter(|_| !state.running && state.current > state.started);
         let tracked = match engine_fetches {
             Some(tracked) => Some(tracked),
             None if state.foreign => None,
-            None if state.announced > 0 => self.at(state.started),
+            None if state.announced => self.at(state.started),
             None => self.at(state.current),
         };
         tracked.map(|tracked| tracked.instruction.clone())
     }
 
-    /// The instruction that a build was ended in; `announcements` are the shim's lines. The RUN that was started and
-    /// did not end, else where the log is.
+    /// The instruction that is at work: the RUN that was started and did not end, else where the log is.
     #[must_use]
-    pub fn ended_in(&self, announcements: &str) -> Option<Instruction> {
-        let _ = self.requester(announcements); // Reads on.
+    pub fn at_work(&self) -> Option<Instruction> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let place = if state.running && !state.foreign { state.started } else { state.current };
         self.at(place).map(|tracked| tracked.instruction.clone())
@@ -164,12 +181,6 @@ impl Tracker {
     pub fn images(&self) -> Vec<Option<String>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).images.clone()
     }
-}
-
-/// The last argument of an announced process.
-fn announced_command(line: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(line).ok()?;
-    value.get("args")?.as_array()?.last()?.as_str().map(str::to_owned)
 }
 
 /// Blanks do not count: parsers join continuation lines in their own ways.
@@ -222,30 +233,28 @@ mod tests {
             step(4, "ADD https://mirror.example.org/x /", Reach::Engine),
             run(5, "true"),
         ]]);
-        let mut said = String::new();
-        let mut announce = |command: &str| {
-            said.push_str(&match command {
-                "" => "{\"ended\":true}\n".to_owned(),
-                _ => format!("{{\"args\":[\"/bin/sh\",\"-c\",\"{command}\"],\"mounts\":[]}}\n"),
-            });
-            said.clone()
+        let line = || tracker.requester().map(|step| step.line);
+        let began = |command: &str| {
+            tracker.began(Some(command));
+            line()
         };
-        let line = |said: &str| tracker.requester(said).map(|step| step.line);
         tracker.line("STEP 2/5: RUN true");
-        assert_eq!(line(&announce("true")), Some(2));
+        assert!(tracker.expects(Some("true")) && !tracker.expects(Some("fetch it")));
+        assert_eq!(began("true"), Some(2));
         tracker.line("STEP 3/5: RUN fetch it");
-        let now = announce("fetch it");
-        assert_eq!(line(&now), Some(3));
+        assert_eq!(began("fetch it"), Some(3));
         tracker.line("STEP 2/5: RUN true"); // Printed by the step.
-        assert_eq!(line(&now), Some(3));
+        assert_eq!(line(), Some(3));
         tracker.line("STEP 4/5: ADD https://mirror.example.org/x /"); // Likewise.
-        assert_eq!(line(&now), Some(3));
-        assert_eq!(tracker.ended_in(&now).map(|step| step.line), Some(3));
-        let now = announce("");
-        assert_eq!(tracker.ended_in(&now).map(|step| step.line), Some(4));
+        assert_eq!(line(), Some(3));
+        assert_eq!(tracker.at_work().map(|step| step.line), Some(3));
+        assert_eq!(tracker.ended().map(|step| step.line), Some(3));
+        assert!(!tracker.is_running());
+        assert_eq!(tracker.at_work().map(|step| step.line), Some(4));
         tracker.line("STEP 4/5: ADD https://mirror.example.org/x /");
-        assert_eq!(line(&now), Some(4));
-        assert_eq!(line(&announce("true")), Some(5));
-        assert_eq!(line(&announce("of a trigger")), None);
+        assert_eq!(line(), Some(4));
+        assert_eq!(began("true"), Some(5));
+        assert_eq!(began("of a trigger"), None);
+        assert_eq!(tracker.ended(), None);
     }
 }

@@ -52,6 +52,24 @@ pub struct Allowance {
     pub processes: u64,
 }
 
+impl Allowance {
+    /// All of them by name, in the order of [`Limit::ALL`].
+    #[must_use]
+    pub fn in_force(&self) -> Vec<(&'static str, u64)> {
+        let value = |limit: &Limit| match limit {
+            Limit::Memory => Some(self.memory_bytes),
+            Limit::MemoryReserve => Some(self.memory_reserve_bytes),
+            Limit::Disk => self.disk_bytes,
+            Limit::DiskReserve => Some(self.disk_reserve_bytes),
+            Limit::Inputs => Some(self.inputs_bytes),
+            Limit::Answers => Some(super::limits::EXCHANGES_MAX as u64),
+            Limit::Processes => Some(self.processes),
+            Limit::Time => None, // The recipe's, not the machine's.
+        };
+        Limit::ALL.iter().filter_map(|limit| Some((limit.name(), value(limit)?))).collect()
+    }
+}
+
 /// What can be used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {

@@ -55,8 +55,16 @@ pub const HTTP_HEAD_SIZE_BYTES_MAX: usize = 64 << 10;
 pub const MIRROR_LIST_SIZE_BYTES_MAX: u64 = 4 << 20;
 /// Longest URL a build may ask for.
 pub const URL_SIZE_BYTES_MAX: usize = 8 << 10;
-/// Most events of one build kept.
-pub const EVENTS_MAX: usize = 1_000_000;
+/// Bytes of the events of one build but for output; the last few, which say how it ended, come on top.
+pub const EVENTS_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of the events of one build that are lines of output; the log has them all.
+pub const EVENTS_OUTPUT_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of one line of output in an event; the log has the whole.
+pub const EVENT_TEXT_SIZE_BYTES_MAX: usize = 4 << 10;
+/// Longest event read back.
+pub const EVENT_SIZE_BYTES_MAX: usize = 1 << 20;
+/// Most of what the shim announces of one build that is read.
+pub const STEPS_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Most refused or undeclared requests of one build listed; the taint stands for the others.
 pub const REFUSALS_MAX: usize = 10_000;
 /// Largest request body the gateway takes from a build.

@@ -6,6 +6,8 @@ pub const BUILD_TYPE: &str = "https://reprov.example/build/v1";
 pub const IMPORT_TYPE: &str = "https://reprov.example/import/v1";
 /// Our rebuild predicate.
 pub const REBUILD_PREDICATE: &str = "https://reprov.example/rebuild/v1";
+/// Our predicate about a build that made no image.
+pub const FAILURE_PREDICATE: &str = "https://reprov.example/failure/v1";
 /// `builder.id` unless `--builder-id` sets another.
 pub const BUILDER_LOCAL: &str = "https://reprov.example/builder/local-unverified/v1";
 /// `limits.enforcedBy`: the first process of the cage looks, and ends it.
@@ -58,6 +60,10 @@ pub const TRANSCRIPT: &str = "application/vnd.reprov.transcript.v1+jsonl";
 pub const EVENTS: &str = "application/vnd.reprov.events.v1+jsonl";
 /// The engine's output.
 pub const LOG: &str = "application/vnd.reprov.log.v1";
+/// What a build left that made no image: log, events, statement.
+pub const FAILURE: &str = "application/vnd.reprov.failure.v1";
+/// Annotation: names the build that an artifact is of.
+pub const BUILD: &str = "reprov.build";
 /// Recorded input files.
 pub const INPUTS: &str = "application/vnd.reprov.inputs.v1";
 /// Small inputs, packed.

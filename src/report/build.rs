@@ -29,8 +29,14 @@ pub struct Build {
     pub statement: Option<Named>,
     /// What came through the gateway.
     pub inputs: Inputs,
+    /// Names the build; none if nothing ran.
+    pub build: Option<String>,
     /// The build log; none if nothing ran.
     pub log: Option<Log>,
+    /// All that happened; none if nothing ran.
+    pub events: Option<Events>,
+    /// What a build left that made no image; none if nothing ran.
+    pub left: Option<Left>,
     /// Applications of the rules profile.
     pub normalized: Vec<Normalized>,
     /// Filled by `--check` (a later release).
@@ -123,6 +129,30 @@ pub struct Log {
     pub truncated: bool,
 }
 
+/// All that happened in the buildroot.
+#[derive(Debug, Clone, Serialize)]
+pub struct Events {
+    /// Their digest.
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// Where they can be read if nothing was pushed.
+    pub path: Option<String>,
+}
+
+/// What is kept of a build that made no image.
+#[derive(Debug, Serialize)]
+pub struct Left {
+    /// Digest of the statement about it.
+    pub statement: Digest,
+    /// Whether that is signed.
+    pub signed: bool,
+    /// Its file.
+    pub path: String,
+    /// What was pushed, with `--push-log`.
+    pub pushed: Option<String>,
+}
+
 /// Why there is no image.
 #[derive(Debug, Serialize)]
 pub struct BuildFailure {
@@ -163,7 +193,10 @@ impl Build {
             provenance: None,
             statement: None,
             inputs,
+            build: None,
             log: None,
+            events: None,
+            left: None,
             normalized: Vec::new(),
             check: None,
             engine: None,
@@ -177,13 +210,10 @@ impl Build {
         }
     }
 
-    /// Turns it into the answer of a build without an image, whose log lies at `log`.
-    pub fn failed_at(&mut self, reason: String, log: String) {
+    /// Turns it into the answer of a build without an image.
+    pub fn fail(&mut self, reason: String) {
         (self.image, self.manifest, self.config) = (None, None, None);
         self.layers.clear();
-        if let Some(kept) = &mut self.log {
-            kept.path = Some(log);
-        }
         self.error.get_or_insert(BuildFailure::of(reason));
     }
 

@@ -2,7 +2,9 @@
 
 pub mod build;
 pub mod diff;
+pub mod events;
 pub mod explain;
+pub mod failed;
 pub mod import;
 pub mod learned;
 mod limits;

@@ -180,7 +180,7 @@ pub(super) fn taint(taint: Taint) -> Page {
         Taint::EventsFull => (
             "There were more events than are kept. The list of who asked for what ends early; the transcript is whole.",
             "Look for a step that asks in a loop.",
-            "1,000,001 requests",
+            "a step that asks a million times",
         ),
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
 
-use super::{LayerPair, Limits, drift_lines};
+use super::{LayerPair, Limits, Named, drift_lines};
 use crate::{
     drift::{ConfigDrift, Drift},
     engine::Hint,
@@ -61,6 +61,12 @@ pub struct Image {
     pub builder_changed: Option<String>,
     /// The signed verdict beside the image.
     pub attestation: Option<Digest>,
+    /// Names the build; none if nothing ran.
+    pub build: Option<String>,
+    /// The log of the rebuild, in this machine's store; none if nothing ran.
+    pub log: Option<Named>,
+    /// All that happened in it, likewise.
+    pub events: Option<Named>,
     /// Why there is no comparison.
     pub error: Option<String>,
     /// The last lines of a failed build's log.

@@ -33,7 +33,7 @@ pub struct Store {
 /// What lies there of one kind.
 #[derive(Debug, Clone, Serialize)]
 pub struct Kind {
-    /// `blobs`, `bases`, `git`, `builds`, `tmp` or `shim`.
+    /// `blobs`, `bases`, `git`, `builds`, `tmp`, `shim` or `logs`.
     pub kind: &'static str,
     /// How many there are now.
     pub count: usize,

@@ -145,6 +145,13 @@ fn build_answers() {
         local: build::Local { count: 1, bytes: 2 },
     };
     answer.log = Some(build::Log { digest: digest(), size: 3, path: None, truncated: true });
+    answer.build = Some("0a".into());
+    answer.events = Some(build::Events { digest: digest(), size: 3, path: Some("/events".into()) });
+    let left =
+        |pushed| build::Left { statement: digest(), signed: true, path: "/statement.json".into(), pushed };
+    answer.left = Some(left(None));
+    follows(&answer);
+    answer.left = Some(left(Some("registry.example.org/app:1.failed-0a@sha256:x".into())));
     answer.limits = Some(limits(None));
     answer.normalized = vec![build::Normalized { rule: "dpkg-log".into(), entries: 1 }];
     answer.engine = Some("buildah 1.28.2".into());
@@ -158,7 +165,7 @@ fn build_answers() {
         tail: "no".into(),
         hints: hints(),
     });
-    answer.failed_at("exit code 1".into(), "/log".into());
+    answer.fail("exit code 1".into());
     follows(&answer);
     for limit in Limit::ALL {
         answer.limits = Some(limits(Some(limit)));
@@ -186,6 +193,9 @@ fn rebuild_answers() {
         rebuilt: full.then(digest),
         builder_changed: full.then(|| "engine".into()),
         attestation: full.then(digest),
+        build: full.then(|| "0a".into()),
+        log: full.then(|| Named { digest: digest() }),
+        events: full.then(|| Named { digest: digest() }),
         error: full.then(|| "why".into()),
         tail: full.then(|| "end".into()),
         hints: if full { hints() } else { Vec::new() },
@@ -391,14 +401,49 @@ fn trace_answer(full: bool) -> trace::Trace {
             }),
         }),
         log: full.then(digest),
+        events: full.then(digest),
         tainted: vec!["learned".into()],
         definition: digest(),
     }
 }
 
 #[test]
+fn answers_about_failed_builds() {
+    let answer = |full: bool| {
+        let trace = trace_answer(true);
+        failed::Failed {
+            schema: "reprov.failed/v1",
+            place: "registry.example.org/app:1.failed@sha256:x".into(),
+            build: "0a".into(),
+            to: "registry.example.org/app:1".into(),
+            statement: digest(),
+            signed: full,
+            verified: full,
+            builder: trace.builder,
+            started_on: trace.started_on,
+            finished_on: trace.finished_on,
+            source: trace.source.unwrap(),
+            buildroot: "host: buildah 1.28.2, runc 1.1.5".into(),
+            reason: "2 refused request(s)".into(),
+            instruction: full.then(instruction),
+            exit_code: full.then_some(7),
+            limit: full.then(|| failed::Passed { limit: "memory".into(), allowed: 1, found: 2 }),
+            refused: 2,
+            log: digest(),
+            events: digest(),
+            tainted: Vec::new(),
+            definition: digest(),
+        }
+    };
+    follows(&answer(true));
+    follows(&answer(false));
+    assert!(answer(true).text().contains("(verified)"));
+    assert!(answer(false).text().contains("(NOT SIGNED)"));
+}
+
+#[test]
 fn store_and_explain_answers() {
-    let kinds = ["blobs", "bases", "git", "builds", "tmp", "shim"].map(|kind| store::Kind {
+    let kinds = ["blobs", "bases", "git", "builds", "tmp", "shim", "logs"].map(|kind| store::Kind {
         kind,
         count: 1,
         bytes: 2,

@@ -42,6 +42,8 @@ pub struct Trace {
     pub inputs: Option<InputsLine>,
     /// The log's digest.
     pub log: Option<Digest>,
+    /// The digest of the events.
+    pub events: Option<Digest>,
     /// Why the transcript may not be the whole truth.
     pub tainted: Vec<String>,
     /// Digest of the build definition.
@@ -295,6 +297,9 @@ impl Trace {
         }
         if let Some(log) = &self.log {
             row("log", format!("{log} (--log prints it)"));
+        }
+        if let Some(events) = &self.events {
+            row("events", format!("{events} (--events prints them)"));
         }
         for reason in &self.tainted {
             row("tainted", printable(reason));

@@ -8,6 +8,7 @@ mod filter;
 mod init;
 mod json;
 mod runtime;
+mod strays;
 mod watch;
 
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use super::json::Json;
+use super::{json::Json, strays};
 
 /// System calls no build needs and that open attack surface; answered EPERM.
 const DENIED: &[&str] = &[
@@ -50,7 +50,13 @@ pub fn run(args: &[OsString]) -> Result<u8, String> {
         edit(&bundle, &profile)?;
     }
     if args.iter().any(|word| word == "delete") {
-        append(&profile, "{\"ended\":true}\n")?;
+        let mut line = String::new();
+        Json::Object(vec![
+            ("ended".into(), Json::Scalar("true".into())),
+            ("strays".into(), strays::counted()),
+        ])
+        .write(&mut line);
+        append(&profile, &format!("{line}\n"))?;
     }
     let error = Command::new(runtime.trim_end()).args(args).exec();
     Err(format!("cannot run `{}`: {error}", runtime.trim_end()))
@@ -91,7 +97,8 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("cannot write `{}`: {error}", path.display()))
 }
 
-/// One line a step: what runs, and where something is mounted (those mount points are not the image's).
+/// One line a step: what runs, what went around the proxy before, and where something is mounted (those mount points
+/// are not the image's).
 fn announce(config: &Json, profile: &Path) -> Result<(), String> {
     let args = config.get("process").and_then(|process| process.get("args")).cloned();
     let destinations = match config.get("mounts") {
@@ -102,6 +109,7 @@ fn announce(config: &Json, profile: &Path) -> Result<(), String> {
     };
     let line = Json::Object(vec![
         ("args".into(), args.unwrap_or(Json::Array(Vec::new()))),
+        ("strays".into(), strays::counted()),
         ("mounts".into(), Json::Array(destinations)),
     ]);
     let mut text = String::new();

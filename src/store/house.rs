@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     PLACES, StoreError,
+    logs::{self, KeptLog},
     session::{Others, lock_file},
 };
 use crate::model::Digest;
@@ -28,6 +29,19 @@ pub struct Piece {
     pub path: PathBuf,
     /// Its files' sizes.
     pub size_bytes: u64,
+}
+
+/// The log of a build that runs, or that made no image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildLog {
+    /// Its directory.
+    pub piece: Piece,
+    /// When that last changed, seconds since 1970.
+    pub changed_s: i64,
+    /// Whether the build runs.
+    pub running: bool,
+    /// Whether it was killed.
+    pub killed: bool,
 }
 
 /// A blob of the store.
@@ -101,6 +115,19 @@ impl House {
         all.into_iter().map(|(path, metadata)| Ok((measure(path)?, metadata.ctime()))).collect()
     }
 
+    /// Logs of builds: each, when it last changed (seconds since 1970), and what became of the build.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn logs(&self) -> Result<Vec<BuildLog>, StoreError> {
+        let read = |log: KeptLog| {
+            let (running, killed) = (log.is_running(), log.was_killed());
+            let changed_s = fs::metadata(&log.path).ok()?.mtime(); // What vanished meanwhile is not listed.
+            Some(measure(log.path).map(|piece| BuildLog { piece, changed_s, running, killed }))
+        };
+        logs::all(&self.root)?.into_iter().filter_map(read).collect()
+    }
+
     /// Mirrors of git repositories.
     ///
     /// # Errors
@@ -141,7 +168,7 @@ impl House {
         for (path, _) in entries(&self.root.join(PLACES), is_hex)? {
             remove(&path)?; // Of a blob that vanished before.
         }
-        for dir in ["blobs/sha256", "blobs", PLACES, "tmp", "git"] {
+        for dir in ["blobs/sha256", "blobs", PLACES, "tmp", "git", logs::LOGS] {
             let _ = fs::remove_dir(self.root.join(dir)); // Not empty: there is something in it that is not ours.
         }
         self.others.remove(&self.root)?;

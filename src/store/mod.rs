@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "an edge: this is where blobs touch the disk")]
 
 mod house;
+mod logs;
 mod session;
 
 use std::{
@@ -19,7 +20,8 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use crate::model::{Blobs, Digest, Hasher, ImageName, ReadSeek};
 
-pub use house::{Blob, House, Piece, size_of};
+pub use house::{Blob, BuildLog, House, Piece, size_of};
+pub use logs::{KeptLog, LogDir};
 use session::Session;
 
 /// Where it is noted which repository has which blob.
@@ -271,6 +273,12 @@ impl Writer {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.hasher.size_bytes()
+    }
+
+    /// What a failure of writing to it is.
+    #[must_use]
+    pub fn failed(&self, source: io::Error) -> StoreError {
+        self.store.write_error(source)
     }
 
     /// Gives the blob its name; its digest and size in bytes.

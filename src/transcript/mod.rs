@@ -9,7 +9,7 @@ mod tests;
 mod url;
 
 pub use self::{
-    event::{Event, events_jsonl},
+    event::Event,
     exchange::{Exchange, Key, Transcript, TranscriptError},
     url::{UrlError, canonical_url, redact_url},
 };

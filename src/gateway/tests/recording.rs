@@ -1,8 +1,8 @@
 use reqwest::header::{ACCEPT, IF_NONE_MATCH, RANGE};
 
-use super::support::{Rig, Upstream, kinds, options, recording, seen, store};
+use super::support::{Rig, Seen, Upstream, kinds, options, recording, seen, store};
 use crate::{
-    gateway::{Closed, Mode, Traffic},
+    gateway::{Mode, Traffic},
     model::{Digest, Proxies, Secret},
 };
 
@@ -10,7 +10,7 @@ async fn upstream() -> Upstream {
     Upstream::start(None).await
 }
 
-fn tainted(closed: &Closed) -> Vec<&str> {
+fn tainted(closed: &Seen) -> Vec<&str> {
     closed.transcript.tainted().iter().map(String::as_str).collect()
 }
 

@@ -28,7 +28,7 @@ async fn a_replay_sees_what_the_recording_saw() {
     let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
     let rig = Rig::record(&upstream, &store);
     let recorded = walk(&rig, &upstream).await;
-    let transcript = rig.close().await.transcript;
+    let transcript = rig.close().await.transcript.clone();
     let requests = upstream.requests();
     let read = Transcript::parse(&transcript.to_jsonl()).unwrap();
     let rig = Rig::replay(read, &store);
@@ -67,7 +67,7 @@ async fn bodies_lost_or_altered_are_missing() {
     for path in ["/repo/plain", "/repo/chunked"] {
         rig.get(&upstream.url(path)).await;
     }
-    let transcript = rig.close().await.transcript;
+    let transcript = rig.close().await.transcript.clone();
     let (altered, lost) = (Digest::of(b"0123456789"), Digest::of(b"abcde"));
     tokio::fs::write(store.path(&altered), "0123456780").await.unwrap();
     store.remove(&lost).unwrap();
@@ -88,7 +88,7 @@ async fn a_checksum_holds_in_a_replay_too() {
     let rig = Rig::record(&upstream, &store);
     let url = upstream.url("/repo/plain");
     rig.get(&url).await;
-    let transcript = rig.close().await.transcript;
+    let transcript = rig.close().await.transcript.clone();
     let mut options = options(Mode::Replay(transcript), &store);
     options.checksums = vec![(url.clone(), Digest::of(b"other"))];
     let rig = Rig::start(options);

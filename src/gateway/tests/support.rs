@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -19,7 +19,7 @@ use crate::{
     gateway::{Ca, Closed, Gateway, Mode, Options, StepRef},
     model::{Digest, Proxies, Repository, RepositoryKind},
     store::Store,
-    transcript::Transcript,
+    transcript::{Event, Transcript},
 };
 
 /// A server of one-request connections; its files are under `/repo` and, not allowed, under `/elsewhere`.
@@ -163,8 +163,24 @@ fn redirect(location: &str) -> String {
     format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
 }
 
+/// What a gateway saw, and the events it gave.
+#[derive(Debug)]
+pub(super) struct Seen {
+    closed: Closed,
+    pub(super) events: Vec<Event>,
+}
+
+impl std::ops::Deref for Seen {
+    type Target = Closed;
+
+    fn deref(&self) -> &Closed {
+        &self.closed
+    }
+}
+
 /// A running gateway.
 pub(super) struct Rig {
+    events: Arc<Mutex<Vec<Event>>>,
     pub(super) gateway: Gateway,
     pub(super) addr: SocketAddr,
     pub(super) ca: String,
@@ -186,6 +202,7 @@ pub(super) fn options(mode: Mode, store: &Store) -> Options {
         checksums: Vec::new(),
         step: Arc::new(|| Some(StepRef { step: "run".to_owned(), line: Some(3) })),
         now: Arc::new(|| "2026-11-24T00:00:00Z".to_owned()),
+        event: Arc::new(|_| true),
         progress: None,
         inputs_size_bytes_max: u64::MAX,
         full: tokio_util::sync::CancellationToken::new(),
@@ -201,11 +218,17 @@ pub(super) fn recording(url: String) -> Mode {
 }
 
 impl Rig {
-    pub(super) fn start(options: Options) -> Self {
+    pub(super) fn start(mut options: Options) -> Self {
+        let events = Arc::<Mutex<Vec<Event>>>::default();
+        let kept = events.clone();
+        options.event = Arc::new(move |event| {
+            kept.lock().unwrap().push(event);
+            true
+        });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let ca = options.ca.pem();
-        Self { gateway: Gateway::start(listener, options).unwrap(), addr, ca }
+        Self { gateway: Gateway::start(listener, options).unwrap(), addr, ca, events }
     }
 
     pub(super) fn record(upstream: &Upstream, store: &Store) -> Self {
@@ -242,8 +265,9 @@ impl Rig {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    pub(super) async fn close(self) -> Closed {
-        self.gateway.close().await
+    pub(super) async fn close(self) -> Seen {
+        let closed = self.gateway.close().await;
+        Seen { closed, events: std::mem::take(&mut *self.events.lock().unwrap()) }
     }
 }
 
@@ -253,7 +277,7 @@ pub(super) async fn seen(response: reqwest::Response) -> (u16, String) {
 }
 
 /// Kinds and reasons of the events, in order.
-pub(super) fn kinds(closed: &Closed) -> Vec<String> {
+pub(super) fn kinds(closed: &Seen) -> Vec<String> {
     let events = closed.events.iter();
     events.map(|event| format!("{} {}", event.kind, event.reason.as_deref().unwrap_or("-"))).collect()
 }

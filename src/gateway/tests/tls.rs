@@ -33,7 +33,7 @@ async fn https_is_opened_recorded_and_replayed() {
     );
     assert_eq!(closed.refused[0].url, format!("https://{}/other", upstream.addr));
     drop(upstream);
-    let rig = Rig::replay(closed.transcript, &store);
+    let rig = Rig::replay(closed.transcript.clone(), &store);
     assert_eq!(rig.get(&plain).await, (200, "0123456789".to_owned()));
     assert_eq!(rig.get(&format!("{url}/absent")).await.0, 403);
     let closed = rig.close().await;

@@ -2,17 +2,21 @@
 
 mod define;
 mod environment;
+mod failed;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
-pub use self::define::wanted;
 use self::define::{Planned, define};
+pub use self::{define::wanted, failed::Left};
 use super::{
     Ports, SharedCheckout,
     assemble::Assembled,
     bases::BaseError,
     builder::BuilderError,
-    evidence::Trust,
+    evidence::{Trust, chain},
     execute::{ExecuteError, Execution, Gathered, Kept, Secrets, execute},
     inputs::{Bodies, InputsTo},
     plan::PlanError,
@@ -21,13 +25,13 @@ use super::{
 use crate::{
     attest::{self, RunDetails, Subject},
     buildroot::Tools,
-    gateway, host,
+    gateway,
     model::{Descriptor, Digest, ImageName, Maxima, Repository, ResourceDescriptor, Secret, Taint, names},
     progress::Update,
     recipe::{self, RecipeError},
     signing::PrivateKey,
     source::SourceError,
-    store::StoreError,
+    store::{LogDir, StoreError},
 };
 
 /// What to build, as the caller chose it; flags already win over nothing, the recipe is read from the source.
@@ -59,6 +63,10 @@ pub struct Request {
     pub secrets: Secrets,
     /// What it may use of the machine.
     pub maxima: Maxima,
+    /// `--log-dir`: where the log of a failed build is put too.
+    pub log_dir: Option<PathBuf>,
+    /// `--push-log`: whether that is pushed.
+    pub push_log: bool,
     /// `Authorization` headers for what [`wanted`] said, by repository.
     pub credentials: BTreeMap<String, Secret>,
 }
@@ -140,8 +148,6 @@ pub enum BuildError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Builder(#[from] BuilderError),
-    #[error("cannot make an invocation id")]
-    Random(#[source] std::io::Error),
     #[error("repository `{0}` has `auth`, and no credential was given")]
     NoCredential(String),
     #[error(transparent)]
@@ -167,6 +173,8 @@ pub struct Outcome {
     pub bodies: Bodies,
     /// Why a good image was not pushed.
     pub unpushed: Option<BuildError>,
+    /// What there is of a build without an image, or why it could not be kept.
+    pub left: Option<Result<Left, BuildError>>,
 }
 
 /// Builds, attests, pushes; tags last.
@@ -188,9 +196,10 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         bases: &planned.bases,
         secrets: &request.secrets,
         tools: planned.tools.clone(),
+        image: request.to.to_string(),
     };
     let definition = &planned.definition;
-    let (execution, removing) = execute(ports, definition, gathered, mode, &request.maxima).await?;
+    let (mut execution, removing) = execute(ports, definition, gathered, mode, &request.maxima).await?;
     let private = &execution.closed.private; // Fetched with credentials.
     let bodies = Bodies::sort(execution.closed.transcript.bodies(), &request.inputs_to, |digest| {
         private.contains(digest)
@@ -204,6 +213,20 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         Ok(provenance) => (provenance, None),
         Err(error) => (None, Some(error)),
     };
+    let reason = match (&execution.outcome, &unpushed) {
+        (Err(failure), _) => Some(failure.reason.clone()),
+        (Ok(_), Some(error)) => Some(format!("the image was not pushed: {}", chain(error))),
+        (Ok(_), None) => None,
+    };
+    let left = match (execution.dir.take(), reason) {
+        (Some(dir), Some(reason)) => {
+            Some(failed::leave(ports, request, &planned, &execution, (dir, &reason)).await)
+        }
+        (dir, _) => {
+            dir.map_or(Ok(()), LogDir::discard)?; // The image has it.
+            None
+        }
+    };
     Ok(Outcome {
         execution,
         definition: planned.definition.digest(),
@@ -213,6 +236,7 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         signed: request.key.is_some(),
         bodies,
         unpushed,
+        left,
     })
 }
 
@@ -233,7 +257,7 @@ async fn publish(
         Ok(Kept { digest: ports.store.put(&bytes)?, size: bytes.len() as u64 })
     };
     let transcript = put(execution.closed.transcript.to_jsonl())?;
-    let events = put(crate::transcript::events_jsonl(&execution.events))?;
+    let events = execution.events;
     publisher.kept(names::LOG, execution.log).await?;
     publisher.kept(names::EVENTS, events).await?;
     publisher.kept(names::TRANSCRIPT, transcript).await?;
@@ -260,7 +284,7 @@ async fn publish(
     let run = RunDetails {
         builder_id: request.builder_id.clone(),
         reprov_version: env!("CARGO_PKG_VERSION").to_owned(),
-        invocation_id: host::random_id().map_err(BuildError::Random)?,
+        invocation_id: execution.build.clone(),
         started_on_s: execution.started_s,
         finished_on_s: execution.finished_s,
         inputs: inputs(execution, bodies),

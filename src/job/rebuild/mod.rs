@@ -28,7 +28,7 @@ use crate::{
     registry::RegistryError,
     signing::PrivateKey,
     source::SourceError,
-    store::StoreError,
+    store::{LogDir, StoreError},
 };
 use gather::Incomplete;
 pub use verdict::layer_pairs;
@@ -243,9 +243,10 @@ impl Job<'_> {
         let inputs = transcript.bodies().len();
         let secrets = &self.request.secrets;
         let mode = Mode::Replay(transcript);
-        let gathered = Gathered { checkout: &checkout, bases: &bases, secrets, tools: builder.tools.clone() };
+        let (tools, image) = (builder.tools.clone(), self.image.to_string());
+        let gathered = Gathered { checkout: &checkout, bases: &bases, secrets, tools, image };
         let running = execute(self.ports, definition, gathered, mode, &self.request.maxima).await;
-        let (execution, removing) = match running {
+        let (mut execution, removing) = match running {
             // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
             Err(error) if error.of_definition() => {
                 let unbuildable = self.outcome(Verdict::Unbuildable, chain(&error));
@@ -253,6 +254,11 @@ impl Job<'_> {
             }
             ran => ran?,
         };
+        // Nothing but the answer is kept of a rebuild, and the log's blobs; of a failed one the log itself.
+        match (execution.dir.take(), &execution.outcome) {
+            (Some(dir), Err(failure)) => dir.keep("failed", &failure.reason, &host::now())?,
+            (dir, _) => dir.map_or(Ok(()), LogDir::discard)?,
+        }
         let compared = self.compare(&original, believed, execution, builder_changed.is_some()).await;
         removing.end(self.ports).await;
         let mut outcome = compared?;

@@ -229,8 +229,8 @@ impl Site<'_> {
             let bytes = fs::read(store.join("blobs/sha256").join(&name)).unwrap();
             assert_eq!(sha256(&bytes), format!("sha256:{name}"), "{context}");
         }
-        let known =
-            ["blobs", "engine", "git", "places", "sessions", "sessions.lock", "tmp"].map(str::to_owned);
+        let known = ["blobs", "engine", "git", "logs", "places", "sessions", "sessions.lock", "tmp"]
+            .map(str::to_owned);
         let odd: Vec<_> = names(".").into_iter().filter(|name| !known.contains(name)).collect();
         assert_eq!(odd, [""; 0], "{context}");
         let at = self.lab.path("store");

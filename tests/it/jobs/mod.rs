@@ -3,9 +3,12 @@
 pub(crate) mod buildroot;
 mod config;
 mod drift;
+mod failed;
 mod fetch;
+mod follow;
 mod import;
 mod inputs;
+mod log;
 mod mirrors;
 mod offline;
 pub(crate) mod packages;
