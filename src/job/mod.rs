@@ -6,6 +6,7 @@ pub mod build;
 pub mod builder;
 pub mod check;
 pub mod clean;
+pub mod configured;
 pub mod evidence;
 pub mod execute;
 pub mod failure;
@@ -18,6 +19,7 @@ pub mod publish;
 pub mod rebuild;
 mod result;
 pub mod source;
+pub mod standing;
 pub mod track;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

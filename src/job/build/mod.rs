@@ -12,7 +12,8 @@ use super::{
     assemble::Assembled,
     bases::BaseError,
     builder::BuilderError,
-    evidence::Trust,
+    configured::SignerError,
+    evidence::{EvidenceError, Trust},
     execute::{ExecuteError, Execution, Gathered, Kept, Secrets, execute},
     inputs::{Bodies, InputsTo},
     plan::PlanError,
@@ -53,8 +54,10 @@ pub struct Request {
     pub keep_bases: KeepBases,
     /// Keep the source even if a remote has the commit.
     pub keep_source: bool,
-    /// Whose provenance of a buildroot is believed; none: whatever it has.
+    /// Whose provenance of buildroot and bases is believed; none: whatever it has.
     pub trust: Option<Trust>,
+    /// Refuse bases that nobody mapped and nobody who is trusted vouches for.
+    pub require_vetted: bool,
     /// For steps; their ids stand in the definition.
     pub secrets: Secrets,
     /// What it may use of the machine.
@@ -146,6 +149,12 @@ pub enum BuildError {
     NoCredential(String),
     #[error(transparent)]
     Repositories(#[from] recipe::RepositoryError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    #[error("--require-vetted: {0}")]
+    Unvetted(String),
 }
 
 /// What came of it.

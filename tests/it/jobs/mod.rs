@@ -13,3 +13,4 @@ mod private;
 mod proxy;
 mod shapes;
 mod tamper;
+mod vetted;
