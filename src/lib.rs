@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | [`model`] | words: digests, names of images, verdicts, limits |
 //! | 1 | [`oci`], [`layer`], [`attest`], [`dockerfile`], [`recipe`], [`transcript`], [`engine`] | formats: bytes ↔ values |
-//! | 2 | [`diff`] | two images → what differs |
+//! | 2 | [`diff`], [`pin`] | two images → what differs; bytes and keys → whether the signer vouches |
 //! | 3 | [`drift`] | what differs → why, and what to do |
 //! | 4 | [`report`] | answers → JSON and text |
 //! | 5 | [`compute`], [`process`], [`host`], [`progress`] | tools: cores, children, clock, news |
@@ -30,6 +30,7 @@ pub mod job;
 pub mod layer;
 pub mod model;
 pub mod oci;
+pub mod pin;
 pub mod process;
 pub mod progress;
 pub mod recipe;

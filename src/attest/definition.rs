@@ -257,7 +257,7 @@ impl BuildDefinition {
 /// A dependency without what was found out about it.
 fn defining(dependency: &ResourceDescriptor) -> ResourceDescriptor {
     let mut defining = dependency.clone();
-    if defining.role() == "buildroot" {
+    if matches!(defining.role(), "buildroot" | "base") {
         defining.annotations.remove("provenance");
     }
     defining

@@ -109,7 +109,10 @@ pub(super) struct Args {
     /// What to build with: an image that holds buildah and runc, or the machine's own [default: the recipe's, else host]
     #[arg(long, value_name = "IMAGE@DIGEST|host", env = "REPROV_BUILD_BUILDROOT")]
     buildroot: Option<recipe::Buildroot>,
-    /// Whose provenance of the buildroot to believe (repeat for several); without, its provenance is not verified
+    /// Refuse base images that neither [from] nor --from maps and that carry no provenance by a --trust key
+    #[arg(long)]
+    require_vetted: bool,
+    /// Whose provenance of buildroot and bases to believe (repeat for several); without, it is not verified
     #[arg(long, value_name = "KEY.pub", env = "REPROV_BUILD_TRUST", value_delimiter = '\n')]
     trust: Vec<PathBuf>,
     /// Signs the provenance: a file, or env:NAME; --no-sign does without
@@ -184,6 +187,7 @@ impl Args {
                 inputs_bytes: self.max_inputs,
             },
             trust,
+            require_vetted: self.require_vetted,
             checkout,
             rev: self.rev.clone(),
             to,
@@ -217,7 +221,7 @@ impl Args {
             platform: self.platform.clone(),
             allow: allow.map_err(Failure::usage)?,
             learn: self.learn,
-            from: from.map_err(Failure::usage)?.into_iter().collect(),
+            from: once_each(from.map_err(Failure::usage)?)?,
             profile: self.profile.clone(),
             timeout: self.timeout.clone(),
             buildroot: self.buildroot.clone(),
@@ -323,6 +327,17 @@ impl Args {
     }
 }
 
+/// Each base once: of two flags for one nobody could tell which was meant.
+fn once_each(pairs: Vec<(String, ImageName)>) -> Result<BTreeMap<String, ImageName>, Failure> {
+    let mut from = BTreeMap::new();
+    for (old, new) in pairs {
+        if from.insert(old.clone(), new).is_some() {
+            return Err(Failure::usage_text(format!("--from: `{old}` is mapped twice; keep one")));
+        }
+    }
+    Ok(from)
+}
+
 /// The signing key in a file or in an environment variable (`env:NAME`).
 pub(super) fn load_key(spec: &str) -> Result<PrivateKey, Failure> {
     let password = std::env::var("REPROV_PASSWORD").ok().filter(|text| !text.is_empty());
@@ -417,6 +432,7 @@ fn inputs(request: &Request, outcome: &Outcome) -> view::Inputs {
         method: refusal.method.clone(),
         url: refusal.url.clone(),
         reason: refusal.reason.clone(),
+        because: refusal.because.clone(),
         line: refusal.line,
     });
     let mut refused: Vec<_> = refused.collect();

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::job::{
     assemble::AssembleError, bases::BaseError, build::BuildError, builder::BuilderError,
-    execute::ExecuteError, failure::says_full, plan::PlanError, rebuild::RebuildError, remains::RemainsError,
+    configured::SignerError, execute::ExecuteError, failure::says_full, plan::PlanError,
+    rebuild::RebuildError, remains::RemainsError,
 };
 use crate::report::explain::ErrorKind;
 
@@ -159,6 +160,7 @@ fn of_execute(error: &ExecuteError) -> Exit {
     match error {
         ExecuteError::Plan(error) => of_plan(error),
         ExecuteError::Source(error) => of_source(error),
+        ExecuteError::Signer(error) => of_signer(error),
         ExecuteError::Base(error) => of_base(error),
         ExecuteError::Definition(_) | ExecuteError::Layer(_) => Exit::Usage,
         ExecuteError::Assemble(AssembleError::Layers { .. } | AssembleError::Base) => Exit::Internal,
@@ -170,6 +172,13 @@ fn of_plan(error: &PlanError) -> Exit {
     match error {
         PlanError::NoBase { .. } => Exit::Unavailable,
         PlanError::Source(error) => of_source(error),
+        _ => Exit::Usage,
+    }
+}
+
+fn of_signer(error: &SignerError) -> Exit {
+    match error {
+        SignerError::Source(error) => of_source(error),
         _ => Exit::Usage,
     }
 }
@@ -191,8 +200,13 @@ impl From<BuildError> for Failure {
             BuildError::Plan(source) => of_plan(source),
             BuildError::Base { source, .. } | BuildError::Bases(source) => of_base(source),
             BuildError::Execute(source) => of_execute(source),
-            BuildError::Builder(BuilderError::Untrusted { .. }) => Exit::Findings,
-            BuildError::Builder(_) | BuildError::Publish(_) | BuildError::Store(_) => Exit::Unavailable,
+            BuildError::Signer(source) => of_signer(source),
+            BuildError::Unvetted(_) | BuildError::Builder(BuilderError::Untrusted { .. }) => Exit::Findings,
+            BuildError::Builder(_)
+            | BuildError::Publish(_)
+            | BuildError::Store(_)
+            | BuildError::Evidence(_)
+            | BuildError::Random(_) => Exit::Unavailable,
         };
         let no_dockerfile = matches!(error, BuildError::Plan(PlanError::NoDockerfile(_)));
         let failure = Self::new(exit, error);

@@ -169,6 +169,22 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         hint: Hint {
+            code: "repository-changed",
+            text: "a file is not what the repository's index says: it changed between the two, or somebody changed the file; each answer is kept for the whole build, so build again",
+            see: "docs/limits.md#repositories",
+        },
+        signs: &[
+            &["Hash Sum mismatch"],
+            &["File has unexpected size", "Mirror sync in progress"],
+            &["DO NOT MATCH THE HASHES"],
+            &["EINTEGRITY"],
+            &["failed to verify the checksum of"],
+            &["verifying module: checksum mismatch"],
+            &["Downloading successful, but checksum doesn't match"],
+        ],
+    },
+    Row {
+        hint: Hint {
             code: "device-nodes",
             text: "a step may make no device nodes; a container gets its /dev when it runs, so the image needs none",
             see: "docs/limits.md#devices",

@@ -76,6 +76,16 @@ const SAID: &[(&str, &[&str])] = &[
             "socket.gaierror: [Errno -3] Temporary failure in name resolution", // (*)
         ],
     ),
+    (
+        "repository-changed",
+        &[
+            "E: Failed to fetch http://mirror.example.org/pool/a.deb  Hash Sum mismatch", // (*)
+            "E: Failed to fetch http://mirror.example.org/a.xz  File has unexpected size (1 != 2). Mirror sync in progress?",
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",
+            "npm ERR! code EINTEGRITY",
+            "[MIRROR] a.rpm: Downloading successful, but checksum doesn't match. Calculated: 00(sha256)",
+        ],
+    ),
     ("device-nodes", &["mknod: /x: Operation not permitted"]), // (*)
     (
         "devices",

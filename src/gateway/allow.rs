@@ -1,13 +1,14 @@
 //! What may be fetched, and where from.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hyper::header::HeaderValue;
 use url::{Host, Url};
 
-use super::{Access, GatewayError};
+use super::{Access, GatewayError, pinned::Pinned};
 use crate::{
     model::{Reason, Repository, RepositoryKind},
+    pin::Signers,
     transcript::canonical_url,
 };
 
@@ -33,6 +34,7 @@ struct Grant {
     /// Goes with requests under the repository's own URL; marked sensitive.
     authorization: Option<HeaderValue>,
     keep: bool,
+    signers: Option<Arc<Signers>>,
 }
 
 /// Where an allowed request goes.
@@ -41,6 +43,8 @@ pub(super) struct Route {
     pub(super) upstream: Url,
     pub(super) repository: String,
     pub(super) via: Option<String>,
+    /// What the build asked for before it was redirected.
+    pub(super) origin: Option<String>,
     pub(super) hops: usize,
 }
 
@@ -71,6 +75,7 @@ impl Allow {
                 kind: repository.kind,
                 authorization: special.map_or(Ok(None), |access| authorization(&repository.name, access))?,
                 keep: special.is_some_and(|access| access.keep),
+                signers: special.and_then(|access| access.signers.clone()),
             };
             grants.insert(repository.name.clone(), grant);
             let upstream = prefix(&repository.url)?;
@@ -93,6 +98,7 @@ impl Allow {
             upstream,
             repository: repository.to_owned(),
             via: None,
+            origin: None,
             hops: 0,
         };
         match longest {
@@ -134,6 +140,13 @@ impl Allow {
     /// Whether yum's conventions hold under `repository`.
     pub(super) fn is_yum(&self, repository: &str) -> bool {
         self.grants.get(repository).is_some_and(|grant| grant.kind == RepositoryKind::Yum)
+    }
+
+    /// Who must have signed what comes from `repository`.
+    pub(super) fn pinned(&self, repository: &str) -> Option<Pinned> {
+        let grant = self.grants.get(repository)?;
+        let signers = grant.signers.clone()?;
+        Some(Pinned { repository: repository.to_owned(), kind: grant.kind, signers })
     }
 
     /// Whether a tunnel to the host and port of `origin` can lead to anything allowed.
@@ -195,10 +208,8 @@ mod tests {
 
     fn allow(learn: bool) -> Allow {
         let repository = |name: &str, url: &str, replace: &[&str]| Repository {
-            name: name.to_owned(),
-            kind: RepositoryKind::Generic,
-            url: url.to_owned(),
             replace: replace.iter().map(|&prefix| prefix.to_owned()).collect(),
+            ..Repository::plain(name.to_owned(), RepositoryKind::Generic, url.to_owned())
         };
         let repositories = [
             repository("main", "https://mirror.example.org/main", &["http://old.example.org"]),
@@ -207,8 +218,8 @@ mod tests {
         ];
         let secret = |text: &str| Some(Secret::new(text));
         let access = [
-            ("inner".to_owned(), Access { authorization: secret("Basic eA=="), keep: false }),
-            ("lab".to_owned(), Access { authorization: secret("Bearer x"), keep: true }),
+            ("inner".to_owned(), Access { authorization: secret("Basic eA=="), ..Access::default() }),
+            ("lab".to_owned(), Access { authorization: secret("Bearer x"), keep: true, signers: None }),
         ];
         Allow::new(&repositories, &access.into(), learn).unwrap()
     }

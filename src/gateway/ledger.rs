@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::watch;
 use url::Url;
 
-use super::{Closed, Refusal, StepRef, Traffic, ask::Ask};
+use super::{Closed, Refusal, StepRef, Traffic, ask::Ask, pinned::Expected};
 use crate::{
     model::{Digest, Exceeded, Reason, Taint, limits::REFUSALS_MAX},
     transcript::Transcript,
@@ -23,6 +23,8 @@ pub(super) struct Via {
     pub(super) real: Url,
     pub(super) from: String,
     pub(super) repository: String,
+    /// What the build asked for before the first redirect.
+    pub(super) origin: String,
     pub(super) hops: usize,
 }
 
@@ -34,6 +36,8 @@ pub(super) struct Ledger {
     pub(super) vias: BTreeMap<String, Via>,
     /// Redacted URL to the digest its body must have.
     pub(super) checksums: BTreeMap<String, Digest>,
+    /// What verified indexes of pinned repositories name, by URL.
+    pub(super) expected: BTreeMap<String, Expected>,
     /// Recordings under way; the receiver hears when one ends.
     pub(super) flights: BTreeMap<Flight, watch::Receiver<()>>,
     /// Blobs that were checked or written in this run, and whether they were whole.
@@ -59,12 +63,17 @@ impl Ledger {
     }
 
     /// A request was not let through.
-    pub(super) fn refuse(&mut self, method: &str, url: &str, reason: Reason, step: Option<StepRef>) {
+    pub(super) fn refuse(
+        &mut self,
+        (method, url): (&str, &str),
+        (reason, because): (Reason, Option<String>),
+        step: Option<StepRef>,
+    ) {
         self.tainted.insert(Taint::Refused);
         let (step, line) = step.map_or((None, None), |step| (Some(step.step), step.line));
         if self.refused.len() < REFUSALS_MAX {
             let (method, url, reason) = (method.to_owned(), url.to_owned(), reason.code().to_owned());
-            self.refused.insert(Refusal { method, url, reason, line, step });
+            self.refused.insert(Refusal { method, url, reason, because, line, step });
         }
     }
 

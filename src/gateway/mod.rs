@@ -8,6 +8,7 @@ mod ca;
 mod headers;
 mod ledger;
 mod mirrors;
+mod pinned;
 mod record;
 mod serve;
 mod server;
@@ -35,6 +36,7 @@ use self::{
 };
 use crate::{
     model::{Digest, Exceeded, Proxies, Repository, Secret},
+    pin::Signers,
     store::Store,
     transcript::{Event, Transcript, UrlError, canonical_url, redact_url},
 };
@@ -112,6 +114,8 @@ pub struct Access {
     pub authorization: Option<Secret>,
     /// Answers fetched with credentials may be published.
     pub keep: bool,
+    /// Who must have signed what comes from there (kinds apt and yum).
+    pub signers: Option<Arc<Signers>>,
 }
 
 /// Where answers come from.
@@ -176,6 +180,8 @@ pub struct Refusal {
     pub url: String,
     /// Code of a [`crate::model::Reason`].
     pub reason: String,
+    /// The sentence that the build read, where the code does not say all.
+    pub because: Option<String>,
     /// Line of the step in the Dockerfile.
     pub line: Option<u32>,
     /// The step that asked.

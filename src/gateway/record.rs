@@ -21,6 +21,7 @@ use super::{
     ask::Ask,
     headers,
     mirrors::MirrorList,
+    pinned::{Pinned, judge, refusal},
     shared::{Lead, Shared, Upstream},
 };
 use crate::{
@@ -74,11 +75,13 @@ impl Head {
 }
 
 struct Recording<'run> {
-    shared: &'run Shared,
+    shared: &'run Arc<Shared>,
     upstream: &'run Upstream,
     ask: &'run Ask,
     route: &'run Route,
     checksum: Option<Digest>,
+    /// Who must have signed the content; a HEAD has none.
+    pinned: Option<Pinned>,
 }
 
 /// Asks upstream, and goes on to the end whether or not the client still listens. `lead` ends with it.
@@ -90,7 +93,9 @@ pub(super) async fn record(
     lead: Lead,
 ) {
     let checksum = shared.checksum(&ask.url);
-    let recording = Recording { shared: &shared, upstream: &upstream, ask: &ask, route: &route, checksum };
+    let pinned = upstream.allow.pinned(&route.repository).filter(|_| !ask.is_head());
+    let recording =
+        Recording { shared: &shared, upstream: &upstream, ask: &ask, route: &route, checksum, pinned };
     if shared.abort.run_until_cancelled(recording.run(start)).await.is_none() {
         shared.failed(&ask, "unfinished", StatusCode::BAD_GATEWAY);
     }
@@ -121,7 +126,12 @@ impl Recording<'_> {
                 Err(failure) => self.fail(failure, Some(start)),
             };
         }
-        let checked = self.checksum.is_some() && head.status == StatusCode::OK;
+        let pinned = self.pinned.as_ref().filter(|_| head.status.is_success());
+        if let (Some(pinned), false) = (pinned, head.frozen()) {
+            let because = "it answers with a status that no whole file has";
+            return self.fail(refusal(pinned, &self.ask.url, Reason::Signer, because), Some(start));
+        }
+        let checked = self.checksum.is_some() && head.status == StatusCode::OK || pinned.is_some();
         if head.frozen() && (checked || !self.ask.wants_whole()) {
             match self.freeze(response, &head, None).await {
                 Ok(exchange) => drop(start.send(Start::Frozen(Box::new(exchange)))),
@@ -166,6 +176,10 @@ impl Recording<'_> {
             .filter(|expected| head.status == StatusCode::OK && !self.ask.is_head() && *expected != body)
         {
             return Err(mismatch(self.ask, expected, body));
+        }
+        if let Some(pinned) = self.pinned.as_ref().filter(|_| head.status.is_success()) {
+            let meant = self.route.origin.as_ref().unwrap_or(&self.ask.url);
+            judge(self.shared, pinned, meant, body).await?;
         }
         self.keep(head, body, size)
     }
@@ -330,7 +344,10 @@ impl Recording<'_> {
     fn fail(&self, failure: Failure, start: Option<oneshot::Sender<Start>>) {
         if failure.refused {
             let step = self.ask.step.as_ref();
-            self.shared.refused(self.ask.method.as_str(), &self.ask.url, failure.reason, step);
+            let pinned = matches!(failure.reason, Reason::Signer | Reason::Unlisted | Reason::Changed);
+            let because = pinned.then(|| failure.sentence.clone());
+            let (method, url) = (self.ask.method.as_str(), &self.ask.url);
+            self.shared.refused_because(method, url, (failure.reason, because), step);
         } else {
             self.shared.failed(self.ask, failure.reason.code(), StatusCode::BAD_GATEWAY);
         }

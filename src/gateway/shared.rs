@@ -200,6 +200,17 @@ impl Shared {
 
     /// Writes down a refusal.
     pub(super) fn refused(&self, method: &str, url: &str, reason: Reason, step: Option<&StepRef>) {
+        self.refused_because(method, url, (reason, None), step);
+    }
+
+    /// The same with the sentence that the build reads.
+    pub(super) fn refused_because(
+        &self,
+        method: &str,
+        url: &str,
+        (reason, because): (Reason, Option<String>),
+        step: Option<&StepRef>,
+    ) {
         let event = Event {
             method: Some(method.to_owned()),
             url: Some(url.to_owned()),
@@ -207,7 +218,7 @@ impl Shared {
             ..self.event("refused", step)
         };
         self.note(event);
-        self.ledger().refuse(method, url, reason, step.cloned());
+        self.ledger().refuse((method, url), (reason, because), step.cloned());
     }
 
     /// Writes down that the client saw a failure.
@@ -281,14 +292,18 @@ impl Shared {
     pub(super) fn route(&self, allow: &Allow, ask: &Ask) -> Result<Route, Refused> {
         let via = self.ledger().vias.get(&bare(&ask.asked)).cloned();
         match (allow.route(&ask.asked), via) {
-            // What the build asks for is the redacted form of what the answer said.
-            (Ok(route), Some(via)) if ask.asked.as_str() == ask.url && via.real.as_str() != ask.url => {
-                Ok(Route { upstream: via.real, ..route })
+            (Ok(route), Some(via)) => {
+                // What the build asks for is the redacted form of what the answer said.
+                let redacted = ask.asked.as_str() == ask.url && via.real.as_str() != ask.url;
+                let upstream = if redacted { via.real } else { route.upstream };
+                let origin = (via.repository == route.repository).then_some(via.origin);
+                Ok(Route { upstream, origin, ..route })
             }
             (Err(_), Some(via)) => Ok(Route {
                 upstream: via.real,
                 repository: via.repository,
                 via: Some(via.from),
+                origin: Some(via.origin),
                 hops: via.hops,
             }),
             (route, _) => route,
@@ -304,8 +319,13 @@ impl Shared {
         {
             return;
         }
-        let via =
-            Via { real: location.clone(), from: ask.url.clone(), repository: route.repository.clone(), hops };
+        let via = Via {
+            real: location.clone(),
+            from: ask.url.clone(),
+            repository: route.repository.clone(),
+            origin: route.origin.clone().unwrap_or_else(|| ask.url.clone()),
+            hops,
+        };
         ledger.vias.insert(bare(location), via);
     }
 

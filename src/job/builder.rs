@@ -5,10 +5,11 @@ use serde_json::Value;
 use super::{
     Ports,
     bases::{self, Base, BaseError},
-    evidence::{Evidence, EvidenceError, Found, Trust},
+    evidence::{EvidenceError, Trust},
+    standing::Standing,
 };
 use crate::{
-    attest::{self, BuildDefinition, BuildrootMode, Origin},
+    attest::{self, BuildDefinition, BuildrootMode},
     buildroot::{BuildrootError, RootImage, Tools},
     host,
     model::{Digest, ResourceDescriptor, reference},
@@ -95,8 +96,12 @@ impl Builder {
         ports.progress.update(Update::Phase("buildroot", &name.to_string()));
         let fetched = bases::fetch(ports, name, &host::platform()).await;
         let base = fetched.map_err(|source| BuilderError::Fetch { name: name.to_string(), source })?;
-        let standing = standing(ports, &base, trust).await?;
-        Self::of_image(ports, &base, Some(standing)).await
+        let standing = Standing::of(ports, &base.name, base.manifest.digest, trust).await?;
+        if trust.is_some() && standing != Standing::Verified {
+            let (name, why) = (base.name.to_string(), standing.why().to_owned());
+            return Err(BuilderError::Untrusted { name, why });
+        }
+        Self::of_image(ports, &base, Some(standing.word())).await
     }
 
     /// The programs of an image that is in the store; `standing` is what is known of its own provenance.
@@ -134,19 +139,4 @@ impl Builder {
 pub fn image_of(definition: &BuildDefinition) -> Option<Digest> {
     let named = definition.role("buildroot").find_map(ResourceDescriptor::sha256);
     named.filter(|_| definition.internal.mode == BuildrootMode::Image)
-}
-
-/// What its own provenance is worth: `verified` by a trusted key, there but `unverified`, or `none`.
-async fn standing(ports: &Ports, base: &Base, trust: Option<&Trust>) -> Result<&'static str, BuilderError> {
-    let evidence = Evidence::gather(ports, &base.name, base.manifest.digest).await?;
-    let found: Found<Origin> =
-        evidence.provenance(ports, trust.unwrap_or(&Trust::AnyoneUnsafe), None).await?;
-    match (found, trust) {
-        (Found::Believed(_), Some(_)) => Ok("verified"),
-        (Found::Believed(_), None) => Ok("unverified"),
-        (Found::Refused(_), None) => Ok("none"),
-        (Found::Refused(reasons), Some(_)) => {
-            Err(BuilderError::Untrusted { name: base.name.to_string(), why: reasons.join("; ") })
-        }
-    }
 }

@@ -64,6 +64,13 @@ pub fn check(definition: &BuildDefinition) -> Result<(), DefinitionError> {
         let is_id = is_name(id) && !id.starts_with(['.', '-']) && id.len() <= SECRET_ID_SIZE_BYTES_MAX;
         refuse(!is_id, "secret's id", id, "an id has letters, digits, `_`, `-` and `.`")?;
     }
+    for repository in external.repositories.iter().filter(|repository| repository.configure) {
+        // Both are written into a file that a step reads.
+        let (name, url) = (&repository.name, &repository.url);
+        refuse(!is_name(name), "repository", name, "a name has letters, digits, `_`, `-` and `.`")?;
+        let plain = |c: char| !c.is_control() && !c.is_whitespace();
+        refuse(!url.chars().all(plain), "repository's url", url, "it is none")?;
+    }
     let target = external.target.as_deref();
     refuse(
         target.is_some_and(|target| !is_name(target)),
@@ -95,7 +102,10 @@ fn refuse(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attest::{Provenance, Statement};
+    use crate::{
+        attest::{Provenance, Statement},
+        model::{Repository, RepositoryKind},
+    };
 
     fn sample() -> BuildDefinition {
         const EXAMPLE: &str =
@@ -128,6 +138,14 @@ mod tests {
         check_refused(env("A\nB", "x"), "environment variable");
         check_refused(env("A=B", "x"), "environment variable");
         check_refused(env("", "x"), "environment variable");
+        let configured = |name: &str, url: &str| {
+            let repository = Repository::plain(name.to_owned(), RepositoryKind::Yum, url.to_owned());
+            let repository = Repository { configure: true, ..repository };
+            move |definition: &mut BuildDefinition| definition.external.repositories.push(repository)
+        };
+        check_refused(configured("a]\n[b", "http://m.example.org"), "repository `a]");
+        check_refused(configured("a/../b", "http://m.example.org"), "repository `a/../b`");
+        check_refused(configured("a", "http://m.example.org\ngpgcheck=0"), "repository's url");
         let argument = |name: &str, value: &str| {
             let pair = (name.to_owned(), value.to_owned());
             move |definition: &mut BuildDefinition| definition.external.build_args.extend([pair])

@@ -12,6 +12,9 @@ use crate::{
     store::StoreError,
 };
 
+/// The one reason where nothing was found.
+pub(super) const NO_PROVENANCE: &str = "there is no provenance beside the image";
+
 /// Whose provenance is believed. There is no default: the caller says it.
 #[derive(Debug, Clone)]
 pub enum Trust {
@@ -307,7 +310,7 @@ impl<P: Said> Candidates<P> {
             return Err(why);
         }
         if self.refused.is_empty() {
-            self.refused.push("there is no provenance beside the image".to_owned());
+            self.refused.push(NO_PROVENANCE.to_owned());
         }
         Ok(Found::Refused(self.refused))
     }

@@ -16,6 +16,7 @@ use super::{
     assemble::{AssembleError, Assembled},
     bases::{self, Base, BaseError},
     check::{DefinitionError, check},
+    configured::{self, SignerError},
     failure::{self, Failure},
     live::{self, Live, SharedLog},
     log::Log,
@@ -47,6 +48,9 @@ pub enum ExecuteError {
     /// The source.
     #[error(transparent)]
     Source(#[from] crate::source::SourceError),
+    /// A key in the source.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// The cage.
     #[error(transparent)]
     Buildroot(#[from] BuildrootError),
@@ -96,7 +100,8 @@ impl ExecuteError {
     pub fn of_definition(&self) -> bool {
         match self {
             Self::Source(error) | Self::Plan(PlanError::Source(error)) => !error.unavailable(),
-            Self::Definition(_) | Self::Layer(_) | Self::Plan(_) => true,
+            Self::Signer(SignerError::Source(error)) => !error.unavailable(),
+            Self::Definition(_) | Self::Layer(_) | Self::Plan(_) | Self::Signer(_) => true,
             _ => false,
         }
     }
@@ -364,6 +369,7 @@ impl Run<'_> {
             fs::write(&path, &file.bytes).map_err(failed)?;
             set_time(&path, self.definition.internal.epoch).map_err(failed)?;
         }
+        files.extend(configured::files(checkout, &external.repositories)?);
         let env = self.definition.internal.env.clone().into_iter().collect();
         let secrets = self.definition.external.secrets.iter();
         let secrets = secrets.map(|id| self.secrets.get(id).map_or(DUMMY_SECRET, Secret::expose));

@@ -6,6 +6,7 @@ pub mod build;
 pub mod builder;
 pub mod check;
 pub mod clean;
+pub mod configured;
 mod events;
 pub mod evidence;
 pub mod execute;
@@ -22,6 +23,7 @@ pub mod rebuild;
 pub mod remains;
 mod result;
 pub mod source;
+pub mod standing;
 pub mod track;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -53,6 +53,20 @@ pub const REDIRECTS_MAX: usize = 5;
 pub const HTTP_HEAD_SIZE_BYTES_MAX: usize = 64 << 10;
 /// Largest metalink or mirror list.
 pub const MIRROR_LIST_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// Largest file of keys that pin a repository.
+pub const SIGNER_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Most keys in it.
+pub const SIGNER_KEYS_MAX: usize = 64;
+/// Largest signed index of a pinned repository (`InRelease`).
+pub const SIGNED_INDEX_SIZE_BYTES_MAX: u64 = 16 << 20;
+/// Longest line of an index of packages.
+pub const INDEX_LINE_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Most files that the indexes of pinned repositories may name.
+pub const PINNED_FILES_MAX: usize = 2_000_000;
+/// Most entries of an rpm header.
+pub const RPM_HEADER_ENTRIES_MAX: u32 = 64 << 10;
+/// Most bytes of values in an rpm header.
+pub const RPM_HEADER_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Longest URL a build may ask for.
 pub const URL_SIZE_BYTES_MAX: usize = 8 << 10;
 /// Bytes of the events of one build but for output; the last few, which say how it ended, come on top.

@@ -22,7 +22,7 @@ pub use digest::{DiffId, Digest, DigestError, Hasher};
 pub use network::{Network, Proxies};
 pub use reason::{Reason, Taint};
 pub use reference::{ImageName, Location, ReferenceError, Selector};
-pub use repository::{Repository, RepositoryKind};
+pub use repository::{Repository, RepositoryKind, SignerFile};
 pub use resource::{Descriptor, ResourceDescriptor};
 pub use secret::Secret;
 pub use time::rfc3339;

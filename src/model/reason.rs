@@ -44,6 +44,12 @@ codes! {
     Mirrors "mirrors",
     /// Other bytes than `ADD --checksum` names.
     Checksum "checksum",
+    /// Not signed by the key that pins the repository.
+    Signer "signer",
+    /// Named by no index that the pinned key signed.
+    Unlisted "unlisted",
+    /// Other bytes than the signed index names.
+    Changed "changed",
     /// The answer ended early.
     ShortBody "short-body",
     /// The answer is no HTTP.

@@ -100,6 +100,8 @@ pub struct Access {
     pub auth: Option<Auth>,
     /// Whether answers fetched with credentials may be kept beside the image.
     pub keep: bool,
+    /// The file in the source whose keys must have signed what comes from there.
+    pub key: Option<String>,
 }
 
 /// Where a credential is; never the credential itself.

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::{
     Access, Auth, Dropped, GitDirectory, OnRefused, Recipe, RecipeError, Repositories,
     repositories::{check_repositories, prefix},
-    written::{Text, Value, Written},
+    written::{Text, Value, Written, distance},
 };
 use crate::model::{
     ImageName, Repository, RepositoryKind,
@@ -18,7 +18,7 @@ use crate::model::{
 
 const TOP: [&str; 6] = ["image", "repository", "from", "normalize", "build", "drift"];
 const IMAGE: [&str; 5] = ["context", "dockerfile", "target", "build-args", "git"];
-const REPOSITORY: [&str; 7] = ["name", "kind", "url", "replace", "key", "auth", "keep"];
+const REPOSITORY: [&str; 8] = ["name", "kind", "url", "replace", "configure", "key", "auth", "keep"];
 const BUILD: [&str; 4] = ["buildroot", "timeout", "clock", "on-refused"];
 
 impl Recipe {
@@ -119,7 +119,7 @@ fn repositories(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeErro
     for value in value.array()? {
         let table = value.table("[[repository]]", &REPOSITORY)?;
         let repository = repository(&table)?;
-        let access = access(&table)?;
+        let access = access(&table, repository.kind)?;
         if access != Access::default() {
             recipe.access.insert(repository.name.clone(), access);
         }
@@ -132,26 +132,50 @@ fn repositories(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeErro
 }
 
 fn repository(table: &Written<'_>) -> Result<Repository, RecipeError> {
-    if let Some(value) = table.get("key") {
-        let instead = "signatures are checked by the package manager in the image";
-        return Err(unsupported(value.line(), "key", instead));
-    }
     let mut replace = Vec::new();
     for value in table.get("replace").map(|value| value.array()).transpose()?.unwrap_or_default() {
         replace.push(repository_url(&value)?);
     }
-    Ok(Repository {
-        name: table.required("name")?.string()?.to_owned(),
-        kind: kind(&table.required("kind")?)?,
-        url: repository_url(&table.required("url")?)?,
-        replace,
-    })
+    let name = table.required("name")?.string()?.to_owned();
+    let kind = kind(&table.required("kind")?)?;
+    let configure = table.get("configure").map(|value| configure(&value, kind)).transpose()?;
+    let url = repository_url(&table.required("url")?)?;
+    Ok(Repository { replace, configure: configure.unwrap_or_default(), ..Repository::plain(name, kind, url) })
 }
 
-fn access(table: &Written<'_>) -> Result<Access, RecipeError> {
+/// Whether steps are set up to use it; some kinds need or have nothing to set.
+fn configure(value: &Value<'_>, kind: RepositoryKind) -> Result<bool, RecipeError> {
+    let reason = match kind {
+        _ if !value.boolean()? => return Ok(false),
+        RepositoryKind::Yum | RepositoryKind::Pypi | RepositoryKind::Npm | RepositoryKind::Go => {
+            return Ok(true);
+        }
+        RepositoryKind::Apt => "apt needs nothing set: name the URLs in the image's sources in `replace`",
+        RepositoryKind::Crates => {
+            "cargo reads its index from files alone: name the index's URL in `replace`, and nothing has to be set"
+        }
+        RepositoryKind::Generic => {
+            "no tool has a setting for a repository of kind generic; `replace` needs none"
+        }
+    };
+    Err(value.refuse(reason))
+}
+
+fn access(table: &Written<'_>, kind: RepositoryKind) -> Result<Access, RecipeError> {
     let auth = table.get("auth").map(|value| auth(&value)).transpose()?;
     let keep = table.get("keep").map(|value| value.boolean()).transpose()?;
-    Ok(Access { auth, keep: keep.unwrap_or_default() })
+    let key = table.get("key").map(|value| key(&value, kind)).transpose()?;
+    Ok(Access { auth, keep: keep.unwrap_or_default(), key })
+}
+
+fn key(value: &Value<'_>, kind: RepositoryKind) -> Result<String, RecipeError> {
+    match kind {
+        RepositoryKind::Apt | RepositoryKind::Yum => file(value),
+        _ => Err(value.refuse(format!(
+            "a key pins repositories of kind apt and yum; what {} serves has no OpenPGP signatures to check",
+            kind.name()
+        ))),
+    }
 }
 
 /// What is no such place may be the credential itself: it is not repeated.
@@ -176,15 +200,32 @@ fn repository_url(value: &Value<'_>) -> Result<String, RecipeError> {
 }
 
 fn kind(value: &Value<'_>) -> Result<RepositoryKind, RecipeError> {
-    Ok(match value.string()? {
-        "apt" => RepositoryKind::Apt,
-        "yum" => RepositoryKind::Yum,
-        "pypi" => RepositoryKind::Pypi,
-        "npm" => RepositoryKind::Npm,
-        "crates" => RepositoryKind::Crates,
-        "go" => RepositoryKind::Go,
-        "generic" => RepositoryKind::Generic,
-        _ => return Err(value.refuse(format!("write one of {}", RepositoryKind::NAMES.join(", ")))),
+    let written = value.string()?;
+    RepositoryKind::ALL.into_iter().find(|kind| kind.name() == written).ok_or_else(|| {
+        let names = RepositoryKind::ALL.map(RepositoryKind::name).join(", ");
+        let meant =
+            meant(written).map(|kind| format!("did you mean `{}`? ", kind.name())).unwrap_or_default();
+        value.refuse(format!("{meant}write one of {names}"))
+    })
+}
+
+/// The kind that somebody who writes `text` has in mind: by another name, or misspelt by two letters at most.
+fn meant(text: &str) -> Option<RepositoryKind> {
+    let text = text.to_lowercase();
+    Some(match text.as_str() {
+        "deb" | "debian" | "ubuntu" | "dpkg" => RepositoryKind::Apt,
+        "rpm" | "dnf" | "dnf5" | "zypper" => RepositoryKind::Yum,
+        "pip" | "python" | "wheel" | "uv" => RepositoryKind::Pypi,
+        "node" | "yarn" | "pnpm" => RepositoryKind::Npm,
+        "cargo" | "rust" => RepositoryKind::Crates,
+        "golang" | "goproxy" => RepositoryKind::Go,
+        "http" | "https" | "raw" | "files" => RepositoryKind::Generic,
+        _ => {
+            let away = |kind: &RepositoryKind| distance(kind.name(), &text);
+            let near =
+                |kind: &RepositoryKind| away(kind) <= 2 && away(kind) < kind.name().len().max(text.len());
+            RepositoryKind::ALL.into_iter().filter(near).min_by_key(away)?
+        }
     })
 }
 

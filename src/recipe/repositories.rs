@@ -41,6 +41,33 @@ pub enum RepositoryError {
         /// The shorter one.
         outer: String,
     },
+    /// Requests would be answered from what they ask for, or from a repository that is itself replaced.
+    #[error(
+        "`{replace}` in `replace` of `{replacing}` and `{url}`, the `url` of `{replaced}`, lie one under the other, so \
+         requests would be led in a circle; take one of them away"
+    )]
+    Loop {
+        /// The prefix to be replaced.
+        replace: String,
+        /// The repository that has it.
+        replacing: String,
+        /// The URL it covers, or lies under.
+        url: String,
+        /// Whose URL that is.
+        replaced: String,
+    },
+    /// Two indexes that one tool would have to use by default.
+    #[error(
+        "`{first}` and `{second}` are both configured as the one {kind} index of the steps; configure one"
+    )]
+    TwoIndexes {
+        /// A repository.
+        first: String,
+        /// Another one.
+        second: String,
+        /// Their kind.
+        kind: &'static str,
+    },
     /// Past [`REPOSITORIES_MAX`].
     #[error("more than {REPOSITORIES_MAX} URLs of repositories")]
     TooMany,
@@ -49,35 +76,66 @@ pub enum RepositoryError {
     Image(#[from] ReferenceError),
 }
 
-/// Checks what must hold between repositories: names are plain and differ, and no prefix lies under another.
+/// Checks what must hold between repositories: names are plain and differ, no prefix (`url` or `replace`) lies under
+/// another, so that each request belongs to one repository, and each tool has at most one default index.
 ///
 /// # Errors
-/// [`RepositoryError::Name`], [`RepositoryError::NameTwice`], [`RepositoryError::Overlap`], [`RepositoryError::TooMany`].
+/// [`RepositoryError::Name`], [`RepositoryError::NameTwice`], [`RepositoryError::Overlap`], [`RepositoryError::Loop`],
+/// [`RepositoryError::TwoIndexes`], [`RepositoryError::TooMany`].
 pub fn check_repositories(repositories: &[Repository]) -> Result<(), RepositoryError> {
     if repositories.iter().map(|repository| 1 + repository.replace.len()).sum::<usize>() > REPOSITORIES_MAX {
         return Err(RepositoryError::TooMany);
     }
-    let mut prefixes: Vec<&str> = Vec::new();
+    let mut prefixes: Vec<Prefix<'_>> = Vec::new();
     for (index, repository) in repositories.iter().enumerate() {
         check_name(&repository.name)?;
         if repositories[..index].iter().any(|other| other.name == repository.name) {
             return Err(RepositoryError::NameTwice(repository.name.clone()));
         }
-        for url in std::iter::once(&repository.url).chain(&repository.replace) {
-            for other in &prefixes {
-                let (inner, outer) =
-                    if url.len() < other.len() { (*other, url.as_str()) } else { (url.as_str(), *other) };
-                if lies_under(inner, outer) {
-                    return Err(RepositoryError::Overlap {
-                        inner: inner.to_owned(),
-                        outer: outer.to_owned(),
-                    });
-                }
+        let same = |other: &&Repository| other.configure && other.kind == repository.kind;
+        let one = repository.configure && repository.kind != RepositoryKind::Yum; // yum takes any number.
+        if let Some(other) = repositories[..index].iter().find(same).filter(|_| one) {
+            let (first, second) = (other.name.clone(), repository.name.clone());
+            return Err(RepositoryError::TwoIndexes { first, second, kind: repository.kind.name() });
+        }
+        for (place, text) in std::iter::once(&repository.url).chain(&repository.replace).enumerate() {
+            let prefix = Prefix { text, own: place == 0, of: &repository.name };
+            if let Some(other) = prefixes.iter().find(|other| prefix.overlaps(other)) {
+                return Err(prefix.clashes(other));
             }
-            prefixes.push(url);
+            prefixes.push(prefix);
         }
     }
     Ok(())
+}
+
+/// One URL of a repository.
+struct Prefix<'a> {
+    text: &'a str,
+    /// Whether it is the `url`, not one in `replace`.
+    own: bool,
+    of: &'a str,
+}
+
+impl Prefix<'_> {
+    fn overlaps(&self, other: &Self) -> bool {
+        lies_under(self.text, other.text) || lies_under(other.text, self.text)
+    }
+
+    fn clashes(&self, other: &Self) -> RepositoryError {
+        if self.own == other.own {
+            let (inner, outer) =
+                if self.text.len() < other.text.len() { (other, self) } else { (self, other) };
+            return RepositoryError::Overlap { inner: inner.text.to_owned(), outer: outer.text.to_owned() };
+        }
+        let (replace, url) = if self.own { (other, self) } else { (self, other) };
+        RepositoryError::Loop {
+            replace: replace.text.to_owned(),
+            replacing: replace.of.to_owned(),
+            url: url.text.to_owned(),
+            replaced: url.of.to_owned(),
+        }
+    }
 }
 
 /// Whether a request for `inner` is a request under `outer`.
@@ -134,12 +192,7 @@ pub fn parse_allow(text: &str) -> Result<Repository, RepositoryError> {
     let form = || RepositoryError::Form { text: text.to_owned(), form: "NAME=URL" };
     let (name, url) = text.split_once('=').ok_or_else(form)?;
     check_name(name)?;
-    Ok(Repository {
-        name: name.to_owned(),
-        kind: RepositoryKind::Generic,
-        url: prefix(url)?,
-        replace: Vec::new(),
-    })
+    Ok(Repository::plain(name.to_owned(), RepositoryKind::Generic, prefix(url)?))
 }
 
 /// Reads `--from OLD=NEW`: OLD normalised, and NEW.

@@ -42,7 +42,7 @@ fn named(found: &[(RepositoryKind, String)]) -> Vec<Repository> {
         let (word, count) = if *kind == RepositoryKind::Apt { ("apt", &mut apt) } else { ("yum", &mut yum) };
         *count += 1;
         let name = format!("{word}-{count}");
-        repositories.push(Repository { name, kind: *kind, url: url.clone(), replace: Vec::new() });
+        repositories.push(Repository::plain(name, *kind, url.clone()));
     }
     repositories
 }

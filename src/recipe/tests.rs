@@ -1,3 +1,5 @@
+mod repositories;
+
 use super::*;
 use crate::model::RepositoryKind;
 
@@ -57,10 +59,12 @@ on-refused = "record"
         buildroot: Buildroot::Host,
         access: BTreeMap::new(),
         repositories: Repositories::Only(vec![Repository {
-            name: "debian".into(),
-            kind: RepositoryKind::Apt,
-            url: "http://mirror.example.org/debian".into(),
             replace: vec!["http://security.example.org/debian-security".into()],
+            ..Repository::plain(
+                "debian".into(),
+                RepositoryKind::Apt,
+                "http://mirror.example.org/debian".into(),
+            )
         }]),
         from: BTreeMap::from([(
             "docker.io/library/debian:bookworm".into(),
@@ -121,11 +125,6 @@ fn a_buildroot_is_the_hosts_or_named_by_digest() {
 #[test]
 fn what_this_release_does_not_do_is_said() {
     let release = "is not supported in this release;";
-    let repository = "[[repository]]\nname=\"a\"\nkind=\"apt\"\nurl=\"http://a.example\"\n";
-    refuses(
-        &format!("{repository}key = \"a.asc\"\n"),
-        &format!("line 5: `key` {release} signatures are checked by the package manager in the image"),
-    );
     refuses(
         "[build]\nclock = \"commit\"\n",
         &format!("line 2: `clock = \"commit\"` {release} write `clock = \"real\"`"),
@@ -142,9 +141,9 @@ fn says_where_credentials_are_and_never_repeats_one() {
     let access = |more: &str| Recipe::parse(&format!("{repository}{more}")).unwrap().access;
     assert_eq!(access(""), [].into());
     assert_eq!(access("keep = false\n"), [].into());
-    let netrc = Access { auth: Some(Auth::Netrc), keep: true };
+    let netrc = Access { auth: Some(Auth::Netrc), keep: true, key: None };
     assert_eq!(access("auth = \"netrc\"\nkeep = true\n"), [("a".to_owned(), netrc)].into());
-    let env = Access { auth: Some(Auth::Env("MY_TOKEN".to_owned())), keep: false };
+    let env = Access { auth: Some(Auth::Env("MY_TOKEN".to_owned())), ..Access::default() };
     assert_eq!(access("auth = \"env:MY_TOKEN\"\n"), [("a".to_owned(), env)].into());
     for text in ["user:s3cret", "env:s3cret:x", "env:", "env:1A"] {
         refuses(
@@ -233,7 +232,7 @@ fn refuses_repositories_that_cannot_be_allowed() {
     check("https://a.example/#x", "a prefix has no query or fragment", "https://a.example/#x");
     refuses(
         &repository("a", "deb", "http://a.example"),
-        "line 3: `kind = \"deb\"`: write one of apt, yum, pypi, npm, crates, go, generic",
+        "line 3: `kind = \"deb\"`: did you mean `apt`? write one of apt, yum, pypi, npm, crates, go, generic",
     );
     refuses("[[repository]]\nname = \"a\"\n", "line 1: [[repository]] has no `kind`");
     let two = |a: &str, b: &str| repository("a", "apt", a) + &repository("b", "apt", b);

@@ -137,10 +137,11 @@ impl<'a> Value<'a> {
 
     /// The error that this value means nothing here.
     pub(super) fn refuse(&self, reason: impl Into<String>) -> RecipeError {
+        let truth = self.found.as_bool().map(|truth| truth.to_string()).unwrap_or_default();
         RecipeError::Value {
             line: self.line(),
             key: shown(self.key),
-            value: shown(self.found.as_str().unwrap_or_default()),
+            value: shown(self.found.as_str().unwrap_or(&truth)),
             reason: reason.into(),
         }
     }

@@ -145,6 +145,9 @@ pub(super) fn sentence(reason: Reason) -> &'static str {
         Reason::Form => "not a request that can be recorded",
         Reason::Size => "larger than allowed",
         Reason::Checksum => "not the bytes that `--checksum` names",
+        Reason::Signer => "not signed by the key that pins the repository",
+        Reason::Unlisted => "in no index that the pinned key signed",
+        Reason::Changed => "not the bytes that the signed index names",
         other => other.code(),
     }
 }

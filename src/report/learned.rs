@@ -30,7 +30,7 @@ pub fn repositories<'a>(urls: impl IntoIterator<Item = &'a str>) -> Vec<Reposito
         }
         for (path, kind) in groups.into_values() {
             let name = format!("repository-{}", found.len() + 1);
-            found.push(Repository { name, kind, url: format!("{origin}{path}"), replace: Vec::new() });
+            found.push(Repository::plain(name, kind, format!("{origin}{path}")));
         }
     }
     found

@@ -74,6 +74,8 @@ pub struct Refused {
     pub url: String,
     /// Why.
     pub reason: String,
+    /// The sentence that the build read, where the code does not say all.
+    pub because: Option<String>,
     /// Line of the instruction that asked.
     pub line: Option<u32>,
 }
@@ -83,6 +85,9 @@ impl Refused {
     #[must_use]
     pub fn shown(&self) -> String {
         let line = self.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        if let Some(because) = &self.because {
+            return format!("{line}{}", printable(because));
+        }
         format!("{line}refused {} {}: {}", self.method, printable(&self.url), printable(self.sentence()))
     }
 

@@ -116,6 +116,21 @@ pub(super) fn reason(reason: Reason) -> Page {
             "Find out which of the two is right.",
             "GET http://mirror.example.org/a.tar.gz gave sha256:12…, but its checksum is sha256:ab…",
         ),
+        Reason::Signer => (
+            "The repository's `key` pins who signs it, and what came is not signed by that key: an InRelease, or an rpm package. The build got no byte of it, whatever its own tools would have let pass.",
+            "Find out who signed it. If the signer has a new key, put that into the file that `key` names.",
+            "GET http://mirror.example.org/dists/x/InRelease is refused, since repository `main` is pinned to key 7A3F…: no signature on it is by a pinned key (signed by 9C41…)",
+        ),
+        Reason::Unlisted => (
+            "The repository's `key` pins who signs it, and the file is named by no signed index that this build fetched. An index that came with the base image does not count, since nobody saw who signed it here.",
+            "Run `apt-get update` in the Dockerfile before; a repository without InRelease cannot be pinned.",
+            "GET http://mirror.example.org/pool/a.deb is refused, since repository `main` is pinned to key 7A3F…: no index that this key signed and that was fetched in this build names it",
+        ),
+        Reason::Changed => (
+            "The file has another digest than the signed index says. A mirror that is updated while a build runs looks like this, since each answer is kept for the whole build; a file that somebody changed does too.",
+            "Build again; if it stays so, ask those who run the mirror.",
+            "GET http://mirror.example.org/pool/a.deb: it is sha256:12…, and the signed index names sha256:ab…",
+        ),
         Reason::ShortBody => (
             "The answer ended before the length it promised. Nothing of it was recorded.",
             "Build again; if it stays so, ask those who run the mirror.",

@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     diff::{ChangeKind, Field, Of},
     drift::{Accepted, Cause, Class, Confidence, ConfigDrift, Drift, InstructionRef},
-    model::{Allowance, Exceeded, Limit, Repository, RepositoryKind, Verdict},
+    model::{Allowance, Exceeded, Limit, Repository, RepositoryKind, SignerFile, Verdict},
 };
 
 #[track_caller]
@@ -50,7 +50,12 @@ fn pairs() -> Vec<LayerPair> {
 
 fn repository() -> Repository {
     let url = "http://mirror.example.org/debian".to_owned();
-    Repository { name: "main".into(), kind: RepositoryKind::Apt, url, replace: vec!["http://old".into()] }
+    Repository {
+        replace: vec!["http://old".into()],
+        key: Some(SignerFile { path: "keys/main.asc".into(), digest: Digest::of(b"key") }),
+        configure: true,
+        ..Repository::plain("main".into(), RepositoryKind::Apt, url)
+    }
 }
 
 /// One of every cause, class, kind of change and confidence.
@@ -135,7 +140,13 @@ fn build_answers() {
     answer.layers = vec![layer(None), layer(Some(instruction()))];
     answer.provenance = Some(build::Provenance { digest: digest(), signed: true });
     answer.statement = Some(Named { digest: digest() });
-    let refused = |line| Refused { method: "GET".into(), url: "http://x".into(), reason: "url".into(), line };
+    let refused = |line| Refused {
+        method: "GET".into(),
+        url: "http://x".into(),
+        reason: "url".into(),
+        because: None,
+        line,
+    };
     answer.inputs = build::Inputs {
         count: 1,
         bytes: 2,

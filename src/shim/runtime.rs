@@ -40,6 +40,9 @@ const CONSTANTS: &[(&str, &str)] = &[
 const AF_PACKET: &str = "17";
 const AF_NETLINK: &str = "16";
 const NETLINK_AUDIT: &str = "9";
+/// Directories of the image that one of the profile's stands in for, where the image has them: no mount point is made,
+/// so none is left behind.
+const COVERED: &[(&str, &str)] = &[("yum.repos.d", "etc/yum.repos.d")];
 
 /// Edits the bundle on `create`, then becomes runc with the same arguments. Returns only if it could not.
 pub fn run(args: &[OsString]) -> Result<u8, String> {
@@ -154,6 +157,8 @@ fn environment(config: &mut Json, lines: &str) -> Result<(), String> {
 }
 
 fn mounts(config: &mut Json, bundle: &Path, profile: &Path) -> Result<(), String> {
+    let root = config.get("root").and_then(|root| root.get("path")).and_then(Json::text);
+    let root = bundle.join(root.unwrap_or_default());
     let mounts = config
         .entry("mounts", Json::Array(Vec::new()))
         .and_then(Json::items)
@@ -176,8 +181,24 @@ fn mounts(config: &mut Json, bundle: &Path, profile: &Path) -> Result<(), String
         constant(mounts, bundle, target, text)?;
     }
     let source = profile.join("gw");
-    mounts.push(bind("/dev/.gw", &source, &["rbind", "ro", "nosuid", "nodev"])?);
+    const READ_ONLY: [&str; 4] = ["rbind", "ro", "nosuid", "nodev"];
+    mounts.push(bind("/dev/.gw", &source, &READ_ONLY)?);
+    for (name, target) in COVERED {
+        if source.join(name).is_dir() && is_plain(&root, target) {
+            mounts.push(bind(&format!("/{target}"), &source.join(name), &READ_ONLY)?);
+        }
+    }
     Ok(())
+}
+
+/// Whether `path` in `root` is a directory, and no link leads there.
+fn is_plain(root: &Path, path: &str) -> bool {
+    let directory = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let mut at = root.to_owned();
+    path.split('/').all(|part| {
+        at.push(part);
+        directory(&at)
+    })
 }
 
 /// A mount of this namespace (proc_pid_mountinfo(5)): device, root in its file system, mount point, kind.
@@ -415,6 +436,26 @@ mod tests {
         assert!(steps.ends_with(
             "\"mounts\":[\"/sys\",\"/etc/hosts\",\"/etc/hostname\",\"/etc/resolv.conf\",\"/run/.containerenv\",\"/dev/.gw\"]}\n"
         ), "{steps}");
+    }
+
+    #[test]
+    fn a_directory_is_covered_only_where_it_is_one() {
+        let covered = |make: &dyn Fn(&Path)| {
+            let dir = tempfile::tempdir().unwrap();
+            make(dir.path());
+            is_plain(dir.path(), "etc/yum.repos.d")
+        };
+        assert!(covered(&|root| fs::create_dir_all(root.join("etc/yum.repos.d")).unwrap()));
+        assert!(!covered(&|_| {}));
+        assert!(!covered(&|root| fs::create_dir(root.join("etc")).unwrap()));
+        assert!(!covered(&|root| {
+            fs::create_dir_all(root.join("x/yum.repos.d")).unwrap();
+            std::os::unix::fs::symlink("x", root.join("etc")).unwrap();
+        }));
+        assert!(!covered(&|root| {
+            fs::create_dir(root.join("etc")).unwrap();
+            std::os::unix::fs::symlink("/", root.join("etc/yum.repos.d")).unwrap();
+        }));
     }
 
     #[test]

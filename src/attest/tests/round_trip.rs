@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::model::{
-    Digest, Repository, RepositoryKind, ResourceDescriptor, limits::INLINE_INPUTS_MAX, names::TRANSCRIPT,
+    Digest, Repository, RepositoryKind, ResourceDescriptor, SignerFile, limits::INLINE_INPUTS_MAX,
+    names::TRANSCRIPT,
 };
 
 fn text() -> impl Strategy<Value = String> {
@@ -24,12 +25,10 @@ fn map() -> impl Strategy<Value = BTreeMap<String, String>> {
 
 fn repository() -> impl Strategy<Value = Repository> {
     let kinds = vec![RepositoryKind::Apt, RepositoryKind::Pypi, RepositoryKind::Generic];
-    (text(), select(kinds), text(), vec(text(), 0..3)).prop_map(|(name, kind, url, replace)| Repository {
-        name,
-        kind,
-        url,
-        replace,
-    })
+    let key = option::of((text(), digest()).prop_map(|(path, digest)| SignerFile { path, digest }));
+    (text(), select(kinds), text(), vec(text(), 0..3), any::<bool>(), key).prop_map(
+        |(name, kind, url, replace, configure, key)| Repository { name, kind, url, replace, configure, key },
+    )
 }
 
 prop_compose! {

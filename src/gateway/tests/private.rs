@@ -14,7 +14,7 @@ fn mode(upstream: &Upstream, kind: RepositoryKind, keep: bool) -> Mode {
         unreachable!()
     };
     repositories[0].kind = kind;
-    let access = Access { authorization: Some(Secret::new(CANARY)), keep };
+    let access = Access { authorization: Some(Secret::new(CANARY)), keep, signers: None };
     Mode::Record { repositories, access: [("main".to_owned(), access)].into(), learn, proxies }
 }
 
@@ -118,7 +118,7 @@ async fn a_list_is_one_only_where_yum_is_spoken() {
 async fn a_credential_that_is_no_header_is_refused_unseen() {
     let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
     let Mode::Record { repositories, .. } = recording(upstream.url("/repo")) else { unreachable!() };
-    let access = Access { authorization: Some(Secret::new("s3cret\r\nX: y")), keep: false };
+    let access = Access { authorization: Some(Secret::new("s3cret\r\nX: y")), ..Access::default() };
     let access = [("main".to_owned(), access)].into();
     let mode = Mode::Record { repositories, access, learn: false, proxies: Proxies::default() };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

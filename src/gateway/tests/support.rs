@@ -213,7 +213,7 @@ pub(super) fn options(mode: Mode, store: &Store) -> Options {
 pub(super) fn recording(url: String) -> Mode {
     let kind = RepositoryKind::Generic;
     let replace = vec!["http://old.example.org/r".to_owned()];
-    let repositories = vec![Repository { name: "main".to_owned(), kind, url, replace }];
+    let repositories = vec![Repository { replace, ..Repository::plain("main".to_owned(), kind, url) }];
     Mode::Record { repositories, access: [].into(), learn: false, proxies: Proxies::default() }
 }
 

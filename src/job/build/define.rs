@@ -1,6 +1,6 @@
 //! What is known before a build runs: flags over recipe over defaults, references resolved, repositories read.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{BuildError, Overrides, Request, Wanted, environment::internal};
 use crate::{
@@ -11,8 +11,11 @@ use crate::{
         Ports, SharedCheckout,
         bases::{self, Base, BaseError},
         builder::{Builder, BuilderError},
+        configured::{self, SignerError},
+        evidence::chain,
         plan::{self, PlanError, Reading},
         source::{Tags, complete, git_directory},
+        standing::Standing,
     },
     layer::Profile,
     model::{Digest, ImageName, Repository, ResourceDescriptor, limits, reference::normalised},
@@ -62,7 +65,7 @@ impl Overrides {
 /// Gathers everything that is known before the run.
 pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, BuildError> {
     let (mut recipe, recipe_file) = read_recipe(&request.checkout, request.overrides.recipe.as_deref())?;
-    let access = access(&recipe, request)?;
+    let mut access = access(&recipe, request)?;
     let flags = &request.overrides;
     flags.apply(&mut recipe)?;
     Profile::named(&recipe.profile)?; // Before anything is fetched.
@@ -73,13 +76,14 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
     let target = recipe.target.as_deref();
     let reading =
         plan::read(&request.checkout, &recipe.dockerfile, target, &recipe.build_args, &flags.platform)?;
-    let (bases, dependencies, final_base) = resolve(ports, &reading, &recipe.from, &flags.platform).await?;
+    let (bases, dependencies, final_base) = resolve(ports, request, &reading, &recipe.from).await?;
     let (mut repositories, from_base) = match recipe.repositories {
         Repositories::OfBase => (of_bases(ports, &bases).await?, true),
         Repositories::Only(named) => (named, false),
     };
     repositories.extend(flags.allow.clone());
     recipe::check_repositories(&repositories)?;
+    pin(&request.checkout, &recipe.access, &mut repositories, &mut access)?;
     let builder = builder(ports, request, &recipe.buildroot).await?;
     let checkout = request.checkout.lock();
     let external = ExternalParameters {
@@ -123,7 +127,8 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
     all.extend(dependencies);
     all.extend(builder.dependency);
     let tools = builder.tools;
-    let internal = internal(checkout.epoch_s(), &tools, git, &request.maxima);
+    let mut internal = internal(checkout.epoch_s(), &tools, git, &request.maxima);
+    internal.env.extend(configured::environment(&external.repositories));
     let definition = BuildDefinition { external, internal, dependencies: all };
     Ok(Planned { definition, bases, final_base, repositories_from_base: from_base, tools, access })
 }
@@ -136,7 +141,7 @@ async fn builder(
 ) -> Result<Builder, BuilderError> {
     let asked = request.overrides.buildroot.is_some() || request.trust.is_some();
     match buildroot {
-        recipe::Buildroot::Host if request.trust.is_some() => {
+        recipe::Buildroot::Host if request.trust.is_some() && !request.require_vetted => {
             let text =
                 "--trust: there is no buildroot image to judge; the build uses this machine's own programs";
             ports.progress.update(Update::Warning(text));
@@ -169,9 +174,26 @@ fn access(recipe: &Recipe, request: &Request) -> Result<BTreeMap<String, gateway
         if access.auth.is_some() && authorization.is_none() {
             return Err(BuildError::NoCredential(name.clone()));
         }
-        Ok((name.clone(), gateway::Access { authorization, keep: access.keep }))
+        Ok((name.clone(), gateway::Access { authorization, keep: access.keep, signers: None }))
     };
     recipe.access.iter().map(access).collect()
+}
+
+/// Reads the keys that the recipe names: their digest into the definition, themselves to the gateway.
+fn pin(
+    checkout: &SharedCheckout,
+    of_recipe: &BTreeMap<String, recipe::Access>,
+    repositories: &mut [Repository],
+    access: &mut BTreeMap<String, gateway::Access>,
+) -> Result<(), SignerError> {
+    for repository in repositories {
+        let named = of_recipe.get(&repository.name).and_then(|access| access.key.as_deref());
+        let Some(path) = named else { continue };
+        let (file, signers) = configured::signers(checkout, &repository.name, path)?;
+        repository.key = Some(file);
+        access.entry(repository.name.clone()).or_default().signers = Some(Arc::new(signers));
+    }
+    Ok(())
 }
 
 fn read_recipe(
@@ -195,10 +217,12 @@ type Resolved = (Vec<Base>, Vec<ResourceDescriptor>, Option<usize>);
 /// Resolves every image reference to a digest and fetches it; each distinct name once.
 async fn resolve(
     ports: &Ports,
+    request: &Request,
     reading: &Reading,
     from: &BTreeMap<String, ImageName>,
-    platform: &str,
 ) -> Result<Resolved, BuildError> {
+    let platform = &request.overrides.platform;
+    let mut unvetted = Vec::new();
     let mut bases: Vec<Base> = Vec::new();
     let mut by_name: BTreeMap<String, usize> = BTreeMap::new();
     let (mut dependencies, mut of_reference) = (Vec::new(), Vec::new());
@@ -228,15 +252,20 @@ async fn resolve(
         let base = &bases[index];
         let uri = crate::model::reference::uri(&base.name);
         let (digest, stage) = (&base.manifest.digest, reference.stage);
-        dependencies.push(attest::definition::base(
-            &reference.written,
-            &used,
-            stage,
-            plan::line(reference.line),
-            &uri,
-            digest,
-        ));
+        let line = plan::line(reference.line);
+        let mut dependency = attest::definition::base(&reference.written, &used, stage, line, &uri, digest);
+        if let Some(standing) = standing(ports, request, base).await? {
+            dependency.annotations.insert("provenance".to_owned(), standing.word().into());
+            if swapped.is_none() && standing != Standing::Verified {
+                let (written, why) = (&reference.written, standing.why());
+                unvetted.push(format!("line {line} (stage {stage}): `{written}`: {why}"));
+            }
+        }
+        dependencies.push(dependency);
         of_reference.push(index);
+    }
+    if request.require_vetted && !unvetted.is_empty() {
+        return Err(BuildError::Unvetted(unvetted.join("; ")));
     }
     Ok((bases, dependencies, reading.final_reference.map(|reference| of_reference[reference])))
 }
@@ -255,6 +284,22 @@ fn full_name(ports: &Ports, text: &str) -> Result<String, BaseError> {
             Ok(full.remove(0))
         }
         _ => Err(BaseError::Ambiguous { name: text.to_owned(), candidates: full.join(", ") }),
+    }
+}
+
+/// What a base's own provenance is worth, if somebody wants to know.
+async fn standing(ports: &Ports, request: &Request, base: &Base) -> Result<Option<Standing>, BuildError> {
+    if request.trust.is_none() && !request.require_vetted {
+        return Ok(None);
+    }
+    match Standing::of(ports, &base.name, base.manifest.digest, request.trust.as_ref()).await {
+        Ok(standing) => Ok(Some(standing)),
+        Err(error) if request.require_vetted => Err(error.into()),
+        Err(error) => {
+            let text = format!("--trust: base `{}`: {}", base.name, chain(&error));
+            ports.progress.update(Update::Warning(&text));
+            Ok(None)
+        }
     }
 }
 

@@ -16,7 +16,8 @@ use super::{
     assemble::Assembled,
     bases::BaseError,
     builder::BuilderError,
-    evidence::{Trust, chain},
+    configured::SignerError,
+    evidence::{EvidenceError, Trust, chain},
     execute::{ExecuteError, Execution, Gathered, Kept, Secrets, execute},
     inputs::{Bodies, InputsTo},
     plan::PlanError,
@@ -57,8 +58,10 @@ pub struct Request {
     pub keep_bases: KeepBases,
     /// Keep the source even if a remote has the commit.
     pub keep_source: bool,
-    /// Whose provenance of a buildroot is believed; none: whatever it has.
+    /// Whose provenance of buildroot and bases is believed; none: whatever it has.
     pub trust: Option<Trust>,
+    /// Refuse bases that nobody mapped and nobody who is trusted vouches for.
+    pub require_vetted: bool,
     /// For steps; their ids stand in the definition.
     pub secrets: Secrets,
     /// What it may use of the machine.
@@ -152,6 +155,12 @@ pub enum BuildError {
     NoCredential(String),
     #[error(transparent)]
     Repositories(#[from] recipe::RepositoryError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    #[error("--require-vetted: {0}")]
+    Unvetted(String),
 }
 
 /// What came of it.

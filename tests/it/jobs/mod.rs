@@ -17,3 +17,4 @@ mod private;
 mod proxy;
 mod shapes;
 mod tamper;
+mod vetted;

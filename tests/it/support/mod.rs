@@ -8,6 +8,7 @@ mod process;
 mod proxy;
 mod ran;
 mod registry;
+pub(crate) mod repositories;
 mod schemas;
 mod user;
 
