@@ -4,6 +4,7 @@
 
 mod allowance;
 pub mod cage;
+mod clock;
 mod doctor;
 mod enter;
 mod ids;
@@ -23,6 +24,7 @@ mod roots;
 )]
 mod shim {
     mod json;
+    mod reach;
     mod runtime;
     pub(super) mod watch;
 }
@@ -38,6 +40,7 @@ use std::{io, path::PathBuf};
 
 pub use allowance::allowance;
 pub use cage::{Bind, GATEWAY_PORT};
+pub use clock::Clock;
 pub use doctor::{Need, State, examine};
 pub use enter::{Cage, Ended, enter};
 pub use ids::{IDS, Ids};

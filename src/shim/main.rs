@@ -6,6 +6,7 @@
 
 mod init;
 mod json;
+mod reach;
 mod runtime;
 mod watch;
 
