@@ -4,6 +4,7 @@
 
 mod allowance;
 pub mod cage;
+mod clock;
 mod doctor;
 mod enter;
 mod ids;
@@ -24,6 +25,7 @@ mod roots;
 mod shim {
     mod filter;
     mod json;
+    mod reach;
     mod runtime;
     mod strays;
     pub(super) mod watch;
@@ -40,6 +42,7 @@ use std::{io, path::PathBuf};
 
 pub use allowance::allowance;
 pub use cage::{Bind, GATEWAY_PORT};
+pub use clock::Clock;
 pub use doctor::{Need, State, examine};
 pub use enter::{Cage, Ended, enter};
 pub use ids::{IDS, Ids};

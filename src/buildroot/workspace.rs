@@ -17,9 +17,10 @@ use rustix::fs::{AtFlags, FlockOperation, Gid, Uid};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bind, BuildrootError, Ids, Tools,
+    Bind, BuildrootError, Clock, Ids, Tools,
     allowance::bounds,
     cage::{Spec, Task},
+    clock,
     enter::{Ended, enter},
     keep::remove_trees,
     steps::Announcements,
@@ -44,6 +45,8 @@ pub struct Profile {
     pub env: Vec<(String, String)>,
     /// Files under `/dev/.gw` (path, bytes, mode).
     pub files: Vec<(String, Vec<u8>, u32)>,
+    /// The clock of every step, if it is not the real one.
+    pub clock: Option<Clock>,
 }
 
 /// One build's directory, and how to enter the cage with it.
@@ -147,7 +150,13 @@ impl Workspace {
     /// Those of the disk.
     pub fn write_profile(&self, profile: &Profile) -> Result<(), BuildrootError> {
         let dir = self.dir.join("profile");
-        let env: String = profile.env.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        let mut env: String = profile.env.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        let mut apt_conf = APT_CONF.to_owned();
+        if let Some(clock) = profile.clock {
+            write(&dir.join("gw").join(clock::FILE), &clock.object(), 0o755)?;
+            env += &format!("LD_PRELOAD=/dev/.gw/{}\n", clock::FILE);
+            apt_conf += APT_CONF_OF_CLOCK;
+        }
         let policy = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#; // reprov verified every digest itself.
         for (name, text) in [
             ("runtime", self.tools.runtime.path.to_string_lossy().as_ref()),
@@ -158,7 +167,7 @@ impl Workspace {
             ("registries.conf", ""),
             ("storage.conf", "[storage]\ndriver = \"overlay\"\n"),
             ("gw/ca.pem", &profile.ca_pem),
-            ("gw/apt.conf", APT_CONF),
+            ("gw/apt.conf", &apt_conf),
             ("gw/wgetrc", "ca_certificate = /dev/.gw/ca.pem\n"),
         ] {
             write(&dir.join(name), text.as_bytes(), 0o644)?;
@@ -338,6 +347,11 @@ impl Workspace {
 
 /// apt must trust the gateway's CA for https repositories, and accept a recorded index after its Valid-Until.
 const APT_CONF: &str = "Acquire::https::CaInfo \"/dev/.gw/ca.pem\";\nAcquire::Check-Valid-Until \"false\";\n";
+
+/// With a clock that stands at the commit, an index may be from after it, and so may the key that signed the index; the
+/// signature itself is checked as ever.
+const APT_CONF_OF_CLOCK: &str =
+    "Acquire::Check-Date \"false\";\nAcquire::gpgv::Options { \"--ignore-time-conflict\"; };\n";
 
 /// Writes a plan for the cage's init as `DIR/plan`: words that end with NUL, commands that end with an empty word. An
 /// engine may have written to `dir` before: what it put there is taken away, not followed.

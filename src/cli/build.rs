@@ -94,6 +94,9 @@ pub(super) struct Args {
     /// Longest run (90s, 30m, 1h)
     #[arg(long, value_name = "TIME", env = "REPROV_BUILD_TIMEOUT")]
     timeout: Option<String>,
+    /// What time RUN steps see: the machine's, or the commit's, standing still [default: the recipe's, else real]
+    #[arg(long, value_name = "real|commit", env = "REPROV_BUILD_CLOCK")]
+    clock: Option<recipe::Clock>,
     /// Most memory of the build (512M, 4G) [default: three quarters of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_BUILD_MAX_MEMORY")]
     max_memory: Option<u64>,
@@ -225,6 +228,7 @@ impl Args {
             profile: self.profile.clone(),
             timeout: self.timeout.clone(),
             buildroot: self.buildroot.clone(),
+            clock: self.clock,
         })
     }
 

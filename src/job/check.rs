@@ -2,7 +2,7 @@
 //! arguments.
 
 use crate::{
-    attest::{BuildDefinition, BuildrootMode, Clock},
+    attest::{BuildDefinition, BuildrootMode},
     model::{
         limits::{SECRET_ID_SIZE_BYTES_MAX, SECRETS_MAX},
         path::printable,
@@ -25,9 +25,6 @@ pub enum DefinitionError {
         /// Why.
         reason: &'static str,
     },
-    /// Something that only another release can do.
-    #[error("the build definition asks for {0}, which this release cannot do; use the release that built it")]
-    Unsupported(&'static str),
 }
 
 /// Checks all of `definition` that is handed to a program or written to a file.
@@ -36,10 +33,6 @@ pub enum DefinitionError {
 /// [`DefinitionError`].
 pub fn check(definition: &BuildDefinition) -> Result<(), DefinitionError> {
     let (external, internal) = (&definition.external, &definition.internal);
-    let unsupported = [(external.clock == Clock::Commit, "the commit's clock")];
-    if let Some((_, what)) = unsupported.into_iter().find(|(asked, _)| *asked) {
-        return Err(DefinitionError::Unsupported(what));
-    }
     let buildroots = definition.role("buildroot").filter(|named| named.sha256().is_some()).count();
     let expected = usize::from(internal.mode == BuildrootMode::Image);
     refuse(
@@ -111,9 +104,7 @@ mod tests {
         const EXAMPLE: &str =
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/attestations/build/v1/example.json"));
         let statement = Statement::parse(EXAMPLE.as_bytes()).unwrap();
-        let mut definition = Provenance::read(&statement).unwrap().definition;
-        definition.external.clock = Clock::Real;
-        definition
+        Provenance::read(&statement).unwrap().definition
     }
 
     #[test]
@@ -158,7 +149,6 @@ mod tests {
         check_refused(|definition| definition.external.platform = "linux/amd64\0\0x".into(), "platform");
         check_refused(|definition| definition.internal.epoch = i64::MAX, "epoch");
         check_refused(|definition| definition.internal.epoch = -1, "epoch");
-        check_refused(|definition| definition.external.clock = Clock::Commit, "the commit's clock");
         for id in ["", "a,src=/etc/shadow", "../x", "..", "-x", "a/b", &"a".repeat(129)] {
             check_refused(|definition| definition.external.secrets.push(id.into()), "secret's id");
         }

@@ -25,7 +25,7 @@ use super::{
     track::Tracker,
 };
 use crate::{
-    attest::BuildDefinition,
+    attest::{BuildDefinition, Clock},
     buildroot::{self, BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
     compute,
     engine::{BuildRequest, Buildah, Engine, GIT_DIRECTORY, Hint},
@@ -272,8 +272,9 @@ impl Run<'_> {
         if ended_here || self.ports.cancel.is_cancelled() {
             return Err(ExecuteError::Cancelled);
         }
-        let refused = self.definition.external.on_refused;
-        if let Some(failure) = failure::judge(ended, &execution, refused, || self.ports.store.room_bytes()) {
+        self.say_unreached(&tracker, &steps);
+        let external = &self.definition.external;
+        if let Some(failure) = failure::judge(ended, &execution, external, || self.ports.store.room_bytes()) {
             execution.outcome = Err(failure);
         } else {
             self.ports.progress.update(Update::Phase("layers", ""));
@@ -374,7 +375,9 @@ impl Run<'_> {
         let secrets = self.definition.external.secrets.iter();
         let secrets = secrets.map(|id| self.secrets.get(id).map_or(DUMMY_SECRET, Secret::expose));
         self.workspace.write_secrets(secrets)?;
-        self.workspace.write_profile(&Profile { ca_pem: ca.pem(), env, files })?;
+        let clock = (external.clock == Clock::Commit)
+            .then(|| buildroot::Clock::Stands(self.definition.internal.epoch));
+        self.workspace.write_profile(&Profile { ca_pem: ca.pem(), env, files, clock })?;
         Ok(self.workspace.hand_over()?)
     }
 
@@ -464,6 +467,19 @@ impl Run<'_> {
             extra_roots: self.ports.network.roots.clone(),
             inputs_size_bytes_max: self.allowance.inputs_bytes,
             full,
+        }
+    }
+
+    /// Says which programs the commit's clock did not reach, each with the first step that began with it.
+    fn say_unreached(&self, tracker: &Tracker, steps: &str) {
+        let mut said = BTreeSet::new();
+        for (instruction, program) in tracker.unreached(steps) {
+            if said.insert(program.clone()) {
+                let place = instruction.map(|step| format!(" at line {} ({})", step.line, step.text));
+                let place = place.unwrap_or_default();
+                let text = format!("clock: the step{place} runs {program}; it sees the real clock");
+                self.ports.progress.update(Update::Warning(&text));
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{execute::Execution, track::Instruction};
 use crate::{
-    attest::OnRefused,
+    attest::{Clock, ExternalParameters, OnRefused},
     buildroot::Ended,
     engine::Hint,
     model::{Exceeded, Limit},
@@ -10,6 +10,8 @@ use crate::{
 
 /// Exit code of the engine for a failure of its own, not of a step.
 const ENGINE_FAILED: u8 = 125;
+/// What a step may have waited for in vain.
+const CLOCK_STANDS: &str = "; with `clock = \"commit\"` its clock stands still, so a step that waits for a time to come waits for ever";
 /// A disk with less room than this after a failure is taken for a full one: the engine does not always say why.
 const ROOM_BYTES_MIN: u64 = 16 << 20;
 
@@ -46,7 +48,7 @@ impl Failure {
 pub(super) fn judge(
     ended: Ended,
     execution: &Execution,
-    on_refused: OnRefused,
+    external: &ExternalParameters,
     room_bytes: impl FnOnce() -> u64,
 ) -> Option<Failure> {
     let failure = execution.outcome.as_ref().err()?.clone();
@@ -61,9 +63,14 @@ pub(super) fn judge(
         // Cancelled without a limit of the gateway's is the caller's, who does not ask.
         Ended::TimedOut | Ended::Cancelled => {
             let timeout_s = execution.timeout_s;
-            Some(failure.of(Exceeded { limit: Limit::Time, allowed: timeout_s, found: timeout_s }))
+            let mut failure =
+                failure.of(Exceeded { limit: Limit::Time, allowed: timeout_s, found: timeout_s });
+            if external.clock == Clock::Commit {
+                failure.reason += CLOCK_STANDS;
+            }
+            Some(failure)
         }
-        Ended::Exited(0) if refused.is_empty() || on_refused == OnRefused::Record => None,
+        Ended::Exited(0) if refused.is_empty() || external.on_refused == OnRefused::Record => None,
         Ended::Exited(0) => {
             let asked = refused.iter().filter_map(|refusal| Some((refusal.line?, refusal.step.clone()?)));
             let first = asked.min().map(|(line, text)| Instruction { line, text });

@@ -47,7 +47,37 @@ pub struct Recipe {
     pub on_refused: OnRefused,
     /// What it is built with.
     pub buildroot: Buildroot,
+    /// What time RUN steps see.
+    pub clock: Clock,
 }
+
+/// What time RUN steps see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// The machine's.
+    #[default]
+    Real,
+    /// The commit's, standing still.
+    Commit,
+}
+
+impl std::str::FromStr for Clock {
+    type Err = UnknownClock;
+
+    /// Reads `real` or `commit`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "real" => Ok(Self::Real),
+            "commit" => Ok(Self::Commit),
+            _ => Err(UnknownClock),
+        }
+    }
+}
+
+/// No clock has such a name.
+#[derive(Debug, thiserror::Error)]
+#[error("write `real` or `commit`")]
+pub struct UnknownClock;
 
 /// Where engine and runtime come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -157,6 +187,7 @@ impl Default for Recipe {
             timeout: Timeout::DEFAULT,
             on_refused: OnRefused::Fail,
             buildroot: Buildroot::Host,
+            clock: Clock::Real,
         }
     }
 }

@@ -292,7 +292,9 @@ fn build(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {
             "timeout" => {
                 recipe.timeout = value.string()?.parse().map_err(|error| value.refuse(format!("{error}")))?;
             }
-            "clock" => only(&value, "real", &["commit"], "write `clock = \"real\"`")?,
+            "clock" => {
+                recipe.clock = value.string()?.parse().map_err(|error| value.refuse(format!("{error}")))?
+            }
             _ => recipe.on_refused = on_refused(&value)?,
         }
     }
@@ -313,17 +315,6 @@ fn drift(value: &Value<'_>) -> Result<(), RecipeError> {
             Err(unsupported(accept.line(), "accept", "use `--accept VERDICT` on the command line"))
         }
         None => Ok(()),
-    }
-}
-
-/// Takes the one value this release honours; names the `later` ones as such.
-fn only(value: &Value<'_>, now: &str, later: &[&str], instead: &'static str) -> Result<(), RecipeError> {
-    match value.string()? {
-        written if written == now => Ok(()),
-        written if later.contains(&written) => {
-            Err(unsupported(value.line(), &format!("{} = \"{written}\"", value.key), instead))
-        }
-        _ => Err(value.refuse(instead)),
     }
 }
 

@@ -47,7 +47,7 @@ drop = [{ path = "var/log/*.log", because = "timestamps only" }]
 [build]
 buildroot = "host"
 timeout = "30m"
-clock = "real"
+clock = "commit"
 on-refused = "record"
 "#;
     let expected = Recipe {
@@ -57,6 +57,7 @@ on-refused = "record"
         git: GitDirectory::Minimal,
         build_args: BTreeMap::from([("VERSION".into(), "1.2".into())]),
         buildroot: Buildroot::Host,
+        clock: Clock::Commit,
         access: BTreeMap::new(),
         repositories: Repositories::Only(vec![Repository {
             replace: vec!["http://security.example.org/debian-security".into()],
@@ -126,10 +127,6 @@ fn a_buildroot_is_the_hosts_or_named_by_digest() {
 fn what_this_release_does_not_do_is_said() {
     let release = "is not supported in this release;";
     refuses(
-        "[build]\nclock = \"commit\"\n",
-        &format!("line 2: `clock = \"commit\"` {release} write `clock = \"real\"`"),
-    );
-    refuses(
         "[drift]\naccept = [{ cause = \"x\" }]\n",
         &format!("line 2: `accept` {release} use `--accept VERDICT` on the command line"),
     );
@@ -178,7 +175,7 @@ fn refuses_values_that_mean_nothing() {
         "[build]\non-refused = \"ignore\"\n",
         "line 2: `on-refused = \"ignore\"`: write `fail` or `record`",
     );
-    refuses("[build]\nclock = \"x\"\n", "line 2: `clock = \"x\"`: write `clock = \"real\"`");
+    refuses("[build]\nclock = \"x\"\n", "line 2: `clock = \"x\"`: write `real` or `commit`");
     refuses(
         "[normalize]\nprofile = \"default-9\"\n",
         "line 2: `profile = \"default-9\"`: unknown profile; write `default-1` or `none`",

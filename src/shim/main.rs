@@ -7,6 +7,7 @@
 mod filter;
 mod init;
 mod json;
+mod reach;
 mod runtime;
 mod strays;
 mod watch;

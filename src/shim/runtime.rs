@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use super::{json::Json, strays};
+use super::{json::Json, reach::unreached, strays};
 
 /// System calls no build needs and that open attack surface; answered EPERM.
 const DENIED: &[&str] = &[
@@ -34,6 +34,8 @@ const CONSTANTS: &[(&str, &str)] = &[
     ("/etc/resolv.conf", "nameserver 127.0.0.1\n"),
     ("/run/.containerenv", ""),
 ];
+/// The one variable that is a list: what image or Dockerfile preload comes first, then ours.
+const PRELOAD: &str = "LD_PRELOAD=";
 /// Families of sockets from here on are refused: packets, and those that leave the network namespace (the virtual
 /// machine's host, Qualcomm's routers) or that no build needs (kernel cryptography, Bluetooth). Below are unix, inet,
 /// inet6, netlink.
@@ -85,9 +87,13 @@ fn read(path: &Path) -> Result<String, String> {
 fn edit(bundle: &Path, profile: &Path) -> Result<(), String> {
     let path = bundle.join("config.json");
     let mut config = Json::parse(&read(&path)?)?;
-    environment(&mut config, &read(&profile.join("env"))?)?;
+    let lines = read(&profile.join("env"))?;
+    environment(&mut config, &lines)?;
     mounts(&mut config, bundle, profile)?;
-    announce(&config, profile)?;
+    // Only a clock that is not the real one is preloaded.
+    let unreached =
+        lines.lines().any(|line| line.starts_with(PRELOAD)).then(|| unreached(&config, bundle)).flatten();
+    announce(&config, profile, unreached.as_deref())?;
     identity(&mut config)?;
     capabilities(&mut config)?;
     seccomp(&mut config)?;
@@ -100,9 +106,9 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("cannot write `{}`: {error}", path.display()))
 }
 
-/// One line a step: what runs, what went around the proxy before, and where something is mounted (those mount points
-/// are not the image's).
-fn announce(config: &Json, profile: &Path) -> Result<(), String> {
+/// One line a step: what runs, what went around the proxy before, where something is mounted (those mount points are not
+/// the image's), and what of it the clock does not reach.
+fn announce(config: &Json, profile: &Path, unreached: Option<&str>) -> Result<(), String> {
     let args = config.get("process").and_then(|process| process.get("args")).cloned();
     let destinations = match config.get("mounts") {
         Some(Json::Array(mounts)) => {
@@ -110,11 +116,13 @@ fn announce(config: &Json, profile: &Path) -> Result<(), String> {
         }
         _ => Vec::new(),
     };
-    let line = Json::Object(vec![
+    let mut fields = vec![
         ("args".into(), args.unwrap_or(Json::Array(Vec::new()))),
         ("strays".into(), strays::counted()),
         ("mounts".into(), Json::Array(destinations)),
-    ]);
+    ];
+    fields.extend(unreached.map(|program| ("unreached".into(), Json::string(program))));
+    let line = Json::Object(fields);
     let mut text = String::new();
     line.write(&mut text);
     text.push('\n');
@@ -145,6 +153,12 @@ fn environment(config: &mut Json, lines: &str) -> Result<(), String> {
     }
     for line in lines.lines().filter(|line| line.contains('=')) {
         let key = &line[..=line.find('=').unwrap_or(0)];
+        let theirs =
+            env.iter_mut().find(|set| key == PRELOAD && set.text().is_some_and(|set| set.starts_with(key)));
+        if let Some(Json::Scalar(raw)) = theirs {
+            raw.insert_str(raw.len() - 1, &format!(":{}", &line[key.len()..])); // Before the closing quote.
+            continue;
+        }
         // A locale set by the image in any way wins over ours.
         let taken = |set: &Json| {
             set.text().is_some_and(|set| set.starts_with(key) || (key == "LANG=" && set.starts_with("LC_")))
@@ -406,7 +420,7 @@ mod tests {
         let name = bundle.to_str().unwrap();
         let config = config.replace("BUNDLE", name).replace("BUILD", build.to_str().unwrap());
         fs::write(bundle.join("config.json"), config).unwrap();
-        fs::write(profile.join("env"), "TZ=UTC\nLANG=C.UTF-8\n").unwrap();
+        fs::write(profile.join("env"), "TZ=UTC\nLANG=C.UTF-8\nLD_PRELOAD=/dev/.gw/clock.so\n").unwrap();
         fs::write(profile.join("steps"), "").unwrap();
         edit(&bundle, &profile)?;
         let text = fs::read_to_string(bundle.join("config.json")).unwrap();
@@ -418,7 +432,7 @@ mod tests {
     fn a_step_is_given_constants() {
         let (text, steps) = edited(CONFIG).unwrap();
         for part in [
-            r#""env":["PATH=/bin","HOSTNAME=reprov","TZ=Europe/X","LANG=C.UTF-8"]"#,
+            r#""env":["PATH=/bin","HOSTNAME=reprov","TZ=Europe/X","LANG=C.UTF-8","LD_PRELOAD=/dev/.gw/clock.so"]"#,
             r#""hostname":"reprov""#,
             r#""user":{"uid":7,"umask":18}"#,
             r#""capabilities":{"bounding":["CAP_CHOWN"],"#,
@@ -456,6 +470,16 @@ mod tests {
             fs::create_dir(root.join("etc")).unwrap();
             std::os::unix::fs::symlink("/", root.join("etc/yum.repos.d")).unwrap();
         }));
+    }
+
+    #[test]
+    fn what_a_step_preloads_comes_first() {
+        let set = |value: &str| CONFIG.replace("TZ=Europe/X", &format!("LD_PRELOAD={value}"));
+        for value in ["", "/a.so", "/a\\\"b.so:/c.so"] {
+            let (text, _) = edited(&set(value)).unwrap();
+            assert!(text.contains(&format!(r#""LD_PRELOAD={value}:/dev/.gw/clock.so""#)), "{text}");
+            assert_eq!(text.matches("LD_PRELOAD").count(), 1);
+        }
     }
 
     #[test]

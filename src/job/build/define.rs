@@ -55,6 +55,7 @@ impl Overrides {
         if let Some(buildroot) = &self.buildroot {
             recipe.buildroot.clone_from(buildroot);
         }
+        recipe.clock = self.clock.unwrap_or(recipe.clock);
         if let Some(timeout) = &self.timeout {
             recipe.timeout = timeout.parse().map_err(PlanError::Timeout)?;
         }
@@ -108,7 +109,10 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
                 .map(|drop| Dropped { path: drop.path, because: drop.because })
                 .collect(),
         },
-        clock: Clock::Real,
+        clock: match recipe.clock {
+            recipe::Clock::Real => Clock::Real,
+            recipe::Clock::Commit => Clock::Commit,
+        },
         on_refused: match recipe.on_refused {
             recipe::OnRefused::Fail => OnRefused::Fail,
             recipe::OnRefused::Record => OnRefused::Record,

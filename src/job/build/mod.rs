@@ -112,6 +112,8 @@ pub struct Overrides {
     pub timeout: Option<String>,
     /// `--buildroot`
     pub buildroot: Option<recipe::Buildroot>,
+    /// `--clock`
+    pub clock: Option<recipe::Clock>,
 }
 
 /// Which base images are kept beside the image.
