@@ -158,8 +158,11 @@ fn path() -> PathBuf {
     root().join("docs/sandbox.md")
 }
 
-/// What has tests of its own: the attempt, what shows that it would succeed otherwise, the test.
-const ELSEWHERE: &[(&str, &[(&str, &str, &str)])] = &[
+/// The attempt, what shows that it would succeed otherwise, the test.
+type Elsewhere = (&'static str, &'static str, &'static str);
+
+/// What has tests of its own, by titles.
+const ELSEWHERE: &[(&str, &[Elsewhere])] = &[
     (
         "What would use up the machine",
         &[
