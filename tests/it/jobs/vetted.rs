@@ -264,7 +264,8 @@ fn a_base_that_nobody_vouches_for_is_refused_where_it_must_be_vetted() {
     build(&["--require-vetted"])
         .exits(1)
         .says(&format!("line 1 (stage 0): `{tiny}`: there is no provenance beside the image"))
-        .says(&format!("line 3 (stage 1): `{base}`: {why}"));
+        .says(&format!("line 3 (stage 1): `{base}`: {why}"))
+        .says("map it with [from] in reprov.toml or --from OLD=NEW");
     let ran = build(&["--require-vetted", "--trust", &trust]).exits(1);
     assert!(ran.err.contains("line 1") && !ran.err.contains("line 3"), "{ran}");
     assert_eq!(registry.tag("vetted", "1"), None);
