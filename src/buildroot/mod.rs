@@ -22,6 +22,7 @@ mod roots;
     reason = "compiled by the build script, without our lints"
 )]
 mod shim {
+    mod cover;
     mod json;
     mod runtime;
     pub(super) mod watch;
