@@ -23,6 +23,7 @@ mod roots;
     reason = "compiled by the build script, without our lints"
 )]
 mod shim {
+    mod cover;
     mod filter;
     mod json;
     mod reach;

@@ -208,10 +208,18 @@ impl From<BuildError> for Failure {
             | BuildError::Evidence(_)
             | BuildError::Random(_) => Exit::Unavailable,
         };
-        let no_dockerfile = matches!(error, BuildError::Plan(PlanError::NoDockerfile(_)));
+        let hint = match &error {
+            BuildError::Plan(PlanError::NoDockerfile(_)) => {
+                Some("name another with --file, or with `dockerfile` under [image] in reprov.toml")
+            }
+            BuildError::Unvetted(_) => Some(
+                "map it with [from] in reprov.toml or --from OLD=NEW, or say with --trust KEY.pub whose base images \
+                 to believe",
+            ),
+            _ => None,
+        };
         let failure = Self::new(exit, error);
-        let hint = "name another with --file, or with `dockerfile` under [image] in reprov.toml";
-        if no_dockerfile { failure.hint(hint.to_owned()) } else { failure }
+        hint.into_iter().fold(failure, |failure, hint| failure.hint(hint.to_owned()))
     }
 }
 

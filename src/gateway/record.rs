@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     model::{
-        Digest, Reason,
+        Digest, Reason, RepositoryKind,
         limits::{HTTP_HEAD_SIZE_BYTES_MAX, INPUT_SIZE_BYTES_MAX, MIRROR_LIST_SIZE_BYTES_MAX},
     },
     store::Writer,
@@ -186,7 +186,13 @@ impl Recording<'_> {
 
     /// The list of mirrors that an answer is, if it is one.
     fn mirror_list(&self, head: &Head) -> Option<MirrorList> {
-        if self.ask.method != Method::GET || head.status != StatusCode::OK || self.checksum.is_some() {
+        // apt has no such lists; what calls itself one must not pass for a pinned file.
+        let pinned = self.pinned.as_ref().is_some_and(|pinned| pinned.kind == RepositoryKind::Apt);
+        if self.ask.method != Method::GET
+            || head.status != StatusCode::OK
+            || self.checksum.is_some()
+            || pinned
+        {
             return None;
         }
         let media_type = head.headers.iter().find(|(name, _)| name == "content-type");

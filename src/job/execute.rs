@@ -99,8 +99,9 @@ impl ExecuteError {
     #[must_use]
     pub fn of_definition(&self) -> bool {
         match self {
-            Self::Source(error) | Self::Plan(PlanError::Source(error)) => !error.unavailable(),
-            Self::Signer(SignerError::Source(error)) => !error.unavailable(),
+            Self::Source(error)
+            | Self::Plan(PlanError::Source(error))
+            | Self::Signer(SignerError::Source(error)) => !error.unavailable(),
             Self::Definition(_) | Self::Layer(_) | Self::Plan(_) | Self::Signer(_) => true,
             _ => false,
         }

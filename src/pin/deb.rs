@@ -1,4 +1,4 @@
-//! apt's indexes: a signed Release names the others by digest, those name the packages (Debian's RepositoryFormat).
+//! apt's indexes: a signed Release names the others by digest, those name the packages (Debian's repository format).
 
 use std::{
     collections::BTreeMap,

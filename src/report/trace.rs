@@ -290,7 +290,9 @@ impl Trace {
             base.rows(0, &mut row);
         }
         for repository in &self.repositories {
-            row("repository", format!("{} {}", printable(&repository.name), printable(&repository.url)));
+            let key = repository.key.as_ref().map(|key| format!(" (pinned to {})", printable(&key.path)));
+            let (name, url) = (printable(&repository.name), printable(&repository.url));
+            row("repository", format!("{name} {url}{}", key.unwrap_or_default()));
         }
         if let Some(inputs) = &self.inputs {
             row("inputs", format!("{}, {}", inputs.count, size(inputs.bytes)));

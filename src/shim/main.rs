@@ -4,6 +4,7 @@
 //! Two roles: `init PLAN [BOUNDS]` is pid 1 of the cage; anything else is the OCI runtime that the engine calls, which edits
 //! the bundle's `config.json` and then becomes runc.
 
+mod cover;
 mod filter;
 mod init;
 mod json;

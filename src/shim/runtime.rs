@@ -9,7 +9,10 @@ use std::{
     process::Command,
 };
 
-use super::{json::Json, reach::unreached, strays};
+use super::{cover, json::Json, reach::unreached, strays};
+
+/// How what the shim adds is bound.
+const READ_ONLY: [&str; 4] = ["rbind", "ro", "nosuid", "nodev"];
 
 /// System calls no build needs and that open attack surface; answered EPERM.
 const DENIED: &[&str] = &[
@@ -42,9 +45,6 @@ const PRELOAD: &str = "LD_PRELOAD=";
 const AF_PACKET: &str = "17";
 const AF_NETLINK: &str = "16";
 const NETLINK_AUDIT: &str = "9";
-/// Directories of the image that one of the profile's stands in for, where the image has them: no mount point is made,
-/// so none is left behind.
-const COVERED: &[(&str, &str)] = &[("yum.repos.d", "etc/yum.repos.d")];
 
 /// Edits the bundle on `create`, then becomes runc with the same arguments. Returns only if it could not.
 pub fn run(args: &[OsString]) -> Result<u8, String> {
@@ -195,24 +195,11 @@ fn mounts(config: &mut Json, bundle: &Path, profile: &Path) -> Result<(), String
         constant(mounts, bundle, target, text)?;
     }
     let source = profile.join("gw");
-    const READ_ONLY: [&str; 4] = ["rbind", "ro", "nosuid", "nodev"];
     mounts.push(bind("/dev/.gw", &source, &READ_ONLY)?);
-    for (name, target) in COVERED {
-        if source.join(name).is_dir() && is_plain(&root, target) {
-            mounts.push(bind(&format!("/{target}"), &source.join(name), &READ_ONLY)?);
-        }
+    for (name, target) in cover::targets(&source, &root) {
+        mounts.push(bind(&format!("/{target}"), &source.join(name), &READ_ONLY)?);
     }
     Ok(())
-}
-
-/// Whether `path` in `root` is a directory, and no link leads there.
-fn is_plain(root: &Path, path: &str) -> bool {
-    let directory = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
-    let mut at = root.to_owned();
-    path.split('/').all(|part| {
-        at.push(part);
-        directory(&at)
-    })
 }
 
 /// A mount of this namespace (proc_pid_mountinfo(5)): device, root in its file system, mount point, kind.
@@ -450,26 +437,6 @@ mod tests {
         assert!(steps.ends_with(
             "\"mounts\":[\"/sys\",\"/etc/hosts\",\"/etc/hostname\",\"/etc/resolv.conf\",\"/run/.containerenv\",\"/dev/.gw\"]}\n"
         ), "{steps}");
-    }
-
-    #[test]
-    fn a_directory_is_covered_only_where_it_is_one() {
-        let covered = |make: &dyn Fn(&Path)| {
-            let dir = tempfile::tempdir().unwrap();
-            make(dir.path());
-            is_plain(dir.path(), "etc/yum.repos.d")
-        };
-        assert!(covered(&|root| fs::create_dir_all(root.join("etc/yum.repos.d")).unwrap()));
-        assert!(!covered(&|_| {}));
-        assert!(!covered(&|root| fs::create_dir(root.join("etc")).unwrap()));
-        assert!(!covered(&|root| {
-            fs::create_dir_all(root.join("x/yum.repos.d")).unwrap();
-            std::os::unix::fs::symlink("x", root.join("etc")).unwrap();
-        }));
-        assert!(!covered(&|root| {
-            fs::create_dir(root.join("etc")).unwrap();
-            std::os::unix::fs::symlink("/", root.join("etc/yum.repos.d")).unwrap();
-        }));
     }
 
     #[test]

@@ -12,5 +12,6 @@ mod cli;
 mod corpus;
 mod hostile;
 mod jobs;
+mod pins;
 mod support;
 mod tidy;

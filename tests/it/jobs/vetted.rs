@@ -40,20 +40,20 @@ impl Apt {
         )
     }
 
-    /// A step that looks at all that apt would, without apt.
-    fn fetch(&self, more: &str) -> String {
-        let index = "dists/stable/main/binary-amd64/Packages";
-        format!(
-            "FROM base.example/tiny:1\nRUN wget -q -O /InRelease {OLD}/dists/stable/InRelease\n\
-             RUN wget -q -O /Packages {OLD}/{index}.xz\n\
-             RUN wget -q -O /greeting.deb {OLD}/pool/greeting_1%2B1_all.deb\n{more}"
-        )
-    }
-
     fn source(&self, lab: &Lab, dockerfile: &str, key: &str) -> PathBuf {
         let recipe = self.table("key = \"keys/vetted.asc\"\n");
         lab.source("app", &[("Dockerfile", dockerfile), ("reprov.toml", &recipe), ("keys/vetted.asc", key)])
     }
+}
+
+/// Steps that look at all that apt would, without apt.
+fn fetching(more: &str) -> String {
+    let index = "dists/stable/main/binary-amd64/Packages";
+    format!(
+        "FROM base.example/tiny:1\nRUN wget -q -O /InRelease {OLD}/dists/stable/InRelease\n\
+         RUN wget -q -O /Packages {OLD}/{index}.xz\n\
+         RUN wget -q -O /greeting.deb {OLD}/pool/greeting_1%2B1_all.deb\n{more}"
+    )
 }
 
 #[track_caller]
@@ -67,7 +67,7 @@ fn refused(ran: &Ran) -> Vec<(Value, Value)> {
 fn what_a_pinned_signer_vouches_for_gets_through_and_nothing_else() {
     let (lab, registry, apt) = (Lab::new(), Registry::shared(), Apt::new("pinned"));
     fs::write(apt.path("pool/other.deb"), "not listed").unwrap();
-    let source = apt.source(&lab, &apt.fetch(""), &apt.signer.public());
+    let source = apt.source(&lab, &fetching(""), &apt.signer.public());
     let to = registry.name("pinned");
     let built = lab.build(registry, &source, &to, &[]).exits(0).json();
     assert_eq!(built["inputs"]["count"], 3, "{built:#}");
@@ -75,7 +75,7 @@ fn what_a_pinned_signer_vouches_for_gets_through_and_nothing_else() {
     assert_eq!(key["path"], "keys/vetted.asc", "{built:#}");
     lab.rebuild(&to, &[]).exits(0).says("reproduced");
 
-    let unlisted = apt.fetch(&format!("RUN wget -q -O /other {OLD}/pool/other.deb || true\n"));
+    let unlisted = fetching(&format!("RUN wget -q -O /other {OLD}/pool/other.deb || true\n"));
     let lab = Lab::new();
     let source = apt.source(&lab, &unlisted, &apt.signer.public());
     let ran = lab.build(registry, &source, &registry.name("unlisted"), &[]).exits(1);
@@ -108,7 +108,7 @@ fn another_signer_is_refused_and_named_with_the_line() {
 fn a_repository_that_changes_between_index_and_file_says_so() {
     let (lab, registry, apt) = (Lab::new(), Registry::shared(), Apt::new("moves"));
     fs::write(apt.path("pool/greeting_1+1_all.deb"), "a newer package").unwrap();
-    let source = apt.source(&lab, &apt.fetch(""), &apt.signer.public());
+    let source = apt.source(&lab, &fetching(""), &apt.signer.public());
     let ran = lab.build(registry, &source, &registry.name("moves"), &[]).exits(1);
     assert_eq!(refused(&ran), [("changed".into(), 4.into())], "{ran}");
     ran.says("the repository changed between index and file").says(&apt.signer.fingerprint());
@@ -119,7 +119,7 @@ fn a_changed_index_is_not_the_signed_one() {
     let (lab, registry, apt) = (Lab::new(), Registry::shared(), Apt::new("index"));
     let index = apt.path("dists/stable/main/binary-amd64/Packages.xz");
     fs::write(&index, [fs::read(&index).unwrap(), b"x".to_vec()].concat()).unwrap();
-    let source = apt.source(&lab, &apt.fetch(""), &apt.signer.public());
+    let source = apt.source(&lab, &fetching(""), &apt.signer.public());
     let ran = lab.build(registry, &source, &registry.name("index"), &[]).exits(1);
     assert_eq!(refused(&ran), [("changed".into(), 3.into())], "{ran}");
 }
@@ -138,7 +138,7 @@ fn text_around_what_is_signed_is_refused() {
         let release = apt.path("dists/stable/InRelease");
         let signed = fs::read_to_string(&release).unwrap();
         fs::write(&release, spoil(&signed)).unwrap();
-        let source = apt.source(&lab, &apt.fetch(""), &apt.signer.public());
+        let source = apt.source(&lab, &fetching(""), &apt.signer.public());
         let ran = lab.build(registry, &source, &registry.name("around"), &[]).exits(1);
         assert_eq!(refused(&ran), [("signer".into(), 2.into())], "{name}: {ran}");
     }
@@ -147,7 +147,7 @@ fn text_around_what_is_signed_is_refused() {
 #[test]
 fn a_key_that_cannot_pin_is_a_wrong_recipe() {
     let (lab, registry, apt) = (Lab::new(), Registry::shared(), Apt::new("keys"));
-    let source = apt.source(&lab, &apt.fetch(""), "no key at all\n");
+    let source = apt.source(&lab, &fetching(""), "no key at all\n");
     lab.build(registry, &source, &registry.name("keys"), &[])
         .exits(2)
         .says("repository `vetted`: cannot pin to `keys/vetted.asc`");
@@ -264,7 +264,8 @@ fn a_base_that_nobody_vouches_for_is_refused_where_it_must_be_vetted() {
     build(&["--require-vetted"])
         .exits(1)
         .says(&format!("line 1 (stage 0): `{tiny}`: there is no provenance beside the image"))
-        .says(&format!("line 3 (stage 1): `{base}`: {why}"));
+        .says(&format!("line 3 (stage 1): `{base}`: {why}"))
+        .says("map it with [from] in reprov.toml or --from OLD=NEW");
     let ran = build(&["--require-vetted", "--trust", &trust]).exits(1);
     assert!(ran.err.contains("line 1") && !ran.err.contains("line 3"), "{ran}");
     assert_eq!(registry.tag("vetted", "1"), None);
@@ -283,8 +284,8 @@ fn unvetted_sources_of_every_tool_are_refused_with_their_line() {
     let dockerfile = "FROM base.example/debian:bookworm\n\
         RUN apt-get update && apt-get install -y --no-install-recommends python3-pip npm curl\n\
         RUN echo 'deb http://unvetted.example.org/debian stable main' > /etc/apt/sources.list.d/x.list && apt-get update || true\n\
-        RUN rm /etc/apt/sources.list.d/x.list; pip install --retries 0 --break-system-packages --index-url https://unvetted.example.org/simple six || true\n\
-        RUN npm install --fetch-retries 0 --registry https://unvetted.example.org/ left-pad || true\n\
+        RUN rm /etc/apt/sources.list.d/x.list; pip install --retries 0 --break-system-packages --index-url https://unvetted.example.org/simple frobnicate || true\n\
+        RUN mkdir /app && cd /app && npm init -y && npm install --fetch-retries 0 --registry https://unvetted.example.org/ left-pad || true\n\
         RUN curl -fsS https://unvetted.example.org/tool.tar.gz || true\n\
         ADD https://unvetted.example.org/tool.tar.gz /opt/\n";
     let tables = must(Command::new(fixtures("repositories")).arg("apt"));
@@ -350,6 +351,22 @@ fn dnf_installs_what_the_pinned_signer_signed() {
     *changed.last_mut().unwrap() ^= 1;
     serve(served.dir.path(), &package, &changed);
     refused_line("dnf-changed", &signer.public()).says("its content is not what its signed header names");
+}
+
+#[test]
+#[ignore = "slow: make acceptance"]
+fn the_distribution_itself_is_pinned_to_its_keys() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let source = lab.commit("apt", |dir| {
+        must(Command::new("cp").arg("-rT").args([&fixtures("apt"), dir]));
+        let tables = must(Command::new(fixtures("repositories")).arg("apt"));
+        fs::write(dir.join("reprov.toml"), tables.replace("\nurl", "\nkey = \"archive.gpg\"\nurl")).unwrap();
+        fs::copy("/usr/share/keyrings/debian-archive-keyring.gpg", dir.join("archive.gpg")).unwrap();
+    });
+    let to = registry.name("distribution");
+    let built = lab.build(registry, &source, &to, &[]).exits(0).json();
+    assert_eq!(built["repositories"][0]["key"]["path"], "archive.gpg");
+    lab.rebuild(&to, &[]).exits(0).says("reproduced");
 }
 
 /// Puts `bytes` in a package's place and makes the metadata fit.

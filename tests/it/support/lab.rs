@@ -82,15 +82,17 @@ impl Lab {
             let uid = rustix::process::geteuid().as_raw();
             let dir = PathBuf::from(format!("/var/tmp/reprov-fixtures-{uid}/bin"));
             fs::create_dir_all(&dir).unwrap();
-            let copy = tempfile::NamedTempFile::new_in(&dir).unwrap();
-            fs::copy(env!("CARGO_BIN_EXE_reprov"), copy.path()).unwrap();
-            fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
             // Another checkout's tests may run at the same time.
             let name = format!(
                 "reprov-{}",
                 reprov::model::Digest::of(env!("CARGO_BIN_EXE_reprov").as_bytes()).short()
             );
-            copy.into_temp_path().persist(dir.join(&name)).unwrap();
+            // Written by a child: a file that this process has open for writing, and so whatever other tests start just
+            // then, cannot be run.
+            let part = dir.join(format!("{name}-{}", std::process::id()));
+            must(Command::new("cp").arg(env!("CARGO_BIN_EXE_reprov")).arg(&part));
+            fs::set_permissions(&part, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::rename(&part, dir.join(&name)).unwrap();
             dir.join(name).to_str().unwrap().to_owned()
         });
         if self.user.is_some() { &SHARED } else { env!("CARGO_BIN_EXE_reprov") }

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex},
@@ -25,6 +26,7 @@ impl Signer {
     pub(crate) fn generate() -> Self {
         // A short path: gpg's agent listens there, and a socket's path is.
         let signer = Self { home: tempfile::Builder::new().prefix("gpg-").tempdir_in("/tmp").unwrap() };
+        fs::set_permissions(signer.home.path(), fs::Permissions::from_mode(0o700)).unwrap();
         must(signer.gpg().args(["--quick-gen-key", "tests <tests@example.org>", "rsa2048", "sign", "never"]));
         signer
     }
@@ -34,6 +36,11 @@ impl Signer {
         let mut gpg = self.command("gpg");
         gpg.args(["--batch", "--quiet", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""]);
         gpg
+    }
+
+    /// A file of gpg's own directory.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.home.path().join(path)
     }
 
     fn command(&self, program: &str) -> Command {
@@ -52,6 +59,13 @@ impl Signer {
         let listed = must(self.gpg().args(["--with-colons", "--list-keys"]));
         let line = listed.lines().find(|line| line.starts_with("fpr:")).unwrap();
         line.split(':').nth(9).unwrap().to_owned()
+    }
+
+    /// `text`, clear-signed as `more` options say.
+    pub(crate) fn signed(&self, text: &str, more: &[&str]) -> String {
+        let path = self.file("text");
+        fs::write(&path, text).unwrap();
+        must(self.gpg().args(more).args(["--output", "-", "--clearsign"]).arg(path))
     }
 
     /// A clear-signed copy of the file `from` as `to`.
@@ -114,7 +128,9 @@ pub(crate) fn yum(dir: &Path, signer: &Signer, word: &str) -> PathBuf {
     let package = dir.join("packages/greeting-1-1.noarch.rpm");
     fs::rename(top.join("RPMS/noarch/greeting-1-1.noarch.rpm"), &package).unwrap();
     let mut sign = signer.command("rpmsign");
-    sign.args(define("_gpg_name", &signer.fingerprint()))
+    // Debian's macros do not say where gpg is.
+    sign.args(define("__gpg", "/usr/bin/gpg"))
+        .args(define("_gpg_name", &signer.fingerprint()))
         .args(define("_gpg_path", signer.home.path().to_str().unwrap()));
     must(sign.arg("--addsign").arg(&package));
     must(Command::new("createrepo_c").args(["--quiet", "--no-database"]).arg(dir));
