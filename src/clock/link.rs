@@ -25,10 +25,12 @@ impl Next {
     }
 
     pub(crate) fn find(&self) -> Option<*const c_void> {
-        let found = self.found.load(Relaxed);
-        let found = if found == 0 { search(self.name.as_bytes()).unwrap_or(0) } else { found };
-        self.found.store(found, Relaxed);
-        (found != 0).then_some(found as *const c_void)
+        let mut found = self.found.load(Relaxed);
+        if found == 0 {
+            found = search(self.name.as_bytes())?;
+            self.found.store(found, Relaxed);
+        }
+        Some(found as *const c_void)
     }
 }
 

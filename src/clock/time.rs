@@ -78,8 +78,8 @@ pub(crate) fn note(deadline: Time) {
 /// clock_gettime(2).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(id: c_int, into: *mut Time) -> c_int {
-    let setting = shown();
-    if of_wall(id) && setting != Setting::Real && !into.is_null() {
+    let setting = if of_wall(id) { shown() } else { Setting::Real };
+    if setting != Setting::Real && !into.is_null() {
         // SAFETY: the caller's `struct timespec`.
         unsafe { *into = now(setting) };
         return 0;
