@@ -19,6 +19,7 @@ pub enum Clock {
 impl Clock {
     /// The object whose programs see this clock if they preload it.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the object is compiled with its mark")]
     pub fn object(self) -> Vec<u8> {
         let (kind, seconds) = match self {
             Self::Stands(at) => (1_u64, at),

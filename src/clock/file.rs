@@ -17,7 +17,10 @@ const STATX_TIMES: [usize; 4] = [64, 80, 96, 112];
 
 /// Takes every time in `found` back to the commit's, if a call succeeded and this is an archiver.
 unsafe fn clamp(result: isize, found: *mut u8, times: &[usize]) -> c_int {
-    if result == 0 && let Setting::Stands(commit) = setting() && program() == Program::Archiver {
+    if result == 0
+        && let Setting::Stands(commit) = setting()
+        && program() == Program::Archiver
+    {
         for &time in times {
             // SAFETY: the kernel has just filled the caller's structure, which has times at these places.
             unsafe {
@@ -35,7 +38,8 @@ unsafe fn clamp(result: isize, found: *mut u8, times: &[usize]) -> c_int {
 unsafe fn at(dir: c_int, path: *const c_char, found: *mut u8, flags: c_int) -> c_int {
     // SAFETY: the caller's arguments.
     unsafe {
-        let result = call(number::NEWFSTATAT, [dir as usize, path as usize, found as usize, flags as usize, 0]);
+        let result =
+            call(number::NEWFSTATAT, [dir as usize, path as usize, found as usize, flags as usize, 0]);
         clamp(result, found, &STAT_TIMES)
     }
 }

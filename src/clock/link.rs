@@ -25,10 +25,12 @@ impl Next {
     }
 
     pub(crate) fn find(&self) -> Option<*const c_void> {
-        let found = self.found.load(Relaxed);
-        let found = if found == 0 { search(self.name.as_bytes()).unwrap_or(0) } else { found };
-        self.found.store(found, Relaxed);
-        (found != 0).then_some(found as *const c_void)
+        let mut found = self.found.load(Relaxed);
+        if found == 0 {
+            found = search(self.name.as_bytes())?;
+            self.found.store(found, Relaxed);
+        }
+        Some(found as *const c_void)
     }
 }
 
@@ -154,7 +156,11 @@ unsafe fn in_object(object: &Object, name: &[u8]) -> Option<usize> {
 }
 
 /// The table that all linkers write by default: buckets of chains, sorted by hash.
-unsafe fn by_gnu_hash(table: *const u32, name: &[u8], wanted: impl Fn(usize) -> Option<usize>) -> Option<usize> {
+unsafe fn by_gnu_hash(
+    table: *const u32,
+    name: &[u8],
+    wanted: impl Fn(usize) -> Option<usize>,
+) -> Option<usize> {
     let hash = name.iter().fold(5381_u32, |hash, byte| hash.wrapping_mul(33).wrapping_add(u32::from(*byte)));
     // SAFETY: header (buckets, first symbol, words of the filter of 8 bytes each, shift), filter, buckets, chains.
     unsafe {
@@ -164,7 +170,9 @@ unsafe fn by_gnu_hash(table: *const u32, name: &[u8], wanted: impl Fn(usize) -> 
         let mut index = *bucket_table.add(hash.checked_rem(buckets)? as usize);
         while index >= first {
             let chained = *chains.add((index - first) as usize);
-            if chained | 1 == hash | 1 && let Some(found) = wanted(index as usize) {
+            if chained | 1 == hash | 1
+                && let Some(found) = wanted(index as usize)
+            {
                 return Some(found);
             }
             if chained & 1 == 1 {

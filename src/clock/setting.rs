@@ -29,7 +29,9 @@ pub(crate) fn setting() -> Setting {
     let place = &raw const SETTING;
     // SAFETY: a static of this object. Read as bytes that somebody else may have written, which the compiler must not
     // guess.
-    let (kind, seconds) = unsafe { ((&raw const (*place).kind).read_volatile(), (&raw const (*place).seconds).read_volatile()) };
+    let (kind, seconds) = unsafe {
+        ((&raw const (*place).kind).read_volatile(), (&raw const (*place).seconds).read_volatile())
+    };
     match kind {
         1 => Setting::Stands(seconds),
         2 => Setting::Shifted(seconds),

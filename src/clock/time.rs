@@ -65,7 +65,8 @@ pub(crate) fn note(deadline: Time) {
     let thread = sys::thread();
     let until = deadline.seconds.saturating_add(i64::from(deadline.nanoseconds > 0));
     let own = WHO.iter().position(|who| who.load(Relaxed) == thread);
-    let place = own.or_else(|| WHO.iter().position(|who| who.compare_exchange(0, thread, Relaxed, Relaxed).is_ok()));
+    let place =
+        own.or_else(|| WHO.iter().position(|who| who.compare_exchange(0, thread, Relaxed, Relaxed).is_ok()));
     let place = place.unwrap_or((thread >> 12) % THREADS);
     if let (Some(who), Some(place)) = (WHO.get(place), UNTIL.get(place)) {
         let before = if own.is_some() { place.load(Relaxed) } else { 0 };
@@ -78,8 +79,8 @@ pub(crate) fn note(deadline: Time) {
 /// clock_gettime(2).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(id: c_int, into: *mut Time) -> c_int {
-    let setting = shown();
-    if of_wall(id) && setting != Setting::Real && !into.is_null() {
+    let setting = if of_wall(id) { shown() } else { Setting::Real };
+    if setting != Setting::Real && !into.is_null() {
         // SAFETY: the caller's `struct timespec`.
         unsafe { *into = now(setting) };
         return 0;

@@ -133,7 +133,12 @@ waits! {
 
 /// clock_nanosleep(2).
 #[unsafe(no_mangle)]
-unsafe extern "C" fn clock_nanosleep(clock: c_int, flags: c_int, time: *const Time, left: *mut Time) -> c_int {
+unsafe extern "C" fn clock_nanosleep(
+    clock: c_int,
+    flags: c_int,
+    time: *const Time,
+    left: *mut Time,
+) -> c_int {
     type Real = unsafe extern "C" fn(c_int, c_int, *const Time, *mut Time) -> c_int;
     static REAL: Next = Next::new("clock_nanosleep");
     let sleep = |time: *const Time| {
@@ -151,7 +156,9 @@ unsafe extern "C" fn clock_nanosleep(clock: c_int, flags: c_int, time: *const Ti
     };
     let absolute = flags & TIMER_ABSTIME != 0 && of_wall(clock);
     // SAFETY: the caller's `struct timespec`.
-    let Some(deadline) = absolute.then(|| unsafe { Deadline::of(time, true) }).flatten() else { return sleep(time) };
+    let Some(deadline) = absolute.then(|| unsafe { Deadline::of(time, true) }).flatten() else {
+        return sleep(time);
+    };
     let result = sleep(&raw const deadline.real);
     if result == 0 {
         deadline.passed();
@@ -161,14 +168,28 @@ unsafe extern "C" fn clock_nanosleep(clock: c_int, flags: c_int, time: *const Ti
 
 /// mq_timedsend(3), the system call itself.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn mq_timedsend(queue: c_int, text: Pointer, length: usize, priority: c_uint, at: *const Time) -> c_int {
+unsafe extern "C" fn mq_timedsend(
+    queue: c_int,
+    text: Pointer,
+    length: usize,
+    priority: c_uint,
+    at: *const Time,
+) -> c_int {
     // SAFETY: the caller's arguments.
-    unsafe { mq(number::MQ_TIMEDSEND, [queue as usize, text as usize, length, priority as usize], at) as c_int }
+    unsafe {
+        mq(number::MQ_TIMEDSEND, [queue as usize, text as usize, length, priority as usize], at) as c_int
+    }
 }
 
 /// mq_timedreceive(3), the system call itself.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn mq_timedreceive(queue: c_int, text: Pointer, length: usize, priority: *mut c_uint, at: *const Time) -> isize {
+unsafe extern "C" fn mq_timedreceive(
+    queue: c_int,
+    text: Pointer,
+    length: usize,
+    priority: *mut c_uint,
+    at: *const Time,
+) -> isize {
     // SAFETY: the caller's arguments.
     unsafe { mq(number::MQ_TIMEDRECEIVE, [queue as usize, text as usize, length, priority as usize], at) }
 }
@@ -215,13 +236,21 @@ unsafe extern "C" fn timerfd_settime(file: c_int, flags: c_int, new: *const Time
     unsafe {
         let real = translated(flags, new);
         let new = real.as_ref().map_or(new, |real| real as *const Timer);
-        returned(call(number::TIMERFD_SETTIME, [file as usize, flags as usize, new as usize, old as usize, 0]))
+        returned(call(
+            number::TIMERFD_SETTIME,
+            [file as usize, flags as usize, new as usize, old as usize, 0],
+        ))
     }
 }
 
 /// timer_settime(2), through libc, whose timers are not the kernel's numbers.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn timer_settime(timer: Pointer, flags: c_int, new: *const Timer, old: *mut Timer) -> c_int {
+unsafe extern "C" fn timer_settime(
+    timer: Pointer,
+    flags: c_int,
+    new: *const Timer,
+    old: *mut Timer,
+) -> c_int {
     type Real = unsafe extern "C" fn(Pointer, c_int, *const Timer, *mut Timer) -> c_int;
     static REAL: Next = Next::new("timer_settime");
     let Some(real) = REAL.find() else { return returned(0 - ENOSYS as isize) };

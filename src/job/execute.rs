@@ -377,7 +377,7 @@ impl Run<'_> {
         let secrets = secrets.map(|id| self.secrets.get(id).map_or(DUMMY_SECRET, Secret::expose));
         self.workspace.write_secrets(secrets)?;
         let clock = (external.clock == Clock::Commit)
-            .then(|| buildroot::Clock::Stands(self.definition.internal.epoch));
+            .then_some(buildroot::Clock::Stands(self.definition.internal.epoch));
         self.workspace.write_profile(&Profile { ca_pem: ca.pem(), env, files, clock })?;
         Ok(self.workspace.hand_over()?)
     }

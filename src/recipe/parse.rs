@@ -293,7 +293,7 @@ fn build(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {
                 recipe.timeout = value.string()?.parse().map_err(|error| value.refuse(format!("{error}")))?;
             }
             "clock" => {
-                recipe.clock = value.string()?.parse().map_err(|error| value.refuse(format!("{error}")))?
+                recipe.clock = value.string()?.parse().map_err(|error| value.refuse(format!("{error}")))?;
             }
             _ => recipe.on_refused = on_refused(&value)?,
         }
