@@ -17,7 +17,7 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
-use crate::model::{Blobs, Digest, Hasher, ImageName, ReadSeek};
+use crate::model::{Blobs, Digest, Hasher, ImageName, ReadSeek, ReadWriteSeek, Scratch};
 
 pub use house::{Blob, House, Piece, size_of};
 use session::Session;
@@ -252,6 +252,12 @@ impl Blobs for Store {
     fn open(&self, digest: &Digest) -> io::Result<Box<dyn ReadSeek>> {
         self.note_use(digest);
         Ok(Box::new(File::open(self.path(digest))?))
+    }
+}
+
+impl Scratch for Store {
+    fn file(&self) -> io::Result<Box<dyn ReadWriteSeek>> {
+        Ok(Box::new(tempfile::tempfile_in(self.tmp())?))
     }
 }
 
