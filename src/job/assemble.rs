@@ -217,14 +217,12 @@ impl<'a> Work<'a> {
 
     /// A layer for the directory a WORKDIR makes, if it makes one.
     fn directory(&mut self, step: &Step, path: &str) -> Result<Option<Made>, AssembleError> {
-        let path = path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
-        let slashes = path.match_indices('/').map(|(at, _)| at);
-        let above: Vec<&[u8]> = slashes.chain([path.len()]).map(|end| &path.as_bytes()[..end]).collect();
-        let kinds =
-            self.lower.kinds(above.iter().copied().filter(|path| !path.is_empty())).map_err(of(step))?;
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let paths: Vec<String> = (1..=parts.len()).map(|count| parts[..count].join("/")).collect();
+        let kinds = self.lower.kinds(paths.iter().map(String::as_bytes)).map_err(of(step))?;
         let mut missing = Vec::new();
-        for path in above.into_iter().filter(|path| !path.is_empty()) {
-            match kinds.get(BStr::new(path)) {
+        for path in paths {
+            match kinds.get(BStr::new(&path)) {
                 Some(Kind::Directory) => {}
                 Some(_) => return Ok(None), // A link on the way: where it leads is the engine's business.
                 None => missing.push(Entry::new(path, Kind::Directory, 0o755, self.parts.epoch_s)),

@@ -9,7 +9,7 @@ use bstr::BString;
 use proptest::prelude::*;
 
 use super::{
-    Entry, Index, Kind, Layer, Lower, Profile, compare_paths,
+    Entry, Index, Kind, Layer, LayerError, Lower, Profile, compare_paths,
     fake::{FakeLayer, Heap},
     index,
     order::is_below,
@@ -271,6 +271,15 @@ proptest! {
             prop_assert_eq!(kinds, expected);
             prop_assert_eq!(lower.nodes.count(), plain.nodes.len());
         }
+    }
+}
+
+#[test]
+fn one_path_twice_is_refused_across_runs() {
+    let layer = FakeLayer::default().file("b", b"1").file("a", b"").file("c", b"").file("./b", b"2");
+    for run_size_bytes in [0, usize::MAX] {
+        let read = Layer::read(&layer.tar()[..], &Heap { run_size_bytes });
+        assert!(matches!(read, Err(LayerError::Duplicate(path)) if path == "b"));
     }
 }
 

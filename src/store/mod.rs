@@ -349,6 +349,17 @@ mod tests {
     }
 
     #[test]
+    fn scratch_files_have_no_name() {
+        let (_dir, store) = store();
+        let mut scratch = store.file().unwrap();
+        scratch.write_all(b"abc").unwrap();
+        scratch.rewind().unwrap();
+        let mut text = String::new();
+        scratch.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), fs::read_dir(store.tmp()).unwrap().count()), ("abc", 0));
+    }
+
+    #[test]
     fn remembers_one_place_of_a_blob() {
         let (_dir, store) = store();
         let digest = store.put(b"abc").unwrap();
