@@ -8,24 +8,41 @@ use std::{
 };
 
 use flate2::{Compress, Compression, FlushCompress};
-use reprov::layer::{self, Entry, Lower, Profile};
+use reprov::{
+    layer::{self, Entry, Layer, Lower, Profile},
+    model::{ReadWriteSeek, Scratch},
+};
 
 use crate::{
-    MILLION,
+    BELOW, MILLION,
     run::{peak, timed},
     table::{Row, Target},
 };
 
 pub(crate) fn rows() -> Vec<Row> {
     eprintln!("layers");
-    vec![writing(), memory()]
+    vec![
+        writing(),
+        memory(MILLION, "peak memory, one layer of a million entries"),
+        memory(BELOW, "peak memory, a small layer on a million entries"),
+    ]
+}
+
+/// Nameless files in the directory for temporary ones, as the store has in its own.
+#[derive(Debug)]
+struct Disk;
+
+impl Scratch for Disk {
+    fn file(&self) -> io::Result<Box<dyn ReadWriteSeek>> {
+        Ok(Box::new(tempfile::tempfile()?))
+    }
 }
 
 fn writing() -> Row {
     let archive = debian();
-    let entries = layer::index(&archive[..]).unwrap();
+    let layer = Layer::read(&archive[..], &Disk).unwrap();
     let ours = timed(|| {
-        rayon::scope(|_| layer::write(&entries, &mut Cursor::new(&archive), i64::MAX, io::sink()).unwrap());
+        rayon::scope(|_| layer::write(&layer, &mut Cursor::new(&archive), i64::MAX, io::sink()).unwrap());
     });
     let peer = timed(|| deflate_on_all_cores(&archive));
     let (ours, peer) = (rate(archive.len(), ours), rate(archive.len(), peer));
@@ -69,12 +86,12 @@ pub(crate) fn rate(size_bytes: usize, seconds: f64) -> f64 {
 }
 
 /// In a process of its own, so that nothing else counts.
-fn memory() -> Row {
-    let output = Command::new(std::env::current_exe().unwrap()).arg(MILLION).output().unwrap();
+fn memory(which: &str, what: &'static str) -> Row {
+    let output = Command::new(std::env::current_exe().unwrap()).arg(which).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let kib: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
     Row {
-        what: "peak memory, one layer of a million entries",
+        what,
         ours: format!("{:.0} MiB", kib / 1024.0),
         peer: "-".to_owned(),
         figure: kib / 1024.0,
@@ -83,50 +100,70 @@ fn memory() -> Row {
     }
 }
 
-/// What a build does with a layer; prints the peak of this process in KiB.
+/// Prints the peak memory, in KiB, of a process that puts a layer of a million entries on one of a thousand.
 pub(crate) fn a_million_entries() {
-    let entries = layer::index(Million::default()).unwrap();
-    let profile = Profile::named("default-1").unwrap();
     let mut lower = Lower::default();
-    let mut open = |entry: &Entry| -> io::Result<Box<dyn Read>> {
-        let at = Million { position: entry.offset, ..Million::default() };
-        Ok(Box::new(at.take(entry.size_bytes)))
-    };
-    let (entries, _) = profile.apply(entries, &BTreeSet::new(), &lower, &mut open).unwrap();
-    let entries = lower.without_equal(entries, i64::MAX);
-    layer::write(&entries, &mut Million::default(), i64::MAX, io::sink()).unwrap();
-    lower.apply(&entries);
+    build(&mut lower, &Many::of(1000));
+    build(&mut lower, &Many::of(1_000_000));
     println!("{}", peak("self"));
 }
 
-const ENTRIES: u64 = 1_000_000;
+/// The same the other way round.
+pub(crate) fn a_million_below() {
+    let mut lower = Lower::default();
+    lower.apply(&Layer::read(Many::of(1_000_000), &Disk).unwrap(), &Disk).unwrap();
+    build(&mut lower, &Many::of(1000));
+    println!("{}", peak("self"));
+}
+
+/// What a build does with a layer.
+fn build(lower: &mut Lower, archive: &Many) {
+    let layer = Layer::read(archive.clone(), &Disk).unwrap();
+    let profile = Profile::named("default-1").unwrap();
+    let mut open = |entry: &Entry| -> io::Result<Box<dyn Read>> {
+        let mut at = archive.clone();
+        at.seek(SeekFrom::Start(entry.offset))?;
+        Ok(Box::new(at.take(entry.size_bytes)))
+    };
+    let (layer, _) = profile.apply(layer, &BTreeSet::new(), lower, &mut open, &Disk).unwrap();
+    let layer = lower.without_equal(layer, i64::MAX, &Disk).unwrap();
+    let out = tempfile::tempfile().unwrap();
+    rayon::scope(|_| layer::write(&layer, &mut archive.clone(), i64::MAX, out).unwrap());
+    lower.apply(&layer, &Disk).unwrap();
+}
+
 const ENTRY: u64 = 1024;
 
-/// An archive of a million files of 25 bytes, made as it is read.
-#[derive(Default)]
-struct Million {
+/// An archive of files of 25 bytes each, made as it is read.
+#[derive(Clone)]
+struct Many {
+    entries: u64,
     position: u64,
     /// The entry read last, and its bytes.
     last: Option<(u64, Vec<u8>)>,
 }
 
-impl Million {
-    fn entry(number: u64) -> Vec<u8> {
-        if number >= ENTRIES {
+impl Many {
+    fn of(entries: u64) -> Self {
+        Self { entries, position: 0, last: None }
+    }
+
+    fn entry(&self, number: u64) -> Vec<u8> {
+        if number >= self.entries {
             return vec![0; 1024];
         }
         let mut header = tar::Header::new_ustar();
         let path = format!(
             "usr/lib/node_modules/{:03}/package-{:03}/file-{number}.js",
-            number / 1000,
-            number % 1000
+            number % 1000, // Not in order: an archive is in that of a directory's blocks.
+            number / 1000
         );
         header.set_path(path).unwrap();
         header.set_mode(0o644);
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(1_700_000_000);
-        let content = format!("exports.number = {number:08}\n");
+        let content = format!("exports.number = {:08}\n", number + self.entries);
         header.set_size(content.len() as u64);
         header.set_cksum();
         let mut bytes = [header.as_bytes(), content.as_bytes()].concat();
@@ -135,14 +172,14 @@ impl Million {
     }
 }
 
-impl Read for Million {
+impl Read for Many {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (number, offset) = (self.position / ENTRY, usize::try_from(self.position % ENTRY).unwrap());
-        if number > ENTRIES {
+        if number > self.entries {
             return Ok(0);
         }
         if self.last.as_ref().is_none_or(|(last, _)| *last != number) {
-            self.last = Some((number, Self::entry(number)));
+            self.last = Some((number, self.entry(number)));
         }
         let (_, bytes) = self.last.as_ref().unwrap();
         let count = buffer.len().min(bytes.len() - offset);
@@ -152,7 +189,7 @@ impl Read for Million {
     }
 }
 
-impl Seek for Million {
+impl Seek for Many {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let SeekFrom::Start(position) = to else { return Err(io::ErrorKind::Unsupported.into()) };
         self.position = position;

@@ -16,13 +16,16 @@ mod provenance;
 mod run;
 mod table;
 
-/// Argument that makes this program the child whose memory is measured.
+/// Arguments that make this program the child whose memory is measured.
 const MILLION: &str = "a-million-entries";
+const BELOW: &str = "a-million-below";
 
 fn main() {
     let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    if words.iter().any(|word| word == MILLION) {
-        return layers::a_million_entries();
+    for (word, measured) in [(MILLION, layers::a_million_entries as fn()), (BELOW, layers::a_million_below)] {
+        if words.iter().any(|given| given == word) {
+            return measured();
+        }
     }
     let wanted = |group: &str| words.is_empty() || words.iter().any(|word| word == group);
     let before = load();

@@ -37,6 +37,8 @@ pub enum Announced {
         mounts: Vec<String>,
         /// Counted before it.
         strays: Strays,
+        /// What of it the commit's clock does not reach: the program, and why.
+        unreached: Option<String>,
     },
     /// The step that began last has ended.
     Ended {
@@ -58,10 +60,11 @@ impl Announced {
             strays: Strays,
             #[serde(default)]
             ended: bool,
+            unreached: Option<String>,
         }
-        let Line { args, mounts, strays, ended } = serde_json::from_str(line).ok()?;
+        let Line { args, mounts, strays, ended, unreached } = serde_json::from_str(line).ok()?;
         match args {
-            Some(mut args) => Some(Self::Began { command: args.pop(), mounts, strays }),
+            Some(mut args) => Some(Self::Began { command: args.pop(), mounts, strays, unreached }),
             None => ended.then_some(Self::Ended { strays }),
         }
     }

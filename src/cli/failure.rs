@@ -205,8 +205,7 @@ impl From<BuildError> for Failure {
             BuildError::Builder(_)
             | BuildError::Publish(_)
             | BuildError::Store(_)
-            | BuildError::Evidence(_)
-            | BuildError::Random(_) => Exit::Unavailable,
+            | BuildError::Evidence(_) => Exit::Unavailable,
         };
         let hint = match &error {
             BuildError::Plan(PlanError::NoDockerfile(_)) => {

@@ -1,12 +1,12 @@
 //! One path that differs.
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::{cmp::Ordering, collections::BTreeSet, mem::replace};
 
 use bstr::{BString, ByteSlice as _};
 use serde::Serialize;
 
 use crate::{
-    layer::{Entry, Kind, compare_paths},
+    layer::{Entry, Index, Kind, LayerError, compare_paths},
     model::{path::printable, rfc3339},
 };
 
@@ -70,22 +70,19 @@ impl Change {
 }
 
 /// Pairs the entries of two layers by path; what differs, in order of paths.
-pub(super) fn changes(layer: usize, a: Vec<Entry>, b: Vec<Entry>) -> Vec<Change> {
-    let sorted = |mut entries: Vec<Entry>| {
-        entries.sort_by(|a, b| compare_paths(&a.path, &b.path));
-        entries.into_iter().peekable()
-    };
-    let (mut a, mut b) = (sorted(a), sorted(b));
+pub(super) fn changes(layer: usize, a: &Index, b: &Index) -> Result<Vec<Change>, LayerError> {
+    let (mut all_a, mut all_b) = (a.entries()?, b.entries()?);
+    let (mut a, mut b) = (all_a.next().transpose()?, all_b.next().transpose()?);
     let mut found = Vec::new();
     loop {
-        let order = match (a.peek(), b.peek()) {
-            (None, None) => return found,
+        let order = match (&a, &b) {
+            (None, None) => return Ok(found),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (Some(a), Some(b)) => compare_paths(&a.path, &b.path),
         };
-        let one = if order == Ordering::Greater { None } else { a.next() };
-        let other = if order == Ordering::Less { None } else { b.next() };
+        let one = if order.is_gt() { None } else { replace(&mut a, all_a.next().transpose()?) };
+        let other = if order.is_lt() { None } else { replace(&mut b, all_b.next().transpose()?) };
         found.extend(change(layer, one, other));
     }
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{Change, ChangeKind, DiffError, change};
 use crate::{
-    layer::{self, Entry, Kind, LayerError, Thin},
+    layer::{self, Entry, Index, Kind, Layer, LayerError},
     model::{
         Blobs, Descriptor, DiffId, Digest, Hasher,
         limits::{CAPTURE_FILE_BYTES_MAX, CAPTURE_SIZE_BYTES_MAX},
@@ -61,7 +61,7 @@ pub(super) struct Side<'a> {
 #[derive(Debug)]
 pub(super) struct Read2 {
     pub(super) pair: LayerPair,
-    pub(super) thin: Option<[Thin; 2]>,
+    pub(super) layers: Option<[Layer; 2]>,
 }
 
 impl<'a> Side<'a> {
@@ -94,17 +94,29 @@ impl<'a> Side<'a> {
         layer::inflate(&descriptor.media_type, blob).map_err(|source| self.refuses(layer, source))
     }
 
-    fn refuses(&self, layer: usize, source: LayerError) -> DiffError {
+    pub(super) fn refuses(&self, layer: usize, source: LayerError) -> DiffError {
         DiffError::Layer { image: self.name, layer, source }
     }
 
     /// The entries of one layer (none if there is no such layer), its archive held against its diffID.
-    pub(super) fn entries(&self, blobs: &dyn Blobs, layer: usize) -> Result<Vec<Entry>, DiffError> {
-        let Some(LayerRef { diff_id: claimed, .. }) = self.layer(layer) else { return Ok(Vec::new()) };
+    fn index(&self, blobs: &dyn Blobs, layer: usize) -> Result<Index, DiffError> {
+        let refuses = |source| self.refuses(layer, source);
+        let Some(LayerRef { diff_id: claimed, .. }) = self.layer(layer) else {
+            return Index::of([] as [Entry; 0], blobs).map_err(refuses);
+        };
         let mut hashed = Hashed { inner: self.open(blobs, layer)?, hasher: Hasher::default() };
-        let entries = layer::index(&mut hashed).map_err(|source| self.refuses(layer, source))?;
+        let index = Index::read(&mut hashed, blobs, |_, _| {}).map_err(refuses)?;
         self.claim(layer, claimed, hashed.hasher.finish())?;
-        Ok(entries)
+        Ok(index)
+    }
+
+    /// The layer of these entries.
+    pub(super) fn layer_of(&self, blobs: &dyn Blobs, layer: usize) -> Result<Layer, DiffError> {
+        self.canonical(blobs, layer, self.index(blobs, layer)?)
+    }
+
+    fn canonical(&self, blobs: &dyn Blobs, layer: usize, index: Index) -> Result<Layer, DiffError> {
+        index.canonical(blobs).map_err(|source| self.refuses(layer, source))
     }
 
     fn check(&self, blobs: &dyn Blobs, layer: usize) -> Result<(), DiffError> {
@@ -142,18 +154,18 @@ fn read_pair(blobs: &dyn Blobs, [a, b]: &[Side<'_>; 2], index: usize) -> Result<
             a.check(blobs, index)?;
             b.check(blobs, index)?;
         }
-        return Ok(Read2 { pair, thin: None });
+        return Ok(Read2 { pair, layers: None });
     }
     if pair.equal() {
         let (one, other) = rayon::join(|| a.check(blobs, index), || b.check(blobs, index));
         one.and(other)?;
-        return Ok(Read2 { pair, thin: None });
+        return Ok(Read2 { pair, layers: None });
     }
-    let (one, other) = rayon::join(|| a.entries(blobs, index), || b.entries(blobs, index));
+    let (one, other) = rayon::join(|| a.index(blobs, index), || b.index(blobs, index));
     let (one, other) = (one?, other?);
-    let thin = Some([Thin::new(&one), Thin::new(&other)]);
-    pair.changes = change::changes(index, one, other);
-    Ok(Read2 { pair, thin })
+    pair.changes = change::changes(index, &one, &other).map_err(|source| a.refuses(index, source))?;
+    let layers = Some([a.canonical(blobs, index, one)?, b.canonical(blobs, index, other)?]);
+    Ok(Read2 { pair, layers })
 }
 
 /// Fetches the contents that differ, first come first served in order of layer and path.

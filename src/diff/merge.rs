@@ -5,7 +5,7 @@ use super::{
     layers::{Read2, Side},
 };
 use crate::{
-    layer::{Lower, Thin},
+    layer::{Layer, LayerError, Lower},
     model::Blobs,
 };
 
@@ -20,7 +20,9 @@ pub(super) fn same_filesystem(
 ) -> Result<bool, DiffError> {
     let Some(first) = read.iter().position(|pair| !pair.pair.equal()) else { return Ok(true) };
     // Nothing lies over the last layers: a path in both that differs stays so.
-    if read.last().and_then(|pair| pair.thin.as_ref()).is_some_and(contradicting) {
+    if let Some(Read2 { pair, layers: Some([a, b]) }) = read.last()
+        && contradicting(blobs, [&[a], &[b]]).map_err(|source| sides[0].refuses(pair.index, source))?
+    {
         return Ok(false);
     }
     match exact(blobs, sides, read, first) {
@@ -29,36 +31,30 @@ pub(super) fn same_filesystem(
     }
 }
 
-fn contradicting([a, b]: &[Thin; 2]) -> bool {
-    let over_nothing = |layer| {
-        let mut lower = Lower::default();
-        lower.apply_thin(layer);
-        lower
-    };
-    over_nothing(a).contradicts(&over_nothing(b))
+fn merged(blobs: &dyn Blobs, mut lower: Lower, layers: &[&Layer]) -> Result<Lower, LayerError> {
+    layers.iter().try_for_each(|layer| lower.apply(layer, blobs))?;
+    Ok(lower)
+}
+
+fn contradicting(blobs: &dyn Blobs, [a, b]: [&[&Layer]; 2]) -> Result<bool, LayerError> {
+    merged(blobs, Lower::default(), a)?.contradicts(&merged(blobs, Lower::default(), b)?)
 }
 
 fn exact(blobs: &dyn Blobs, sides: &[Side<'_>; 2], read: &[Read2], first: usize) -> Result<bool, DiffError> {
-    let thinned = |pair: &Read2| match &pair.thin {
-        Some(thin) => Ok(thin.clone()),
-        None => sides[0].entries(blobs, pair.pair.index).map(|entries| {
-            let thin = Thin::new(&entries);
-            [thin.clone(), thin]
-        }),
+    let layers = |pair: &Read2| match &pair.layers {
+        Some(layers) => Ok(layers.clone()),
+        None => sides[0].layer_of(blobs, pair.pair.index).map(|layer| [layer.clone(), layer]),
     };
-    let upper = read[first..].iter().map(thinned).collect::<Result<Vec<_>, _>>()?;
-    let merged = |mut lower: Lower, side: usize| {
-        for thin in &upper {
-            lower.apply_thin(&thin[side]);
-        }
-        lower
-    };
-    if merged(Lower::default(), 0).contradicts(&merged(Lower::default(), 1)) {
+    let upper = read[first..].iter().map(layers).collect::<Result<Vec<_>, _>>()?;
+    let [a, b] = [0, 1].map(|side| upper.iter().map(|layers| &layers[side]).collect::<Vec<_>>());
+    let refuses = |source| sides[0].refuses(first, source);
+    if contradicting(blobs, [&a, &b]).map_err(refuses)? {
         return Ok(false);
     }
     let mut lower = Lower::default();
     for layer in 0..first {
-        lower.apply(&sides[0].entries(blobs, layer)?);
+        lower.apply(&sides[0].layer_of(blobs, layer)?, blobs).map_err(refuses)?;
     }
-    Ok(merged(lower.clone(), 0).same(&merged(lower, 1)))
+    let both = merged(blobs, lower.clone(), &a).and_then(|one| one.same(&merged(blobs, lower, &b)?));
+    both.map_err(refuses)
 }

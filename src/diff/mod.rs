@@ -93,7 +93,7 @@ pub struct Comparison {
 /// 3. Where layers differ, the merged file systems are compared.
 ///
 /// # Errors
-/// A layer that cannot be opened or is refused by [`crate::layer::index`], or whose diffID is not the
+/// A layer that cannot be opened or is refused by [`crate::layer::walk`], or whose diffID is not the
 /// config's.
 pub fn images(blobs: &dyn Blobs, a: &Image, b: &Image) -> Result<Comparison, DiffError> {
     let config = json::compare(a, b);

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    layer::fake::FakeLayer,
+    layer::fake::{FakeLayer, Heap},
     model::{
-        Descriptor, ReadSeek,
+        Descriptor, ReadSeek, ReadWriteSeek, Scratch,
         names::{OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD},
     },
     oci::manifest_bytes,
@@ -18,6 +18,12 @@ use crate::{
 /// Blobs in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf(BTreeMap<Digest, Vec<u8>>);
+
+impl Scratch for Shelf {
+    fn file(&self) -> io::Result<Box<dyn ReadWriteSeek>> {
+        Heap::default().file()
+    }
+}
 
 impl Blobs for Shelf {
     fn open(&self, digest: &Digest) -> io::Result<Box<dyn ReadSeek>> {

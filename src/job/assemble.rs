@@ -8,14 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bstr::BString;
+use bstr::{BStr, BString};
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Map, Value, json};
 
 use super::plan::Link;
 use crate::{
     dockerfile::{Keyword, Layer, Step},
-    layer::{Entry, Kind, Lower, Profile, RuleCount, index, write},
+    layer::{Entry, Index, Kind, Layer as Entries, LayerError, Lower, Profile, RuleCount, write},
     model::{Descriptor, DiffId, json, limits, names, rfc3339},
     oci::{Config, Image, manifest_bytes},
     store::{Store, StoreError},
@@ -41,7 +41,7 @@ pub enum AssembleError {
         /// Whose.
         instruction: String,
         /// Why.
-        source: crate::layer::LayerError,
+        source: LayerError,
     },
     /// The store.
     #[error(transparent)]
@@ -143,6 +143,11 @@ pub(super) fn read_config(path: &Path) -> Result<Config, AssembleError> {
     Ok(Config::parse(&bytes)?)
 }
 
+/// Says which instruction's layer it is that fails.
+fn of(step: &Step) -> impl Fn(LayerError) -> AssembleError + Copy {
+    |source| AssembleError::Layer { instruction: step.text.clone(), source }
+}
+
 struct Work<'a> {
     parts: &'a Parts<'a>,
     lower: Lower,
@@ -175,78 +180,73 @@ impl<'a> Work<'a> {
     fn instruction(&mut self, link: &Link, path: &Path) -> Result<Made, AssembleError> {
         let step = &link.step;
         let opened = || open(path).map_err(|source| AssembleError::Read { path: path.to_owned(), source });
-        let of = |source| AssembleError::Layer { instruction: step.text.clone(), source };
-        let entries = index(BufReader::with_capacity(1 << 20, opened()?)).map_err(of)?;
+        let (of, store) = (of(step), self.parts.store);
+        let mut entries = Entries::read(BufReader::with_capacity(1 << 20, opened()?), store).map_err(of)?;
         let mut content = opened()?;
-        let entries = if step.keyword == Keyword::Run {
+        if step.keyword == Keyword::Run {
             let mut read = |entry: &Entry| -> io::Result<Box<dyn Read>> {
                 let mut file = open(path)?;
                 file.seek(SeekFrom::Start(entry.offset))?;
                 Ok(Box::new(file.take(entry.size_bytes)))
             };
-            let applied = self.parts.profile.apply(entries, self.parts.mounts, &self.lower, &mut read);
-            let (entries, counts) = applied.map_err(of)?;
+            let (profile, mounts) = (self.parts.profile, self.parts.mounts);
+            let applied = profile.apply(entries, mounts, &self.lower, &mut read, store);
+            let (left, counts) = applied.map_err(of)?;
             self.count(counts);
-            self.without_removed_targets(entries, link)
-        } else {
-            entries
-        };
-        let entries = self.lower.without_equal(entries, self.parts.epoch_s);
+            entries = left;
+            self.drop_removed_targets(&mut entries, link).map_err(of)?;
+        }
+        let entries = self.lower.without_equal(entries, self.parts.epoch_s, store).map_err(of)?;
         self.emit(step, &entries, &mut content)
     }
 
     /// buildah 1.28 removes the targets of a step's `--mount`s after it, also those that the image had: such whiteouts
     /// are the engine's doing (the step cannot remove what is mounted) and would lose files of the image.
-    fn without_removed_targets(&mut self, mut entries: Vec<Entry>, link: &Link) -> Vec<Entry> {
-        let before = entries.len();
+    fn drop_removed_targets(&mut self, entries: &mut Entries, link: &Link) -> Result<(), LayerError> {
         let hides_target = |entry: &Entry| {
             let name = entry.name().strip_prefix(b".wh.").unwrap_or_default();
             let dir = &entry.path[..entry.path.len() - entry.name().len()];
             entry.is_whiteout() && link.mounts.contains(&[dir, name].concat()[..])
         };
-        entries.retain(|entry| !hides_target(entry));
-        let dropped = (before - entries.len()) as u64;
+        let dropped = entries.retain(|entry| !hides_target(entry))?;
         if dropped > 0 {
             self.count(vec![RuleCount { rule: "engine-mount-target".to_owned(), entries: dropped }]);
         }
-        entries
+        Ok(())
     }
 
     /// A layer for the directory a WORKDIR makes, if it makes one.
     fn directory(&mut self, step: &Step, path: &str) -> Result<Option<Made>, AssembleError> {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let paths: Vec<String> = (1..=parts.len()).map(|count| parts[..count].join("/")).collect();
+        let kinds = self.lower.kinds(paths.iter().map(String::as_bytes)).map_err(of(step))?;
         let mut missing = Vec::new();
-        let mut at = BString::default();
-        for part in path.split('/').filter(|part| !part.is_empty()) {
-            if !at.is_empty() {
-                at.push(b'/');
+        for path in paths {
+            match kinds.get(BStr::new(&path)) {
+                Some(Kind::Directory) => {}
+                Some(_) => return Ok(None), // A link on the way: where it leads is the engine's business.
+                None => missing.push(Entry::new(path, Kind::Directory, 0o755, self.parts.epoch_s)),
             }
-            at.extend_from_slice(part.as_bytes());
-            if self.lower.is_directory(&at) {
-                continue;
-            }
-            if self.lower.contains(&at) {
-                return Ok(None); // A link on the way: where it leads is the engine's business.
-            }
-            missing.push(Entry::new(at.clone(), Kind::Directory, 0o755, self.parts.epoch_s));
         }
         if missing.is_empty() {
             return Ok(None);
         }
+        let store = self.parts.store;
+        let missing = Index::of(missing, store).and_then(|index| index.canonical(store)).map_err(of(step))?;
         self.emit(step, &missing, &mut io::Cursor::new(Vec::new())).map(Some)
     }
 
     fn emit(
         &mut self,
         step: &Step,
-        entries: &[Entry],
+        entries: &Entries,
         content: &mut dyn crate::model::ReadSeek,
     ) -> Result<Made, AssembleError> {
         let mut out = self.parts.store.writer()?;
-        let written = write(entries, content, self.parts.epoch_s, &mut out)
-            .map_err(|source| AssembleError::Layer { instruction: step.text.clone(), source })?;
+        let written = write(entries, content, self.parts.epoch_s, &mut out).map_err(of(step))?;
         out.flush().map_err(|source| AssembleError::Read { path: self.parts.store.root().into(), source })?;
         out.finish_expected(written.digest, Some(written.size_bytes))?;
-        self.lower.apply(entries);
+        self.lower.apply(entries, self.parts.store).map_err(of(step))?;
         Ok((Descriptor::new(names::OCI_LAYER_GZIP, written.digest, written.size_bytes), written.diff_id))
     }
 

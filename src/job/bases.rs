@@ -20,7 +20,7 @@ use crate::{
     buildroot::{BuildrootError, Ended, IDS, Workspace},
     dockerfile::BaseConfig,
     engine::Engine,
-    layer::{LayerError, Lower, index, index_with, inflate},
+    layer::{Entry, Index, LayerError, Lower, inflate, walk},
     model::{Descriptor, Digest, ImageName, limits, path::printable},
     oci::{Image, OciError},
     registry::RegistryError,
@@ -311,10 +311,21 @@ fn has(id: u64) -> bool {
 }
 
 /// The first file of a layer whose owner no buildroot has. A layer that cannot be read is the engine's to judge.
-fn stranger(store: &Store, layer: &Descriptor) -> Option<crate::layer::Entry> {
+fn stranger(store: &Store, layer: &Descriptor) -> Option<Entry> {
     let file = fs::File::open(store.path(&layer.digest)).ok()?;
-    let entries = index(inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file)).ok()?).ok()?;
-    entries.into_iter().find(|entry| !has(entry.uid) || !has(entry.gid))
+    let tar = inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file)).ok()?;
+    let mut found = None;
+    let walked = walk(
+        tar,
+        |_, _| {},
+        |entry| {
+            if found.is_none() && !(has(entry.uid) && has(entry.gid)) {
+                found = Some(entry);
+            }
+            Ok(())
+        },
+    );
+    walked.ok().and(found)
 }
 
 /// A directory in the `dir:` transport's form whose blobs are links into the cage's view of the store.
@@ -376,15 +387,17 @@ fn merge(
     let file = fs::File::open(store.path(&layer.digest)).map_err(LayerError::Read)?;
     let archive = inflate(&layer.media_type, BufReader::with_capacity(1 << 20, file))?;
     let mut read: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    let entries = index_with(archive, |entry, chunk| {
+    let index = Index::read(archive, store, |entry, chunk| {
         if entry.size_bytes <= SOURCES_SIZE_BYTES_MAX && names_repositories(&entry.path) {
             read.entry(entry.path.to_string()).or_default().extend_from_slice(chunk);
         }
     })?;
-    for entry in entries.iter().filter(|entry| entry.is_whiteout()) {
-        files.remove(&entry.path.to_string().replace(".wh.", ""));
+    for entry in index.entries()? {
+        let entry = entry?;
+        if entry.is_whiteout() {
+            files.remove(&entry.path.to_string().replace(".wh.", ""));
+        }
     }
     files.extend(read);
-    lower.apply(&entries);
-    Ok(())
+    lower.apply(&index.canonical(store)?, store)
 }

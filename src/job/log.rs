@@ -23,6 +23,7 @@ use crate::{
     buildroot::{Announced, Announcements, Strays},
     engine::{Hint, LogLine, hints, read_line},
     host,
+    model::path::printable,
     progress::{Progress, Update},
     store::{LogDir, Store, StoreError, Writer},
     transcript::Event,
@@ -47,6 +48,8 @@ pub(super) struct Log {
     before: Strays,
     /// Where something is mounted in any step.
     pub(super) mounts: BTreeSet<String>,
+    /// What the commit's clock does not reach, printable, and the step that began with it.
+    pub(super) unreached: Vec<(Option<Instruction>, String)>,
     /// How many steps began.
     pub(super) steps_run: usize,
     pub(super) kept: Kept,
@@ -76,6 +79,7 @@ impl Log {
             pending: Vec::new(),
             before: Strays::default(),
             mounts: BTreeSet::new(),
+            unreached: Vec::new(),
             steps_run: 0,
             kept: Kept::default(),
             tail: Tail::default(),
@@ -186,11 +190,12 @@ impl Log {
     fn settle_to(&mut self, count: usize) -> io::Result<()> {
         let settled: Vec<_> = self.pending.drain(..count).collect();
         settled.into_iter().try_for_each(|announced| match announced {
-            Announced::Began { command, mounts, strays } => {
+            Announced::Began { command, mounts, strays, unreached } => {
                 self.steps_run += 1;
                 self.mounts.extend(mounts);
                 self.before = strays;
                 let step = self.tracker.began(command.as_deref());
+                self.unreached.extend(unreached.map(|program| (step.clone(), printable(&program))));
                 self.write(&of(step, now("step-began"))).map(drop)
             }
             Announced::Ended { .. } if !self.tracker.is_running() => Ok(()),

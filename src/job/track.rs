@@ -5,10 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::{
-    engine::{LogLine, read_line},
-    model::path::printable,
-};
+use crate::engine::{LogLine, read_line};
 
 /// One instruction as the tracker needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,21 +163,6 @@ impl Tracker {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let place = if state.running && !state.foreign { state.started } else { state.current };
         self.at(place).map(|tracked| tracked.instruction.clone())
-    }
-
-    /// What the shim found in `announcements` to be out of the clock's reach: the program and why, and in which RUN.
-    #[must_use]
-    pub fn unreached(&self, announcements: &str) -> Vec<(Option<Instruction>, String)> {
-        let (mut found, mut after) = (Vec::new(), None);
-        for line in announcements.lines().filter(|line| !line.starts_with("{\"ended\"")) {
-            let place = announced_command(line).and_then(|command| self.find_run(&command, after));
-            after = place.or(after);
-            let said = serde_json::from_str::<serde_json::Value>(line).ok();
-            if let Some(program) = said.as_ref().and_then(|said| said.get("unreached")?.as_str()) {
-                found.push((self.at(place).map(|tracked| tracked.instruction.clone()), printable(program)));
-            }
-        }
-        found
     }
 
     /// The first RUN with this command after `after`; steps start in order.

@@ -73,7 +73,7 @@ pub struct Entry {
     pub xattrs: BTreeMap<BString, Vec<u8>>,
     /// PAX records that are none of the above (`atime`, `comment`, …).
     pub pax: BTreeMap<BString, Vec<u8>>,
-    /// SHA-256 of a file's content.
+    /// SHA-256 of a file's content. In a [`Layer`](super::Layer) also that of its other names, as is what follows.
     pub content: Option<Digest>,
     /// Where the content starts in the uncompressed archive.
     pub offset: u64,
@@ -112,7 +112,7 @@ impl Entry {
         self.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
-    /// Bytes of names and attributes that it holds in memory.
+    /// Bytes of its names and attributes.
     pub fn held_bytes(&self) -> u64 {
         let records = self.xattrs.iter().chain(&self.pax).map(|(key, value)| key.len() + value.len());
         (self.path.len() + self.link.len() + records.sum::<usize>()) as u64

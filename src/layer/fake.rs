@@ -1,8 +1,31 @@
-//! Archives made to measure, for the tests of this and later rows.
+//! Archives made to measure, and scratch files in memory, for the tests of this and later rows.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
-use super::{Entry, index, pax};
+use super::{Entry, Layer, index, pax};
+use crate::model::{ReadWriteSeek, Scratch, limits::SORT_RUN_SIZE_BYTES};
+
+/// Scratch files in memory.
+#[derive(Debug)]
+pub(crate) struct Heap {
+    pub(crate) run_size_bytes: usize,
+}
+
+impl Default for Heap {
+    fn default() -> Self {
+        Self { run_size_bytes: SORT_RUN_SIZE_BYTES }
+    }
+}
+
+impl Scratch for Heap {
+    fn file(&self) -> io::Result<Box<dyn ReadWriteSeek>> {
+        Ok(Box::new(Cursor::new(Vec::new())))
+    }
+
+    fn run_size_bytes(&self) -> usize {
+        self.run_size_bytes
+    }
+}
 
 /// A layer in the making: `FakeLayer::default().file("etc/motd", b"hi").at(1)`.
 #[derive(Debug, Clone, Default)]
@@ -102,5 +125,10 @@ impl FakeLayer {
     /// Its index.
     pub(crate) fn index(&self) -> Vec<Entry> {
         index(Cursor::new(self.tar())).unwrap()
+    }
+
+    /// The layer it is.
+    pub(crate) fn layer(&self) -> Layer {
+        Layer::read(&self.tar()[..], &Heap::default()).unwrap()
     }
 }

@@ -1,269 +1,281 @@
-//! The merged view of layers (OCI image-spec, "Applying Changesets"), one fingerprint a path.
+//! The merged view of layers (OCI image-spec, "Applying Changesets"), one fingerprint a path, in the order of paths.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use bstr::{BStr, BString, ByteSlice as _};
+use bstr::{BString, ByteSlice as _};
 
 use super::{
-    Entry, Kind,
-    links::{CHAIN_MAX, Holders},
+    Entry, Kind, Layer, LayerError,
+    code::KINDS,
+    links::ends,
+    order::{compare, is_below},
+    records::{Reader, Records, Sorter, join},
 };
-use crate::model::Hasher;
+use crate::model::{Hasher, Scratch};
 
-/// What is where after some layers.
+/// What is where after some layers. A copy costs nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Lower {
-    nodes: BTreeMap<BString, Node>,
+    pub(super) nodes: Arc<Records>,
     inodes: u64,
 }
 
-/// One layer, thinned to what merging and comparing need.
-#[derive(Debug, Clone)]
-pub struct Thin(Vec<(BString, Made<BString>)>);
-
-#[derive(Debug, Clone)]
-enum Made<Path> {
-    Node(Node),
-    Link(Path),
-}
-
-impl<'a> Made<&'a BString> {
-    fn of(entry: &'a Entry) -> Self {
-        match entry.kind {
-            Kind::Hardlink => Self::Link(&entry.link),
-            _ => Self::Node(Node::of(entry)),
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Node {
+pub(super) struct Node {
     /// Of everything but path and time.
     print: [u8; 32],
     mtime_s: i64,
     kind: Kind,
-    /// Which file this is a name of, if it may have several.
-    inode: Option<u64>,
+    /// Which file this is a name of, if it has several; else 0.
+    pub(super) inode: u64,
 }
 
 impl Node {
-    fn of(entry: &Entry) -> Self {
-        Self { print: print(entry), mtime_s: entry.mtime_s, kind: entry.kind, inode: None }
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self { print: print(entry), mtime_s: entry.mtime_s, kind: entry.kind, inode: 0 }
     }
 
-    fn same(&self, other: &Self, epoch_s: i64) -> bool {
+    pub(super) fn same(&self, other: &Self, epoch_s: i64) -> bool {
         self.print == other.print
             && self.kind == other.kind
             && self.mtime_s.min(epoch_s) == other.mtime_s.min(epoch_s)
     }
-}
 
-impl Thin {
-    /// Thins `entries`.
-    #[must_use]
-    pub fn new(entries: &[Entry]) -> Self {
-        let made = |entry| match Made::of(entry) {
-            Made::Node(node) => Made::Node(node),
-            Made::Link(target) => Made::Link(target.clone()),
+    fn bytes(&self) -> [u8; 49] {
+        let mut bytes = [0; 49];
+        bytes[..32].copy_from_slice(&self.print);
+        bytes[32..40].copy_from_slice(&self.mtime_s.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.inode.to_le_bytes());
+        bytes[48] = self.kind as u8;
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, LayerError> {
+        let fields = || {
+            let (print, rest) = bytes.split_first_chunk()?;
+            let (mtime_s, rest) = rest.split_first_chunk()?;
+            let (inode, kind) = rest.split_first_chunk()?;
+            Some(Self {
+                print: *print,
+                mtime_s: i64::from_le_bytes(*mtime_s),
+                kind: *KINDS.get(usize::from(*kind.first()?))?,
+                inode: u64::from_le_bytes(*inode),
+            })
         };
-        Self(entries.iter().map(|entry| (entry.path.clone(), made(entry))).collect())
+        fields().ok_or_else(|| LayerError::Sort(std::io::ErrorKind::InvalidData.into()))
     }
 }
+
+/// What a path loses when a layer comes on top: what lies below it, and perhaps itself.
+const BELOW: &[u8] = b"";
+const ITSELF_TOO: &[u8] = b"itself";
 
 impl Lower {
     /// Puts one layer on top: whiteouts first, then the rest; a hard link becomes another name of its target.
-    pub fn apply(&mut self, entries: &[Entry]) {
-        self.hide(entries.iter().map(|entry| &entry.path));
-        self.add(entries.iter().map(|entry| (&entry.path, Made::of(entry))));
-    }
-
-    /// [`Lower::apply`] of a layer already thinned.
-    pub fn apply_thin(&mut self, layer: &Thin) {
-        self.hide(layer.0.iter().map(|(path, _)| path));
-        self.add(layer.0.iter().map(|(path, made)| match made {
-            Made::Node(node) => (path, Made::Node(*node)),
-            Made::Link(target) => (path, Made::Link(target)),
-        }));
-    }
-
-    fn hide<'a>(&mut self, paths: impl Iterator<Item = &'a BString>) {
-        for path in paths {
-            match whiteout(path) {
-                Some(Whiteout::Opaque(directory)) => self.remove_below(&directory),
-                Some(Whiteout::Hides(hidden)) => self.remove(&hidden),
-                None => {}
+    ///
+    /// # Errors
+    /// Those of `scratch`.
+    pub fn apply(&mut self, layer: &Layer, scratch: &dyn Scratch) -> Result<(), LayerError> {
+        let (mut hidden, mut nodes) = (Sorter::new(scratch), Sorter::new(scratch));
+        for entry in layer.entries()? {
+            let entry = entry?;
+            match whiteout(&entry.path) {
+                Some(Whiteout::Opaque(directory)) => hidden.push(directory, BELOW)?,
+                Some(Whiteout::Hides(path)) => hidden.push(&path, ITSELF_TOO)?,
+                None if entry.kind == Kind::Hardlink => {}
+                None => nodes.push(&entry.path, &Node::of(&entry).bytes())?,
             }
         }
+        let merged = merged(&self.nodes, &nodes.finish()?, &hidden.finish()?, scratch)?;
+        let links = self.links(layer, &merged, scratch)?;
+        self.nodes = Arc::new(if links.is_empty() {
+            merged
+        } else {
+            self::merged(&merged, &links, &Records::default(), scratch)?
+        });
+        Ok(())
     }
 
-    fn add<'a>(&mut self, layer: impl Iterator<Item = (&'a BString, Made<&'a BString>)>) {
-        let mut links = BTreeMap::new();
-        for (path, made) in layer.filter(|(path, _)| whiteout(path).is_none()) {
-            match made {
-                Made::Node(node) => self.put(path, node),
-                Made::Link(target) => {
-                    links.insert(path, target);
+    /// The nodes of all names of what the hard links of `layer` lead to in `merged`.
+    fn links(
+        &mut self,
+        layer: &Layer,
+        merged: &Records,
+        scratch: &dyn Scratch,
+    ) -> Result<Records, LayerError> {
+        let mut nodes = Sorter::new(scratch);
+        let mut last: Option<(BString, Node)> = None;
+        join(ends(&layer.0, scratch)?.read()?, merged.read()?, |link, found| {
+            if whiteout(link.value).is_some() {
+                return Ok(());
+            }
+            let known = last.take().filter(|(path, _)| path == link.key);
+            let (target, node) = match (known, found) {
+                (Some(known), _) => known,
+                (None, Some(found)) => {
+                    let mut node = Node::from_bytes(found.value)?;
+                    if node.inode == 0 {
+                        self.inodes += 1;
+                        node.inode = self.inodes;
+                        nodes.push(found.key, &node.bytes())?;
+                    }
+                    (found.key.into(), node)
                 }
+                (None, None) => (link.key.into(), Node::of(&nowhere(link.key))),
+            };
+            nodes.push(link.value, &node.bytes())?;
+            last = Some((target, node));
+            Ok(())
+        })?;
+        nodes.finish()
+    }
+
+    /// What is at each of `paths`, if anything is: a directory also if only by what lies in it.
+    ///
+    /// # Errors
+    /// Those of the scratch file.
+    pub fn kinds<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<BTreeMap<BString, Kind>, LayerError> {
+        let mut wanted: Vec<&[u8]> = paths.into_iter().collect();
+        wanted.sort_unstable_by(|a, b| compare(a, b));
+        let (mut nodes, mut kinds) = (self.nodes.read()?, BTreeMap::new());
+        nodes.next()?;
+        for path in wanted {
+            while nodes.current().is_some_and(|node| compare(node.key, path).is_lt()) {
+                nodes.next()?;
+            }
+            match nodes.current() {
+                Some(node) if node.key == path => {
+                    kinds.insert(path.into(), Node::from_bytes(node.value)?.kind);
+                }
+                Some(node) if is_below(node.key, path) => {
+                    kinds.insert(path.into(), Kind::Directory);
+                }
+                _ => {}
             }
         }
-        for (path, target) in &links {
-            // A link to a link is a link to the end of the chain; a circle points nowhere.
-            let chain = std::iter::successors(Some(*target), |at| links.get(at).copied());
-            let end = chain.take(CHAIN_MAX).last().unwrap_or(target);
-            self.link(path, end);
-        }
-    }
-
-    /// Whether the layers have `entry` already: everything equal once both times are clamped to `epoch_s`.
-    /// A hard link is equal if path and target are names of one file; whether that file changed is the
-    /// business of the entry that holds it (see [`Lower::without_equal`]).
-    #[must_use]
-    pub fn has_equal(&self, entry: &Entry, epoch_s: i64) -> bool {
-        let Some(node) = self.nodes.get(&entry.path) else { return false };
-        match entry.kind {
-            Kind::Hardlink => {
-                node.inode.is_some()
-                    && self.nodes.get(&entry.link).and_then(|target| target.inode) == node.inode
-            }
-            _ => node.same(&Node::of(entry), epoch_s),
-        }
-    }
-
-    /// `entries` without those the layers have already. The names of one file stay or go together, and the
-    /// directories above what stays stay too: an engine that unpacks a layer by itself would else make them
-    /// anew, with other modes.
-    #[must_use]
-    pub fn without_equal(&self, entries: Vec<Entry>, epoch_s: i64) -> Vec<Entry> {
-        let holders = Holders::new(&entries);
-        let changed = |entry: &&Entry| entry.is_whiteout() || !self.has_equal(entry, epoch_s);
-        let files: BTreeSet<&BStr> = entries
-            .iter()
-            .filter(changed)
-            .map(|entry| holders.of(entry).unwrap_or(entry).path.as_bstr())
-            .collect();
-        let stays = |entry: &Entry| files.contains(holders.of(entry).unwrap_or(entry).path.as_bstr());
-        let mut kept: BTreeSet<&BStr> = BTreeSet::new();
-        for entry in entries.iter().filter(|entry| stays(entry)) {
-            let path = entry.path.as_bstr();
-            kept.insert(path);
-            kept.extend(path.find_iter("/").map(|slash| path[..slash].as_bstr()));
-        }
-        let flags: Vec<bool> = entries.iter().map(|entry| kept.contains(entry.path.as_bstr())).collect();
-        entries.into_iter().zip(flags).filter_map(|(entry, kept)| kept.then_some(entry)).collect()
-    }
-
-    /// Whether anything is at `path`.
-    #[must_use]
-    pub fn contains(&self, path: &[u8]) -> bool {
-        self.nodes.contains_key(BStr::new(path)) || self.has_children(path)
-    }
-
-    /// Whether a directory is at `path`, if only by what lies in it.
-    #[must_use]
-    pub fn is_directory(&self, path: &[u8]) -> bool {
-        match self.nodes.get(BStr::new(path)) {
-            Some(node) => node.kind == Kind::Directory,
-            None => self.has_children(path),
-        }
+        Ok(kinds)
     }
 
     /// Whether two views are one file system: the same nodes, and the same names of the same files, whichever
     /// name a layer called the link.
-    #[must_use]
-    pub fn same(&self, other: &Self) -> bool {
-        self.nodes.len() == other.nodes.len() && {
-            let mut groups = (BTreeMap::new(), BTreeMap::new());
-            self.nodes.iter().zip(&other.nodes).all(|((path_a, a), (path_b, b))| {
-                let first_a = first_name(&mut groups.0, path_a, a.inode);
-                let first_b = first_name(&mut groups.1, path_b, b.inode);
-                path_a == path_b && a.same(b, i64::MAX) && first_a == first_b
-            })
+    ///
+    /// # Errors
+    /// Those of the scratch files.
+    pub fn same(&self, other: &Self) -> Result<bool, LayerError> {
+        if self.nodes.count() != other.nodes.count() {
+            return Ok(false);
         }
+        let mut groups = (BTreeMap::new(), BTreeMap::new());
+        let (mut ours, mut theirs) = (self.nodes.read()?, other.nodes.read()?);
+        while let (Some(one), Some(two)) = (ours.next()?, theirs.next()?) {
+            let (a, b) = (Node::from_bytes(one.value)?, Node::from_bytes(two.value)?);
+            let first_a = first_name(&mut groups.0, one.key, a.inode);
+            let first_b = first_name(&mut groups.1, two.key, b.inode);
+            if one.key != two.key || !a.same(&b, i64::MAX) || first_a != first_b {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether some path is in both views and differs, so that no common layers below can make them the same.
-    #[must_use]
-    pub fn contradicts(&self, other: &Self) -> bool {
-        self.nodes
-            .iter()
-            .any(|(path, node)| other.nodes.get(path).is_some_and(|found| !node.same(found, i64::MAX)))
-    }
-
-    fn put(&mut self, path: &BString, node: Node) {
-        if node.kind != Kind::Directory && self.has_children(path) {
-            self.remove_below(path);
-        }
-        self.nodes.insert(path.clone(), node);
-    }
-
-    fn link(&mut self, path: &BString, target: &BString) {
-        let next = self.inodes;
-        let nowhere =
-            || Node::of(&Entry { link: target.clone(), ..Entry::new(path.clone(), Kind::Hardlink, 0, 0) });
-        let node = match self.nodes.get_mut(target) {
-            Some(found) => {
-                let inode = *found.inode.get_or_insert(next);
-                self.inodes = next.max(inode + 1);
-                *found
+    ///
+    /// # Errors
+    /// Those of the scratch files.
+    pub fn contradicts(&self, other: &Self) -> Result<bool, LayerError> {
+        let mut differs = false;
+        join(self.nodes.read()?, other.nodes.read()?, |node, found| {
+            if let Some(found) = found {
+                let (a, b) = (Node::from_bytes(node.value)?, Node::from_bytes(found.value)?);
+                differs |= !a.same(&b, i64::MAX);
             }
-            None => nowhere(),
-        };
-        self.put(path, node);
+            Ok(())
+        })?;
+        Ok(differs)
     }
+}
 
-    fn remove(&mut self, path: &BString) {
-        self.nodes.remove(path);
-        self.remove_below(path);
+/// `lower` without what `hidden` names and what `upper` covers, and `upper`.
+fn merged(
+    lower: &Records,
+    upper: &Records,
+    hidden: &Records,
+    scratch: &dyn Scratch,
+) -> Result<Records, LayerError> {
+    let mut all = Sorter::new(scratch);
+    let (mut lower, mut upper, mut hidden) = (lower.read()?, upper.read()?, hidden.read()?);
+    for reader in [&mut lower, &mut upper, &mut hidden] {
+        reader.next()?;
     }
-
-    fn remove_below(&mut self, directory: &[u8]) {
-        if directory.is_empty() {
-            self.nodes.clear();
-            return;
+    // All that lies below what was hidden or covered last follows at once.
+    let mut covered: Option<BString> = None;
+    while let Some(path) = least([&lower, &upper, &hidden]) {
+        let mut gone = covered.as_ref().is_some_and(|covered| is_below(&path, covered));
+        let mut put = false;
+        while let Some(record) = hidden.current().filter(|record| record.key == path) {
+            gone |= record.value == ITSELF_TOO;
+            cover(&path, &mut covered);
+            hidden.next()?;
         }
-        let below: Vec<BString> = self.below(directory).map(|(path, _)| path.clone()).collect();
-        for path in below {
-            self.nodes.remove(&path);
+        while let Some(record) = upper.current().filter(|record| record.key == path) {
+            if Node::from_bytes(record.value)?.kind != Kind::Directory {
+                cover(&path, &mut covered);
+            }
+            if !std::mem::replace(&mut put, true) {
+                all.push(record.key, record.value)?; // Links in a circle lead to one path twice.
+            }
+            upper.next()?;
+        }
+        if let Some(record) = lower.current().filter(|record| record.key == path) {
+            if !gone && !put {
+                all.push(record.key, record.value)?;
+            }
+            lower.next()?;
         }
     }
+    all.finish()
+}
 
-    fn has_children(&self, directory: &[u8]) -> bool {
-        self.below(directory).next().is_some()
+/// Notes that what lies below `path` is gone, unless something above it is covered already.
+fn cover(path: &BString, covered: &mut Option<BString>) {
+    if !covered.as_ref().is_some_and(|covered| is_below(path, covered)) {
+        *covered = Some(path.clone());
     }
+}
 
-    fn below(&self, directory: &[u8]) -> impl Iterator<Item = (&BString, &Node)> {
-        let start = BString::from([directory, b"/"].concat());
-        let end = BString::from([directory, b"0"].concat()); // `0` follows `/`.
-        self.nodes.range((Bound::Included(start), Bound::Excluded(end)))
-    }
+/// The first path of those at hand.
+fn least(readers: [&Reader<'_>; 3]) -> Option<BString> {
+    let paths = readers.into_iter().filter_map(|reader| reader.current().map(|record| record.key));
+    paths.min_by(|a, b| compare(a, b)).map(BString::from)
+}
+
+/// What a link to nothing is taken for.
+fn nowhere(target: &[u8]) -> Entry {
+    Entry { link: target.into(), ..Entry::new("", Kind::Hardlink, 0, 0) }
 }
 
 /// The first path, in order, that names the file `inode`; a file of one name is its own.
-fn first_name<'a>(
-    groups: &mut BTreeMap<u64, &'a BString>,
-    path: &'a BString,
-    inode: Option<u64>,
-) -> &'a BString {
+fn first_name(groups: &mut BTreeMap<u64, BString>, path: &[u8], inode: u64) -> BString {
     match inode {
-        Some(inode) => groups.entry(inode).or_insert(path),
-        None => path,
+        0 => path.into(),
+        inode => groups.entry(inode).or_insert_with(|| path.into()).clone(),
     }
 }
 
-enum Whiteout {
-    Opaque(BString),
-    Hides(BString),
+enum Whiteout<'a> {
+    Opaque(&'a [u8]),
+    Hides(Vec<u8>),
 }
 
-fn whiteout(path: &BString) -> Option<Whiteout> {
+fn whiteout(path: &[u8]) -> Option<Whiteout<'_>> {
     let at = path.rfind_byte(b'/').map_or(0, |slash| slash + 1);
     let (directory, name) = path.split_at(at);
     match name.strip_prefix(b".wh.")? {
-        b".wh..opq" => Some(Whiteout::Opaque(directory.strip_suffix(b"/").unwrap_or(directory).into())),
-        hidden => Some(Whiteout::Hides([directory, hidden].concat().into())),
+        b".wh..opq" => Some(Whiteout::Opaque(directory.strip_suffix(b"/").unwrap_or(directory))),
+        hidden => Some(Whiteout::Hides([directory, hidden].concat())),
     }
 }
 

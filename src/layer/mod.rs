@@ -1,33 +1,44 @@
 //! Layers: a strict reader, one canonical writer (`tar1.gzip1`), the merged view of many, and the rules that
 //! drop noise (WIRE.md §6, BUILDROOT.md §4).
 //!
-//! Works on streams; never unpacks, and knows no file system, image or Dockerfile.
+//! Works on streams; never unpacks, and knows no file system, image or Dockerfile. A layer's entries, and what is where
+//! after some layers, are sequences in the order of paths, and all that is asked of them is asked in passes over them: a
+//! sort holds `SORT_RUN_SIZE_BYTES` in memory and puts the rest into a scratch file that the caller hands in. Beside
+//! that, a byte an entry tells which are left out, and the names of one file (hard links) are held while they are looked
+//! at. [`index`] and [`whole`] hold all entries.
 
 mod clamp;
+mod code;
 mod entry;
+mod equal;
 mod glob;
 mod gzip;
 mod inflate;
 mod links;
+mod listing;
 mod lower;
 mod number;
 mod order;
 mod pax;
 mod read;
+mod records;
 mod root;
 mod rules;
 mod write;
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod stack_tests;
 
 pub use entry::{Entry, Kind};
 pub use glob::matches;
 pub use gzip::Gzip1;
 pub use inflate::{Compression, inflate};
-pub use lower::{Lower, Thin};
+pub use listing::{Entries, Index, Layer};
+pub use lower::Lower;
 pub use order::compare as compare_paths;
-pub use read::{PEEK_SIZE_BYTES, bounds, capture, index, index_with};
+pub use read::{PEEK_SIZE_BYTES, bounds, capture, index, walk};
 pub use root::{Root, whole};
 pub use rules::{Open, Profile, RuleCount};
 pub use write::{Written, write};
@@ -46,6 +57,9 @@ pub enum LayerError {
     /// The output failed.
     #[error("cannot write the layer")]
     Write(#[source] io::Error),
+    /// The scratch file failed.
+    #[error("cannot sort the layer's entries through a temporary file")]
+    Sort(#[source] io::Error),
     /// The archive ends before its end mark.
     #[error("the tar archive is cut off: {0}")]
     Truncated(&'static str),

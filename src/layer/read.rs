@@ -22,28 +22,41 @@ const BLOCK: usize = 512;
 /// Bytes at the start of a file that its entry keeps.
 pub const PEEK_SIZE_BYTES: usize = 64;
 
-/// Lists the entries of an uncompressed archive in its order, reading it to the physical end.
+/// Lists the entries of an uncompressed archive in its order, reading it to the physical end. They are held in memory.
 ///
 /// # Errors
-/// Refused are: absolute paths, `..`, NUL, paths over `PATH_SIZE_BYTES_MAX`, one path twice, sparse files,
+/// Those of [`walk`], and one path twice.
+pub fn index(tar: impl Read) -> Result<Vec<Entry>, LayerError> {
+    let mut entries = Vec::new();
+    walk(
+        tar,
+        |_, _| {},
+        |entry| {
+            entries.push(entry);
+            Ok(())
+        },
+    )?;
+    let mut paths: Vec<&BString> = entries.iter().map(|entry| &entry.path).collect();
+    paths.sort_unstable();
+    paths.windows(2).try_for_each(|pair| refuse_twice(pair[0], pair[1]))?;
+    Ok(entries)
+}
+
+/// Gives `each` the entries of an uncompressed archive in its order, reading it to the physical end; `each_chunk` sees
+/// the content of every file before that, piece by piece.
+///
+/// # Errors
+/// Those of `each`. Refused are: absolute paths, `..`, NUL, paths over `PATH_SIZE_BYTES_MAX`, sparse files,
 /// PAX beside GNU long names, a PAX key twice, sizes that contradict each other, links and devices with
 /// content, unknown types, a bad checksum, more entries than `LAYER_ENTRIES_MAX`, a missing end mark, and
 /// anything but zeros after it.
-pub fn index(tar: impl Read) -> Result<Vec<Entry>, LayerError> {
-    index_with(tar, |_, _| {})
-}
-
-/// [`index`], and `each_chunk` sees the content of every file as it passes, piece by piece.
-///
-/// # Errors
-/// Those of [`index`].
-pub fn index_with(
+pub fn walk(
     tar: impl Read,
     mut each_chunk: impl FnMut(&Entry, &[u8]),
-) -> Result<Vec<Entry>, LayerError> {
+    mut each: impl FnMut(Entry) -> Result<(), LayerError>,
+) -> Result<(), LayerError> {
     let mut blocks = Blocks { inner: io::BufReader::with_capacity(256 << 10, tar), position: 0 };
-    let mut entries = Vec::new();
-    let mut names_bytes = 0;
+    let (mut count, mut names_bytes) = (0, 0);
     let mut extensions = Extensions::default();
     loop {
         let header = blocks.header()?;
@@ -66,15 +79,14 @@ pub fn index_with(
         let Some(mut entry) = std::mem::take(&mut extensions).entry(&header, size)? else { continue };
         blocks.content(&mut entry, &mut each_chunk)?;
         names_bytes += entry.held_bytes();
-        entries.push(entry);
-        bounds(entries.len() as u64, names_bytes)?;
+        count += 1;
+        bounds(count, names_bytes)?;
+        each(entry)?;
     }
     if !extensions.is_empty() {
         return Err(LayerError::Truncated("an extension header stands before the end mark"));
     }
-    blocks.end()?;
-    unique(&entries)?;
-    Ok(entries)
+    blocks.end()
 }
 
 /// Reads the content of some entries in one pass: `wanted` are (offset, size) pairs in ascending order.
@@ -106,7 +118,7 @@ fn shown(path: &[u8]) -> String {
     printable(&BStr::new(path).to_str_lossy())
 }
 
-/// Whether an index of so many entries, and so many bytes of names in them, may be held in memory.
+/// Whether a layer may have so many entries, and so many bytes of names in them.
 ///
 /// # Errors
 /// [`LayerError::TooMany`].
@@ -118,13 +130,9 @@ pub fn bounds(entries: u64, names_bytes: u64) -> Result<(), LayerError> {
     bound("bytes of names", names_bytes, LAYER_NAMES_SIZE_BYTES_MAX)
 }
 
-fn unique(entries: &[Entry]) -> Result<(), LayerError> {
-    let mut paths: Vec<&BString> = entries.iter().map(|entry| &entry.path).collect();
-    paths.sort_unstable();
-    match paths.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(LayerError::Duplicate(shown(pair[0]))),
-        None => Ok(()),
-    }
+/// Holds two paths against each other that follow each other in order.
+pub(super) fn refuse_twice(path: &[u8], next: &[u8]) -> Result<(), LayerError> {
+    if path == next { Err(LayerError::Duplicate(shown(path))) } else { Ok(()) }
 }
 
 /// The sum of all bytes with the checksum field read as spaces.

@@ -1,10 +1,10 @@
 //! A whole root file system in one archive: nothing may be unclear that an unpacker would have to decide.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::{Entry, Kind, LayerError, RuleCount, links::Holders};
+use super::{Entry, Kind, LayerError, RuleCount, links::CHAIN_MAX};
 use crate::model::{limits::CONTAINER_IDS, path::printable};
 
 /// What becomes the one layer of a base image.
@@ -107,6 +107,34 @@ fn wrong_link(entry: &Entry, kinds: &HashMap<&BStr, Kind>, holders: &Holders<'_>
         Some(_) if holders.of(entry).is_some() => None,
         Some(_) => Some("it is a hard link to what is no file"),
         None => Some("it is a hard link to what is not in the archive"),
+    }
+}
+
+/// The files and hard links of one layer that hard links name, by path.
+#[derive(Debug)]
+struct Holders<'a>(BTreeMap<&'a BStr, &'a Entry>);
+
+impl<'a> Holders<'a> {
+    fn new(entries: &'a [Entry]) -> Self {
+        let links = entries.iter().filter(|entry| entry.kind == Kind::Hardlink);
+        let targets: BTreeSet<&BStr> = links.map(|link| link.link.as_bstr()).collect();
+        let named = entries.iter().filter(|entry| {
+            matches!(entry.kind, Kind::File | Kind::Hardlink) && targets.contains(entry.path.as_bstr())
+        });
+        Self(named.map(|entry| (entry.path.as_bstr(), entry)).collect())
+    }
+
+    /// The file that holds the content of `entry`: itself, the end of its links, or nothing in this layer.
+    fn of(&self, entry: &'a Entry) -> Option<&'a Entry> {
+        let mut at = entry;
+        for _ in 0..CHAIN_MAX {
+            match at.kind {
+                Kind::File => return Some(at),
+                Kind::Hardlink => at = self.0.get(at.link.as_bstr())?,
+                _ => return None,
+            }
+        }
+        None
     }
 }
 

@@ -8,10 +8,15 @@ use std::{
     io::{self, BufRead, BufReader, Read},
 };
 
-use bstr::{BStr, BString, ByteSlice as _};
+use bstr::{BString, ByteSlice as _};
 
-use super::{Entry, Kind, LayerError, Lower, glob, links::Holders, order};
-use crate::model::names::PROFILE;
+use super::{
+    Entry, Kind, Layer, LayerError, Lower, glob,
+    links::{groups, named},
+    listing::{Entering, Listing},
+    order,
+};
+use crate::model::{Scratch, names::PROFILE};
 
 /// A set of rules under a name that stands in the build definition.
 #[derive(Debug, Clone)]
@@ -115,30 +120,42 @@ impl Profile {
     /// does not have is the engine's; those of secrets go whatever the profile. If a name that goes held the content of hard links, the next takes it.
     ///
     /// # Errors
-    /// Those of `content`.
+    /// Those of `content` and `scratch`.
     pub fn apply(
         &self,
-        entries: Vec<Entry>,
+        layer: Layer,
         mounts: &BTreeSet<BString>,
         lower: &Lower,
         content: &mut Open<'_>,
-    ) -> Result<(Vec<Entry>, Vec<RuleCount>), LayerError> {
-        let holders = Holders::new(&entries);
-        let mut dropped: BTreeMap<BString, String> = BTreeMap::new();
-        for entry in &entries {
-            let Some(file) = holders.of(entry).filter(|_| !entry.is_whiteout()) else { continue };
-            if let Some(rule) = self.rule(&entry.path, file, content).map_err(LayerError::Read)? {
-                dropped.insert(entry.path.clone(), rule);
+        scratch: &dyn Scratch,
+    ) -> Result<(Layer, Vec<RuleCount>), LayerError> {
+        let known = lower.kinds(mounts.iter().map(|path| path.as_slice()))?;
+        let may_go = |path: &BString| {
+            (self.mount_points || of_secret(path)) && mounts.contains(path) && !known.contains_key(path)
+        };
+        let mut points = MountPoints::default();
+        let mut dropped = Vec::new();
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for (ordinal, entry) in layer.entries()?.enumerate() {
+            let entry = entry?;
+            let is_point = may_go(&entry.path) && is_empty(&entry) && !entry.is_whiteout();
+            let rule = if is_point || entry.is_whiteout() || entry.content.is_none() {
+                None
+            } else {
+                self.rule(&entry.path, &entry, content).map_err(LayerError::Read)?
+            };
+            dropped.push(rule.is_some());
+            match rule {
+                Some(rule) => *counts.entry(rule).or_default() += 1,
+                None if is_point => drop(points.0.insert(entry.path, (ordinal, false))),
+                None => points.note_inside(&entry.path),
             }
         }
-        drop_mount_points(
-            &entries,
-            |path| (self.mount_points || of_secret(path)) && mounts.contains(path),
-            lower,
-            &mut dropped,
-        );
-        let counts = self.counts(&dropped);
-        Ok((without(entries, &dropped), counts))
+        for ordinal in points.empty() {
+            dropped[ordinal] = true;
+            *counts.entry(MOUNT_POINT.to_owned()).or_default() += 1;
+        }
+        Ok((Layer(without(layer.0, &dropped, scratch)?), self.counts(&counts)))
     }
 
     fn rule(&self, path: &[u8], file: &Entry, content: &mut Open<'_>) -> io::Result<Option<String>> {
@@ -154,15 +171,13 @@ impl Profile {
             .map(|pattern| format!("drop:{pattern}")))
     }
 
-    fn counts(&self, dropped: &BTreeMap<BString, String>) -> Vec<RuleCount> {
+    fn counts(&self, counts: &BTreeMap<String, u64>) -> Vec<RuleCount> {
         let own = self.drops.iter().map(|(pattern, _)| format!("drop:{pattern}"));
         let names =
             self.rules.iter().map(|rule| rule.name.to_owned()).chain([MOUNT_POINT.to_owned()]).chain(own);
-        let count = |rule: String| {
-            let entries = dropped.values().filter(|name| **name == rule).count() as u64;
-            RuleCount { rule, entries }
-        };
-        let mut counts: Vec<_> = names.map(count).filter(|count| count.entries > 0).collect();
+        let mut counts: Vec<_> = names
+            .filter_map(|rule| counts.get(&rule).map(|entries| RuleCount { rule, entries: *entries }))
+            .collect();
         counts.dedup(); // The same drop given twice.
         counts
     }
@@ -240,64 +255,68 @@ fn of_secret(path: &BString) -> bool {
     path.strip_prefix(b"run/secrets").is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// Deepest first, so that a mount point that held only mount points is empty too.
-fn drop_mount_points(
-    entries: &[Entry],
-    is_mount: impl Fn(&BString) -> bool,
-    lower: &Lower,
-    dropped: &mut BTreeMap<BString, String>,
-) {
-    let mut candidates: Vec<&Entry> = entries
-        .iter()
-        .filter(|entry| is_mount(&entry.path) && !lower.contains(&entry.path) && !entry.is_whiteout())
-        .filter(|entry| match entry.kind {
-            Kind::File => entry.size_bytes == 0,
-            kind => kind == Kind::Directory,
-        })
-        .collect();
-    candidates.sort_by(|a, b| order::compare(&b.path, &a.path));
-    for entry in candidates {
-        let inside = |other: &&Entry| {
-            other.path.strip_prefix(entry.path.as_slice()).is_some_and(|rest| rest.starts_with(b"/"))
-        };
-        let full = entries.iter().filter(inside).any(|other| !dropped.contains_key(&other.path));
-        if !full {
-            dropped.insert(entry.path.clone(), MOUNT_POINT.to_owned());
-        }
+/// Whether the engine may have made it to mount something there.
+fn is_empty(entry: &Entry) -> bool {
+    match entry.kind {
+        Kind::File => entry.size_bytes == 0,
+        kind => kind == Kind::Directory,
     }
 }
 
-/// `entries` without the dropped; a link whose file goes becomes the file, first in order of those that stay.
-fn without(mut entries: Vec<Entry>, dropped: &BTreeMap<BString, String>) -> Vec<Entry> {
-    let holders = Holders::new(&entries);
-    let mut heirs: BTreeMap<&BStr, &BString> = BTreeMap::new();
-    let mut changes: BTreeMap<BString, Entry> = BTreeMap::new();
-    let mut links: Vec<&Entry> = entries
-        .iter()
-        .filter(|entry| entry.kind == Kind::Hardlink && !dropped.contains_key(&entry.path))
-        .collect();
-    links.sort_by(|a, b| order::compare(&a.path, &b.path));
-    for link in links {
-        let Some(file) = holders.of(link) else { continue };
-        let holder = if dropped.contains_key(&file.path) {
-            *heirs.entry(file.path.as_bstr()).or_insert(&link.path)
-        } else {
-            &file.path // The link may have named one that goes.
-        };
-        let changed = if *holder == link.path {
-            Entry { path: link.path.clone(), ..file.clone() }
-        } else {
-            Entry { link: holder.clone(), ..link.clone() }
-        };
-        changes.insert(link.path.clone(), changed);
-    }
-    entries.retain(|entry| !dropped.contains_key(&entry.path));
-    for entry in &mut entries {
-        if let Some(changed) = changes.remove(&entry.path) {
-            *entry = changed;
+/// Empty files and directories that the engine may have made: ordinal, and whether something lies in it that stays.
+#[derive(Default)]
+struct MountPoints(BTreeMap<BString, (usize, bool)>);
+
+impl MountPoints {
+    /// Notes that something stays at `path`.
+    fn note_inside(&mut self, path: &BString) {
+        if self.0.is_empty() {
+            return;
+        }
+        for above in path.find_iter("/").map(|slash| path[..slash].as_bstr()) {
+            if let Some((_, full)) = self.0.get_mut(above) {
+                *full = true;
+            }
         }
     }
-    entries
+
+    /// Those that go; the deepest are judged first, so that what held only mount points is empty too.
+    fn empty(mut self) -> Vec<usize> {
+        let mut paths: Vec<BString> = self.0.keys().cloned().collect();
+        paths.sort_by(|a, b| order::compare(b, a));
+        for path in &paths {
+            if self.0.get(path).is_some_and(|(_, full)| *full) {
+                self.note_inside(path);
+            }
+        }
+        self.0.into_values().filter(|(_, full)| !full).map(|(ordinal, _)| ordinal).collect()
+    }
+}
+
+/// `layer` without the dropped; a link whose file goes becomes the file, first in order of those that stay.
+fn without(layer: Listing, dropped: &[bool], scratch: &dyn Scratch) -> Result<Listing, LayerError> {
+    let mut heirs: BTreeMap<usize, usize> = BTreeMap::new(); // Of the names of files that go only.
+    groups(&layer, scratch, |names| {
+        let left: Vec<usize> = names.iter().copied().filter(|name| !dropped[*name]).collect();
+        if let Some(heir) = left.iter().min().filter(|_| dropped[names[0]]) {
+            heirs.extend(left.iter().map(|name| (*name, *heir)));
+        }
+    })?;
+    let kept: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
+    if heirs.is_empty() {
+        return Ok(layer.only(&kept));
+    }
+    let (mut turned, mut first_names) = (Entering::new(scratch), BTreeMap::new());
+    for (ordinal, entry) in layer.entries()?.enumerate().filter(|(ordinal, _)| kept[*ordinal]) {
+        let mut entry = entry?;
+        if let Some(heir) = heirs.get(&ordinal) {
+            let first = first_names.entry(*heir).or_insert_with(|| entry.path.clone());
+            entry.kind = Kind::File;
+            entry = named(&entry, &entry.path, first);
+        }
+        turned.push(&entry)?;
+    }
+    turned.listing()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::io::Cursor;
 
 use super::*;
-use crate::layer::fake::FakeLayer;
+use crate::layer::fake::{FakeLayer, Heap};
 
 fn apply(profile: &Profile, layer: &FakeLayer, mounts: &[&str], lower: &Lower) -> (String, String) {
     let tar = layer.tar();
@@ -10,9 +10,9 @@ fn apply(profile: &Profile, layer: &FakeLayer, mounts: &[&str], lower: &Lower) -
         let start = usize::try_from(entry.offset).unwrap();
         Ok(Box::new(Cursor::new(tar[start..start + usize::try_from(entry.size_bytes).unwrap()].to_vec())))
     };
-    let (entries, counts) = profile.apply(layer.index(), &mounts, lower, &mut open).unwrap();
-    let left =
-        entries.iter().map(|entry| format!("{}:{}", entry.path, entry.kind.name())).collect::<Vec<_>>();
+    let (layer, counts) = profile.apply(layer.layer(), &mounts, lower, &mut open, &Heap::default()).unwrap();
+    let entries = layer.entries().unwrap().map(Result::unwrap);
+    let left = entries.map(|entry| format!("{}:{}", entry.path, entry.kind.name())).collect::<Vec<_>>();
     let counts = counts.iter().map(|count| format!("{}={}", count.rule, count.entries)).collect::<Vec<_>>();
     (left.join(" "), counts.join(" "))
 }
@@ -82,10 +82,10 @@ fn drops_mount_points_the_engine_made() {
         .file("proc/x", b"")
         .dir("sys/");
     let mut lower = Lower::default();
-    lower.apply(&FakeLayer::default().dir("sys/").index());
+    lower.apply(&FakeLayer::default().dir("sys/").layer(), &Heap::default()).unwrap();
     let mounts = ["run", "run/secrets", "etc/hosts", "etc/resolv.conf", "proc", "sys"];
     let (left, counts) = apply(&Profile::named("default-1").unwrap(), &layer, &mounts, &lower);
-    assert_eq!(left, "etc/resolv.conf:file etc:directory proc:directory proc/x:file sys:directory");
+    assert_eq!(left, "etc:directory etc/resolv.conf:file proc:directory proc/x:file sys:directory");
     assert_eq!(counts, "engine-mount-point=3");
     let (left, counts) = apply(&Profile::named("none").unwrap(), &layer, &mounts, &lower);
     assert!(!left.contains("run/secrets"), "{left}");
@@ -100,7 +100,7 @@ fn the_next_name_takes_the_bytes() {
         .hardlink("b", "etc/.pwd.lock")
         .hardlink("c", "etc/.pwd.lock");
     let (left, counts) = apply(&Profile::named("default-1").unwrap(), &layer, &[], &Lower::default());
-    assert_eq!((left.as_str(), counts.as_str()), ("z:hardlink b:file c:hardlink", "pwd-lock=1"));
+    assert_eq!((left.as_str(), counts.as_str()), ("b:file c:hardlink z:hardlink", "pwd-lock=1"));
 }
 
 #[test]

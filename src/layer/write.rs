@@ -1,14 +1,14 @@
 //! `tar1.gzip1`, the one canonical form of a layer (WIRE.md §6).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::{self, SeekFrom, Write},
 };
 
-use bstr::{BStr, BString, ByteSlice as _};
+use bstr::ByteSlice as _;
 use tar::{EntryType, Header};
 
-use super::{Entry, Gzip1, Kind, LayerError, clamp, links::Holders, order, pax};
+use super::{Entry, Gzip1, Kind, Layer, LayerError, clamp, pax};
 use crate::model::{DiffId, Digest, Hasher, ReadSeek, path::printable};
 
 /// What was written.
@@ -24,28 +24,28 @@ pub struct Written {
     pub uncompressed_bytes: u64,
 }
 
-/// Writes `entries` canonically. `content` is the uncompressed archive they were indexed from.
+/// Writes `layer` canonically. `content` is the uncompressed archive its entries were indexed from.
 ///
 /// Order, times (`min(mtime, epoch_s)`, also inside timestamp `.pyc` files), header form and compression are
-/// those of WIRE.md §6. The first name in order of a group of hard links holds the content. At most a batch
-/// of blocks is in memory.
+/// those of WIRE.md §6. At most a batch of blocks is in memory.
 ///
 /// # Errors
-/// Those of `content` and `out`, and what the format cannot say (a device number over 2097151).
+/// Those of `content` and `out`, of the layer's scratch file, and what the format cannot say (a device number over
+/// 2097151).
 pub fn write(
-    entries: &[Entry],
+    layer: &Layer,
     content: &mut dyn ReadSeek,
     epoch_s: i64,
     out: impl Write,
 ) -> Result<Written, LayerError> {
     let mut archive = Tee::new(Gzip1::new(Tee::new(out)));
-    canonical(entries, |entry| {
-        archive.write_all(&head(entry, epoch_s)?).map_err(LayerError::Write)?;
+    for entry in layer.entries()? {
+        let entry = entry?;
+        archive.write_all(&head(&entry, epoch_s)?).map_err(LayerError::Write)?;
         if entry.kind == Kind::File {
-            copy(entry, content, epoch_s, &mut archive)?;
+            copy(&entry, content, epoch_s, &mut archive)?;
         }
-        Ok(())
-    })?;
+    }
     archive.write_all(&[0; 1024]).map_err(LayerError::Write)?;
     let (gzip, inner) = archive.split();
     let mut out = gzip.finish().map_err(LayerError::Write)?;
@@ -53,42 +53,6 @@ pub fn write(
     let (_, outer) = out.split();
     let (size_bytes, uncompressed_bytes) = (outer.size_bytes(), inner.size_bytes());
     Ok(Written { diff_id: DiffId(inner.finish()), digest: outer.finish(), size_bytes, uncompressed_bytes })
-}
-
-/// Gives `each` the entries in order, with every group of hard links turned so that its first name holds the content.
-fn canonical(
-    entries: &[Entry],
-    mut each: impl FnMut(&Entry) -> Result<(), LayerError>,
-) -> Result<(), LayerError> {
-    let holders = Holders::new(entries);
-    let mut sorted: Vec<&Entry> = entries.iter().collect();
-    sorted.sort_unstable_by(|a, b| order::compare(&a.path, &b.path)); // No path is there twice.
-    let links = entries.iter().filter(|entry| entry.kind == Kind::Hardlink);
-    let shared: BTreeSet<&BStr> =
-        links.filter_map(|link| holders.of(link)).map(|file| file.path.as_bstr()).collect();
-    let mut first_names: BTreeMap<&BStr, &BString> = BTreeMap::new();
-    for entry in sorted {
-        match holders.of(entry).filter(|file| shared.contains(file.path.as_bstr())) {
-            None => each(entry)?,
-            Some(file) => {
-                let first = *first_names.entry(file.path.as_bstr()).or_insert(&entry.path);
-                each(&named(file, &entry.path, first))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// `file` under the name `path`: itself if that is the first of its names, else a link to the first.
-fn named(file: &Entry, path: &BString, first: &BString) -> Entry {
-    let mut entry = Entry { path: path.clone(), ..file.clone() };
-    if path != first {
-        entry.kind = Kind::Hardlink;
-        entry.link = first.clone();
-        entry.size_bytes = 0;
-        entry.xattrs.clear();
-    }
-    entry
 }
 
 /// The header blocks of one entry.
@@ -124,7 +88,7 @@ fn head(entry: &Entry, epoch_s: i64) -> Result<Vec<u8>, LayerError> {
         }
     }
     put_device(&mut header, entry)?;
-    for (name, value) in &entry.xattrs {
+    for (name, value) in entry.xattrs.iter().filter(|_| !entry.is_other_name()) {
         records.insert([b"SCHILY.xattr.", name.as_slice()].concat(), value.clone());
     }
     header.set_entry_type(entry_type(entry.kind));

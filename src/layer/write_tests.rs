@@ -3,11 +3,15 @@ use std::io::{Cursor, Read as _};
 use bstr::ByteSlice as _;
 
 use super::*;
-use crate::layer::{fake::FakeLayer, index};
+use crate::layer::{
+    Index,
+    fake::{FakeLayer, Heap},
+    index,
+};
 
 fn write_all(layer: &FakeLayer, epoch_s: i64) -> (Written, Vec<u8>) {
     let mut blob = Vec::new();
-    let written = write(&layer.index(), &mut Cursor::new(layer.tar()), epoch_s, &mut blob).unwrap();
+    let written = write(&layer.layer(), &mut Cursor::new(layer.tar()), epoch_s, &mut blob).unwrap();
     assert_eq!((written.digest, written.size_bytes), (Digest::of(&blob), blob.len() as u64));
     let mut tar = Vec::new();
     flate2::bufread::GzDecoder::new(&blob[..]).read_to_end(&mut tar).unwrap();
@@ -51,9 +55,9 @@ fn golden() {
 #[test]
 fn is_the_same_from_any_input_that_means_the_same() {
     let (written, tar) = write_all(&sample(), 100);
-    let entries = index(&tar[..]).unwrap();
+    let layer = Layer::read(&tar[..], &Heap::default()).unwrap();
     let mut out = Vec::new();
-    assert_eq!(write(&entries, &mut Cursor::new(&tar), 100, &mut out).unwrap(), written);
+    assert_eq!(write(&layer, &mut Cursor::new(&tar), 100, &mut out).unwrap(), written);
     let a = FakeLayer::default().file("a", b"1").hardlink("b", "a").hardlink("c", "b").file("d/e", b"2");
     let b = FakeLayer::default().file("./d/e", b"2").file("c", b"1").hardlink("./b", "c").hardlink("a", "c");
     assert_eq!(write_all(&a, 0), write_all(&b, 0));
@@ -121,9 +125,10 @@ fn paths_of_every_length_come_back() {
 fn refuses_what_cannot_be_said() {
     let mut entry = Entry::new("null", Kind::Char, 0o666, 0);
     entry.device = (1, 1 << 22);
-    let refused = write(&[entry], &mut Cursor::new(vec![]), 0, Vec::new());
+    let layer = Index::of([entry], &Heap::default()).unwrap().canonical(&Heap::default()).unwrap();
+    let refused = write(&layer, &mut Cursor::new(vec![]), 0, Vec::new());
     assert!(matches!(refused, Err(LayerError::Refused { .. })), "{refused:?}");
     let short =
-        write(&FakeLayer::default().file("a", b"abc").index(), &mut Cursor::new(vec![]), 0, Vec::new());
+        write(&FakeLayer::default().file("a", b"abc").layer(), &mut Cursor::new(vec![]), 0, Vec::new());
     assert!(matches!(short, Err(LayerError::Read(_))), "{short:?}");
 }

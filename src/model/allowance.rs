@@ -61,6 +61,8 @@ impl Allowance {
             Limit::MemoryReserve => Some(self.memory_reserve_bytes),
             Limit::Disk => self.disk_bytes,
             Limit::DiskReserve => Some(self.disk_reserve_bytes),
+            Limit::Files => self.files,
+            Limit::FilesReserve => Some(self.files_reserve),
             Limit::Inputs => Some(self.inputs_bytes),
             Limit::Answers => Some(super::limits::EXCHANGES_MAX as u64),
             Limit::Processes => Some(self.processes),

@@ -102,6 +102,12 @@ impl Digest {
         self.hex()[..12].to_owned()
     }
 
+    /// The digest that [`Digest::bytes`] gave.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The raw 32 bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8; 32] {

@@ -22,12 +22,14 @@ pub const LAYERS_MAX: usize = 512;
 pub const BLOB_SIZE_BYTES_MAX: u64 = 1 << 40;
 /// Largest extension record (PAX, GNU long name) of one tar entry.
 pub const TAR_EXTENSION_SIZE_BYTES_MAX: u64 = 1 << 20;
-/// Most bytes of names, links and attributes of one layer held in memory.
+/// Most bytes of names, links and attributes of one layer.
 pub const LAYER_NAMES_SIZE_BYTES_MAX: u64 = 1 << 30;
 /// Largest drifted file whose bytes are held to be explained.
 pub const CAPTURE_FILE_BYTES_MAX: u64 = 8 << 20;
 /// Most bytes of drifted files held at once.
 pub const CAPTURE_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of a layer's entries that one sort holds in memory; beyond, they go through a temporary file.
+pub const SORT_RUN_SIZE_BYTES: usize = 8 << 20;
 /// Most entries of one layer.
 pub const LAYER_ENTRIES_MAX: u64 = 5_000_000;
 /// Longest path in a layer.

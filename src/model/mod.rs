@@ -17,7 +17,7 @@ pub mod time;
 pub mod verdict;
 
 pub use allowance::{Allowance, Exceeded, Limit, Maxima};
-pub use blobs::{Blobs, ReadSeek};
+pub use blobs::{Blobs, ReadSeek, ReadWriteSeek, Scratch};
 pub use digest::{DiffId, Digest, DigestError, Hasher};
 pub use network::{Network, Proxies};
 pub use reason::{Reason, Taint};

@@ -18,7 +18,7 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
-use crate::model::{Blobs, Digest, Hasher, ImageName, ReadSeek};
+use crate::model::{Blobs, Digest, Hasher, ImageName, ReadSeek, ReadWriteSeek, Scratch};
 
 pub use house::{Blob, BuildLog, House, Piece, size_of};
 pub use logs::{KeptLog, LogDir};
@@ -257,6 +257,12 @@ impl Blobs for Store {
     }
 }
 
+impl Scratch for Store {
+    fn file(&self) -> io::Result<Box<dyn ReadWriteSeek>> {
+        Ok(Box::new(tempfile::tempfile_in(self.tmp())?))
+    }
+}
+
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
@@ -348,6 +354,17 @@ mod tests {
         assert!(matches!(refused, Err(StoreError::Mismatch { .. })), "{refused:?}");
         assert_eq!(store.size(&other), None);
         assert_eq!(fs::read_dir(store.tmp()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn scratch_files_have_no_name() {
+        let (_dir, store) = store();
+        let mut scratch = store.file().unwrap();
+        scratch.write_all(b"abc").unwrap();
+        scratch.rewind().unwrap();
+        let mut text = String::new();
+        scratch.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), fs::read_dir(store.tmp()).unwrap().count()), ("abc", 0));
     }
 
     #[test]

@@ -235,7 +235,8 @@ async fn resolve(
             let (line, written) = (plan::line(reference.line), reference.written.clone());
             BuildError::Base { line, written, source }
         };
-        let used = match from.get(&normalised(&reference.used)) {
+        let swapped = from.get(&normalised(&reference.used));
+        let used = match swapped {
             Some(swapped) => swapped.to_string(),
             None => full_name(ports, &reference.used).map_err(failed)?,
         };

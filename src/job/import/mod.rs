@@ -29,7 +29,7 @@ use crate::{
         imported::{self},
     },
     compute, host,
-    layer::{LayerError, Root, RuleCount, Written, whole, write},
+    layer::{Index, LayerError, Root, RuleCount, Written, whole, write},
     model::{Descriptor, Digest, ImageName, ResourceDescriptor, json::canonical, names, rfc3339},
     oci::{Image, OciError, manifest_bytes},
     progress::Update,
@@ -119,7 +119,9 @@ impl ImportError {
     fn of(path: &Path, error: LayerError) -> Self {
         let path = path.to_owned();
         match error {
-            LayerError::Read(source) | LayerError::Write(source) if source.raw_os_error().is_some() => {
+            LayerError::Read(source) | LayerError::Write(source) | LayerError::Sort(source)
+                if source.raw_os_error().is_some() =>
+            {
                 Self::Read { path, source }
             }
             source => Self::Refused { path, source },
@@ -272,7 +274,8 @@ impl Reading {
 
     fn layer(&mut self, epoch_s: i64) -> Result<Written, ImportError> {
         let mut out = Stopping { out: self.store.writer()?, cancel: self.cancel.clone() };
-        let written = write(&self.root.entries, &mut self.taken.content, epoch_s, &mut out);
+        let layer = Index::of(&self.root.entries, &self.store).and_then(|index| index.canonical(&self.store));
+        let written = layer.and_then(|layer| write(&layer, &mut self.taken.content, epoch_s, &mut out));
         let written = written.map_err(|error| ImportError::of(&self.path, error))?;
         out.out.finish_expected(written.digest, Some(written.size_bytes))?;
         Ok(written)

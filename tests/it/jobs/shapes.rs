@@ -1,8 +1,12 @@
 //! Shapes of Dockerfiles, and what becomes of the files they copy.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+};
 
-use crate::support::{Image, Lab, Registry};
+use crate::support::{Entry, Image, Lab, Registry};
 
 /// Builds and rebuilds; the image.
 fn reproduced(lab: &Lab, repository: &str, source: &std::path::Path, more: &[&str]) -> Image {
@@ -120,6 +124,39 @@ fn names_and_links_survive_as_they_are() {
     }
     assert_eq!(image.entry("tree/escape").link.as_deref(), Some("../../../../etc/passwd"));
     assert_eq!(image.entry("tree/absolute").link.as_deref(), Some("/etc/hostname"));
+}
+
+/// 70,000 entries of some 150 bytes: a sort holds 8 MiB.
+#[test]
+#[ignore = "slow: make acceptance"]
+fn a_layer_that_is_sorted_through_a_file() {
+    let lab = Lab::new();
+    let dockerfile = "FROM base.example/tiny:1
+RUN name=$(printf %080d 0); for d in 0 1 2 3 4 5 6; do mkdir -p /many/$d; i=0; \
+    while [ $i -lt 10000 ]; do : >/many/$d/$name$i; i=$((i+1)); done; done; echo text >/many/z; ln /many/z /many/a
+RUN cd /many && rm z && rm -r 3 && mkdir 3 && echo new >3/new && chmod 600 5/*999 && ln a 5/link
+WORKDIR /many/5/made
+";
+    let source = lab.source("many", &[("Dockerfile", dockerfile)]);
+    let image = reproduced(&lab, "many", &source, &[]);
+    let [many, few, made] = image.layers.last_chunk().unwrap();
+    let paths = |layer: &BTreeMap<String, Entry>| -> BTreeSet<String> {
+        layer.keys().filter(|path| path.starts_with("many")).cloned().collect()
+    };
+    assert_eq!(paths(many).len(), 1 + 7 + 70_000 + 2);
+    assert_eq!((many["many/a"].link.as_deref(), many["many/z"].link.as_deref()), (None, Some("many/a")));
+    let name = format!("{:080}", 0);
+    let changed =
+        (0..10).map(|tens| format!("many/5/{name}{}", format!("{tens}999").trim_start_matches('0')));
+    let expected: BTreeSet<_> = ["many", "many/.wh.z", "many/3", "many/3/.wh..wh..opq", "many/3/new"]
+        .into_iter()
+        .chain(["many/5", "many/5/link", "many/a"])
+        .map(str::to_owned)
+        .chain(changed)
+        .collect();
+    assert_eq!(paths(few), expected);
+    assert_eq!(few["many/a"].link.as_deref(), Some("many/5/link"), "the first name is the file");
+    assert_eq!(paths(made), ["many/5/made".to_owned()].into());
 }
 
 #[test]
