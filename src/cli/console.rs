@@ -202,7 +202,7 @@ impl Progress for Lines {
 
 fn begun_line(build: &str) -> String {
     let short = build.get(..12).unwrap_or(build);
-    format!("build {short} (reprov trace --follow {short})")
+    format!("{short} (reprov trace --follow {short})")
 }
 
 fn phase_line(phase: &str, what: &str) -> String {

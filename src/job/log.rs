@@ -23,7 +23,7 @@ use crate::{
     buildroot::{Announced, Announcements, Strays},
     engine::{Hint, LogLine, hints, read_line},
     host,
-    model::path::printable,
+    model::{limits::EVENT_STEP_SIZE_BYTES_MAX, path::printable},
     progress::{Progress, Update},
     store::{LogDir, Store, StoreError, Writer},
     transcript::Event,
@@ -144,11 +144,12 @@ impl Log {
         self.settle_all().is_ok() && self.write(event).unwrap_or(false)
     }
 
-    /// Writes an event without the values of secrets.
+    /// Writes an event without the values of secrets, and no more of its instruction than is needed to know it.
     fn write(&mut self, event: &Event) -> io::Result<bool> {
         let Some(events) = &mut self.events else { return Ok(false) };
         let mask = |text: &Option<String>| text.clone().map(|text| self.masks.text(text));
-        events.write(&Event { url: mask(&event.url), reason: mask(&event.reason), ..event.clone() })
+        let (url, reason, step) = (mask(&event.url), mask(&event.reason), event.step.as_deref().map(short));
+        events.write(&Event { step, url, reason, ..event.clone() })
     }
 
     /// Called now and then: what was announced a while ago has its place.
@@ -250,9 +251,17 @@ impl Log {
     /// The build ended: the `last` event, and the digest of them all.
     pub(super) fn end(&mut self, last: &Event, progress: &dyn Progress) -> Result<Kept, StoreError> {
         self.finish(progress)?;
-        let last = Event { reason: last.reason.clone().map(|text| self.masks.text(text)), ..last.clone() };
+        let reason = last.reason.clone().map(|text| self.masks.text(text));
+        let last = Event { step: last.step.as_deref().map(short), reason, ..last.clone() };
         self.events.take().map_or(Ok(Kept::default()), |events| events.end(&last))
     }
+}
+
+/// The beginning of an instruction's text.
+fn short(step: &str) -> String {
+    let end = step.floor_char_boundary(EVENT_STEP_SIZE_BYTES_MAX);
+    let rest = if end < step.len() { "…" } else { "" };
+    format!("{}{rest}", &step[..end])
 }
 
 /// An event of now.

@@ -132,6 +132,13 @@ fn a_full_log_says_so_and_keeps_no_more() {
 }
 
 #[test]
+fn a_long_instruction_is_known_by_its_beginning() {
+    let text = format!("RUN {}é", "x".repeat(EVENT_STEP_SIZE_BYTES_MAX - 5));
+    assert_eq!(short(&text), format!("{}…", &text[..EVENT_STEP_SIZE_BYTES_MAX - 1]));
+    assert_eq!(short("RUN é"), "RUN é");
+}
+
+#[test]
 fn secrets_are_in_neither() {
     let mut scene = Scene::new(1 << 20);
     scene.says("it is s3cret\n");

@@ -77,6 +77,8 @@ pub const EVENTS_SIZE_BYTES_MAX: u64 = 256 << 20;
 pub const EVENTS_OUTPUT_SIZE_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of one line of output in an event; the log has the whole.
 pub const EVENT_TEXT_SIZE_BYTES_MAX: usize = 4 << 10;
+/// Bytes of an instruction's text in an event; its line says which it is.
+pub const EVENT_STEP_SIZE_BYTES_MAX: usize = 256;
 /// Longest event read back.
 pub const EVENT_SIZE_BYTES_MAX: usize = 1 << 20;
 /// Most of what the shim announces of one build that is read.

@@ -38,8 +38,7 @@ fn sentence(event: &Event) -> String {
         }
         "cut" => format!("events are cut{because}"),
         "ended" => {
-            let exit = event.exit.map(|code| format!(" (exit code {code})")).unwrap_or_default();
-            format!("{}{}{exit}", text(&event.outcome), because)
+            format!("{}{because}", text(&event.outcome))
         }
         kind => {
             let bytes = event.size.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
@@ -87,7 +86,7 @@ mod tests {
         insta::assert_snapshot!(text.join("\n"), @r"
         reprov: line 3: refused GET http://mirror.example.org/x: not-allowed
         reprov: line 4: cut off, since they ignored the proxy: 2 attempt(s) without a route by ipv6
-        reprov: failed: no (exit code 7)
+        reprov: failed: no
         reprov: line 3: fetched GET http://mirror.example.org/x 200, 2.0 KiB
         ");
     }

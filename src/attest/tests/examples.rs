@@ -14,6 +14,7 @@ macro_rules! attestations {
 pub(super) const BUILD: &str = attestations!("build/v1/example.json");
 const IMPORT: &str = attestations!("import/v1/example.json");
 const REBUILD: &str = attestations!("rebuild/v1/example.json");
+const FAILURE_SCHEMA: &str = attestations!("failure/v1/schema.json");
 const BUILD_SCHEMA: &str = attestations!("build/v1/schema.json");
 const IMPORT_SCHEMA: &str = attestations!("import/v1/schema.json");
 const REBUILD_SCHEMA: &str = attestations!("rebuild/v1/schema.json");
@@ -37,6 +38,40 @@ fn build_example_round_trips() {
     let Provenance { definition, run } = Provenance::read(&statement).unwrap();
     let written = provenance(&definition, &run, &statement.subject);
     assert_eq!(String::from_utf8(written.to_bytes()).unwrap(), canonical(BUILD));
+}
+
+#[test]
+fn a_failure_is_about_the_logs_and_round_trips() {
+    let build = Provenance::read(&Statement::parse(BUILD.as_bytes()).unwrap()).unwrap();
+    let instruction = rebuilt::Instruction { line: 3, text: "RUN make".into() };
+    let failure = |full: bool| FailedStep {
+        reason: "the engine ended with exit code 7".into(),
+        to: "registry.example.org/app:1".into(),
+        instruction: full.then(|| instruction.clone()),
+        exit_code: full.then_some(7),
+        limit: full.then(|| PassedLimit { name: "memory".into(), allowed: 1, found: 2 }),
+        refused: 1,
+    };
+    for full in [true, false] {
+        let failed = Failed { build: build.clone(), failure: failure(full) };
+        let statement = Statement::parse(&failed.statement().to_bytes()).unwrap();
+        assert_eq!(Failed::read(&statement).unwrap(), failed);
+        valid(FAILURE_SCHEMA, &json::parse(&statement.to_bytes()).unwrap()).unwrap();
+        let log = build.run.byproduct("log").unwrap().sha256().unwrap();
+        assert!(statement.names_subject(&log));
+        assert!(Provenance::read(&statement).is_err(), "it is no provenance of an image");
+        let other =
+            Statement { subject: vec![Subject::new("log", &Digest::of(b"other"))], ..statement.clone() };
+        assert!(matches!(Failed::read(&other), Err(FailedError::Subject("log"))));
+        let mut without = statement;
+        without.predicate.as_object_mut().unwrap().remove("failure");
+        assert!(matches!(Failed::read(&without), Err(FailedError::Shape(_))));
+        assert!(valid(FAILURE_SCHEMA, &json::parse(&without.to_bytes()).unwrap()).is_err());
+    }
+    assert!(matches!(
+        Failed::read(&Statement::parse(BUILD.as_bytes()).unwrap()),
+        Err(FailedError::PredicateType(_))
+    ));
 }
 
 #[test]
