@@ -145,14 +145,18 @@ mod tests {
         assert_eq!(announcements.news().unwrap(), []);
         let strays = |ipv4| Strays { ipv4, ipv6: 2, udp: 3 };
         file.write_all(
-            br#"{"args":["/bin/sh","-c","true"],"strays":{"ipv4":1,"ipv6":2,"udp":3},"mounts":["/p"]}"#,
+            br#"{"args":["/bin/sh","-c","true"],"strays":{"ipv4":1,"ipv6":2,"udp":3},"mounts":["/p"],"unreached":"a static one"}"#,
         )
         .unwrap();
         assert_eq!(announcements.news().unwrap(), [], "half a line is none");
         file.write_all(b"\nnot json\n{\"ended\":true,\"strays\":{\"ipv4\":5,\"ipv6\":2,\"udp\":3}}\n")
             .unwrap();
-        let began =
-            Announced::Began { command: Some("true".into()), mounts: vec!["/p".into()], strays: strays(1) };
+        let began = Announced::Began {
+            command: Some("true".into()),
+            mounts: vec!["/p".into()],
+            strays: strays(1),
+            unreached: Some("a static one".into()),
+        };
         assert_eq!(announcements.news().unwrap(), [began, Announced::Ended { strays: strays(5) }]);
         assert_eq!(announcements.news().unwrap(), []);
     }

@@ -20,7 +20,8 @@ use crate::{
         source::options,
     },
     model::{
-        Descriptor, DiffId, ImageName, Maxima, Repository, Selector, limits::FILES_MIN, names, path::printable,
+        Descriptor, DiffId, ImageName, Maxima, Repository, Selector, limits::FILES_MIN, names,
+        path::printable,
     },
     recipe,
     report::{self, build as view},

@@ -476,7 +476,8 @@ impl Run<'_> {
         let mut said = BTreeSet::new();
         for (instruction, program) in unreached {
             if said.insert(program) {
-                let place = instruction.as_ref().map(|step| format!(" at line {} ({})", step.line, step.text));
+                let place =
+                    instruction.as_ref().map(|step| format!(" at line {} ({})", step.line, step.text));
                 let place = place.unwrap_or_default();
                 let text = format!("clock: the step{place} runs {program}; it sees the real clock");
                 self.ports.progress.update(Update::Warning(&text));

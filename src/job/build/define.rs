@@ -101,14 +101,7 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
         platform: flags.platform.clone(),
         repositories,
         from: recipe.from.into_iter().map(|(old, new)| (old, new.to_string())).collect(),
-        normalize: Normalize {
-            profile: recipe.profile,
-            drop: recipe
-                .drop
-                .into_iter()
-                .map(|drop| Dropped { path: drop.path, because: drop.because })
-                .collect(),
-        },
+        normalize: normalize(recipe.profile, recipe.drop),
         clock: match recipe.clock {
             recipe::Clock::Real => Clock::Real,
             recipe::Clock::Commit => Clock::Commit,
@@ -135,6 +128,11 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
     internal.env.extend(configured::environment(&external.repositories));
     let definition = BuildDefinition { external, internal, dependencies: all };
     Ok(Planned { definition, bases, final_base, repositories_from_base: from_base, tools, access })
+}
+
+fn normalize(profile: String, drop: Vec<recipe::Dropped>) -> Normalize {
+    let dropped = |drop: recipe::Dropped| Dropped { path: drop.path, because: drop.because };
+    Normalize { profile, drop: drop.into_iter().map(dropped).collect() }
 }
 
 /// What it is built with. A source alone does not choose what runs here.
