@@ -76,6 +76,15 @@ fn waiting_for_a_time_takes_as_long_as_it_should() {
     check_waits(&said, THEN, "now");
 }
 
+#[test]
+fn threads_signals_and_children_all_see_one_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("crowd");
+    must(Command::new("gcc").arg("-o").arg(&program).arg(fixtures("clock/crowd.c")).arg("-pthread"));
+    let said = under(Clock::Stands(THEN), dir.path(), program.to_str().unwrap(), &[&THEN.to_string()]);
+    assert_eq!(said, "right\n");
+}
+
 /// What `fixtures/clock/wait.c` must say at the time `then`; how new it finds its `file`.
 #[track_caller]
 fn check_waits(said: &str, then: i64, file: &str) {
