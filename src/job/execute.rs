@@ -22,7 +22,7 @@ use super::{
     log::Log,
     plan::{Plan, PlanError},
     result::EngineResult,
-    track::{Instruction, Tracker},
+    track::Tracker,
 };
 use crate::{
     attest::{BuildDefinition, Clock},
@@ -273,7 +273,7 @@ impl Run<'_> {
         if ended_here || self.ports.cancel.is_cancelled() {
             return Err(ExecuteError::Cancelled);
         }
-        self.say_unreached(&log.lock().unreached);
+        live::say_unreached(&*self.ports.progress, &log.lock().unreached);
         let external = &self.definition.external;
         if let Some(failure) = failure::judge(ended, &execution, external, || self.ports.store.room_bytes()) {
             execution.outcome = Err(failure);
@@ -468,20 +468,6 @@ impl Run<'_> {
             extra_roots: self.ports.network.roots.clone(),
             inputs_size_bytes_max: self.allowance.inputs_bytes,
             full,
-        }
-    }
-
-    /// Says which programs the commit's clock did not reach, each with the first step that began with it.
-    fn say_unreached(&self, unreached: &[(Option<Instruction>, String)]) {
-        let mut said = BTreeSet::new();
-        for (instruction, program) in unreached {
-            if said.insert(program) {
-                let place =
-                    instruction.as_ref().map(|step| format!(" at line {} ({})", step.line, step.text));
-                let place = place.unwrap_or_default();
-                let text = format!("clock: the step{place} runs {program}; it sees the real clock");
-                self.ports.progress.update(Update::Warning(&text));
-            }
         }
     }
 

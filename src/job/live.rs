@@ -1,6 +1,7 @@
 //! A build that others can follow: its directory among the store's logs, and the log that grows there.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,14 +13,14 @@ use super::{
     evidence::chain,
     execute::{ExecuteError, Execution, Kept, Secrets},
     log::{Log, now},
-    track::Tracker,
+    track::{Instruction, Tracker},
 };
 use crate::{
     attest::BuildDefinition,
     buildroot::{Announcements, BuildrootError, Ids},
     host,
     model::{json::canonical, limits::LOG_SIZE_BYTES_MAX},
-    progress::Update,
+    progress::{Progress, Update},
     store::{LogDir, Store, StoreError},
     transcript::Event,
 };
@@ -157,5 +158,18 @@ pub(super) fn entered(ids: &Ids, of_image: bool) -> Event {
         namespaces: NAMESPACES.map(str::to_owned).into(),
         ids: Some([uid, gid]),
         ..now("cage")
+    }
+}
+
+/// Says which programs the commit's clock did not reach, each with the first step that began with it.
+pub(super) fn say_unreached(progress: &dyn Progress, unreached: &[(Option<Instruction>, String)]) {
+    let mut said = BTreeSet::new();
+    for (instruction, program) in unreached {
+        if said.insert(program) {
+            let place = instruction.as_ref().map(|step| format!(" at line {} ({})", step.line, step.text));
+            let place = place.unwrap_or_default();
+            let text = format!("clock: the step{place} runs {program}; it sees the real clock");
+            progress.update(Update::Warning(&text));
+        }
     }
 }

@@ -182,7 +182,7 @@ fn what_may_be_kept_is_rebuilt_anywhere() {
     let source = setting.lab.source(
         "kept",
         &[
-            ("Dockerfile", "FROM base.example/tiny:1\nARG PUBLIC\nRUN --mount=type=secret,id=token wget -q -O /package \"$PUBLIC/kept/greeting\"\n"),
+            ("Dockerfile", "FROM base.example/tiny:1\nARG PUBLIC\nRUN --mount=type=secret,id=token wget -q -O /package \"$PUBLIC/kept/greeting\" && echo \"a step says $(cat /run/secrets/token)\"\n"),
             ("reprov.toml", &format!("[[repository]]\nname = \"private\"\nkind = \"generic\"\nurl = \"{}\"\n{recipe}", setting.private.url)),
         ],
     );
