@@ -111,7 +111,7 @@ impl Global {
             programs: std::env::var_os("PATH")
                 .map(|path| std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect())
                 .unwrap_or_default(),
-            plain_http: self.plain_http.iter().cloned().chain(conf.plain_http()).collect(),
+            plain_http: self.plain_http.clone(),
             conf,
             network: self.network()?,
             ca,

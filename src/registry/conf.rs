@@ -65,12 +65,21 @@ pub enum ConfError {
     Place(String),
 }
 
-/// Places of one repository, in the order they are read; `host` and `repository` of each.
+/// Places of one repository, in the order they are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sources {
-    pub(super) mirrors: Vec<(String, String)>,
+    pub(super) mirrors: Vec<Source>,
     /// The one that is also written to.
-    pub(super) primary: (String, String),
+    pub(super) primary: Source,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) host: String,
+    pub(super) repository: String,
+    /// `insecure`: spoken to in plain HTTP. TLS that nobody vouches for is not spoken.
+    pub(super) plain: bool,
 }
 
 impl RegistriesConf {
@@ -116,19 +125,6 @@ impl RegistriesConf {
         *self == Self::default()
     }
 
-    /// `host[:port]`s of `insecure` places: spoken to in plain HTTP. TLS that nobody vouches for is not spoken.
-    #[must_use]
-    pub fn plain_http(&self) -> Vec<String> {
-        let of_rule = |rule: &Rule| {
-            let own = if rule.location.is_empty() { &rule.prefix } else { &rule.location };
-            let own = rule.insecure.then(|| own.clone());
-            let mirrors = rule.mirror.iter().filter(|mirror| mirror.insecure);
-            own.into_iter().chain(mirrors.map(|mirror| mirror.location.clone())).collect::<Vec<_>>()
-        };
-        let host = |place: String| place.split('/').next().unwrap_or_default().to_owned();
-        self.rules.iter().flat_map(of_rule).map(host).collect()
-    }
-
     /// Full names that the short `name` (`debian:bookworm`) may stand for: its alias, else one a search registry.
     #[must_use]
     pub fn full_names(&self, name: &str) -> Vec<String> {
@@ -153,9 +149,9 @@ impl RegistriesConf {
         by_digest: bool,
     ) -> Result<Option<Sources>, ConfError> {
         let name = format!("{host}/{repository}");
-        let own = (host.to_owned(), repository.to_owned());
+        let own = |plain| Source { host: host.to_owned(), repository: repository.to_owned(), plain };
         let Some((rule, rest)) = self.rule(&name) else {
-            return Ok(Some(Sources { mirrors: Vec::new(), primary: own }));
+            return Ok(Some(Sources { mirrors: Vec::new(), primary: own(false) }));
         };
         if rule.blocked {
             return Ok(None);
@@ -165,8 +161,13 @@ impl RegistriesConf {
             Pull::DigestOnly => by_digest,
             Pull::TagOnly => !by_digest,
         };
-        let mirrors = rule.mirror.iter().filter(wanted).map(|mirror| place(&mirror.location, rest));
-        let primary = if rule.location.is_empty() { own } else { place(&rule.location, rest)? };
+        let found = |location: &str, plain| {
+            place(location, rest).map(|(host, repository)| Source { host, repository, plain })
+        };
+        let mirrors =
+            rule.mirror.iter().filter(wanted).map(|mirror| found(&mirror.location, mirror.insecure));
+        let insecure = rule.insecure;
+        let primary = if rule.location.is_empty() { own(insecure) } else { found(&rule.location, insecure)? };
         Ok(Some(Sources { mirrors: mirrors.collect::<Result<_, _>>()?, primary }))
     }
 
@@ -242,7 +243,9 @@ mod tests {
         let conf = RegistriesConf::parse(FILE).unwrap();
         let (host, repository) = name.split_once('/').unwrap();
         let found = conf.sources(host, repository, by_digest).unwrap();
-        let shown = |(host, repository): (String, String)| format!("{host}/{repository}");
+        let shown = |Source { host, repository, plain }| {
+            format!("{}{host}/{repository}", if plain { "http:" } else { "" })
+        };
         let found: Vec<_> = found
             .into_iter()
             .flat_map(|sources| sources.mirrors.into_iter().chain([sources.primary]))
@@ -253,14 +256,14 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_decides() {
-        let (cache, hub) = ("cache.example.org:5000/hub/library/x", "hub.example.org/library/x");
+        let (cache, hub) = ("http:cache.example.org:5000/hub/library/x", "hub.example.org/library/x");
         check_sources("docker.io/library/x", false, &[cache, hub]);
         check_sources("docker.io/library/x", true, &[cache, "other.example.org/library/x", hub]);
         check_sources("docker.io/secret/x", true, &[]);
         check_sources(
             "docker.io/secretive/x",
             false,
-            &["cache.example.org:5000/hub/secretive/x", "hub.example.org/secretive/x"],
+            &["http:cache.example.org:5000/hub/secretive/x", "hub.example.org/secretive/x"],
         );
         check_sources("a.b.example.net/x", false, &["a.b.example.net/x"]);
         check_sources("a.example.net/x", true, &["cache.example.org/net/x", "a.example.net/x"]);
@@ -269,8 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn insecure_places_speak_plain_http() {
-        assert_eq!(RegistriesConf::parse(FILE).unwrap().plain_http(), ["cache.example.org:5000"]);
+    fn insecure_is_what_lies_under_the_prefix_and_nothing_else() {
+        let rules = "[[registry]]\nprefix = \"r.example/dev\"\ninsecure = true\n\
+            [[registry]]\nprefix = \"*.example.net\"\ninsecure = true\n";
+        let conf = RegistriesConf::parse(rules).unwrap();
+        let plain = |host: &str, path: &str| conf.sources(host, path, true).unwrap().unwrap().primary.plain;
+        assert!(plain("r.example", "dev/a") && plain("a.example.net", "x"));
+        assert!(!plain("r.example", "prod/a") && !plain("example.net", "x"));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Reading from the first place that has it (`registries.conf`).
 
-use super::{Registries, RegistryError, conf::Sources, place::Place};
+use super::{
+    Registries, RegistryError,
+    conf::{Source, Sources},
+    place::Place,
+};
 use crate::model::{ImageName, Location};
 
 impl Registries {
@@ -19,6 +23,12 @@ impl Registries {
     ) -> Result<Sources, RegistryError> {
         let found = self.http.options.conf.sources(host, repository, by_digest)?;
         found.ok_or_else(|| RegistryError::Blocked { what: name.repository() })
+    }
+
+    pub(super) fn place(&self, source: &Source) -> Result<Place, RegistryError> {
+        let plain_http = &self.http.options.plain_http;
+        let plain = source.plain || plain_http.iter().any(|plain| plain.eq_ignore_ascii_case(&source.host));
+        Place::new(&source.host, &source.repository, plain)
     }
 
     /// What `read` gets from the first mirror of `name` that has it, else from `place`.
@@ -47,11 +57,11 @@ impl Registries {
     ) -> Result<(Option<T>, Vec<String>), RegistryError> {
         let mut failed = Vec::new();
         let Location::Registry { host, repository } = &name.location else { return Ok((None, failed)) };
-        for (host, repository) in self.sources(name, host, repository, by_digest)?.mirrors {
-            match read(Place::new(&host, &repository, &self.http.options.plain_http)?).await {
+        for source in self.sources(name, host, repository, by_digest)?.mirrors {
+            match read(self.place(&source)?).await {
                 Ok(found) => return Ok((Some(found), failed)),
                 Err(RegistryError::Store(error)) => return Err(error.into()),
-                Err(error) => failed.push(format!("{host}/{repository}: {error}")),
+                Err(error) => failed.push(format!("{}/{}: {error}", source.host, source.repository)),
             }
         }
         Ok((None, failed))

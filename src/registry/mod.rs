@@ -436,8 +436,7 @@ impl Registries {
     fn site(&self, name: &ImageName) -> Result<Site, RegistryError> {
         match &name.location {
             Location::Registry { host, repository } => {
-                let (host, repository) = self.sources(name, host, repository, true)?.primary;
-                Place::new(&host, &repository, &self.http.options.plain_http).map(Site::Registry)
+                self.place(&self.sources(name, host, repository, true)?.primary).map(Site::Registry)
             }
             Location::Layout(dir) => Ok(Site::Layout(Layout { dir: dir.clone() })),
         }

@@ -18,10 +18,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Plain HTTP for loopback hosts and those of `plain_http`, else HTTPS.
-    pub(super) fn new(host: &str, repository: &str, plain_http: &[String]) -> Result<Self, RegistryError> {
-        let plain = is_loopback(host) || plain_http.iter().any(|plain| plain.eq_ignore_ascii_case(host));
-        let scheme = if plain { "http" } else { "https" };
+    /// Plain HTTP for loopback hosts and where it is `plain`, else HTTPS.
+    pub(super) fn new(host: &str, repository: &str, plain: bool) -> Result<Self, RegistryError> {
+        let scheme = if plain || is_loopback(host) { "http" } else { "https" };
         // Docker Hub's API lives on a host of its own.
         let endpoint = if host == "docker.io" { "registry-1.docker.io" } else { host };
         let base = Url::parse(&format!("{scheme}://{endpoint}/v2/{repository}/"))
@@ -77,7 +76,7 @@ mod tests {
     #[test]
     fn urls() {
         let check = |host: &str, rest: &str, expected: &str| {
-            let place = Place::new(host, "a/b", &["plain.example:5000".into()]).unwrap();
+            let place = Place::new(host, "a/b", host == "plain.example:5000").unwrap();
             assert_eq!(place.url(rest).as_str(), expected);
             assert!(place.owns(&place.url(rest)) && place.owns(&place.root()));
         };
@@ -86,13 +85,13 @@ mod tests {
         check("docker.io", "manifests/v1", "https://registry-1.docker.io/v2/a/b/manifests/v1");
         let digest = Digest::of(b"");
         check("[::1]:5000", &format!("blobs/{digest}"), &format!("http://[::1]:5000/v2/a/b/blobs/{digest}"));
-        assert!(Place::new("a:b:c", "r", &[]).is_err());
+        assert!(Place::new("a:b:c", "r", false).is_err());
     }
 
     #[test]
     fn endpoint_keeps_its_port() {
         let check = |host: &str, expected: &str| {
-            assert_eq!(Place::new(host, "r", &[]).unwrap().endpoint(), expected);
+            assert_eq!(Place::new(host, "r", false).unwrap().endpoint(), expected);
         };
         check("127.0.0.1:5000", "127.0.0.1:5000");
         check("[::1]:5000", "[::1]:5000");

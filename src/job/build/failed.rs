@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use super::{BuildError, Planned, Request, descriptor, inputs, tainted};
+use super::{BuildError, Planned, Request, descriptor, inputs, run_details};
 use crate::{
-    attest::{Failed, FailedStep, PassedLimit, Provenance, RunDetails, rebuilt::Instruction},
+    attest::{Failed, FailedStep, PassedLimit, Provenance, rebuilt::Instruction},
     host,
     job::{
         Ports,
@@ -90,16 +90,8 @@ fn name_in(build: &str, name: &str) -> String {
 fn failed(request: &Request, planned: &Planned, execution: &Execution, reason: &str) -> Failed {
     let bodies = Bodies::sort(execution.closed.transcript.bodies(), &InputsTo::Nowhere, |_| true);
     let byproducts = [("log", names::LOG, execution.log), ("events", names::EVENTS, execution.events)];
-    let run = RunDetails {
-        builder_id: request.builder_id.clone(),
-        reprov_version: env!("CARGO_PKG_VERSION").to_owned(),
-        invocation_id: execution.build.clone(),
-        started_on_s: execution.started_s,
-        finished_on_s: execution.finished_s,
-        inputs: inputs(execution, &bodies),
-        byproducts: byproducts.into_iter().map(descriptor).collect(),
-        tainted: tainted(planned, execution),
-    };
+    let byproducts = byproducts.into_iter().map(descriptor).collect();
+    let run = run_details(request, planned, execution, inputs(execution, &bodies), byproducts);
     let failure = execution.outcome.as_ref().err();
     let instruction = failure.and_then(|failure| failure.instruction.clone());
     let exceeded = failure.and_then(|failure| failure.exceeded);

@@ -292,16 +292,8 @@ async fn publish(
     {
         publisher.kept(media_type, *kept).await?;
     }
-    let run = RunDetails {
-        builder_id: request.builder_id.clone(),
-        reprov_version: env!("CARGO_PKG_VERSION").to_owned(),
-        invocation_id: execution.build.clone(),
-        started_on_s: execution.started_s,
-        finished_on_s: execution.finished_s,
-        inputs: inputs(execution, bodies),
-        byproducts: byproducts.into_iter().map(descriptor).chain(keepers).collect(),
-        tainted: tainted(planned, execution),
-    };
+    let byproducts = byproducts.into_iter().map(descriptor).chain(keepers).collect();
+    let run = run_details(request, planned, execution, inputs(execution, bodies), byproducts);
     let subject = Subject::new(request.to.repository(), &assembled.manifest.digest);
     let statement = attest::provenance(&planned.definition, &run, &[subject]);
     let attached = publisher.statement(&statement, request.key.as_ref()).await?;
@@ -353,6 +345,26 @@ async fn keep_inputs(
 }
 
 /// Every recorded answer, and whether this machine alone keeps it.
+/// What the statement of a build says of its run, whatever came of it.
+fn run_details(
+    request: &Request,
+    planned: &Planned,
+    execution: &Execution,
+    inputs: Vec<ResourceDescriptor>,
+    byproducts: Vec<ResourceDescriptor>,
+) -> RunDetails {
+    RunDetails {
+        builder_id: request.builder_id.clone(),
+        reprov_version: env!("CARGO_PKG_VERSION").to_owned(),
+        invocation_id: execution.build.clone(),
+        started_on_s: execution.started_s,
+        finished_on_s: execution.finished_s,
+        inputs,
+        byproducts,
+        tainted: tainted(planned, execution),
+    }
+}
+
 fn inputs(execution: &Execution, bodies: &Bodies) -> Vec<ResourceDescriptor> {
     let mut inputs = execution.closed.transcript.inputs();
     for input in &mut inputs {

@@ -40,7 +40,7 @@ async fn serve(reply: &'static str) -> (Url, String) {
 
 async fn fetch(url: &Url, ca: Vec<(String, Vec<u8>)>) -> Result<Vec<u8>, RegistryError> {
     let registries = with(Options { ca, ..Options::default() });
-    let place = Place::new("registry.example.org", "app", &[]).unwrap();
+    let place = Place::new("registry.example.org", "app", false).unwrap();
     let ask = Ask::get(&place, url.clone(), "x".to_owned());
     registries.http.fetch(&ask, 100).await.map(|whole| whole.body)
 }
