@@ -100,7 +100,7 @@ impl Site {
         let images = dir.join("images");
         let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("buildroot/make");
         let told = said(Command::new(make).arg(&images).env("REPROV", REPROV));
-        let digest = told.split_once(":inside@").unwrap().1.split(',').next().unwrap();
+        let digest = told.rsplit_once(":inside@").unwrap().1.split(',').next().unwrap(); // What is kept is said last.
         let buildroot = format!("oci:{}@{digest}", images.display());
         let site = Self { dir, host, buildroot, hold: registry.stdin.take(), registry };
         let base = said(Command::new(fixture("base/make")).arg("debian"));
