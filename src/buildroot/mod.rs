@@ -28,6 +28,7 @@ mod shim {
     mod json;
     mod reach;
     mod runtime;
+    mod seccomp;
     mod strays;
     pub(super) mod watch;
 }

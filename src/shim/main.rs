@@ -10,6 +10,7 @@ mod init;
 mod json;
 mod reach;
 mod runtime;
+mod seccomp;
 mod strays;
 mod watch;
 

@@ -21,6 +21,7 @@ fn under(clock: Clock, dir: &Path, program: &str, args: &[&str]) -> String {
         command
             .args(args)
             .current_dir(dir)
+            .env_clear() // `make test` tells a make below it that it is one.
             .env("PATH", "/usr/bin:/bin")
             .env("TZ", "UTC")
             .env("LD_PRELOAD", &object),

@@ -303,6 +303,29 @@ fn unvetted_sources_of_every_tool_are_refused_with_their_line() {
 }
 
 #[test]
+fn a_package_is_judged_wherever_it_lies() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let (served, signer) = (Served::start(), Signer::generate());
+    fs::create_dir(served.dir.path().join("repodata")).unwrap();
+    let package = [&[0xed, 0xab, 0xee, 0xdb][..], &[0; 200]].concat();
+    for (name, bytes) in [("repomd.xml", &b"<repomd/>"[..]), ("greeting.rpm", &package)] {
+        fs::write(served.dir.path().join("repodata").join(name), bytes).unwrap();
+    }
+    let url = &served.url;
+    let recipe =
+        format!("[[repository]]\nname = \"vetted\"\nkind = \"yum\"\nurl = \"{url}\"\nkey = \"vetted.asc\"\n");
+    let url = url.trim_end_matches('/');
+    let dockerfile = format!(
+        "FROM base.example/tiny:1\nRUN wget -q -O /a {url}/repodata/repomd.xml\n\
+        RUN wget -q -O /b {url}/repodata/greeting.rpm || true\n"
+    );
+    let key = signer.public();
+    let files = [("Dockerfile", dockerfile.as_str()), ("reprov.toml", &recipe), ("vetted.asc", &key)];
+    let ran = lab.build(registry, &lab.source("app", &files), &registry.name("misplaced"), &[]).exits(1);
+    assert_eq!(refused(&ran), [("signer".into(), 3.into())], "{ran}");
+}
+
+#[test]
 #[ignore = "slow: make acceptance"]
 fn dnf_installs_what_the_pinned_signer_signed() {
     let registry = Registry::shared();
