@@ -20,6 +20,7 @@ use super::{
     evidence::{EvidenceError, Trust, chain},
     execute::{ExecuteError, Execution, Gathered, Kept, Secrets, execute},
     inputs::{Bodies, InputsTo},
+    live,
     plan::PlanError,
     publish::{PublishError, Publisher},
 };
@@ -234,7 +235,7 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
             Some(failed::leave(ports, request, &planned, &execution, (dir, &reason)).await)
         }
         (dir, _) => {
-            dir.map_or(Ok(()), LogDir::discard)?; // The image has it.
+            live::settled(ports.progress.as_ref(), dir.map_or(Ok(()), LogDir::discard)); // The image has it.
             None
         }
     };
@@ -344,7 +345,6 @@ async fn keep_inputs(
     Ok(parts.into_iter().map(keeper).collect())
 }
 
-/// Every recorded answer, and whether this machine alone keeps it.
 /// What the statement of a build says of its run, whatever came of it.
 fn run_details(
     request: &Request,
@@ -365,6 +365,7 @@ fn run_details(
     }
 }
 
+/// Every recorded answer, and whether this machine alone keeps it.
 fn inputs(execution: &Execution, bodies: &Bodies) -> Vec<ResourceDescriptor> {
     let mut inputs = execution.closed.transcript.inputs();
     for input in &mut inputs {

@@ -12,6 +12,7 @@ use super::{
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain, whole},
     execute::{ExecuteError, Execution, Gathered, Secrets, execute},
     failure::{Failure, says_full},
+    live,
     publish::{PublishError, Publisher},
 };
 use crate::{
@@ -255,10 +256,11 @@ impl Job<'_> {
             ran => ran?,
         };
         // Nothing but the answer is kept of a rebuild, and the log's blobs; of a failed one the log itself.
-        match (execution.dir.take(), &execution.outcome) {
-            (Some(dir), Err(failure)) => dir.keep("failed", &failure.reason, &host::now())?,
-            (dir, _) => dir.map_or(Ok(()), LogDir::discard)?,
-        }
+        let settled = match (execution.dir.take(), &execution.outcome) {
+            (Some(dir), Err(failure)) => dir.keep(failure.outcome(), &failure.reason, &host::now()),
+            (dir, _) => dir.map_or(Ok(()), LogDir::discard),
+        };
+        live::settled(self.ports.progress.as_ref(), settled);
         let compared = self.compare(&original, believed, execution, builder_changed.is_some()).await;
         removing.end(self.ports).await;
         let mut outcome = compared?;
