@@ -26,6 +26,12 @@ pub fn platform() -> String {
     format!("linux/{architecture}")
 }
 
+/// Cores that this process may use, at least 1.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// 32 random hex digits.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     Context,
     build::{limits, load_key},
+    console::Console,
     credentials,
     failure::{Exit, Failure},
     global::image_name,
@@ -88,7 +89,7 @@ pub(super) struct Args {
 type Answer = (ImageName, Result<Outcome, Unjudged>);
 
 /// Why there is no verdict, and the build that was ended before there could be one.
-struct Unjudged {
+pub(super) struct Unjudged {
     failure: Failure,
     execution: Option<Box<Execution>>,
 }
@@ -110,7 +111,7 @@ impl From<RebuildError> for Unjudged {
     }
 }
 
-fn parse_verdict(text: &str) -> Result<Verdict, String> {
+pub(super) fn parse_verdict(text: &str) -> Result<Verdict, String> {
     let names = || Verdict::ALL.map(Verdict::name).join(", ");
     Verdict::ALL
         .into_iter()
@@ -204,33 +205,8 @@ impl Args {
         let mut images = Vec::new();
         let mut summary = BTreeMap::new();
         for (name, outcome) in answers {
-            let image = match outcome {
-                Ok(outcome) => {
-                    exit = exit.worse(self.exit(outcome.verdict));
-                    let mut image = image(&name, &outcome);
-                    if let Some(error) = outcome.unattached {
-                        let failure = Failure::from(error);
-                        exit = exit.worse(failure.exit);
-                        let text = format!("the verdict is not attached: {}", failure.messages().join(": "));
-                        image.error =
-                            Some(image.error.into_iter().chain([text]).collect::<Vec<_>>().join("; "));
-                    }
-                    image
-                }
-                Err(Unjudged { failure, execution }) => {
-                    exit = exit.worse(failure.exit);
-                    let text = failure.messages().join(": ");
-                    context.console.line(&format!("error: {name}: {}", crate::model::path::printable(&text)));
-                    for hint in failure.hints() {
-                        context.console.line(&format!("hint: {hint}"));
-                    }
-                    let mut image = unknown(&name, text);
-                    if let Some(execution) = execution {
-                        ran(&mut image, &execution, execution.started_s);
-                    }
-                    image
-                }
-            };
+            let (image, code) = judged(context.console, &name, outcome, &self.accept);
+            exit = exit.worse(code);
             let verdict = image.verdict.map_or("error", Verdict::name);
             *summary.entry(verdict.to_owned()).or_default() += 1;
             images.push(image);
@@ -242,15 +218,48 @@ impl Args {
         context.console.answer(&answer, &answer.text());
         exit
     }
+}
 
-    fn exit(&self, verdict: Verdict) -> Exit {
-        if verdict == Verdict::Reproduced || self.accept.contains(&verdict) {
-            Exit::Ok
-        } else if verdict.undecided() {
-            Exit::Unavailable
-        } else {
-            Exit::Findings
+/// The answer about one image, and what it makes the process end with; what could not be told is said now.
+pub(super) fn judged(
+    console: &Console,
+    name: &ImageName,
+    outcome: Result<Outcome, Unjudged>,
+    accept: &[Verdict],
+) -> (view::Image, Exit) {
+    match outcome {
+        Ok(outcome) => {
+            let (mut image, mut code) = (image(name, &outcome), exit(outcome.verdict, accept));
+            if let Some(error) = outcome.unattached {
+                let failure = Failure::from(error);
+                code = code.worse(failure.exit);
+                let text = format!("the verdict is not attached: {}", failure.messages().join(": "));
+                image.error = Some(image.error.into_iter().chain([text]).collect::<Vec<_>>().join("; "));
+            }
+            (image, code)
         }
+        Err(Unjudged { failure, execution }) => {
+            let text = failure.messages().join(": ");
+            console.line(&format!("error: {name}: {}", crate::model::path::printable(&text)));
+            for hint in failure.hints() {
+                console.line(&format!("hint: {hint}"));
+            }
+            let mut image = unknown(name, text);
+            if let Some(execution) = execution {
+                ran(&mut image, &execution, execution.started_s);
+            }
+            (image, failure.exit)
+        }
+    }
+}
+
+fn exit(verdict: Verdict, accept: &[Verdict]) -> Exit {
+    if verdict == Verdict::Reproduced || accept.contains(&verdict) {
+        Exit::Ok
+    } else if verdict.undecided() {
+        Exit::Unavailable
+    } else {
+        Exit::Findings
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::json;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -34,6 +35,7 @@ use crate::{
     model::{Allowance, Digest, Exceeded, Limit, Maxima, Secret, json::canonical},
     progress::Update,
     store::{LogDir, StoreError},
+    transcript::Transcript,
 };
 
 /// Why a build could not be tried, or its result not be taken.
@@ -199,6 +201,8 @@ pub struct Gathered<'a> {
     pub tools: Tools,
     /// What is built or built again, for people.
     pub image: String,
+    /// Told what was recorded as soon as the engine is done and its run is good: the result is still to be packed.
+    pub recorded: Option<oneshot::Sender<Transcript>>,
 }
 
 /// Runs `definition` on what was `gathered`; `mode` says whether the gateway records or replays. What the build may use
@@ -214,7 +218,7 @@ pub async fn execute(
     maxima: &Maxima,
 ) -> Result<(Execution, Removing), ExecuteError> {
     check(definition)?;
-    let Gathered { checkout, bases, secrets, tools, image } = gathered;
+    let Gathered { checkout, bases, secrets, tools, image, recorded } = gathered;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
     let ids = Ids::find(ports.store.root())?;
@@ -224,7 +228,7 @@ pub async fn execute(
     let records = matches!(mode, Mode::Record { .. }); // A rebuild attests no byproducts.
     let live = Live::begin(ports, definition, &image, records)?;
     let run = Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance };
-    let execution = run.execute(checkout, bases, mode, &live).await;
+    let execution = run.execute(checkout, bases, (mode, recorded), &live).await;
     let removing = Removing(tokio::spawn(workspace.remove()));
     match live.end(ports, execution) {
         Ok(execution) => Ok((execution, removing)),
@@ -250,7 +254,7 @@ impl Run<'_> {
         &self,
         checkout: &SharedCheckout,
         bases: &[Base],
-        mode: Mode,
+        (mode, recorded): (Mode, Option<oneshot::Sender<Transcript>>),
         live: &Live,
     ) -> Result<Execution, ExecuteError> {
         let ca = Ca::generate()?;
@@ -278,6 +282,9 @@ impl Run<'_> {
         if let Some(failure) = failure::judge(ended, &execution, external, || self.ports.store.room_bytes()) {
             execution.outcome = Err(failure);
         } else {
+            if let Some(recorded) = recorded {
+                let _ = recorded.send(execution.closed.transcript.clone()); // Whoever asked may be gone.
+            }
             self.ports.progress.update(Update::Phase("layers", ""));
             let Run { ports, definition, plan, workspace, .. } = *self;
             let mounts = &mounts;

@@ -107,10 +107,20 @@ impl Rebuild {
 }
 
 impl Image {
+    /// The verdict in words.
+    #[must_use]
+    pub fn said(&self) -> &'static str {
+        self.verdict.map_or("could not tell", Verdict::name)
+    }
+
     fn write(&self, out: &mut String) {
-        let verdict = self.verdict.map_or("could not tell", Verdict::name);
+        let _ = writeln!(out, "{}  {}", self.said(), printable(&self.image)); // Writing to a String cannot fail.
+        self.write_findings(out);
+    }
+
+    /// All but the first line.
+    pub(super) fn write_findings(&self, out: &mut String) {
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{verdict}  {}", printable(&self.image));
         if let Some(error) = &self.error {
             let _ = writeln!(out, "  {}", printable(error));
         }
