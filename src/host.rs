@@ -46,6 +46,12 @@ pub fn memory() -> Memory {
     Memory { total_bytes: bytes("MemTotal:"), available_bytes: bytes("MemAvailable:") }
 }
 
+/// Cores that this process may use, at least 1.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// 32 random hex digits.
 ///
 /// # Errors

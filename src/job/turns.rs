@@ -23,7 +23,7 @@ pub struct Turns {
     jobs: usize,
     /// What each may use, if the caller said so.
     each_bytes: Option<u64>,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     running: Mutex<usize>,
     ended: Notify,
     /// Held by the one who waits for memory.
@@ -45,7 +45,7 @@ impl Turns {
         Arc::new(Self {
             jobs,
             each_bytes,
-            turns: Arc::new(Semaphore::new(jobs)),
+            permits: Arc::new(Semaphore::new(jobs)),
             running: Mutex::default(),
             ended: Notify::new(),
             first: tokio::sync::Mutex::default(),
@@ -54,8 +54,9 @@ impl Turns {
 
     /// Waits until it is the caller's turn. `progress` hears once if memory is what is missing. Who cancels need not
     /// wait: the build behind it ends at once.
+    #[expect(clippy::missing_panics_doc, reason = "the semaphore is never closed")]
     pub async fn take(self: Arc<Self>, progress: &dyn Progress, cancel: &CancellationToken) -> Turn {
-        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("the semaphore is never closed");
+        let turn = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
         let first = self.first.lock().await;
         let mut told = false;
         while !cancel.is_cancelled() && !self.begins(memory()) {
@@ -125,7 +126,8 @@ mod tests {
     #[tokio::test]
     async fn turns_come_back() {
         let turns = Turns::new(1, Some(u64::MAX)); // More than any machine has.
-        let take = || Arc::clone(&turns).take(&Silent, &CancellationToken::new());
+        let cancel = CancellationToken::new();
+        let take = || Arc::clone(&turns).take(&Silent, &cancel);
         for _ in 0..3 {
             let turn = take().await;
             assert!(tokio::time::timeout(Duration::from_millis(5), take()).await.is_err(), "two at a time");

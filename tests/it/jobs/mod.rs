@@ -1,6 +1,7 @@
 //! Whole jobs: build, rebuild, trace, as an engineer would run them.
 
 pub(crate) mod buildroot;
+mod check;
 mod clock;
 mod config;
 mod drift;
