@@ -64,7 +64,7 @@ pub struct Build {
 pub struct Normalized {
     /// Its stable name.
     pub rule: String,
-    /// Entries it dropped.
+    /// Entries it dropped or changed.
     pub entries: u64,
 }
 

@@ -159,6 +159,17 @@ const DATABASES_2: &[Database] = &[
 ];
 
 const ADDED_IN_2: &[Rule] = &[
+    Rule { name: "user-npm-log", paths: &["home/*/.npm/_logs/*"], format: Format::Head(format::npm_log) },
+    Rule {
+        name: "user-npm-index",
+        paths: &["home/*/.npm/_cacache/index-v5/**"],
+        format: Format::Head(format::npm_index),
+    },
+    Rule {
+        name: "user-pip-cache",
+        paths: &["home/*/.cache/pip/**"],
+        format: Format::Named(format::pip_cache),
+    },
     Rule {
         name: "cargo-last-use",
         paths: &[

@@ -11,6 +11,7 @@ mod import;
 mod inputs;
 mod log;
 mod mirrors;
+mod normalize;
 mod offline;
 pub(crate) mod packages;
 mod plain;
