@@ -98,7 +98,7 @@ impl Check {
 pub struct Normalized {
     /// Its stable name.
     pub rule: String,
-    /// Entries it dropped.
+    /// Entries it dropped or changed.
     pub entries: u64,
 }
 

@@ -1,3 +1,5 @@
+mod made;
+
 use std::io::Write as _;
 
 use crate::{

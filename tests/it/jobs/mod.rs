@@ -12,6 +12,7 @@ mod import;
 mod inputs;
 mod log;
 mod mirrors;
+mod normalize;
 mod offline;
 pub(crate) mod packages;
 mod plain;
