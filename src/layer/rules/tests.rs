@@ -354,6 +354,8 @@ fn a_database_is_put_at_rest() {
     assert!(left.written[BStr::new(DATABASE)] == rest);
     assert_eq!(left.entries[0].content, Some(crate::model::Digest::of(rest)));
     assert_eq!(left.entries[0].peek, rest[..64]);
+    let sysroot = open_database().file("sysroot/var/lib/rpm/rpmdb.sqlite-wal", b"");
+    assert_eq!(alone("default-2", &sysroot).counts, "rpm-database=4", "each by itself");
     let empty =
         FakeLayer::default().file(&format!("{DATABASE}-wal"), b"").file(&format!("{DATABASE}-shm"), &[0; 9]);
     assert_eq!(alone("default-2", &empty).counts, "rpm-database=2", "nothing was written");
