@@ -10,7 +10,7 @@ use super::{
     Ports, bases,
     builder::{Builder, BuilderError},
     check::check,
-    evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain, whole},
+    evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
     execute::{ExecuteError, Execution, Gathered, Secrets},
     failure::says_full,
     publish::{PublishError, Publisher},
