@@ -29,7 +29,7 @@ mod number {
     pub const UNAME: u32 = 63;
     pub const SCHED_SETAFFINITY: u32 = 203;
     pub const SECCOMP: i64 = 317;
-    pub const PROCESS_VM_WRITEV: i64 = 310;
+    pub const PROCESS_VM_WRITEV: i64 = 311;
 }
 /// Numbers of system calls.
 #[cfg(not(target_arch = "x86_64"))]

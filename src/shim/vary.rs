@@ -12,7 +12,7 @@ unsafe extern "C" {
 
 /// Processors that a mask has room for, as glibc's `cpu_set_t`.
 const CPUS_MAX: usize = 1024;
-const ADDR_NO_RANDOMIZE: c_ulong = 0x0040_0000;
+const ADDR_NO_RANDOMIZE: c_ulong = 0x0004_0000;
 /// Asks [`personality`] what it is.
 const ASK: c_ulong = 0xffff_ffff;
 
