@@ -115,6 +115,8 @@ causes! {
     KeystoreTimestamp "keystore-timestamp" Known "Commit the keystore, or make it at first start; SOURCE_DATE_EPOCH does not help, keytool writes the time of now.",
     /// Build date or time compiled in.
     CompileDate "compile-date" Known "Export SOURCE_DATE_EPOCH into the RUN step, and compile with `-Werror=date-time`.",
+    /// What git notes of times and of the machine it runs on.
+    GitMetadata "git-metadata" Known "Remove `.git` in the RUN step that makes it, or build with `--clock commit` and the profile `default-2`.",
     /// A temporary directory's random name, compiled in.
     BuildPath "build-path" Known "Compile with `-ffile-prefix-map=$PWD=.` or without debug information (`-g0`), or in a directory with a fixed name.",
     /// A linker's build id alone.

@@ -126,6 +126,10 @@ impl Cause {
                 "A Java keystore (JKS) keeps for each certificate when it was put in, and ends with a digest over all of it. The certificates themselves are the same.",
                 "etc/ssl/certs/java/cacerts: a time in milliseconds each entry",
             ),
+            Self::GitMetadata => (
+                "git's index copies times and inode numbers of files, and its reflogs say when a reference moved. A commit made by the build has the present time, so its id, and whatever names it, is another each time.",
+                "srv/app/.git/index: ctime, device and inode of each file",
+            ),
             Self::BuildPath => (
                 "The program was compiled in a directory whose name was drawn at random, and holds that name: in debug information, or where `__FILE__` stood. pip and uv build source packages so. The build id in the same file differs as a consequence.",
                 "usr/local/lib/python3.11/dist-packages/x/y.so: /tmp/pip-install-x3k9q_2a → /tmp/pip-install-m0b_7dzw",

@@ -30,6 +30,17 @@ pub(super) fn differing<'a>(a: &'a [u8], b: &'a [u8]) -> Option<Vec<(&'a [u8], &
     Some(pairs)
 }
 
+/// Whether two texts differ in nothing but ids of git's (40 or 64 hex digits).
+pub(super) fn differing_ids(a: &[u8], b: &[u8]) -> bool {
+    let id = |text: &[u8]| matches!(text.len(), 40 | 64) && text.iter().all(u8::is_ascii_hexdigit);
+    let (lines_a, lines_b): (Vec<_>, Vec<_>) = (a.lines().collect(), b.lines().collect());
+    let same = |(one, other): (&&[u8], &&[u8])| {
+        let (one, other): (Vec<_>, Vec<_>) = (one.split_str(" ").collect(), other.split_str(" ").collect());
+        one.len() == other.len() && one.into_iter().zip(other).all(|(a, b)| a == b || (id(a) && id(b)))
+    };
+    lines_a.len() == lines_b.len() && lines_a.iter().zip(&lines_b).all(same)
+}
+
 /// A digest of something else is no random token: what it is of has changed.
 fn names_a_digest(line: &[u8]) -> bool {
     const WORDS: [&str; 8] = ["sha1", "sha256", "sha384", "sha512", "md5", "integrity", "checksum", "digest"];

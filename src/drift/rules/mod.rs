@@ -8,6 +8,7 @@ mod cache;
 mod checksum;
 mod database;
 mod elf;
+mod git;
 mod keystore;
 mod metadata;
 mod name;
@@ -75,6 +76,8 @@ pub(super) const RULES: &[Rule] = &[
     cache::tool_cache,
     cache::librepo_attribute,
     database::database,
+    git::metadata,
+    python::uv_origin,
     python::record,
     python::pyc_timestamp,
     archive::gzip_timestamp,

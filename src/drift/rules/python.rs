@@ -3,7 +3,10 @@
 use bstr::ByteSlice as _;
 
 use super::{Cause, Finding};
-use crate::{drift::view::View, model::path::encode};
+use crate::{
+    drift::{clock, view::View},
+    model::path::encode,
+};
 
 /// A timestamp `.pyc` (PEP 552) that differs only in the time of its source.
 pub(super) fn pyc_timestamp(view: &View<'_>) -> Option<Finding> {
@@ -36,6 +39,23 @@ pub(super) fn record(view: &View<'_>) -> Option<Finding> {
         drifted.get_or_insert(path);
     }
     Some(Finding { consequence_of: Some(encode(&drifted?).0), ..Finding::certain(Cause::RecordConsequence) })
+}
+
+/// `uv_cache.json`: when the project's file was written from which uv installed.
+pub(super) fn uv_origin(view: &View<'_>) -> Option<Finding> {
+    const NANOSECONDS: &[u8] = b"\"nanos_since_epoch\":";
+    let ours = view.name() == b"uv_cache.json" && view.path().contains_str(".dist-info/");
+    let (a, b) = ours.then(|| view.texts())??;
+    let without = |text: &[u8]| {
+        let mut out = Vec::new();
+        for (index, part) in text.split_str(NANOSECONDS).enumerate() {
+            let digits = part.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            out.extend_from_slice(if index == 0 { part } else { &part[digits..] });
+        }
+        out
+    };
+    let (a, b) = clock::mask_both(&without(a), &without(b), view.context)?;
+    (a == b).then(|| Finding::certain(Cause::ClockInText))
 }
 
 /// The path of `path,sha256=…,size`.

@@ -119,6 +119,11 @@ pub(super) fn uv_lock(path: &[u8], head: &[u8]) -> bool {
     head.is_empty() && hashed
 }
 
+/// What `mkmf` writes for an extension that is installed through a directory of a random name.
+pub(super) fn gem_makefile(page: &[u8]) -> bool {
+    page.starts_with(b"\nSHELL = ") && page.contains_str("\nsitearchdir = $(DESTDIR)./.gem.")
+}
+
 /// cargo's database of when each file of its caches was last used.
 pub(super) fn cargo_last_use(page: &[u8]) -> bool {
     page.starts_with(sqlite::MAGIC)

@@ -188,6 +188,26 @@ const ADDED_IN_2: &[Rule] = &[
         ],
         format: Format::Page(format::cargo_last_use),
     },
+    Rule {
+        name: "rustc-info",
+        paths: &["**/target/.rustc_info.json"],
+        format: Format::Head(|head| head.starts_with(b"{\"rustc_fingerprint\":")),
+    },
+    Rule {
+        name: "gem-log",
+        paths: &["**/extensions/*/*/*/gem_make.out"],
+        format: Format::Head(|head| head.starts_with(b"current directory: ")),
+    },
+    Rule {
+        name: "gem-makefile",
+        paths: &["**/gems/*/ext/**Makefile"],
+        format: Format::Page(format::gem_makefile),
+    },
+    Rule {
+        name: "cmake-log",
+        paths: &["**/CMakeFiles/CMakeOutput.log"],
+        format: Format::Head(|head| head.starts_with(b"The system is: ")),
+    },
     Rule { name: "uv-lock", paths: &["tmp/uv-*.lock"], format: Format::Named(format::uv_lock) },
     Rule {
         name: "dnf-log",

@@ -212,6 +212,16 @@ fn what_is_new_in_default_2() {
     }
     check_2("root/.cargo/.global-cache", &database("CREATE TABLE mine (x)"), "");
     check_2("srv/.cargo/.global-cache", &last_use, "");
+    check_2("rc/target/.rustc_info.json", b"{\"rustc_fingerprint\":1,", "rustc-info");
+    check_2("rc/target/.rustc_info.json", b"{}", "");
+    let extension = "var/lib/gems/3.1.0/extensions/x86_64-linux/3.1.0/greeting-1.0.0";
+    check_2(&format!("{extension}/gem_make.out"), b"current directory: /x\n", "gem-log");
+    check_2(&format!("{extension}/gem.build_complete"), b"", "");
+    let makefile = b"\nSHELL = /bin/sh\n\nsitearchdir = $(DESTDIR)./.gem.20261129-8-76fthw\n";
+    check_2("var/lib/gems/3.1.0/gems/greeting-1.0.0/ext/greeting/Makefile", makefile, "gem-makefile");
+    check_2("var/lib/gems/3.1.0/gems/greeting-1.0.0/ext/Makefile", b"all:\n", "");
+    check_2("c/build/CMakeFiles/CMakeOutput.log", b"The system is: Linux\n", "cmake-log");
+    check_2("c/build/CMakeFiles/CMakeOutput.log", b"mine\n", "");
     check_2("tmp/uv-setuptools-350f7af8b17272ef.lock", b"", "uv-lock");
     check_2("tmp/uv-setuptools-350f7af8b17272ef.lock", b"x", "");
     check_2("tmp/uv-mine.lock", b"", "");

@@ -166,6 +166,33 @@ fn caches_and_links_into_them() {
 }
 
 #[test]
+fn git() {
+    let index = |byte: u8| [&b"DIRC\0\0\0\x02"[..], &[byte; 90]].concat();
+    check("srv/.git/index", index(1), index(2), "git-metadata");
+    check("srv/index", index(1), index(2), "unexplained");
+    let log =
+        |id: &str, time: &str| format!("{} {} A <a@b> {time} +0000\tclone\n", "0".repeat(40), id.repeat(20));
+    check("srv/.git/logs/HEAD", log("a1", "1795554912"), log("b2", "1795554999"), "git-metadata");
+    check("srv/.git/refs/heads/main", "a1".repeat(20), "b2".repeat(20), "git-metadata");
+    check("srv/.git/config", "url = a\n", "url = b\n", "unexplained");
+    check("srv/.git/hooks/post-commit", "#!/bin/sh\na\n", "#!/bin/sh\nb\n", "unexplained");
+    let object = |id: &str| fake().file(&format!("srv/.git/objects/{id}/{}", id.repeat(19)), b"x");
+    let found = drifts(object("a1"), object("b2"), &Context::default());
+    assert!(found.len() == 2 && found.iter().all(|drift| drift.cause.code() == "git-metadata"), "{found:#?}");
+    check_layers(object("zz"), fake(), &format!("srv/.git/objects/zz/{} unexplained", "zz".repeat(19)));
+}
+
+#[test]
+fn where_uv_installed_from() {
+    let json = |s: u64, ns: u64| {
+        format!("{{\"timestamp\":{{\"secs_since_epoch\":{s},\"nanos_since_epoch\":{ns}}},\"commit\":null}}")
+    };
+    let path = "v/lib/p-1.dist-info/uv_cache.json";
+    check(path, json(1_795_554_912, 419), json(1_795_554_999, 5), "clock-in-text");
+    check(path, json(1_795_554_912, 419), json(1_795_554_999, 5).replace("null", "1"), "unexplained");
+}
+
+#[test]
 fn keys_of_gpg() {
     let home = |grip: &str, print: &str, ring: u8| {
         fake()
