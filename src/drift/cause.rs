@@ -129,7 +129,7 @@ causes! {
     RpmdbTime "rpmdb-time" Known "Use rpm 4.18 or newer with SOURCE_DATE_EPOCH, and the rules profile `default-2`.",
     /// When dnf ran.
     DnfHistory "dnf-history" Known "Build with the rules profile `default-2`, which clamps its times.",
-    /// Times in an SQLite database.
+    /// Times in an `SQLite` database.
     SqlitePages "sqlite-pages" Known "Write SOURCE_DATE_EPOCH instead of the present time, or make the database at first start.",
     /// Font caches.
     FontconfigCache "fontconfig-cache" Known "Export SOURCE_DATE_EPOCH into the RUN step, or remove /var/cache/fontconfig.",

@@ -136,9 +136,9 @@ fn element_length(element: u8, bytes: &[u8], parts: &mut Parts) -> Option<usize>
         }
         b'N' => {
             let upper = bytes.get(..3)?.iter().all(u8::is_ascii_uppercase);
-            let names = |name: &&str| name.as_bytes().eq_ignore_ascii_case(&bytes[..3]);
+            let names = |name: &str| name.as_bytes().eq_ignore_ascii_case(&bytes[..3]);
             parts.month =
-                i64::try_from(MONTHS.iter().position(|name| names(&name)).filter(|_| upper)? + 1).ok()?;
+                i64::try_from(MONTHS.iter().position(|name| names(name)).filter(|_| upper)? + 1).ok()?;
             Some(3)
         }
         b'Y' => {

@@ -43,6 +43,9 @@ pub(super) fn cpio_timestamp(view: &View<'_>) -> Option<Finding> {
     (cpio_without_times(a)? == cpio_without_times(b)?).then(|| Finding::certain(Cause::CpioTimestamp))
 }
 
+/// An archive without its times; nothing if it is none.
+type Masked = fn(&[u8]) -> Option<Vec<u8>>;
+
 /// gzip, xz and zstd whose contents are equal, or differ as an archive or a text may.
 pub(super) fn compressed(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.contents()?;
@@ -50,13 +53,13 @@ pub(super) fn compressed(view: &View<'_>) -> Option<Finding> {
     if a == b {
         return Some(Finding::certain(Cause::CompressedMember));
     }
-    let inner: [(fn(&[u8]) -> Option<Vec<u8>>, Cause); 4] = [
+    let inner: [(Masked, Cause); 4] = [
         (tar_without_times, Cause::TarTimestamp),
         (cpio_without_times, Cause::CpioTimestamp),
         (ar_without_times, Cause::ArTimestamp),
         (zip::without_times, Cause::ZipTimestamp),
     ];
-    let same = |masked: fn(&[u8]) -> Option<Vec<u8>>| masked(&a).is_some_and(|one| Some(one) == masked(&b));
+    let same = |masked: Masked| masked(&a).is_some_and(|one| Some(one) == masked(&b));
     let archive = inner.into_iter().find(|(masked, _)| same(*masked)).map(|(_, cause)| cause);
     let text = || {
         let texts = !a.contains(&0) && !b.contains(&0);

@@ -22,7 +22,8 @@ pub(super) fn build_path(view: &View<'_>) -> Option<Finding> {
     let (mut at, mut shown) = (0, None);
     while let Some(next) = a[at..].iter().zip(&b[at..]).position(|(one, other)| one != other) {
         let (path, component) = component(&a, at + next)?;
-        if !is_random(&a[component.clone()], &b[component.clone()]) || !b[path.clone()].iter().all(is_of_path)
+        if !is_random(&a[component.clone()], &b[component.clone()])
+            || !b[path.clone()].iter().all(|byte| is_of_path(*byte))
         {
             return None;
         }
@@ -33,19 +34,19 @@ pub(super) fn build_path(view: &View<'_>) -> Option<Finding> {
     Some(Finding::certain(Cause::BuildPath).shown(crate::model::path::printable(&shown?)))
 }
 
-fn is_of_path(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/._-+~@%=,".contains(byte)
+fn is_of_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/._-+~@%=,".contains(&byte)
 }
 
 /// Around byte `at`: a path below one of [`ROOTS`], up to the end of the component that the byte is in; and that component.
 fn component(bytes: &[u8], at: usize) -> Option<(Range<usize>, Range<usize>)> {
-    let text = bytes[..at].iter().rposition(|byte| !is_of_path(byte)).map_or(0, |before| before + 1);
+    let text = bytes[..at].iter().rposition(|byte| !is_of_path(*byte)).map_or(0, |before| before + 1);
     let root = ROOTS
         .iter()
         .filter_map(|root| bytes[text..at].rfind(root).map(|found| (text + found, root.len())))
         .max()?;
     let from = bytes[..at].iter().rposition(|byte| *byte == b'/')? + 1;
-    let length = bytes[at..].iter().take_while(|byte| **byte != b'/' && is_of_path(byte)).count();
+    let length = bytes[at..].iter().take_while(|byte| **byte != b'/' && is_of_path(**byte)).count();
     (from >= root.0 + root.1).then_some((root.0..at + length, from..at + length))
 }
 

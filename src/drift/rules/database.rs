@@ -1,4 +1,4 @@
-//! SQLite databases and the logs beside them (sqlite.org/fileformat2.html).
+//! `SQLite` databases and the logs beside them (sqlite.org/fileformat2.html).
 
 use super::{Cause, Finding};
 use crate::{

@@ -38,7 +38,7 @@ impl Format {
     }
 }
 
-/// The largest page of SQLite.
+/// The largest page of `SQLite`.
 const PAGE_BYTES_MAX: u64 = 64 << 10;
 
 /// Whether every line passes; a line too long for a log does not.

@@ -58,7 +58,7 @@ impl Patches {
         let content = Some(hasher.finish());
         let offset = FROM + self.end;
         self.end += size_bytes;
-        Ok(Entry { content, offset, size_bytes, peek, ..entry.clone() })
+        Ok(Entry { size_bytes, content, offset, peek, ..entry.clone() })
     }
 
     /// `entry` with `bytes` as its content.
@@ -75,7 +75,7 @@ impl Patches {
 
     /// The archive `content` with these in it, each at its entry's offset.
     pub fn over<'a>(&'a mut self, content: &'a mut dyn ReadSeek) -> Patched<'a> {
-        Patched { patches: self, content, patched: false }
+        Patched { patches: self, content, inside: false }
     }
 }
 
@@ -83,7 +83,7 @@ impl Patches {
 pub struct Patched<'a> {
     patches: &'a mut Patches,
     content: &'a mut dyn ReadSeek,
-    patched: bool,
+    inside: bool,
 }
 
 impl fmt::Debug for Patched<'_> {
@@ -95,7 +95,7 @@ impl fmt::Debug for Patched<'_> {
 impl Read for Patched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.patches.file {
-            Some(file) if self.patched => file.read(buffer),
+            Some(file) if self.inside => file.read(buffer),
             _ => self.content.read(buffer),
         }
     }
@@ -104,9 +104,9 @@ impl Read for Patched<'_> {
 impl Seek for Patched<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let SeekFrom::Start(at) = to else { return Err(io::ErrorKind::Unsupported.into()) };
-        self.patched = at >= FROM;
+        self.inside = at >= FROM;
         match &mut self.patches.file {
-            Some(file) if self.patched => Ok(FROM + file.seek(SeekFrom::Start(at - FROM))?),
+            Some(file) if self.inside => Ok(FROM + file.seek(SeekFrom::Start(at - FROM))?),
             _ => self.content.seek(to),
         }
     }

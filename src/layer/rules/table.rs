@@ -45,6 +45,9 @@ pub(super) struct Rules {
     pub(super) careful: bool,
 }
 
+/// The file at a path, its times no later than this many seconds since 1970.
+pub(super) type Clamped = fn(path: &[u8], file: &[u8], epoch_s: i64) -> Option<Vec<u8>>;
+
 /// Clamps the times in a file of this path, if its format is known.
 #[derive(Debug)]
 pub(super) struct Times {
@@ -52,7 +55,7 @@ pub(super) struct Times {
     pub(super) paths: &'static [&'static str],
     pub(super) size_bytes_max: u64,
     /// The file with its times clamped to seconds since 1970; nothing if it is no such file.
-    pub(super) clamped: fn(path: &[u8], file: &[u8], epoch_s: i64) -> Option<Vec<u8>>,
+    pub(super) clamped: Clamped,
 }
 
 /// Drops extended attributes whose name begins so.
