@@ -410,7 +410,7 @@ impl Run<'_> {
         let mut cage =
             enter(self.workspace.spec(&[engine.build(&self.request())], true, &[])?, self.workspace.ids())
                 .await?;
-        log.lock().event(&live::entered(self.workspace.ids(), self.workspace.of_image()));
+        log.lock().event(&live::entered(self.workspace, &self.varied));
         let listener = cage.listener.take();
         let listener = listener.ok_or_else(|| BuildrootError::Cage("no listening socket came out".into()))?;
         let stop = self.ports.cancel.child_token();

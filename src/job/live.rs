@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{
     attest::BuildDefinition,
-    buildroot::{Announcements, BuildrootError, Ids},
+    buildroot::{Announcements, BuildrootError, Workspace},
     host,
-    model::{json::canonical, limits::LOG_SIZE_BYTES_MAX},
+    model::{Variations, json::canonical, limits::LOG_SIZE_BYTES_MAX},
     progress::{Progress, Update},
     store::{LogDir, Store, StoreError},
     transcript::Event,
@@ -153,10 +153,11 @@ fn write_end(
 }
 
 /// The cage was entered.
-pub(super) fn entered(ids: &Ids, of_image: bool) -> Event {
-    let (uid, gid) = ids.root();
+pub(super) fn entered(workspace: &Workspace, varied: &Variations) -> Event {
+    let (uid, gid) = workspace.ids().root();
     Event {
-        mode: Some(if of_image { "image" } else { "host" }.to_owned()),
+        mode: Some(if workspace.of_image() { "image" } else { "host" }.to_owned()),
+        varied: varied.names(),
         namespaces: NAMESPACES.map(str::to_owned).into(),
         ids: Some([uid, gid]),
         ..now("cage")

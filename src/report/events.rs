@@ -20,7 +20,12 @@ fn sentence(event: &Event) -> String {
     let step = text(&event.step);
     match event.kind.as_str() {
         "began" => format!("build {} of {}", text(&event.build), text(&event.image)),
-        "cage" => format!("entered the cage, mode {}: {}", text(&event.mode), event.namespaces.join(", ")),
+        "cage" => {
+            let (mode, namespaces) = (text(&event.mode), event.namespaces.join(", "));
+            let varied = event.varied.join(",");
+            let varied = if varied.is_empty() { varied } else { format!("; varied: {varied}") };
+            format!("entered the cage, mode {mode}: {namespaces}{varied}")
+        }
         "limit" => format!("limit {}: {}", text(&event.limit), event.allowed.unwrap_or(0)),
         "exceeded" => {
             let (allowed, found) = (event.allowed.unwrap_or(0), event.found.unwrap_or(0));
@@ -82,8 +87,15 @@ mod tests {
             reason: None,
             ..Event { kind: "fetched".into(), ..refused.clone() }
         };
-        let text: Vec<_> = [refused, cut_off, ended, fetched].iter().map(shown).collect();
+        let cage = Event {
+            mode: Some("host".into()),
+            namespaces: vec!["net".into(), "pid".into()],
+            varied: vec!["time=+400d".into(), "cpus".into()],
+            ..event("cage")
+        };
+        let text: Vec<_> = [cage, refused, cut_off, ended, fetched].iter().map(shown).collect();
         insta::assert_snapshot!(text.join("\n"), @r"
+        reprov: entered the cage, mode host: net, pid; varied: time=+400d,cpus
         reprov: line 3: refused GET http://mirror.example.org/x: not-allowed
         reprov: line 4: cut off, since they ignored the proxy: 2 attempt(s) without a route by ipv6
         reprov: failed: no

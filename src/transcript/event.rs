@@ -60,6 +60,9 @@ pub struct Event {
     /// The first id outside that the cage's root is, by kind: `uid`, `gid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<[u32; 2]>,
+    /// `cage`: what `rebuild --vary` changed on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub varied: Vec<String>,
     /// A limit's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
