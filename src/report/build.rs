@@ -86,7 +86,7 @@ impl Check {
         let accepted = if self.accepted { ", taken for a yes (--accept)" } else { "" };
         let _ = writeln!(
             out,
-            "check       {}{accepted}; replayed in {replay_seconds:.1} s, {added_seconds:.1} s of waiting after the tag",
+            "check       {}{accepted}; the replay took {replay_seconds:.1} s, and the build {added_seconds:.1} s longer",
             self.image.said()
         ); // Writing to a String cannot fail.
         self.image.write_findings(out);

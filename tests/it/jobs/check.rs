@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Fault, Faulty, Lab, Mirror, Ran, Registry};
+use crate::support::{Fault, Faulty, Lab, Mirror, Process, Ran, Registry};
 
 const VERDICT: &str = "https://reprov.example/rebuild/v1";
 
@@ -209,6 +209,34 @@ fn a_replay_of_what_cannot_be_pushed_is_stopped() {
     assert_eq!(lab.leftovers(), [""; 0]);
 }
 
+#[test]
+fn a_replay_that_is_ended_gives_no_verdict() {
+    let (lab, repository) = (Lab::new(), "check-ended");
+    let mirror = Mirror::start(repository);
+    let ran = build(&lab, repository, &mirror, HANGS, &["--timeout", "30s"]).exits(3);
+    let answer = ran.json();
+    let check = &answer["check"];
+    assert_eq!(
+        (&check["verdict"], &check["limits"]["hit"]["limit"]),
+        (&Value::Null, &json!("time")),
+        "{ran}"
+    );
+    assert!(check["error"].as_str().unwrap().contains("says nothing of the image at line 3"), "{ran}");
+    assert!(answer["image"].is_string(), "{ran}");
+    check_unjudged(&lab, repository);
+}
+
+#[test]
+fn the_replay_has_the_secrets_of_the_build() {
+    let (lab, mirror) = (Lab::new(), Mirror::start("check-secret"));
+    fs::write(lab.path("token"), "a word that nobody knows").unwrap();
+    let steps = "RUN --mount=type=secret,id=token sha256sum < /run/secrets/token > /sum\n";
+    let secret = format!("id=token,src={}", lab.path("token"));
+    let ran = build(&lab, "check-secret", &mirror, steps, &["--secret", &secret]).exits(0);
+    let check = &ran.json()["check"];
+    assert_eq!((&check["verdict"], &check["secrets_missing"]), (&json!("reproduced"), &json!([])), "{ran}");
+}
+
 /// Whether the replay had begun when the push did.
 fn overlaps(ran: &Ran) -> bool {
     let at = |words: &str| ran.err.find(words).unwrap_or_else(|| panic!("`{words}` is not said: {ran}"));
@@ -244,6 +272,14 @@ fn tagged(lab: &Lab, repository: &str) -> Child {
     child
 }
 
+/// What a child said that ended.
+fn ended(command: &str, child: Child) -> Ran {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    Ran { command: command.to_owned(), code: output.status.code(), out, err }
+}
+
 /// The tagged image and its provenance are whole, and there is no verdict.
 #[track_caller]
 fn check_unjudged(lab: &Lab, repository: &str) {
@@ -260,14 +296,34 @@ fn the_tag_waits_for_no_verdict_and_an_interrupt_leaves_the_image() {
     let (lab, repository) = (Lab::new(), "check-interrupted");
     let child = tagged(&lab, repository);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (out, err) = (text(output.stdout), text(output.stderr));
-    let ran = Ran { command: repository.to_owned(), code: output.status.code(), out, err };
-    let ran = ran.exits(3).says("cancelled");
+    let ran = ended(repository, child).exits(3).says("cancelled");
     let answer = ran.json();
     assert_eq!((&answer["check"]["verdict"], &answer["check"]["error"]), (&Value::Null, &json!("cancelled")));
     assert_eq!(answer["manifest"].as_str(), Registry::shared().tag(repository, "1").as_deref(), "{ran}");
+    assert_eq!(lab.leftovers(), [""; 0]);
+    check_unjudged(&lab, repository);
+}
+
+#[test]
+fn a_killed_engine_of_the_replay_is_no_verdict() {
+    let (lab, repository) = (Lab::new(), "check-engine");
+    let child = tagged(&lab, repository);
+    let own = i32::try_from(child.id()).unwrap();
+    let began = Instant::now();
+    let engine = loop {
+        let all = Process::below(own);
+        let waits = all.iter().any(|process| process.words.contains("sleep 300"));
+        match all.iter().find(|process| process.words.contains("buildah") && process.words.contains(" bud "))
+        {
+            Some(engine) if waits => break engine.pid,
+            _ => assert!(began.elapsed() < Duration::from_secs(200), "{all:?}"),
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    kill_process(Pid::from_raw(engine).unwrap(), Signal::KILL).unwrap();
+    let answer = ended(repository, child).exits(3).json();
+    assert_eq!(answer["check"]["verdict"], Value::Null, "{answer:#}");
+    assert!(answer["check"]["error"].is_string() && answer["image"].is_string(), "{answer:#}");
     assert_eq!(lab.leftovers(), [""; 0]);
     check_unjudged(&lab, repository);
 }
