@@ -80,11 +80,12 @@ mod tests {
     use super::*;
 
     /// An index of version 2 with one file, and an extension.
-    fn index(stat: [u32; 6], extension: &[u8; 4]) -> Vec<u8> {
+    fn index(stat: [u32; 6], extension: [u8; 4]) -> Vec<u8> {
         let word = |word: u32| word.to_be_bytes();
         let mut out = [b"DIRC", &word(2)[..], &word(1)].concat();
-        stat.iter().for_each(|field| out.extend(word(*field)));
-        [0o100_644, 0, 0, 5].iter().for_each(|field| out.extend(word(*field)));
+        for field in stat.into_iter().chain([0o100_644, 0, 0, 5]) {
+            out.extend(word(field));
+        }
         out.extend([9; 20]);
         out.extend([0, 3]);
         out.extend(b"a/b\0\0\0\0\0\0\0");
@@ -98,13 +99,13 @@ mod tests {
     #[test]
     fn an_index() {
         let clamped = |bytes: &[u8]| index_clamped(b"", bytes, 100);
-        let built = index([7, 8, 1_795_953_720, 9, 2049, 4711], b"TREE");
-        assert_eq!(clamped(&built).unwrap(), index([0, 0, 100, 0, 0, 0], b"TREE"));
+        let built = index([7, 8, 1_795_953_720, 9, 2049, 4711], *b"TREE");
+        assert_eq!(clamped(&built).unwrap(), index([0, 0, 100, 0, 0, 0], *b"TREE"));
         assert_eq!(
-            clamped(&index([7, 8, 99, 9, 1, 1], b"TREE")).unwrap(),
-            index([0, 0, 99, 9, 0, 0], b"TREE")
+            clamped(&index([7, 8, 99, 9, 1, 1], *b"TREE")).unwrap(),
+            index([0, 0, 99, 9, 0, 0], *b"TREE")
         );
-        assert_eq!(clamped(&index([7, 8, 99, 9, 1, 1], b"FSMN")), None);
+        assert_eq!(clamped(&index([7, 8, 99, 9, 1, 1], *b"FSMN")), None);
         let mut wrong = built.clone();
         *wrong.last_mut().unwrap() ^= 1;
         assert_eq!(clamped(&wrong), None);
@@ -134,7 +135,7 @@ mod tests {
 
         #[test]
         fn never_panics_on_what_looks_alike(at in 12_usize..90, value: u8) {
-            let mut bytes = index([7, 8, 9, 9, 1, 1], b"TREE");
+            let mut bytes = index([7, 8, 9, 9, 1, 1], *b"TREE");
             bytes[at] = value;
             let end = bytes.len() - SUM;
             let sum = Sha1::digest(&bytes[..end]);

@@ -1,4 +1,4 @@
-//! As much of SQLite's file format (sqlite.org/fileformat2.html) as it takes to put a database at rest: what its write-ahead
+//! As much of `SQLite`'s file format (sqlite.org/fileformat2.html) as it takes to put a database at rest: what its write-ahead
 //! log holds is moved into it, and times in a table are clamped. Whatever is not as the format says: nothing is done.
 
 mod table;

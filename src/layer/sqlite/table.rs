@@ -21,7 +21,7 @@ pub(crate) struct Times {
     pub(crate) columns: &'static [usize],
 }
 
-/// Deepest tree that is walked; SQLite's own have at most 20 levels.
+/// Deepest tree that is walked; `SQLite`'s own have at most 20 levels.
 const DEPTH_MAX: usize = 24;
 /// Most rows whose times are clamped.
 const ROWS_MAX: usize = 1 << 20;
@@ -55,7 +55,8 @@ pub(crate) fn clamp(
         }
         match cell.text(0)? {
             b"table" if squeezed(cell.text(4)?).starts_with(times.made_by.as_bytes()) => {
-                root = Some(u64::try_from(cell.integer(3)??.1).ok()?);
+                let Integer::Own(_, page) = cell.integer(3)? else { return None };
+                root = Some(u64::try_from(page).ok()?);
             }
             _ => plain = false,
         }
@@ -65,7 +66,9 @@ pub(crate) fn clamp(
     let mut later = Vec::new();
     let rows = tree.walk(root, &mut |at, cell| {
         for column in times.columns {
-            if let Some((range, _)) = cell.integer(*column)?.filter(|(_, value)| *value > epoch_s) {
+            if let Integer::Own(range, value) = cell.integer(*column)?
+                && value > epoch_s
+            {
                 later.push((at + range.start as u64, clamped(epoch_s, range.len())?));
             }
         }
@@ -218,6 +221,14 @@ fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     None
 }
 
+/// An integer in a row.
+enum Integer {
+    /// NULL, 0 or 1, without bytes.
+    Bare,
+    /// Where its bytes are, and its value.
+    Own(Range<usize>, i64),
+}
+
 /// A row, as far as it lies in its leaf.
 struct Cell<'a>(&'a [u8]);
 
@@ -255,15 +266,16 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Place and value of an integer that has bytes of its own; the outer nothing is anything but an integer or NULL.
-    fn integer(&self, index: usize) -> Option<Option<(Range<usize>, i64)>> {
+    /// A column; nothing if it is anything but an integer or NULL.
+    fn integer(&self, index: usize) -> Option<Integer> {
         let (kind, range) = self.column(index)?;
         match kind {
-            0 | 8 | 9 => Some(None),
+            0 | 8 | 9 => Some(Integer::Bare),
             1..=6 => {
                 let bytes = &self.0[range.clone()];
                 let sign = if bytes[0] < 0x80 { 0 } else { -1 };
-                Some(Some((range, bytes.iter().fold(sign, |value, byte| value << 8 | i64::from(*byte)))))
+                let value = bytes.iter().fold(sign, |value, byte| value << 8 | i64::from(*byte));
+                Some(Integer::Own(range, value))
             }
             _ => None,
         }

@@ -25,9 +25,10 @@ fn building(lab: &Lab, repository: &str, mirror: &Mirror, steps: &str, more: &[&
     let (registry, dockerfile) =
         (Registry::shared(), format!("FROM base.example/tiny:1\nARG MIRROR\n{steps}"));
     let dir = PathBuf::from(lab.path(repository));
-    let source = match dir.exists() {
-        true => dir, // Built again.
-        false => lab.source(repository, &[("Dockerfile", &dockerfile)]),
+    let source = if dir.exists() {
+        dir // Built again.
+    } else {
+        lab.source(repository, &[("Dockerfile", &dockerfile)])
     };
     let (arg, allow) = (format!("MIRROR={}", mirror.url), format!("local={}", mirror.url));
     let more = [&["--check", "--build-arg", &arg, "--allow", &allow], more].concat();
@@ -163,7 +164,7 @@ fn a_replay_that_misses_a_file_could_not_tell() {
     assert_eq!(mirror.asked().len(), 1, "{:?}", mirror.asked());
     check_attested("check-missing", &answer);
     // What the step takes in its stride changes nothing.
-    let (steps, mirror) = (steps.replace("\n", " || : > /x; : > /x\n"), Mirror::start("check-missed"));
+    let (steps, mirror) = (steps.replace('\n', " || : > /x; : > /x\n"), Mirror::start("check-missed"));
     let ran = build(&lab, "check-missed", &mirror, &steps, &[]).exits(0);
     assert_eq!(ran.json()["check"]["verdict"], "reproduced", "{ran}");
 }
@@ -194,9 +195,12 @@ const HANGS: &str = "RUN wget -q -O /x $MIRROR/package/$(cat /proc/sys/kernel/ra
 #[test]
 fn a_replay_of_what_cannot_be_pushed_is_stopped() {
     let (lab, repository) = (Lab::new(), "check-unpushed");
-    let faulty = Faulty::before(Registry::shared(), |line, _| match line.starts_with("PUT") {
-        true => Fault::Answer("403 Forbidden", String::new(), String::new()),
-        false => Fault::None,
+    let faulty = Faulty::before(Registry::shared(), |line, _| {
+        if line.starts_with("PUT") {
+            Fault::Answer("403 Forbidden", String::new(), String::new())
+        } else {
+            Fault::None
+        }
     });
     let build = building(&lab, repository, &Mirror::start(repository), HANGS, &[]);
     let (to, through) = (Registry::shared().name(repository), faulty.name(repository));

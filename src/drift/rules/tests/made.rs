@@ -85,7 +85,8 @@ fn databases() {
     let context = Context { windows, ..Context::default() };
     let header = |counter: u8| {
         let mut header = [&b"SQLite format 3\0"[..], &[0; 84]].concat();
-        (header[24..28].fill(counter), header[92..96].fill(counter));
+        header[24..28].fill(counter);
+        header[92..96].fill(counter);
         header
     };
     let database = |counter: u8, time: u32, rest: u8| {
