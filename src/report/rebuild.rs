@@ -175,7 +175,7 @@ impl Variations {
         }
         match self.control {
             Some(Verdict::Reproduced) => {
-                out.push_str("  control   reproduced: without these the image is the same\n")
+                out.push_str("  control   reproduced: without these the image is the same\n");
             }
             Some(control) => {
                 let blame = if self.blamed.is_empty() { "; no variation is to blame" } else { "" };
