@@ -242,9 +242,9 @@ impl Job<'_> {
             Err(outcome) => return Ok(*outcome),
         };
         if self.request.vary.is_empty() {
-            return self.replay(&ready, &Variations::default(), true).await;
+            return Box::pin(self.replay(&ready, &Variations::default(), true)).await;
         }
-        vary::run(self, &ready).await
+        Box::pin(vary::run(self, &ready)).await
     }
 
     /// All that a replay needs; an answer where there can be none.

@@ -162,7 +162,7 @@ impl Replaying<'_> {
         let progress = &self.job.ports.progress;
         let number = self.replays.len() + 1;
         progress.update(Update::Phase("vary", &format!("replay {number}, varied: {on}")));
-        let outcome = self.job.replay(self.ready, on, kept).await?;
+        let outcome = Box::pin(self.job.replay(self.ready, on, kept)).await?;
         let verdict = outcome.verdict;
         progress.update(Update::Phase("vary", &format!("replay {number}, varied: {on}: {verdict}")));
         self.replays.push(Replay { on: on.clone(), verdict });
