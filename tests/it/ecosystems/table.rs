@@ -265,7 +265,22 @@ pub(super) const FIXTURES: &[Fixture] = &[
 ];
 
 /// What cannot run here, and why.
-pub(super) const ABSENT: &[(&str, &str)] = &[(
-    "apk",
-    "no mirror of Alpine is reached from here, and Debian 12 has no apk-tools to make a repository and a root with",
-)];
+pub(super) const ABSENT: &[(&str, &str)] = &[
+    (
+        "apk",
+        "no mirror of Alpine is reached from here, and Debian 12 has no apk-tools to make a root and a repository with",
+    ),
+    (
+        "gems, Go modules, rpms and jars from their public repositories",
+        "none is reached from here; see `gem`, `go`, `dnf`, `java` for what stands in",
+    ),
+    (
+        "several platforms in an index",
+        "a build has one platform; and steps of another architecture need qemu-user registered in binfmt_misc, which is the \
+            whole machine's and not a test's to change",
+    ),
+    (
+        "docker-library's python and postgres",
+        "no package of a registry that is reached from here carries these files; an application on Python and the same authors' mysql stand in",
+    ),
+];
