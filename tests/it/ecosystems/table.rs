@@ -73,8 +73,8 @@ pub(super) const FIXTURES: &[Fixture] = &[
         name: "java",
         files: Files::Ours("ecosystems/java"),
         what: "javac, Maven with Debian's own repository, jar, keytool",
-        real: Explained(&[KEYSTORE, ("zip-timestamp", "work/target/hello-1.jar")]),
-        needed: "`mvn -o`: nothing is fetched",
+        real: Explained(&[KEYSTORE, ("zip-timestamp", "srv/hello.jar")]),
+        needed: "`mvn -o`: nothing is fetched; `project.build.outputTimestamp` of Maven, which no clock reaches",
         ..PLAIN
     },
     Fixture {
@@ -133,13 +133,15 @@ pub(super) const FIXTURES: &[Fixture] = &[
         name: "gem",
         files: Files::Ours("ecosystems/gem"),
         what: "gem build, gem install with an extension in C",
-        needed: "a gem made in the step, since no public repository is reached from here",
+        needed: "a gem made in the step, since no public repository is reached from here; two leftovers of the compilation removed, \
+            which hold a random name",
         ..PLAIN
     },
     Fixture {
         name: "pip",
         files: Files::Ours("ecosystems/pip"),
         what: "pip: wheels, a source distribution with C; its cache stays",
+        needed: "`CFLAGS=-g0` for the C, since pip compiles in a directory of a random name",
         needs: &["apt", "pypi"],
         ..PLAIN
     },
@@ -174,6 +176,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
         name: "c",
         files: Files::Ours("ecosystems/c"),
         what: "gcc and cmake: `__DATE__`, debug information, a static library, in parallel",
+        needed: "cmake's own directory removed: its log has random names",
         ..PLAIN
     },
     Fixture {
@@ -196,9 +199,10 @@ pub(super) const FIXTURES: &[Fixture] = &[
     Fixture {
         name: "git",
         files: Files::Ours("ecosystems/git"),
-        what: "git clone over smart HTTP, shallow and whole; `.git` stays",
+        what: "git clone over smart HTTP, shallow and whole, a commit; without `.git` afterwards",
         needs: &["apt"],
         serves: &[Serve::Git],
+        needed: "`.git` removed: its index has inode numbers",
         ..PLAIN
     },
     Fixture {
