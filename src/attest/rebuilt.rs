@@ -40,6 +40,9 @@ pub struct Rebuilt {
     pub report: Option<ReportRef>,
     /// What `--vary` changed.
     pub varied: Vec<String>,
+    /// What came of changing it; none if nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variations: Option<VariationsRun>,
     /// Who rebuilt it.
     pub rebuilder: Rebuilder,
     /// With which engine.
@@ -137,6 +140,43 @@ pub struct DriftCounts {
     pub by_cause: BTreeMap<String, u64>,
     /// By class: known, entropy, package, unexplained.
     pub by_class: BTreeMap<String, u64>,
+}
+
+/// What came of varying.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VariationsRun {
+    /// The verdict of a replay with nothing varied; none: there was no need for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Verdict>,
+    /// How many replays there were in all.
+    pub replays: u64,
+    /// What was asked for and could not be done.
+    pub not_possible: Vec<NotPossible>,
+    /// Which of them changed what.
+    pub blamed: Vec<Blamed>,
+}
+
+/// A variation that could not be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotPossible {
+    /// Its name.
+    pub name: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// Variations that change the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blamed {
+    /// These; several: only all of them together.
+    pub together: Vec<String>,
+    /// `narrowed`, `among` or `chance`.
+    pub certainty: String,
+    /// How many places differ then, and do not without.
+    pub count: u64,
+    /// The first of them; at most [`VARY_PLACES_MAX`](crate::model::limits::VARY_PLACES_MAX) are written.
+    pub places: Vec<String>,
 }
 
 /// A report in storage.

@@ -24,6 +24,8 @@ use super::{
 
 /// Port of the gateway inside the cage: a constant, since a step may print its proxy.
 pub const GATEWAY_PORT: u16 = 3128;
+/// Host name of cage and steps: a constant, so that a step that prints it stays the same.
+pub const HOSTNAME: &str = "reprov";
 
 /// Everything the cage needs to know; sent over its standard input as `u32` length and JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub struct Spec {
     pub unprivileged: bool,
     /// An existing directory of the host: where the cage's root is put together before it is entered.
     pub mount: PathBuf,
+    /// What the cage calls itself and its own directory.
+    pub place: Place,
     /// The root file system whose programs are used: a buildroot image's, unpacked, or the host's (`/`).
     pub programs: PathBuf,
     /// What is seen in that tree.
@@ -42,8 +46,25 @@ pub struct Spec {
     pub task: Task,
     /// What init watches, as it reads it; none: nothing.
     pub bounds: Option<String>,
+    /// What init does otherwise than ever, as it reads it (`src/shim/vary.rs`).
+    pub varied: Vec<String>,
     /// The whole environment of init and its children.
     pub env: Vec<(String, String)>,
+}
+
+/// Names of a cage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Place {
+    /// The directory of all that a build needs, at the cage's root.
+    pub root: String,
+    /// The host name.
+    pub hostname: String,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { root: tree::ROOT.to_owned(), hostname: HOSTNAME.to_owned() }
+    }
 }
 
 /// What a cage is for.
@@ -112,7 +133,8 @@ fn stage(control: &UnixStream) -> Result<u8, String> {
     if spec.unprivileged {
         tree::enter(&spec)?;
     }
-    step("set the host name", rustix::system::sethostname(b"reprov").map_err(Into::into))?;
+    let named = rustix::system::sethostname(spec.place.hostname.as_bytes());
+    step("set the host name", named.map_err(Into::into))?;
     if spec.listen {
         hand_out_listener(control)?;
     }
@@ -178,10 +200,11 @@ fn hand_out_listener(control: &UnixStream) -> Result<(), String> {
 }
 
 fn start_init(mut control: &UnixStream, plan: &Path, spec: &Spec) -> Result<u8, String> {
-    let status = Command::new(format!("{}/shim", tree::ROOT))
+    let status = Command::new(format!("{}/shim", spec.place.root))
         .arg("init")
         .arg(plan)
-        .args(&spec.bounds)
+        .arg(spec.bounds.as_deref().unwrap_or_default())
+        .args(&spec.varied)
         .env_clear()
         .envs(spec.env.iter().map(|(key, value)| (key, value)))
         .current_dir("/")

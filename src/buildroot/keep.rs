@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bind, BuildrootError, Ids,
-    cage::{Spec, Task},
+    cage::{Place, Spec, Task},
     enter::{Ended, enter},
     tools::PATH,
     tree::ROOT,
@@ -35,7 +35,7 @@ const SAID_SIZE_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Quarters {
     engine_dir: PathBuf,
-    ids: Option<Ids>,
+    ids: Vec<Ids>,
     _claims: Option<File>,
     leftovers: Vec<(PathBuf, File)>,
     running: usize,
@@ -56,7 +56,7 @@ impl Quarters {
         };
         // Root reaches everything; a user without subordinate ids has made nothing that needs them.
         let root = rustix::process::geteuid().is_root();
-        let ids = if root { None } else { Ids::find(store).ok() };
+        let ids = if root { Vec::new() } else { Ids::all(store) };
         Ok(Self { engine_dir, ids, _claims: claims, leftovers, running })
     }
 
@@ -104,7 +104,7 @@ impl Quarters {
     /// If one cannot be removed; what came before it is gone.
     pub async fn remove(&self, pieces: &[Piece]) -> Result<(), BuildrootError> {
         let paths: Vec<PathBuf> = pieces.iter().map(|piece| piece.path.clone()).collect();
-        remove_trees(&self.engine_dir, self.ids.as_ref(), &paths).await?;
+        remove_trees(&self.engine_dir, &self.ids, &paths).await?;
         for path in paths {
             gone(fs::remove_file(path.with_extension("lock"))).map_err(BuildrootError::io("remove", path))?;
         }
@@ -121,6 +121,7 @@ impl Quarters {
             names(&builds, |name| name.starts_with("b-") && name.strip_suffix(".lock").is_some())?;
         files.extend(names(&self.engine_dir, |name| {
             name == "subids"
+                || name == "subids-another"
                 || name == "builds.lock"
                 || (name.starts_with("bases-") || name.starts_with("roots-"))
                     && name.strip_suffix(".lock").is_some()
@@ -129,7 +130,7 @@ impl Quarters {
             gone(fs::remove_file(&file)).map_err(BuildrootError::io("remove", file))?;
         }
         // What was cut off while it wrote the shim or a plan.
-        remove_trees(&self.engine_dir, None, &names(&self.engine_dir, |name| name.starts_with(".tmp"))?)
+        remove_trees(&self.engine_dir, &[], &names(&self.engine_dir, |name| name.starts_with(".tmp"))?)
             .await?;
         for dir in [builds, self.engine_dir.clone()] {
             let _ = fs::remove_dir(dir); // Not empty: there is something in it that is not ours.
@@ -142,16 +143,39 @@ impl Quarters {
         let sizing = tokio::task::spawn_blocking(move || sized.iter().map(|path| size_of(path)).collect());
         let sizes: io::Result<Vec<u64>> =
             sizing.await.map_err(|error| BuildrootError::Cage(error.to_string()))?;
-        let sizes = match (sizes, &self.ids) {
-            (Err(error), Some(ids)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.measure_inside(ids, &paths).await?
+        let sizes = match sizes {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !self.ids.is_empty() => {
+                self.measure_inside(&paths).await?
             }
-            (sizes, _) => sizes.map_err(BuildrootError::io("measure", &self.engine_dir))?,
+            sizes => sizes.map_err(BuildrootError::io("measure", &self.engine_dir))?,
         };
         Ok(paths.into_iter().zip(sizes).map(|(path, size_bytes)| Piece { path, size_bytes }).collect())
     }
 
-    async fn measure_inside(&self, ids: &Ids, paths: &[PathBuf]) -> Result<Vec<u64>, BuildrootError> {
+    async fn measure_inside(&self, paths: &[PathBuf]) -> Result<Vec<u64>, BuildrootError> {
+        if let Ok(sizes) = self.measure_with_any(paths).await {
+            return Ok(sizes);
+        }
+        let mut sizes = Vec::new();
+        for path in paths {
+            sizes.extend(self.measure_with_any(std::slice::from_ref(path)).await?);
+        }
+        Ok(sizes)
+    }
+
+    /// With the first block of ids that reaches all of `paths`.
+    async fn measure_with_any(&self, paths: &[PathBuf]) -> Result<Vec<u64>, BuildrootError> {
+        let mut failed = None;
+        for ids in &self.ids {
+            match self.measure_with(ids, paths).await {
+                Err(error) => failed = Some(error),
+                sizes => return sizes,
+            }
+        }
+        failed.map_or(Ok(Vec::new()), Err)
+    }
+
+    async fn measure_with(&self, ids: &Ids, paths: &[PathBuf]) -> Result<Vec<u64>, BuildrootError> {
         let words = ["du", "-s", "-b", "--"].map(str::to_owned).into_iter();
         let command = words.chain(paths.iter().map(|path| inside(&self.engine_dir, path))).collect();
         let said = run_here(&self.engine_dir, ids, &[command]).await?;
@@ -161,18 +185,23 @@ impl Quarters {
     }
 }
 
-/// Removes `paths`, which lie in `engine_dir`; an ordinary user's with the ids of the cage.
+/// Removes `paths`, which lie in `engine_dir`; an ordinary user's with the ids of the cage, one block after the other.
 pub(super) async fn remove_trees(
     engine_dir: &Path,
-    ids: Option<&Ids>,
+    ids: &[Ids],
     paths: &[PathBuf],
 ) -> Result<(), BuildrootError> {
     let here: Vec<&PathBuf> = paths.iter().filter(|path| path.exists()).collect();
-    let dirs: Vec<String> =
-        here.iter().filter(|path| path.is_dir()).map(|path| inside(engine_dir, path)).collect();
-    if let Some(ids @ Ids::User { .. }) = ids.filter(|_| !dirs.is_empty()) {
-        let words = ["rm", "-rf", "--"].map(str::to_owned).into_iter();
-        run_here(engine_dir, ids, &[words.chain(dirs).collect()]).await?;
+    let mut refused = None;
+    for ids in ids.iter().filter(|ids| matches!(ids, Ids::User { .. })) {
+        let dirs = here.iter().filter(|path| path.is_dir()).map(|path| inside(engine_dir, path));
+        let words: Vec<String> = ["rm", "-rf", "--"].map(str::to_owned).into_iter().chain(dirs).collect();
+        if words.len() > 3 {
+            refused = run_here(engine_dir, ids, &[words]).await.err();
+        }
+    }
+    if let Some(error) = refused.filter(|_| here.iter().any(|path| path.is_dir())) {
+        return Err(error);
     }
     for path in here {
         let removed = path.clone();
@@ -227,11 +256,13 @@ pub(super) async fn run(
     let spec = Spec {
         unprivileged: matches!(ids, Ids::User { .. }),
         mount: mount_point()?,
+        place: Place::default(),
         programs: programs.to_owned(),
         binds,
         listen: false,
         task: Task::Run(PathBuf::from(format!("{ROOT}/work/plan"))),
         bounds,
+        varied: Vec::new(),
         env: vec![("PATH".to_owned(), PATH.to_owned()), ("LC_ALL".to_owned(), "C".to_owned())],
     };
     let mut said = String::new();

@@ -9,6 +9,7 @@ mod doctor;
 mod enter;
 mod ids;
 mod keep;
+mod profile;
 mod roots;
 /// The shim is a program of its own; its tests run here.
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod roots;
     reason = "compiled by the build script, without our lints"
 )]
 mod shim {
+    mod answer;
     mod cover;
     mod filter;
     mod json;
@@ -30,6 +32,8 @@ mod shim {
     mod runtime;
     mod seccomp;
     mod strays;
+    mod vary;
+    mod view;
     pub(super) mod watch;
 }
 mod steps;
@@ -38,21 +42,24 @@ mod tools;
 mod tree;
 pub mod trial;
 mod unpack;
+mod vary;
 mod workspace;
 
 use std::{io, path::PathBuf};
 
 pub use allowance::allowance;
-pub use cage::{Bind, GATEWAY_PORT};
+pub use cage::{Bind, GATEWAY_PORT, HOSTNAME};
 pub use clock::Clock;
 pub use doctor::{Need, State, examine};
 pub use enter::{Cage, Ended, enter};
 pub use ids::{IDS, Ids};
 pub use keep::Quarters;
+pub use profile::Profile;
 pub use roots::RootImage;
 pub use steps::{Announced, Announcements, Strays};
 pub use tools::{Tool, Tools};
-pub use workspace::{Profile, Workspace};
+pub use vary::possible;
+pub use workspace::Workspace;
 
 /// Why a build could not happen (not: why it failed).
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +71,14 @@ pub enum BuildrootError {
     NoSubids {
         /// Who.
         user: String,
+        /// A block nobody has, `FIRST-LAST`.
+        free: String,
+    },
+    /// No second block of subordinate ids for this user.
+    #[error(
+        "this user has one block of 65,536 subordinate ids; give it another: usermod --add-subuids {free} --add-subgids {free} USER"
+    )]
+    OneBlock {
         /// A block nobody has, `FIRST-LAST`.
         free: String,
     },

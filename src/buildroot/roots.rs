@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Bind, BuildrootError, Ids, Tool, Tools,
     allowance::{allowance, bounds},
-    cage::{Spec, Task},
+    cage::{Place, Spec, Task},
     enter::{Ended, enter},
     keep::{remove_trees, run},
     tools::{PATH, new_enough, version},
@@ -123,7 +123,7 @@ impl Roots {
         cancel: &CancellationToken,
     ) -> Result<(), BuildrootError> {
         let part = root.with_extension("part");
-        remove_trees(&self.engine_dir, Some(&self.ids), std::slice::from_ref(&part)).await?;
+        remove_trees(&self.engine_dir, std::slice::from_ref(&self.ids), std::slice::from_ref(&part)).await?;
         fs::create_dir(&part).map_err(BuildrootError::io("create", &part))?;
         self.open_up(&part)?;
         let layer = |layer: &Descriptor| {
@@ -134,11 +134,13 @@ impl Roots {
         let spec = Spec {
             unprivileged: matches!(self.ids, Ids::User { .. }),
             mount: mount_point()?,
+            place: Place::default(),
             programs: PathBuf::from("/"),
             binds: vec![Bind::readonly(blobs, "blobs"), Bind::writable(&part, "root")],
             listen: false,
             task: Task::Unpack(Unpack { layers, into: PathBuf::from(format!("{ROOT}/root")) }),
             bounds: None,
+            varied: Vec::new(),
             env: Vec::new(),
         };
         let mut said = String::new();
@@ -150,7 +152,7 @@ impl Roots {
         if matches!(ended, Ok(Ended::Exited(0))) {
             return fs::rename(&part, root).map_err(BuildrootError::io("rename", part));
         }
-        remove_trees(&self.engine_dir, Some(&self.ids), std::slice::from_ref(&part)).await?;
+        remove_trees(&self.engine_dir, std::slice::from_ref(&self.ids), std::slice::from_ref(&part)).await?;
         match ended? {
             _ if cancel.is_cancelled() => Err(BuildrootError::Cancelled),
             Ended::TimedOut => Err(unusable(image, "it is not unpacked after 30 minutes")),

@@ -22,13 +22,14 @@ use rustix::{
 use super::cage::{Bind, Spec};
 
 /// Where everything of the build is, inside. No image has it, and no step mounts there: an engine that removes a
-/// step's mount targets afterwards (buildah 1.28 does, by path) must never meet a directory of ours.
+/// step's mount targets afterwards (buildah 1.28 does, by path) must never meet a directory of ours. A varied replay has
+/// [`super::vary::ROOT`] instead.
 pub(super) const ROOT: &str = "/.reprov";
 
 /// What the programs of mode `host` are made of; of the host's other directories nothing is seen.
 const PROGRAMS: [&str; 9] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt"];
 /// What the cage has of its own, whatever a buildroot image holds there.
-const OWN: [&str; 7] = ["proc", "sys", "dev", "tmp", "run", "var", ".reprov"];
+const OWN: [&str; 8] = ["proc", "sys", "dev", "tmp", "run", "var", ".reprov", ".reprov-elsewhere"];
 /// Device nodes that engine and runtime use.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
@@ -43,9 +44,11 @@ pub(super) fn enter(spec: &Spec) -> Result<(), String> {
     let root = &spec.mount;
     let own = mount("tmpfs", root, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755");
     step("mount the cage's root", own.map_err(Into::into))?;
-    step("make the cage's root", populate(root, &programs, spec.programs != Path::new("/")))?;
+    let own = root.join(spec.place.root.trim_start_matches('/'));
+    let populated = populate(root, &programs, spec.programs != Path::new("/"));
+    step("make the cage's root", populated.and_then(|()| fs::create_dir(&own)))?;
     for (bind, source) in spec.binds.iter().zip(&sources) {
-        let target = root.join(ROOT.trim_start_matches('/')).join(&bind.target);
+        let target = own.join(&bind.target);
         bind_fd(source, &target, bind.readonly)
             .map_err(|error| format!("cannot bind `{}` into the cage: {error}", bind.source.display()))?;
     }
@@ -109,7 +112,7 @@ fn populate(root: &Path, programs: &OwnedFd, image: bool) -> io::Result<()> {
         fs::create_dir(root.join(name))?;
         fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode))?;
     }
-    fs::create_dir(root.join(ROOT.trim_start_matches('/')))
+    Ok(())
 }
 
 /// Names of a buildroot image's directories that may hold programs.

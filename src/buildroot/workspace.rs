@@ -17,37 +17,24 @@ use rustix::fs::{AtFlags, FlockOperation, Gid, Uid};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bind, BuildrootError, Clock, Ids, Tools,
+    Bind, BuildrootError, Ids, Profile, Tools,
     allowance::bounds,
     cage::{Spec, Task},
-    clock,
     enter::{Ended, enter},
     keep::remove_trees,
     steps::Announcements,
     tools::PATH,
+    vary::Varied,
 };
 use crate::{
     engine::{COMMITTED, Command},
-    model::{Allowance, Digest},
+    model::{Allowance, Digest, Variations},
 };
 
 /// The shim, compiled by the build script.
 const SHIM: &[u8] = include_bytes!(env!("REPROV_SHIM_BINARY"));
 /// Directories that every Linux host has; on one of them the cage's root is put together, unseen by anybody else.
 const MOUNTS: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
-
-/// What RUN steps find in their environment and under `/dev/.gw`.
-#[derive(Debug, Default)]
-pub struct Profile {
-    /// The gateway's CA, PEM.
-    pub ca_pem: String,
-    /// Environment of every step unless image or Dockerfile sets it.
-    pub env: Vec<(String, String)>,
-    /// Files under `/dev/.gw` (path, bytes, mode).
-    pub files: Vec<(String, Vec<u8>, u32)>,
-    /// The clock of every step, if it is not the real one.
-    pub clock: Option<Clock>,
-}
 
 /// One build's directory, and how to enter the cage with it.
 #[derive(Debug)]
@@ -62,6 +49,7 @@ pub struct Workspace {
     shim: PathBuf,
     blobs: PathBuf,
     bounds: Option<String>,
+    varied: Varied,
 }
 
 impl Workspace {
@@ -82,7 +70,8 @@ impl Workspace {
         let shim = install_shim(&engine_dir)?;
         let mount = mount_point()?;
         let (dir, lock) = claim(&builds)?;
-        let workspace = Self { dir, engine_dir, _lock: lock, ids, tools, mount, shim, blobs, bounds: None };
+        let (bounds, varied) = (None, Varied::default());
+        let workspace = Self { dir, engine_dir, _lock: lock, ids, tools, mount, shim, blobs, bounds, varied };
         workspace.make_directories()?;
         workspace.remove_leftovers(&builds).await;
         Ok(workspace)
@@ -92,6 +81,14 @@ impl Workspace {
     #[must_use]
     pub fn within(self, allowance: &Allowance) -> Self {
         Self { bounds: Some(bounds(allowance)), ..self }
+    }
+
+    /// Does, from now on, as `variations` say.
+    ///
+    /// # Errors
+    /// If the kernel's own files cannot be read.
+    pub fn varied(self, variations: &Variations) -> Result<Self, BuildrootError> {
+        Ok(Self { varied: Varied::of(variations)?, ..self })
     }
 
     fn make_directories(&self) -> Result<(), BuildrootError> {
@@ -116,7 +113,7 @@ impl Workspace {
     /// Where the build's directories are inside the cage.
     #[must_use]
     pub fn root(&self) -> String {
-        super::tree::ROOT.to_owned()
+        self.varied.place.root.clone()
     }
 
     /// The engine's file.
@@ -141,7 +138,7 @@ impl Workspace {
         // What one buildroot's engine wrote is not read by another's: an image may lie.
         let whose = self.tools.root.as_deref().and_then(Path::file_name).map(|root| root.to_string_lossy());
         let whose = whose.map(|root| format!("-{root}")).unwrap_or_default();
-        self.engine_dir.join(format!("bases-{}{whose}", self.ids.root().0))
+        self.engine_dir.join(format!("bases-{}{whose}", self.ids.label()))
     }
 
     /// Writes what the shim injects.
@@ -149,33 +146,7 @@ impl Workspace {
     /// # Errors
     /// Those of the disk.
     pub fn write_profile(&self, profile: &Profile) -> Result<(), BuildrootError> {
-        let dir = self.dir.join("profile");
-        let mut env: String = profile.env.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-        let mut apt_conf = APT_CONF.to_owned();
-        if let Some(clock) = profile.clock {
-            write(&dir.join("gw").join(clock::FILE), &clock.object(), 0o755)?;
-            env += &format!("LD_PRELOAD=/dev/.gw/{}\n", clock::FILE);
-            apt_conf += APT_CONF_OF_CLOCK;
-        }
-        let policy = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#; // reprov verified every digest itself.
-        for (name, text) in [
-            ("runtime", self.tools.runtime.path.to_string_lossy().as_ref()),
-            ("env", &env),
-            ("steps", ""),
-            ("policy.json", policy),
-            ("containers.conf", ""),
-            ("registries.conf", ""),
-            ("storage.conf", "[storage]\ndriver = \"overlay\"\n"),
-            ("gw/ca.pem", &profile.ca_pem),
-            ("gw/apt.conf", &apt_conf),
-            ("gw/wgetrc", "ca_certificate = /dev/.gw/ca.pem\n"),
-        ] {
-            write(&dir.join(name), text.as_bytes(), 0o644)?;
-        }
-        for (path, bytes, mode) in &profile.files {
-            write(&dir.join("gw").join(path), bytes, *mode)?;
-        }
-        Ok(())
+        profile.write(&self.dir.join("profile"), &self.tools.runtime.path, &self.varied)
     }
 
     /// Writes secrets where the engine reads them and no step can: only the cage's root may, and what a step mounts
@@ -228,7 +199,10 @@ impl Workspace {
         let (mount, plan) = (self.mount.clone(), PathBuf::from(format!("{}/build/plan", self.root())));
         let programs = self.tools.root.clone().unwrap_or_else(|| PathBuf::from("/"));
         let (task, bounds, env) = (Task::Run(plan), self.bounds.clone(), self.engine_env(listen));
-        Ok(Spec { unprivileged, mount, programs, binds, listen, task, bounds, env })
+        let Varied { place, init: varied, .. } = self.varied.clone();
+        // Only the cage that runs steps is another.
+        let varied = if listen { varied } else { Vec::new() };
+        Ok(Spec { unprivileged, mount, place, programs, binds, listen, task, bounds, varied, env })
     }
 
     fn engine_env(&self, listen: bool) -> Vec<(String, String)> {
@@ -236,7 +210,7 @@ impl Workspace {
         let at = |path: &str| format!("{root}/build/{path}");
         let mut env = vec![
             ("PATH", PATH.to_owned()),
-            ("LANG", "C.UTF-8".to_owned()),
+            ("LANG", self.varied.lang.unwrap_or("C.UTF-8").to_owned()),
             ("TZ", "UTC".to_owned()),
             ("HOME", at("home")),
             ("TMPDIR", at("tmp")),
@@ -305,7 +279,13 @@ impl Workspace {
     }
 
     async fn remove_tree(&self, dir: &Path) -> Result<(), BuildrootError> {
-        remove_trees(&self.engine_dir, Some(&self.ids), &[dir.to_owned()]).await?;
+        // What a killed build left may be another block's.
+        let ids = match self.ids {
+            Ids::Root { .. } => Vec::new(),
+            Ids::User { .. } if dir == self.dir => vec![self.ids.clone()],
+            Ids::User { .. } => Ids::all(self.engine_dir.parent().unwrap_or(&self.engine_dir)),
+        };
+        remove_trees(&self.engine_dir, &ids, &[dir.to_owned()]).await?;
         let lock = dir.with_extension("lock");
         fs::remove_file(&lock).map_err(BuildrootError::io("remove", &lock))
     }
@@ -344,14 +324,6 @@ impl Workspace {
         &self.ids
     }
 }
-
-/// apt must trust the gateway's CA for https repositories, and accept a recorded index after its Valid-Until.
-const APT_CONF: &str = "Acquire::https::CaInfo \"/dev/.gw/ca.pem\";\nAcquire::Check-Valid-Until \"false\";\n";
-
-/// With a clock that stands at the commit, an index may be from after it, and so may the key that signed the index; the
-/// signature itself is checked as ever.
-const APT_CONF_OF_CLOCK: &str =
-    "Acquire::Check-Date \"false\";\nAcquire::gpgv::Options { \"--ignore-time-conflict\"; };\n";
 
 /// Writes a plan for the cage's init as `DIR/plan`: words that end with NUL, commands that end with an empty word. An
 /// engine may have written to `dir` before: what it put there is taken away, not followed.
@@ -443,7 +415,7 @@ pub(super) fn locked(path: &Path, how: FlockOperation) -> Result<File, Buildroot
     Ok(file)
 }
 
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), BuildrootError> {
+pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), BuildrootError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(BuildrootError::io("create", parent))?;
     }

@@ -39,7 +39,7 @@ impl Args {
         let (store, one, two) = (ports.store.clone(), a.image.clone(), b.image.clone());
         let compared = compute::run(move || {
             let comparison = diff::images(&store, &one, &two)?;
-            let context = drift::Context { instructions: Vec::new(), windows: None, epoch_s: None };
+            let context = drift::Context::default();
             Ok::<_, diff::DiffError>(drift::explain(&comparison, &context))
         });
         let explained = compared.await.map_err(Failure::unavailable)?;

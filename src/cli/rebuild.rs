@@ -16,9 +16,13 @@ use crate::{
     job::{
         evidence::Trust,
         execute::{Execution, Secrets},
-        rebuild::{Outcome, RebuildError, Request, layer_pairs, rebuild},
+        rebuild::{Outcome, RebuildError, Request, Varied, layer_pairs, rebuild},
     },
-    model::{Digest, ImageName, Maxima, Verdict, limits::FILES_MIN, names},
+    model::{
+        Digest, ImageName, Maxima, Variations, Verdict,
+        limits::{FILES_MIN, VARY_PLACES_MAX},
+        names,
+    },
     progress::Silent,
     recipe::Buildroot,
     report::{self, rebuild as view},
@@ -55,6 +59,10 @@ pub(super) struct Args {
     /// Build with these programs instead of the recorded ones; what differs then has the verdict builder-changed
     #[arg(long, value_name = "IMAGE@DIGEST|host", env = "REPROV_REBUILD_BUILDROOT")]
     buildroot: Option<Buildroot>,
+    /// Change these on purpose, to find today what would drift elsewhere or tomorrow: `all`, or some of time[=+400d],
+    /// hostname, cpus, uid, locale, path, order, kernel, aslr
+    #[arg(long, value_name = "LIST", env = "REPROV_REBUILD_VARY")]
+    vary: Option<Variations>,
     /// A secret for steps, as the build had it; without it they find a dummy
     #[arg(long, value_name = "id=NAME,src=FILE", env = "REPROV_REBUILD_SECRET", value_delimiter = '\n')]
     secret: Vec<String>,
@@ -196,6 +204,7 @@ impl Args {
                 inputs_bytes: None, // A replay fetches nothing.
             },
             buildroot: self.buildroot.clone(),
+            vary: self.vary.clone().unwrap_or_default(),
         }
     }
 
@@ -206,7 +215,7 @@ impl Args {
         for (name, outcome) in answers {
             let image = match outcome {
                 Ok(outcome) => {
-                    exit = exit.worse(self.exit(outcome.verdict));
+                    exit = exit.worse(self.exit(&outcome));
                     let mut image = image(&name, &outcome);
                     if let Some(error) = outcome.unattached {
                         let failure = Failure::from(error);
@@ -243,10 +252,12 @@ impl Args {
         exit
     }
 
-    fn exit(&self, verdict: Verdict) -> Exit {
+    fn exit(&self, outcome: &Outcome) -> Exit {
+        let verdict = outcome.verdict;
+        let control = outcome.varied.as_ref().and_then(|varied| varied.control);
         if verdict == Verdict::Reproduced || self.accept.contains(&verdict) {
             Exit::Ok
-        } else if verdict.undecided() {
+        } else if verdict.undecided() && control.is_none_or(Verdict::undecided) {
             Exit::Unavailable
         } else {
             Exit::Findings
@@ -272,6 +283,7 @@ fn unknown(name: &ImageName, error: String) -> view::Image {
         limits: None,
         rebuilt: None,
         builder_changed: None,
+        variations: None,
         attestation: None,
         build: None,
         log: None,
@@ -290,6 +302,7 @@ fn image(name: &ImageName, outcome: &Outcome) -> view::Image {
     image.layers = layer_pairs(outcome).into_iter().map(pair).collect();
     image.inputs = outcome.inputs;
     image.builder_changed.clone_from(&outcome.builder_changed);
+    image.variations = outcome.varied.as_ref().map(variations);
     image.attestation = outcome.attestation;
     image.secrets_missing.clone_from(&outcome.secrets_missing);
     if let Some(explained) = &outcome.explained {
@@ -324,6 +337,40 @@ fn ran(image: &mut view::Image, execution: &Execution, started_s: i64) {
         image.hints.clone_from(&failure.hints);
     }
     image.seconds = execution.finished_s - started_s;
+}
+
+fn variations(varied: &Varied) -> view::Variations {
+    let on = varied.on.iter();
+    view::Variations {
+        on: on
+            .map(|variation| view::Variation {
+                name: variation.name(),
+                written: variation.to_string(),
+                changes: variation.about().changes,
+            })
+            .collect(),
+        not_possible: varied
+            .not_possible
+            .iter()
+            .map(|(variation, reason)| view::NotPossible { name: variation.name(), reason: reason.clone() })
+            .collect(),
+        control: varied.control,
+        replays: varied
+            .replays
+            .iter()
+            .map(|replay| view::Replay { on: replay.on.names(), verdict: replay.verdict })
+            .collect(),
+        blamed: varied
+            .blamed
+            .iter()
+            .map(|blame| view::Blame {
+                together: blame.together.names(),
+                certainty: blame.certainty.name(),
+                count: blame.places.len(),
+                places: blame.places.iter().take(VARY_PLACES_MAX).cloned().collect(),
+            })
+            .collect(),
+    }
 }
 
 fn pair(pair: crate::attest::rebuilt::LayerPair) -> report::LayerPair {

@@ -15,10 +15,10 @@ use super::{
 pub(crate) const REALTIME: c_int = 0;
 pub(crate) const MONOTONIC: c_int = 1;
 
-/// What the clock shows to this program.
+/// What the clock shows to this program: a builder holds it against file times, which are real.
 pub(crate) fn shown() -> Setting {
     match setting() {
-        Setting::Stands(_) if program() == Program::Builder => Setting::Real,
+        Setting::Stands(_) | Setting::Shifted(_) if program() == Program::Builder => Setting::Real,
         setting => setting,
     }
 }

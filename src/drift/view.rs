@@ -24,6 +24,8 @@ pub struct Context {
     pub instructions: Vec<Option<InstructionRef>>,
     /// Start and end of each build, seconds since 1970; without, any time from 2000 to 2100 may be a build's.
     pub windows: Option<[(i64, i64); 2]>,
+    /// By how many seconds the clock of the second build's steps was another than the one of its window.
+    pub shifted_s: i64,
     /// The time both builds were told to use.
     pub epoch_s: Option<i64>,
 }
@@ -35,7 +37,8 @@ impl Context {
     pub(super) fn touches(&self, side: usize, (start, end): (i64, i64)) -> bool {
         let (from, to) = self.windows.map_or(ANY_TIME, |windows| windows[side]);
         let at_epoch = self.epoch_s.is_some_and(|epoch| (start..=end).contains(&epoch));
-        at_epoch || (start <= to && end >= from)
+        let in_window = |by_s: i64| start <= to.saturating_add(by_s) && end >= from.saturating_add(by_s);
+        at_epoch || in_window(0) || (side == 1 && in_window(self.shifted_s))
     }
 
     pub(super) fn instruction(&self, layer: usize) -> Option<&InstructionRef> {

@@ -31,7 +31,9 @@ use crate::{
     engine::{BuildRequest, Buildah, Engine, GIT_DIRECTORY, Hint},
     gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
     host, layer,
-    model::{Allowance, Digest, Exceeded, Limit, Maxima, Secret, json::canonical},
+    model::{
+        Allowance, Digest, Exceeded, Limit, Maxima, Secret, Variation, Variations, json::canonical, vary,
+    },
     progress::Update,
     store::{LogDir, StoreError},
 };
@@ -107,9 +109,6 @@ impl ExecuteError {
         }
     }
 }
-
-/// Host name of every step: a constant, so that a step that prints it stays the same.
-pub const HOSTNAME: &str = "reprov";
 
 /// Secrets by id, for `RUN --mount=type=secret`.
 pub type Secrets = BTreeMap<String, Secret>;
@@ -199,6 +198,8 @@ pub struct Gathered<'a> {
     pub tools: Tools,
     /// What is built or built again, for people.
     pub image: String,
+    /// What is done otherwise than the definition says, on purpose; nothing of it is in the definition.
+    pub varied: Variations,
 }
 
 /// Runs `definition` on what was `gathered`; `mode` says whether the gateway records or replays. What the build may use
@@ -214,16 +215,18 @@ pub async fn execute(
     maxima: &Maxima,
 ) -> Result<(Execution, Removing), ExecuteError> {
     check(definition)?;
-    let Gathered { checkout, bases, secrets, tools, image } = gathered;
+    let Gathered { checkout, bases, secrets, tools, image, varied } = gathered;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
-    let ids = Ids::find(ports.store.root())?;
     let root = ports.store.root().to_owned();
+    let ids = if varied.has(Variation::Uid) { Ids::another(&root)? } else { Ids::find(&root)? };
     let allowance = buildroot::allowance(&root, maxima)?;
     let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?.within(&allowance);
+    let workspace = workspace.varied(&varied)?;
     let records = matches!(mode, Mode::Record { .. }); // A rebuild attests no byproducts.
     let live = Live::begin(ports, definition, &image, records)?;
-    let run = Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance };
+    let run =
+        Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance, varied };
     let execution = run.execute(checkout, bases, mode, &live).await;
     let removing = Removing(tokio::spawn(workspace.remove()));
     match live.end(ports, execution) {
@@ -243,6 +246,7 @@ struct Run<'a> {
     profile: layer::Profile,
     workspace: &'a Workspace,
     allowance: Allowance,
+    varied: Variations,
 }
 
 impl Run<'_> {
@@ -372,12 +376,18 @@ impl Run<'_> {
             set_time(&path, self.definition.internal.epoch).map_err(failed)?;
         }
         files.extend(configured::files(checkout, &external.repositories)?);
-        let env = self.definition.internal.env.clone().into_iter().collect();
+        let mut env = self.definition.internal.env.clone();
+        if self.varied.has(Variation::Locale) {
+            env.insert("LANG".to_owned(), vary::LANG.to_owned());
+        }
+        let env = env.into_iter().collect();
         let secrets = self.definition.external.secrets.iter();
         let secrets = secrets.map(|id| self.secrets.get(id).map_or(DUMMY_SECRET, Secret::expose));
         self.workspace.write_secrets(secrets)?;
-        let clock = (external.clock == Clock::Commit)
-            .then_some(buildroot::Clock::Stands(self.definition.internal.epoch));
+        let clock = match external.clock {
+            Clock::Commit => Some(buildroot::Clock::Stands(self.definition.internal.epoch)),
+            Clock::Real => self.varied.time_s().map(buildroot::Clock::Shifted),
+        };
         self.workspace.write_profile(&Profile { ca_pem: ca.pem(), env, files, clock })?;
         Ok(self.workspace.hand_over()?)
     }

@@ -49,6 +49,10 @@ pub const CONTAINER_IDS: u64 = 65_536;
 pub const PACKAGES_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Deepest base image of a base image that `trace` follows.
 pub const LINEAGE_DEPTH_MAX: usize = 16;
+/// Most replays that look for the variation that changed an image, beside the first and the control.
+pub const VARY_REPLAYS_MAX: usize = 40;
+/// Most places that a rebuild's answer and statement list of one variation; their number is said too.
+pub const VARY_PLACES_MAX: usize = 100;
 /// Most redirects followed.
 pub const REDIRECTS_MAX: usize = 5;
 /// Largest HTTP request or answer head.

@@ -7,12 +7,13 @@ use toml::de::DeTable;
 use super::{
     Access, Auth, Dropped, GitDirectory, OnRefused, Recipe, RecipeError, Repositories,
     repositories::{check_repositories, prefix},
-    written::{Text, Value, Written, distance},
+    written::{Text, Value, Written},
 };
 use crate::model::{
     ImageName, Repository, RepositoryKind,
     limits::{PATH_SIZE_BYTES_MAX, RECIPE_SIZE_BYTES_MAX},
     names,
+    nearest::distance,
     reference::normalised,
 };
 

@@ -6,6 +6,7 @@ use toml::{
 };
 
 use super::RecipeError;
+use crate::model::nearest::distance;
 
 /// The text, for turning byte offsets into lines.
 #[derive(Clone, Copy)]
@@ -172,20 +173,4 @@ impl<'a> Value<'a> {
 /// What an error repeats of a text from outside.
 fn shown(text: &str) -> String {
     crate::model::path::printable(&text.chars().take(100).collect::<String>())
-}
-
-/// Letters to insert, delete or replace to get from `a` to `b` (Levenshtein).
-pub(super) fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(100).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -59,6 +59,8 @@ pub struct Image {
     pub rebuilt: Option<Digest>,
     /// What is not the recorded builder, if anything.
     pub builder_changed: Option<String>,
+    /// What was varied on purpose (`--vary`); none if nothing was, or nothing ran.
+    pub variations: Option<Variations>,
     /// The signed verdict beside the image.
     pub attestation: Option<Digest>,
     /// Names the build; none if nothing ran.
@@ -75,6 +77,63 @@ pub struct Image {
     pub hints: Vec<Hint>,
     /// Whole seconds.
     pub seconds: i64,
+}
+
+/// What a rebuild varied, and what came of it.
+#[derive(Debug, Serialize)]
+pub struct Variations {
+    /// What was on in the replay that was judged.
+    pub on: Vec<Variation>,
+    /// What was asked for and cannot be done here.
+    pub not_possible: Vec<NotPossible>,
+    /// The verdict of a replay without any; none if there was no need for one.
+    pub control: Option<Verdict>,
+    /// Every replay, in order.
+    pub replays: Vec<Replay>,
+    /// Which of them changed what.
+    pub blamed: Vec<Blame>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize)]
+pub struct Variation {
+    /// Its name.
+    pub name: &'static str,
+    /// With its value, as `--vary` takes it.
+    pub written: String,
+    /// What a step finds changed.
+    pub changes: &'static str,
+}
+
+/// One that cannot be done here.
+#[derive(Debug, Serialize)]
+pub struct NotPossible {
+    /// Its name.
+    pub name: &'static str,
+    /// Why not.
+    pub reason: String,
+}
+
+/// One run of the build.
+#[derive(Debug, Serialize)]
+pub struct Replay {
+    /// What was on, as written.
+    pub on: Vec<String>,
+    /// What came of it.
+    pub verdict: Verdict,
+}
+
+/// What changes the image.
+#[derive(Debug, Serialize)]
+pub struct Blame {
+    /// These, as written; more than one: only all of them together.
+    pub together: Vec<String>,
+    /// `narrowed`; `among`: one or several of them; `chance`: not when tried again.
+    pub certainty: &'static str,
+    /// How many places differ then that did not differ without.
+    pub count: usize,
+    /// The first of them.
+    pub places: Vec<String>,
 }
 
 /// A request that nobody recorded.
@@ -106,6 +165,48 @@ impl Rebuild {
     }
 }
 
+impl Variations {
+    fn write(&self, out: &mut String) {
+        let on: Vec<_> = self.on.iter().map(|variation| variation.written.as_str()).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  varied    {} ({} replay(s))", on.join(", "), self.replays.len());
+        for not in &self.not_possible {
+            let _ = writeln!(out, "  not varied  {}: {}", not.name, printable(&not.reason));
+        }
+        match self.control {
+            Some(Verdict::Reproduced) => {
+                out.push_str("  control   reproduced: without these the image is the same\n")
+            }
+            Some(control) => {
+                let blame = if self.blamed.is_empty() { "; no variation is to blame" } else { "" };
+                let _ = writeln!(out, "  control   {control}: the plain replay differs already{blame}");
+            }
+            None => {}
+        }
+        for blame in &self.blamed {
+            blame.write(out);
+        }
+    }
+}
+
+impl Blame {
+    const SHOWN: usize = 5;
+
+    fn write(&self, out: &mut String) {
+        let names = self.together.join(" + ");
+        let who = match (self.certainty, self.together.len()) {
+            ("chance", _) => format!("by chance, not again with {names}"),
+            ("among", _) => format!("by one or several of {names}"),
+            (_, 1) => format!("by {names}"),
+            _ => format!("only together, by {names}"),
+        };
+        let shown: Vec<_> = self.places.iter().take(Self::SHOWN).map(|place| printable(place)).collect();
+        let more = self.count - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = writeln!(out, "  changed   {who}: {}{more}", shown.join(", ")); // Writing to a String cannot fail.
+    }
+}
+
 impl Image {
     fn write(&self, out: &mut String) {
         let verdict = self.verdict.map_or("could not tell", Verdict::name);
@@ -116,6 +217,9 @@ impl Image {
         }
         if let Some(changed) = &self.builder_changed {
             let _ = writeln!(out, "  builder   {}", printable(changed));
+        }
+        if let Some(variations) = &self.variations {
+            variations.write(out);
         }
         if let Some(engine) = &self.engine {
             let _ = writeln!(out, "  engine    {engine}, {} RUN step(s) through the shim", self.steps_run);
@@ -156,6 +260,35 @@ impl Image {
         }
         if let Some(attestation) = &self.attestation {
             let _ = writeln!(out, "  attested  {attestation}");
+        }
+    }
+}
+
+#[cfg(test)]
+impl Variations {
+    /// One with everything in it.
+    pub(super) fn sample() -> Self {
+        let all: crate::model::Variations = "all".parse().unwrap();
+        let on = all.iter().map(|one| Variation {
+            name: one.name(),
+            written: one.to_string(),
+            changes: one.about().changes,
+        });
+        let not_possible = all.iter().map(|one| NotPossible { name: one.name(), reason: "why".into() });
+        let replay = |verdict| Replay { on: all.names(), verdict };
+        Self {
+            on: on.collect(),
+            not_possible: not_possible.collect(),
+            control: Some(Verdict::Explained),
+            replays: Verdict::ALL.map(replay).into(),
+            blamed: ["narrowed", "among", "chance"]
+                .map(|certainty| Blame {
+                    together: all.names(),
+                    certainty,
+                    count: 2,
+                    places: vec!["line 1: a".into()],
+                })
+                .into(),
         }
     }
 }

@@ -203,6 +203,7 @@ fn rebuild_answers() {
         limits: full.then(|| limits(Some(Limit::Memory))),
         rebuilt: full.then(digest),
         builder_changed: full.then(|| "engine".into()),
+        variations: full.then(rebuild::Variations::sample),
         attestation: full.then(digest),
         build: full.then(|| "0a".into()),
         log: full.then(|| Named { digest: digest() }),

@@ -13,18 +13,18 @@ unsafe extern "C" {
 /// `struct sock_filter` (linux/filter.h).
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-struct Op {
-    code: u16,
-    jump_true: u8,
-    jump_false: u8,
-    value: u32,
+pub struct Op {
+    pub code: u16,
+    pub jump_true: u8,
+    pub jump_false: u8,
+    pub value: u32,
 }
 
 /// `struct sock_fprog`.
 #[repr(C)]
-struct Program {
-    length: u16,
-    ops: *const Op,
+pub struct Program {
+    pub length: u16,
+    pub ops: *const Op,
 }
 
 /// An instruction set: its number (linux/audit.h) and those of its system calls.
@@ -73,19 +73,22 @@ const SETS: &[Calls] = &[
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const SETS: &[Calls] = &[];
 
+/// This program's own instruction set.
+pub const NATIVE: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+
 /// Families of sockets up to netlink's; above are packets, virtual machines' hosts, kernel cryptography and rarities.
 const FAMILIES: u32 = 17;
 
-const LOAD: u16 = 0x20;
-const EQUAL: u16 = 0x15;
+pub const LOAD: u16 = 0x20;
+pub const EQUAL: u16 = 0x15;
 const AT_LEAST: u16 = 0x35;
-const ANSWER: u16 = 0x06;
-const ALLOW: u32 = 0x7fff_0000;
+pub const ANSWER: u16 = 0x06;
+pub const ALLOW: u32 = 0x7fff_0000;
 const ENOSYS: u32 = 0x0005_0000 | 38;
 
 /// Offsets in `struct seccomp_data`.
-const NUMBER: u32 = 0;
-const MACHINE: u32 = 4;
+pub const NUMBER: u32 = 0;
+pub const MACHINE: u32 = 4;
 const FIRST_ARGUMENT: u32 = 16;
 
 fn program() -> Vec<Op> {

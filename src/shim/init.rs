@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    filter,
+    answer, filter, vary,
     watch::{self, Bounds, Over},
 };
 
@@ -56,13 +56,15 @@ const LIMITS: [(c_int, u64, u64); 16] = [
 const PIDS_MAX: &str = "16384";
 
 /// Runs each command of the plan (NUL-separated words, an empty word ends a command) until one fails; its exit code.
-/// With `bounds` ([`Bounds::parse`]) the plan's directory is the build's, and what passes them ends the cage.
-pub fn run(plan: &Path, bounds: Option<&str>) -> Result<u8, String> {
+/// With `bounds` ([`Bounds::parse`]) the plan's directory is the build's, and what passes them ends the cage. `varied`:
+/// see [`vary::apply`].
+pub fn run(plan: &Path, bounds: Option<&str>, varied: &[String]) -> Result<u8, String> {
     let bytes = fs::read(plan).map_err(|error| format!("cannot read the plan: {error}"))?;
     mount_proc()?;
     fs::write("/proc/sys/user/max_user_namespaces", "0")
         .map_err(|error| format!("cannot close nested user namespaces: {error}"))?;
     limit();
+    let wanted = vary::apply(varied)?;
     filter::install()?;
     let _ = fs::write("/proc/sys/kernel/pid_max", PIDS_MAX); // An older kernel refuses: it is the whole machine's there.
     std::thread::spawn(die_with_reprov);
@@ -70,6 +72,7 @@ pub fn run(plan: &Path, bounds: Option<&str>) -> Result<u8, String> {
         let bounds = Bounds::parse(text).ok_or("the bounds are not seven numbers")?;
         watch::start(bounds, plan.parent().unwrap_or(plan).to_owned(), say_and_end);
     }
+    answer::start(wanted, fail)?;
     for command in commands(&bytes) {
         let code = run_one(&command)?;
         if code != 0 {
@@ -128,6 +131,14 @@ fn say_and_end((name, allowed, found): Over) {
         let _ = UnixStream::from(socket).write_all(format!("X{name} {allowed} {found}\n").as_bytes());
     }
     end();
+}
+
+/// Tells reprov why the cage cannot do what it is for, and ends it.
+fn fail(why: &str) -> ! {
+    killed(why);
+    // SAFETY: as in `end`.
+    unsafe { kill(-1, SIGKILL) };
+    std::process::exit(125)
 }
 
 fn end() -> ! {

@@ -9,19 +9,11 @@ use std::{
     process::Command,
 };
 
-use super::{cover, json::Json, reach::unreached, seccomp, strays};
+use super::{cover, json::Json, reach::unreached, seccomp, strays, view};
 
 /// How what the shim adds is bound.
 const READ_ONLY: [&str; 4] = ["rbind", "ro", "nosuid", "nodev"];
 
-/// Files the engine makes of the host's or of random ids, and the constants a step finds instead. Only loopback
-/// exists: names of hosts are the gateway's to resolve.
-const CONSTANTS: &[(&str, &str)] = &[
-    ("/etc/hostname", "reprov\n"),
-    ("/etc/hosts", "127.0.0.1\tlocalhost reprov\n"),
-    ("/etc/resolv.conf", "nameserver 127.0.0.1\n"),
-    ("/run/.containerenv", ""),
-];
 /// The one variable that is a list: what image or Dockerfile preload comes first, then ours.
 const PRELOAD: &str = "LD_PRELOAD=";
 
@@ -67,13 +59,14 @@ fn edit(bundle: &Path, profile: &Path) -> Result<(), String> {
     let path = bundle.join("config.json");
     let mut config = Json::parse(&read(&path)?)?;
     let lines = read(&profile.join("env"))?;
-    environment(&mut config, &lines)?;
-    mounts(&mut config, bundle, profile)?;
+    let hostname = read(&profile.join("hostname"))?;
+    environment(&mut config, &lines, &hostname)?;
+    mounts(&mut config, bundle, profile, &hostname)?;
     // Only a clock that is not the real one is preloaded.
     let unreached =
         lines.lines().any(|line| line.starts_with(PRELOAD)).then(|| unreached(&config, bundle)).flatten();
     announce(&config, profile, unreached.as_deref())?;
-    identity(&mut config)?;
+    identity(&mut config, &hostname)?;
     capabilities(&mut config)?;
     seccomp::tighten(&mut config)?;
     let mut text = String::new();
@@ -119,7 +112,7 @@ fn append(profile: &Path, line: &str) -> Result<(), String> {
 }
 
 /// Adds `KEY=VALUE` lines; what image or Dockerfile set wins. The engine's random host name becomes ours.
-fn environment(config: &mut Json, lines: &str) -> Result<(), String> {
+fn environment(config: &mut Json, lines: &str, hostname: &str) -> Result<(), String> {
     let random =
         config.get("hostname").and_then(Json::text).map(|name| Json::string(&format!("HOSTNAME={name}")));
     let env = config
@@ -128,7 +121,7 @@ fn environment(config: &mut Json, lines: &str) -> Result<(), String> {
         .and_then(Json::items)
         .ok_or("config.json: process.env is not a list")?;
     for variable in env.iter_mut().filter(|variable| Some(&**variable) == random.as_ref()) {
-        *variable = Json::string("HOSTNAME=reprov");
+        *variable = Json::string(&format!("HOSTNAME={hostname}"));
     }
     for line in lines.lines().filter(|line| line.contains('=')) {
         let key = &line[..=line.find('=').unwrap_or(0)];
@@ -149,7 +142,7 @@ fn environment(config: &mut Json, lines: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn mounts(config: &mut Json, bundle: &Path, profile: &Path) -> Result<(), String> {
+fn mounts(config: &mut Json, bundle: &Path, profile: &Path, hostname: &str) -> Result<(), String> {
     let root = config.get("root").and_then(|root| root.get("path")).and_then(Json::text);
     let root = bundle.join(root.unwrap_or_default());
     let mounts = config
@@ -170,13 +163,16 @@ fn mounts(config: &mut Json, bundle: &Path, profile: &Path) -> Result<(), String
             options.extend(["ro", "rro"].map(Json::string)); // What is mounted below (cgroups) too.
         }
     }
-    for (target, text) in CONSTANTS {
-        constant(mounts, bundle, target, text)?;
+    for (target, text) in view::constants(hostname) {
+        constant(mounts, bundle, target, &text)?;
     }
     let source = profile.join("gw");
     mounts.push(bind("/dev/.gw", &source, &READ_ONLY)?);
     for (name, target) in cover::targets(&source, &root) {
         mounts.push(bind(&format!("/{target}"), &source.join(name), &READ_ONLY)?);
+    }
+    for (source, target) in view::views(profile) {
+        mounts.push(bind(target, &source, &READ_ONLY)?);
     }
     Ok(())
 }
@@ -267,8 +263,8 @@ fn bind(target: &str, source: &Path, options: &[&str]) -> Result<Json, String> {
 
 /// The same for every build: host name, umask, limits (init set them) and no path of the host's cgroups. Hooks that
 /// the host configured for its containers are not run.
-fn identity(config: &mut Json) -> Result<(), String> {
-    config.set("hostname", Json::string("reprov"));
+fn identity(config: &mut Json, hostname: &str) -> Result<(), String> {
+    config.set("hostname", Json::string(hostname));
     config.remove("hooks");
     let process = config.entry("process", Json::Object(Vec::new())).ok_or("config.json: no process")?;
     process
@@ -332,6 +328,7 @@ mod tests {
         fs::write(bundle.join("config.json"), config).unwrap();
         fs::write(profile.join("env"), "TZ=UTC\nLANG=C.UTF-8\nLD_PRELOAD=/dev/.gw/clock.so\n").unwrap();
         fs::write(profile.join("steps"), "").unwrap();
+        fs::write(profile.join("hostname"), "reprov").unwrap();
         edit(&bundle, &profile)?;
         let text = fs::read_to_string(bundle.join("config.json")).unwrap();
         let text = text.replace(name, "BUNDLE").replace(build.to_str().unwrap(), "BUILD");

@@ -56,7 +56,7 @@ fn metadata() {
 fn metadata_by_instruction_and_window() {
     let instructions = vec![Some(InstructionRef { line: 3, text: "COPY . /app".into() })];
     let windows = Some([(100, 200), (300, 400)]);
-    let copied = Context { instructions, windows, epoch_s: None };
+    let copied = Context { instructions, windows, ..Context::default() };
     let first = |a: FakeLayer, b: FakeLayer, context: &Context| {
         let drift = drifts(a, b, context).remove(0);
         let line = drift.instruction.map(|instruction| instruction.line);

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     attest::{self, BuildrootMode, InternalParameters, Limits},
-    buildroot::{GATEWAY_PORT, Tools},
+    buildroot::{GATEWAY_PORT, HOSTNAME, Tools},
     engine,
-    job::execute,
     model::{Maxima, names},
 };
 
@@ -33,7 +32,7 @@ pub(super) fn internal(epoch_s: i64, tools: &Tools, git: bool, maxima: &Maxima) 
             inputs_bytes: maxima.inputs_bytes,
         },
         env: step_env(epoch_s, git),
-        hostname: execute::HOSTNAME.to_owned(),
+        hostname: HOSTNAME.to_owned(),
         mount_options: vec![engine::MOUNT_OPTIONS.to_owned()],
     }
 }

@@ -27,7 +27,10 @@ use crate::{
     attest::{self, RunDetails, Subject},
     buildroot::Tools,
     gateway,
-    model::{Descriptor, Digest, ImageName, Maxima, Repository, ResourceDescriptor, Secret, Taint, names},
+    model::{
+        Descriptor, Digest, ImageName, Maxima, Repository, ResourceDescriptor, Secret, Taint, Variations,
+        names,
+    },
     progress::Update,
     recipe::{self, RecipeError},
     signing::PrivateKey,
@@ -208,6 +211,7 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         secrets: &request.secrets,
         tools: planned.tools.clone(),
         image: request.to.to_string(),
+        varied: Variations::default(),
     };
     let definition = &planned.definition;
     let (mut execution, removing) = execute(ports, definition, gathered, mode, &request.maxima).await?;

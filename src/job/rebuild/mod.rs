@@ -1,12 +1,15 @@
 //! `rebuild`: from an image and its verified provenance to a verdict.
 
 mod gather;
+mod search;
+mod vary;
 mod verdict;
 
 use std::path::PathBuf;
 
 use super::{
-    Ports, bases,
+    Ports, SharedCheckout,
+    bases::{self, Base},
     builder::{Builder, BuilderError},
     check::check,
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain, whole},
@@ -21,7 +24,7 @@ use crate::{
     drift::{self, Explained, InstructionRef},
     gateway::Mode,
     host,
-    model::{Descriptor, Digest, ImageName, Location, Maxima, Selector, Verdict, names},
+    model::{Descriptor, Digest, ImageName, Location, Maxima, Selector, Variations, Verdict, names},
     oci::{Image, OciError},
     progress::Update,
     recipe::Buildroot,
@@ -29,8 +32,11 @@ use crate::{
     signing::PrivateKey,
     source::SourceError,
     store::{LogDir, StoreError},
+    transcript::Transcript,
 };
 use gather::Incomplete;
+pub use search::{Blame, Certainty};
+pub use vary::{Replay, Varied};
 pub use verdict::layer_pairs;
 
 /// What to rebuild, and whom to believe.
@@ -58,6 +64,8 @@ pub struct Request {
     pub buildroot: Option<Buildroot>,
     /// For steps; those of other images are left alone.
     pub secrets: Secrets,
+    /// `--vary`: what the replay does otherwise on purpose.
+    pub vary: Variations,
 }
 
 /// Why a rebuild gave no verdict.
@@ -78,6 +86,8 @@ pub enum RebuildError {
     Diff(#[from] DiffError),
     #[error("the image drifts, and its layer {layer} cannot be fetched to say how")]
     Layer { layer: Digest, source: RegistryError },
+    #[error("nothing of --vary is possible here: {0}")]
+    NotVaried(String),
     #[error("{reason}")]
     Exceeded { reason: String, execution: Box<Execution> },
     #[error(transparent)]
@@ -111,6 +121,8 @@ pub struct Outcome {
     pub attestation: Option<Digest>,
     /// Why the verdict could not be attached.
     pub unattached: Option<RebuildError>,
+    /// What was varied, and what came of it; none: nothing was asked for, or nothing ran.
+    pub varied: Option<Varied>,
     /// Ids of secrets that a dummy stood for.
     pub secrets_missing: Vec<String>,
     /// Bodies replayed.
@@ -133,6 +145,7 @@ impl Outcome {
             builder_changed: None,
             attestation: None,
             unattached: None,
+            varied: None,
             secrets_missing: Vec::new(),
             inputs: 0,
             started_s: host::now_s(),
@@ -189,6 +202,16 @@ async fn judge(ports: &Ports, request: &Request) -> Result<Outcome, RebuildError
     Ok(outcome)
 }
 
+/// What replays of one image share.
+struct Ready<'a> {
+    believed: &'a Believed,
+    original: Image,
+    transcript: Transcript,
+    bases: Vec<Base>,
+    checkout: SharedCheckout,
+    builder: Builder,
+}
+
 struct Job<'a> {
     ports: &'a Ports,
     request: &'a Request,
@@ -203,6 +226,23 @@ impl Job<'_> {
     }
 
     async fn run(&self, manifest: &[u8], believed: &Believed) -> Result<Outcome, RebuildError> {
+        let ready = match self.ready(manifest, believed).await? {
+            Ok(ready) => ready,
+            Err(outcome) => return Ok(*outcome),
+        };
+        if self.request.vary.is_empty() {
+            return self.replay(&ready, &Variations::default(), true).await;
+        }
+        vary::run(self, &ready).await
+    }
+
+    /// All that a replay needs; an answer where there can be none.
+    async fn ready<'a>(
+        &self,
+        manifest: &[u8],
+        believed: &'a Believed,
+    ) -> Result<Result<Ready<'a>, Box<Outcome>>, RebuildError> {
+        let say = |verdict, why: String| Ok(Err(Box::new(self.outcome(verdict, why))));
         let definition = &believed.provenance.definition;
         let original =
             match bases::complete(self.ports, self.image, self.manifest.clone(), manifest, false).await {
@@ -210,16 +250,16 @@ impl Job<'_> {
                 Err(bases::BaseError::Image { source, .. }) => {
                     return Err(RebuildError::NotAnImage { image: self.image.to_string(), source });
                 }
-                Err(error) => return Ok(self.outcome(Verdict::InputsMissing, chain(&error))),
+                Err(error) => return say(Verdict::InputsMissing, chain(&error)),
             };
         self.ports.progress.update(Update::Phase("inputs", ""));
         let transcript = match self.recording(believed).await? {
             Ok(transcript) => transcript,
-            Err(Incomplete(why)) => return Ok(self.outcome(Verdict::InputsMissing, why)),
+            Err(Incomplete(why)) => return say(Verdict::InputsMissing, why),
         };
         let bases = match self.bases(definition).await {
             Ok(bases) => bases,
-            Err(Incomplete(why)) => return Ok(self.outcome(Verdict::InputsMissing, why)),
+            Err(Incomplete(why)) => return say(Verdict::InputsMissing, why),
         };
         self.ports.progress.update(Update::Phase("source", ""));
         let checkout = match self.source(definition).await? {
@@ -228,29 +268,40 @@ impl Job<'_> {
                 let why = format!(
                     "--source has the tree {actual}, the provenance names {expected}: another source"
                 );
-                return Ok(self.outcome(Verdict::Unverifiable, why));
+                return say(Verdict::Unverifiable, why);
             }
-            Err(error) => return Ok(self.outcome(Verdict::InputsMissing, chain(&error))),
+            Err(error) => return say(Verdict::InputsMissing, chain(&error)),
         };
         if let Err(error) = check(definition) {
-            return Ok(self.outcome(Verdict::Unbuildable, chain(&error)));
+            return say(Verdict::Unbuildable, chain(&error));
         }
         let builder = match self.builder(definition).await? {
             Ok(builder) => builder,
-            Err(Incomplete(why)) => return Ok(self.outcome(Verdict::InputsMissing, why)),
+            Err(Incomplete(why)) => return say(Verdict::InputsMissing, why),
         };
-        let builder_changed = verdict::builder_changed(definition, &builder);
-        let inputs = transcript.bodies().len();
+        Ok(Ok(Ready { believed, original, transcript, bases, checkout, builder }))
+    }
+
+    /// Runs the definition and judges what comes out; with `kept`, it is what `--keep` asks for.
+    async fn replay(
+        &self,
+        ready: &Ready<'_>,
+        varied: &Variations,
+        kept: bool,
+    ) -> Result<Outcome, RebuildError> {
+        let Ready { believed, original, transcript, bases, checkout, builder } = ready;
+        let definition = &believed.provenance.definition;
+        let builder_changed = verdict::builder_changed(definition, builder);
         let secrets = &self.request.secrets;
-        let mode = Mode::Replay(transcript);
+        let mode = Mode::Replay(transcript.clone());
         let (tools, image) = (builder.tools.clone(), self.image.to_string());
-        let gathered = Gathered { checkout: &checkout, bases: &bases, secrets, tools, image };
+        let gathered = Gathered { checkout, bases, secrets, tools, image, varied: varied.clone() };
         let running = execute(self.ports, definition, gathered, mode, &self.request.maxima).await;
         let (mut execution, removing) = match running {
             // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
             Err(error) if error.of_definition() => {
                 let unbuildable = self.outcome(Verdict::Unbuildable, chain(&error));
-                return Ok(Outcome { builder: Some(builder), ..unbuildable });
+                return Ok(Outcome { builder: Some(builder.clone()), ..unbuildable });
             }
             ran => ran?,
         };
@@ -259,13 +310,13 @@ impl Job<'_> {
             (Some(dir), Err(failure)) => dir.keep("failed", &failure.reason, &host::now())?,
             (dir, _) => dir.map_or(Ok(()), LogDir::discard)?,
         }
-        let compared = self.compare(&original, believed, execution, builder_changed.is_some()).await;
+        let compared = self.compare(ready, execution, varied, kept).await;
         removing.end(self.ports).await;
         let mut outcome = compared?;
         outcome.builder_changed = builder_changed;
-        outcome.builder = Some(builder);
-        outcome.original = Some(original);
-        outcome.inputs = inputs;
+        outcome.builder = Some(builder.clone());
+        outcome.original = Some(original.clone());
+        outcome.inputs = transcript.bodies().len();
         let asked = definition.external.secrets.iter();
         outcome.secrets_missing = asked.filter(|id| !secrets.contains_key(*id)).cloned().collect();
         Ok(outcome)
@@ -273,11 +324,13 @@ impl Job<'_> {
 
     async fn compare(
         &self,
-        original: &Image,
-        believed: &Believed,
+        ready: &Ready<'_>,
         execution: Execution,
-        builder_changed: bool,
+        varied: &Variations,
+        kept: bool,
     ) -> Result<Outcome, RebuildError> {
+        let Ready { believed, original, builder, .. } = ready;
+        let builder_changed = verdict::builder_changed(&believed.provenance.definition, builder).is_some();
         let mut outcome = Outcome::new(self.manifest.clone(), Verdict::Reproduced, None);
         let rebuilt = match &execution.outcome {
             Ok(assembled) => assembled,
@@ -300,12 +353,13 @@ impl Job<'_> {
                 return Ok(outcome);
             }
         };
-        if let Some(dir) = &self.request.keep {
+        if let Some(dir) = self.request.keep.as_ref().filter(|_| kept) {
             self.keep(dir, &rebuilt.image).await?;
         }
         if rebuilt.manifest.digest != self.manifest.digest {
             self.ports.progress.update(Update::Phase("compare", ""));
-            let mut explained = self.explain(original, &rebuilt.image, believed, &execution).await?;
+            let mut explained =
+                self.explain(original, &rebuilt.image, believed, (&execution, varied)).await?;
             outcome.verdict = if builder_changed { Verdict::BuilderChanged } else { explained.verdict };
             if let Some(layer) = verdict::foreign_layer(original, rebuilt) {
                 // No instruction made it, and nothing may drift in it.
@@ -326,7 +380,7 @@ impl Job<'_> {
         original: &Image,
         rebuilt: &Image,
         believed: &Believed,
-        execution: &Execution,
+        (execution, varied): (&Execution, &Variations),
     ) -> Result<Explained, RebuildError> {
         let same =
             |layer: &&Descriptor| rebuilt.manifest.layers().iter().any(|other| other.digest == layer.digest);
@@ -346,6 +400,7 @@ impl Job<'_> {
                 (run.started_on_s, run.finished_on_s),
                 (execution.started_s, execution.finished_s),
             ]),
+            shifted_s: varied.time_s().unwrap_or_default(),
             epoch_s: Some(believed.provenance.definition.internal.epoch),
         };
         let (store, a, b) = (self.ports.store.clone(), original.clone(), rebuilt.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outcome, RebuildError, Request};
+use super::{Outcome, RebuildError, Request, Varied};
 use crate::{
     attest::{
         BuildDefinition, Rebuilt, Subject,
@@ -11,13 +11,13 @@ use crate::{
             UndeclaredInput,
         },
     },
+    buildroot::HOSTNAME,
     drift::Explained,
     engine, host,
     job::{
         Ports,
         assemble::Assembled,
         builder::{Builder, image_of},
-        execute::HOSTNAME,
         publish::Publisher,
     },
     model::{Digest, limits, names},
@@ -136,7 +136,8 @@ pub(super) async fn attach(
         layers: layer_pairs(outcome).into_iter().take(limits::REBUILT_LAYERS_MAX).collect(),
         drifts: counts(outcome.explained.as_ref()),
         report: None,
-        varied: Vec::new(),
+        varied: outcome.varied.as_ref().map(|varied| varied.on.names()).unwrap_or_default(),
+        variations: outcome.varied.as_ref().map(Varied::stated),
         rebuilder: Rebuilder {
             id: request.rebuilder_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -18,4 +18,5 @@ mod private;
 mod proxy;
 mod shapes;
 mod tamper;
+mod vary;
 mod vetted;

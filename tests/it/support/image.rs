@@ -50,9 +50,18 @@ impl Image {
 
     /// Opens `oci:DIRECTORY` tagged 1.
     pub(crate) fn in_layout(directory: &Path) -> Self {
+        Self::in_layout_if(directory, |tag| tag == "1")
+    }
+
+    /// Opens the only image of the layout that `--keep` made.
+    pub(crate) fn kept(directory: &str) -> Self {
+        Self::in_layout_if(Path::new(directory), |_| true)
+    }
+
+    fn in_layout_if(directory: &Path, wanted: impl Fn(&Value) -> bool) -> Self {
         let index: Value =
             serde_json::from_slice(&std::fs::read(directory.join("index.json")).unwrap()).unwrap();
-        let tagged = |entry: &&Value| entry["annotations"]["org.opencontainers.image.ref.name"] == "1";
+        let tagged = |entry: &&Value| wanted(&entry["annotations"]["org.opencontainers.image.ref.name"]);
         let entry = index["manifests"].as_array().unwrap().iter().find(tagged).unwrap().clone();
         Self::open(entry["digest"].as_str().unwrap(), |digest| {
             std::fs::read(directory.join("blobs").join(digest.replace(':', "/"))).unwrap()
