@@ -235,14 +235,16 @@ pub(super) const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         name: "archives",
-        files: Files::Ours("clock"),
-        what: "date, tar, gzip, zip, cpio, Python's zipfile, and a checksum of them in the same step",
+        files: Files::Ours("ecosystems/archives"),
+        what: "date, tar, gzip, zip, ar, Python's zipfile, and a checksum of them in the same step",
         real: Explained(&[
+            ("ar-timestamp", "made/archive.a"),
             ("clock-in-text", "made/date"),
             ("gzip-timestamp", "made/one.gz"),
             ("tar-timestamp", "made/archive.tar"),
             ("zip-timestamp", "made/archive.zip"),
             ("zip-timestamp", "made/python.zip"),
+            ("random-token", "made/sums"),
         ]),
         ..PLAIN
     },
