@@ -9,7 +9,7 @@ use std::{
 
 use flate2::{Compress, Compression, FlushCompress};
 use reprov::{
-    layer::{self, Entry, Layer, Lower, Profile},
+    layer::{self, Around, Entry, Layer, Lower, Profile},
     model::{ReadWriteSeek, Scratch},
 };
 
@@ -119,13 +119,15 @@ pub(crate) fn a_million_below() {
 /// What a build does with a layer.
 fn build(lower: &mut Lower, archive: &Many) {
     let layer = Layer::read(archive.clone(), &Disk).unwrap();
-    let profile = Profile::named("default-1").unwrap();
+    let profile = Profile::named("default-2").unwrap();
     let mut open = |entry: &Entry| -> io::Result<Box<dyn Read>> {
         let mut at = archive.clone();
         at.seek(SeekFrom::Start(entry.offset))?;
         Ok(Box::new(at.take(entry.size_bytes)))
     };
-    let (layer, _) = profile.apply(layer, &BTreeSet::new(), lower, &mut open, &Disk).unwrap();
+    let none = BTreeSet::new();
+    let around = Around { lower, mounts: &none, reached: &none, epoch_s: i64::MAX };
+    let layer = profile.apply(layer, &around, &mut open, &Disk).unwrap().layer;
     let layer = lower.without_equal(layer, i64::MAX, &Disk).unwrap();
     let out = tempfile::tempfile().unwrap();
     rayon::scope(|_| layer::write(&layer, &mut archive.clone(), i64::MAX, out).unwrap());

@@ -89,7 +89,7 @@ pub(super) struct Args {
     /// Use another base image: as in the Dockerfile, then what to use
     #[arg(long, value_name = "OLD=NEW", env = "REPROV_BUILD_FROM", value_delimiter = '\n')]
     from: Vec<String>,
-    /// Rules for layers made by RUN: default-1 or none
+    /// Rules for layers made by RUN: default-2, default-1 or none
     #[arg(long, value_name = "NAME", env = "REPROV_BUILD_PROFILE")]
     profile: Option<String>,
     /// Longest run (90s, 30m, 1h)

@@ -109,16 +109,26 @@ causes! {
     TarTimestamp "tar-timestamp" Known "Pack with `tar --mtime=@$SOURCE_DATE_EPOCH --sort=name`.",
     /// Times in an ar archive.
     ArTimestamp "ar-timestamp" Known "Archive with `ar rcD`.",
+    /// Times, inodes and devices in a cpio archive.
+    CpioTimestamp "cpio-timestamp" Known "Set the members' times to SOURCE_DATE_EPOCH and pack with `cpio --reproducible`.",
     /// Times in a Java keystore.
     KeystoreTimestamp "keystore-timestamp" Known "Commit the keystore, or make it at first start; SOURCE_DATE_EPOCH does not help, keytool writes the time of now.",
     /// Build date or time compiled in.
     CompileDate "compile-date" Known "Export SOURCE_DATE_EPOCH into the RUN step, and compile with `-Werror=date-time`.",
+    /// A temporary directory's random name, compiled in.
+    BuildPath "build-path" Known "Compile with `-ffile-prefix-map=$PWD=.` or without debug information (`-g0`), or in a directory with a fixed name.",
     /// A linker's build id alone.
     BuildId "build-id" Known "Look for what the linker read: paths (`-ffile-prefix-map`), options, or the build id's kind.",
     /// A list of hashes that holds a drifted file's.
     RecordConsequence "record-consequence" Known "Fix the file it lists.",
     /// Caches of package tools.
     ToolCache "tool-cache" Known "Turn the tool's cache off, or remove it in the same RUN step.",
+    /// When rpm installed packages.
+    RpmdbTime "rpmdb-time" Known "Use rpm 4.18 or newer with SOURCE_DATE_EPOCH, and the rules profile `default-2`.",
+    /// When dnf ran.
+    DnfHistory "dnf-history" Known "Build with the rules profile `default-2`, which clamps its times.",
+    /// Times in an SQLite database.
+    SqlitePages "sqlite-pages" Known "Write SOURCE_DATE_EPOCH instead of the present time, or make the database at first start.",
     /// Font caches.
     FontconfigCache "fontconfig-cache" Known "Export SOURCE_DATE_EPOCH into the RUN step, or remove /var/cache/fontconfig.",
     /// A certificate issued by the build.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::view::Context;
 use crate::model::time::parse_rfc3339;
 
-/// Shapes of times, longest first. `W` weekday, `B` month's name, `Y` `m` `d` `H` `M` `S` digits (`S` with an
+/// Shapes of times, longest first. `W` weekday, `B` month's name, `N` in capitals, `Y` `m` `d` `H` `M` `S` digits (`S` with an
 /// optional fraction), `e` a day of one or two digits, `z` a zone, `E` seconds or milliseconds since 1970;
 /// anything else stands for itself.
 const SHAPES: &[&str] = &[
@@ -14,6 +14,7 @@ const SHAPES: &[&str] = &[
     "W B e H:M:S z Y",
     "W B e H:M:S Y",
     "W e B Y H:M:S z",
+    "e N Y H:M",
     "Y-m-dTH:M:Sz",
     "Y-m-dTH:M:S",
     "Y-m-dTH_M_S",
@@ -133,6 +134,13 @@ fn element_length(element: u8, bytes: &[u8], parts: &mut Parts) -> Option<usize>
             parts.month = i64::try_from(named(&MONTHS)? + 1).ok()?;
             Some(3)
         }
+        b'N' => {
+            let upper = bytes.get(..3)?.iter().all(u8::is_ascii_uppercase);
+            let names = |name: &&str| name.as_bytes().eq_ignore_ascii_case(&bytes[..3]);
+            parts.month =
+                i64::try_from(MONTHS.iter().position(|name| names(&name)).filter(|_| upper)? + 1).ok()?;
+            Some(3)
+        }
         b'Y' => {
             parts.date = Some(());
             parts.year = number(bytes, 4, 1970..=2199)?;
@@ -236,6 +244,7 @@ mod tests {
         check("Tue Nov 24 21:15:12 UTC 2026", &["Tue Nov 24 21:15:12 UTC 2026"]);
         check("Tue, 24 Nov 2026 21:15:12 +0000", &["Tue, 24 Nov 2026 21:15:12 +0000"]);
         check("Dec  1 2026 / 09:05:00", &["Dec  1 2026", "09:05:00"]);
+        check("(INITEX)  29 NOV 2026 11:20", &["29 NOV 2026 11:20"]);
         check("t=1795554912 ms=1795554912123", &["1795554912", "1795554912123"]);
         check("2026-11-24, 20261124211512", &["2026-11-24", "20261124211512"]);
         check("1:2:3 99:99:99 2026-13-40 v1.2.3 12345 9999999999 x2026-11-24 2026-11-24x", &[]);

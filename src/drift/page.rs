@@ -118,9 +118,29 @@ impl Cause {
                 "A static library is an ar archive, whose members have times. GNU ar leaves them out if it runs with `D`, its default in many distributions but not with `U`.",
                 "usr/lib/libapp.a: mtime of member app.o",
             ),
+            Self::CpioTimestamp => (
+                "A cpio archive keeps for each member a time, an inode number and a device. All three belong to the file system of the build; the members themselves are the same.",
+                "boot/initrd.img: time and inode of each member",
+            ),
             Self::KeystoreTimestamp => (
                 "A Java keystore (JKS) keeps for each certificate when it was put in, and ends with a digest over all of it. The certificates themselves are the same.",
                 "etc/ssl/certs/java/cacerts: a time in milliseconds each entry",
+            ),
+            Self::BuildPath => (
+                "The program was compiled in a directory whose name was drawn at random, and holds that name: in debug information, or where `__FILE__` stood. pip and uv build source packages so. The build id in the same file differs as a consequence.",
+                "usr/local/lib/python3.11/dist-packages/x/y.so: /tmp/pip-install-x3k9q_2a → /tmp/pip-install-m0b_7dzw",
+            ),
+            Self::RpmdbTime => (
+                "rpm's database holds when each package was installed. rpm before 4.18 writes the present time, whatever SOURCE_DATE_EPOCH says. A `-shm` beside it is an index that every first connection makes anew.",
+                "var/lib/rpm/rpmdb.sqlite: INSTALLTIME of each package",
+            ),
+            Self::DnfHistory => (
+                "dnf keeps a database of its transactions, with begin and end of each, and does not close it: so its log (`-wal`), which has random salts, stays beside it.",
+                "var/lib/dnf/history.sqlite: 2 bytes a transaction",
+            ),
+            Self::SqlitePages => (
+                "A program wrote the present time into its SQLite database; all else in it is the same. Or only the index of its log (`-shm`) differs, which means nothing once the program has ended.",
+                "var/lib/app/state.sqlite: a time in one row",
             ),
             Self::CompileDate => (
                 "A program was compiled with `__DATE__` or `__TIME__`, or its like in another language. The build id in the same file differs as a consequence.",
@@ -131,11 +151,11 @@ impl Cause {
                 "usr/local/lib/libapp.so: .note.gnu.build-id",
             ),
             Self::RecordConsequence => (
-                "The file lists hashes of other files, and one of these drifted. It is an echo: fix the file it lists, and the list is the same.",
+                "The file lists hashes of other files (a wheel's RECORD, `SHA256SUMS`, `x.md5`), and one of these drifted. It is an echo: fix the file it lists, and the list is the same.",
                 "usr/lib/python3/dist-packages/app.dist-info/RECORD: sha256 of app/_build.py",
             ),
             Self::ToolCache => (
-                "pip, npm or another tool left its download cache in the image, with times and names of its own. Nothing in the image reads it.",
+                "pip, npm, uv, cargo, go or dnf left its cache in the image, with times and random names of its own. Only the tool reads it, and makes anew what is missing.",
                 "root/.npm/_cacache/index-v5/…: \"time\":1764021600123 → \"time\":1764025200456",
             ),
             Self::FontconfigCache => (

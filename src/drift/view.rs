@@ -108,6 +108,9 @@ impl<'a> View<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Siblings<'a> {
     pub(super) paths: BTreeSet<&'a BStr>,
+    contents: BTreeMap<&'a BStr, &'a Change>,
+    all_only_a: BTreeSet<&'a BStr>,
+    all_only_b: BTreeSet<&'a BStr>,
     only_a: BTreeMap<BString, &'a Change>,
     only_b: BTreeMap<BString, &'a Change>,
 }
@@ -117,16 +120,47 @@ impl<'a> Siblings<'a> {
         let mut siblings = Self::default();
         for change in changes {
             siblings.paths.insert(change.path.as_bstr());
+            if change.kind == ChangeKind::Content {
+                siblings.contents.insert(change.path.as_bstr(), change);
+            }
             let masked = || token::mask_random_name(&change.path);
-            let (side, masked) = match change.kind {
-                ChangeKind::OnlyInA => (&mut siblings.only_a, masked()),
-                ChangeKind::OnlyInB => (&mut siblings.only_b, masked()),
+            let (side, all, masked) = match change.kind {
+                ChangeKind::OnlyInA => (&mut siblings.only_a, &mut siblings.all_only_a, masked()),
+                ChangeKind::OnlyInB => (&mut siblings.only_b, &mut siblings.all_only_b, masked()),
                 _ => continue,
             };
+            all.insert(change.path.as_bstr());
             if let Some(masked) = masked {
                 side.insert(masked, change);
             }
         }
         siblings
+    }
+
+    /// The first path below `prefix`, which ends in a slash, that differs.
+    pub(super) fn first_below(&self, prefix: &[u8]) -> Option<&'a BStr> {
+        let from = (std::ops::Bound::Included(prefix.as_bstr()), std::ops::Bound::Unbounded);
+        self.paths.range::<BStr, _>(from).next().filter(|path| path.starts_with(prefix)).copied()
+    }
+
+    /// Whether, below `directory`, a path that passes `like` is in the other image only than one of `kind`.
+    pub(super) fn only_other(
+        &self,
+        kind: ChangeKind,
+        directory: &[u8],
+        like: impl Fn(&[u8]) -> bool,
+    ) -> bool {
+        let other = match kind {
+            ChangeKind::OnlyInA => &self.all_only_b,
+            _ => &self.all_only_a,
+        };
+        let prefix = BString::from([directory, b"/"].concat());
+        let from = (std::ops::Bound::Included(prefix.as_bstr()), std::ops::Bound::Unbounded);
+        other.range::<BStr, _>(from).take_while(|path| path.starts_with(&prefix)).any(|path| like(path))
+    }
+
+    /// The change of the file at `path`, if its content differs.
+    pub(super) fn content(&self, path: &[u8]) -> Option<&'a Change> {
+        self.contents.get(path.as_bstr()).copied()
     }
 }

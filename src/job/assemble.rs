@@ -15,7 +15,10 @@ use serde_json::{Map, Value, json};
 use super::plan::Link;
 use crate::{
     dockerfile::{Keyword, Layer, Step},
-    layer::{Entry, Index, Kind, Layer as Entries, LayerError, Lower, Profile, RuleCount, write},
+    layer::{
+        Around, Entry, Index, Kind, Layer as Entries, LayerError, Lower, Patches, Profile, RuleCount, walk,
+        write,
+    },
     model::{Descriptor, DiffId, json, limits, names, rfc3339},
     oci::{Config, Image, manifest_bytes},
     store::{Store, StoreError},
@@ -75,6 +78,8 @@ pub struct Assembled {
     pub instructions: Vec<Option<(u32, String)>>,
     /// Applications of the profile's rules.
     pub normalized: Vec<RuleCount>,
+    /// What the recipe's own drops took, the first of it.
+    pub dropped: Vec<BString>,
 }
 
 /// What to make an image from.
@@ -148,6 +153,20 @@ fn of(step: &Step) -> impl Fn(LayerError) -> AssembleError + Copy {
     |source| AssembleError::Layer { instruction: step.text.clone(), source }
 }
 
+/// The caches that a symbolic link of any of the engine's layers leads into: such a cache is more than one.
+fn reached(parts: &Parts<'_>, step: &Step) -> Result<BTreeSet<BString>, AssembleError> {
+    let mut reached = BTreeSet::new();
+    for path in parts.files {
+        let file = open(path).map_err(|source| AssembleError::Read { path: path.clone(), source })?;
+        let each = |entry: Entry| {
+            reached.extend(parts.profile.reached(&entry));
+            Ok(())
+        };
+        walk(BufReader::with_capacity(1 << 20, file), |_, _| {}, each).map_err(of(step))?;
+    }
+    Ok(reached)
+}
+
 struct Work<'a> {
     parts: &'a Parts<'a>,
     lower: Lower,
@@ -156,6 +175,9 @@ struct Work<'a> {
     history: Vec<Value>,
     instructions: Vec<Option<(u32, String)>>,
     normalized: Vec<RuleCount>,
+    dropped: Vec<BString>,
+    /// Caches that links of the image lead into; nothing if that was not asked yet.
+    reached: Option<BTreeSet<BString>>,
 }
 
 type Made = (Descriptor, DiffId);
@@ -173,6 +195,8 @@ impl<'a> Work<'a> {
             diff_ids: base.map(|base| base.config.diff_ids().to_vec()).unwrap_or_default(),
             history: base.map(|base| base.config.history().to_vec()).unwrap_or_default(),
             normalized: Vec::new(),
+            dropped: Vec::new(),
+            reached: None,
         }
     }
 
@@ -182,22 +206,27 @@ impl<'a> Work<'a> {
         let opened = || open(path).map_err(|source| AssembleError::Read { path: path.to_owned(), source });
         let (of, store) = (of(step), self.parts.store);
         let mut entries = Entries::read(BufReader::with_capacity(1 << 20, opened()?), store).map_err(of)?;
-        let mut content = opened()?;
+        let (mut content, mut patches) = (opened()?, Patches::default());
         if step.keyword == Keyword::Run {
             let mut read = |entry: &Entry| -> io::Result<Box<dyn Read>> {
                 let mut file = open(path)?;
                 file.seek(SeekFrom::Start(entry.offset))?;
                 Ok(Box::new(file.take(entry.size_bytes)))
             };
-            let (profile, mounts) = (self.parts.profile, self.parts.mounts);
-            let applied = profile.apply(entries, mounts, &self.lower, &mut read, store);
-            let (left, counts) = applied.map_err(of)?;
-            self.count(counts);
-            entries = left;
+            let Parts { profile, mounts, epoch_s, .. } = *self.parts;
+            if self.reached.is_none() && profile.has_cache(&entries).map_err(of)? {
+                self.reached = Some(reached(self.parts, step)?);
+            }
+            let reached = self.reached.clone().unwrap_or_default();
+            let around = Around { lower: &self.lower, mounts, reached: &reached, epoch_s };
+            let applied = profile.apply(entries, &around, &mut read, store).map_err(of)?;
+            self.count(applied.counts);
+            self.dropped.extend(applied.dropped);
+            (entries, patches) = (applied.layer, applied.patches);
             self.drop_removed_targets(&mut entries, link).map_err(of)?;
         }
         let entries = self.lower.without_equal(entries, self.parts.epoch_s, store).map_err(of)?;
-        self.emit(step, &entries, &mut content)
+        self.emit(step, &entries, &mut patches.over(&mut content))
     }
 
     /// buildah 1.28 removes the targets of a step's `--mount`s after it, also those that the image had: such whiteouts
@@ -284,6 +313,7 @@ impl<'a> Work<'a> {
             manifest: Descriptor::of(names::OCI_MANIFEST, &manifest),
             instructions: self.instructions,
             normalized: self.normalized,
+            dropped: self.dropped,
         })
     }
 

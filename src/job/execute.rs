@@ -290,6 +290,7 @@ impl Run<'_> {
                 let image = result.image(&self.profile).await?;
                 let images = tracker.images();
                 let layers = if records {
+                    result.warn_of_drops(&image).await?;
                     Some(result.keep_layers(&self.profile, &image, &images).await?)
                 } else {
                     None

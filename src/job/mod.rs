@@ -17,6 +17,7 @@ pub mod lineage;
 mod live;
 mod log;
 mod masks;
+mod owned;
 pub mod plan;
 pub mod publish;
 pub mod rebuild;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use bstr::BString;
+use bstr::{BString, ByteSlice as _};
 use serde_json::{Value, json};
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     assemble::{AssembleError, Assembled, Parts, assemble, open, read_config},
     bases::{Base, Tail},
     execute::{ExecuteError, Kept},
+    owned::owned,
     plan::{Plan, Stage},
 };
 use crate::{
@@ -18,10 +19,13 @@ use crate::{
     buildroot::{BuildrootError, Ended, Workspace},
     compute,
     engine::{Buildah, COMMITTED, Command, Engine as _, RESULT_ID},
-    layer::Profile,
+    layer::{Profile, drop_rule},
     model::{DiffId, Digest, json::canonical, limits},
     progress::Update,
 };
+
+/// Most files of packages that are named one by one.
+const WARNED_PATHS_MAX: usize = 10;
 
 /// A finished run of the engine.
 pub(super) struct EngineResult<'a> {
@@ -39,6 +43,34 @@ impl EngineResult<'_> {
     /// The image, written canonically into the store.
     pub(super) async fn image(&self, profile: &Profile) -> Result<Assembled, ExecuteError> {
         self.assembled(&self.result_id()?, "export", profile, self.plan.result()).await
+    }
+
+    /// Warns of drops of the recipe that took nothing, and of those that took what packages own.
+    pub(super) async fn warn_of_drops(&self, image: &Assembled) -> Result<(), ExecuteError> {
+        let warn = |text: String| self.ports.progress.update(Update::Warning(&text));
+        for drop in &self.definition.external.normalize.drop {
+            let rule = drop_rule(&drop.path);
+            if !image.normalized.iter().any(|count| count.rule == rule) {
+                warn(format!("[normalize] drop: `{}` matches nothing that a RUN step left", drop.path));
+            }
+        }
+        if image.dropped.is_empty() {
+            return Ok(());
+        }
+        let (store, layers) = (self.ports.store.clone(), image.image.manifest.layers().to_vec());
+        let dropped = image.dropped.clone();
+        let owned = compute::run(move || {
+            owned(&store, &layers, &dropped)
+                .map_err(|source| AssembleError::Layer { instruction: "[normalize] drop".to_owned(), source })
+        });
+        let owned = owned.await?;
+        for (path, package) in owned.iter().take(WARNED_PATHS_MAX) {
+            warn(format!("[normalize] drop: `{}` is a file of package `{package}`", path.to_str_lossy()));
+        }
+        if owned.len() > WARNED_PATHS_MAX {
+            warn(format!("[normalize] drop: and {} more files of packages", owned.len() - WARNED_PATHS_MAX));
+        }
+        Ok(())
     }
 
     fn result_id(&self) -> Result<Digest, AssembleError> {

@@ -155,6 +155,10 @@ impl<'a> Entering<'a> {
         self.sorter.push(&entry.path, &self.bytes)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.sorter.is_empty()
+    }
+
     /// Entries whose paths are known to differ.
     pub(super) fn listing(self) -> Result<Listing, LayerError> {
         self.sorter.finish().map(Listing::of)

@@ -24,6 +24,7 @@ mod read;
 mod records;
 mod root;
 mod rules;
+mod sqlite;
 mod write;
 
 #[cfg(test)]
@@ -40,7 +41,7 @@ pub use lower::Lower;
 pub use order::compare as compare_paths;
 pub use read::{PEEK_SIZE_BYTES, bounds, capture, index, walk};
 pub use root::{Root, whole};
-pub use rules::{Open, Profile, RuleCount};
+pub use rules::{Applied, Around, Open, Patched, Patches, Profile, RuleCount, drop_rule};
 pub use write::{Written, write};
 
 use std::io;
@@ -89,6 +90,6 @@ pub enum LayerError {
         max: u64,
     },
     /// No such rules profile.
-    #[error("there is no rules profile `{0}`; known are `default-1` and `none`")]
+    #[error("there is no rules profile `{0}`; known are `default-2`, `default-1` and `none`")]
     Profile(String),
 }

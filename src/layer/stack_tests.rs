@@ -9,7 +9,7 @@ use bstr::BString;
 use proptest::prelude::*;
 
 use super::{
-    Entry, Index, Kind, Layer, LayerError, Lower, Profile, compare_paths,
+    Around, Entry, Index, Kind, Layer, LayerError, Lower, Profile, compare_paths,
     fake::{FakeLayer, Heap},
     index,
     order::is_below,
@@ -222,8 +222,10 @@ fn built(layers: &[FakeLayer], run_size_bytes: usize) -> Vec<(Vec<u8>, Vec<Strin
         let tar = layer.tar();
         let read = Layer::read(&tar[..], &scratch).unwrap();
         let mut open = |_: &Entry| -> std::io::Result<Box<dyn Read>> { unreachable!("no rule asks") };
-        let mounts = ["b", "b/c", "d"].map(BString::from).into();
-        let (left, counts) = profile.apply(read, &mounts, &lower, &mut open, &scratch).unwrap();
+        let (mounts, none) = (["b", "b/c", "d"].map(BString::from).into(), BTreeSet::new());
+        let around = Around { lower: &lower, mounts: &mounts, reached: &none, epoch_s: EPOCH_S };
+        let applied = profile.apply(read, &around, &mut open, &scratch).unwrap();
+        let (left, counts) = (applied.layer, applied.counts);
         let left = lower.without_equal(left, EPOCH_S, &scratch).unwrap();
         let mut blob = Vec::new();
         write(&left, &mut Cursor::new(&tar), EPOCH_S, &mut blob).unwrap();

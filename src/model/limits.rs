@@ -39,6 +39,10 @@ pub const PATH_SIZE_BYTES_MAX: usize = 4096;
 pub const INFLATE_RATIO_MAX: u64 = 1100;
 /// Uncompressed bytes that are not held against the ratio.
 pub const INFLATE_FREE_BYTES: u64 = 64 << 20;
+/// Largest database of a package tool that is put at rest.
+pub const DATABASE_SIZE_BYTES_MAX: u64 = 1 << 30;
+/// Most paths that a recipe's drops took and that are held against lists of packages.
+pub const DROPPED_PATHS_MAX: usize = 10_000;
 /// Most memory an xz archive may ask for (`xz -9` needs 65 MiB).
 pub const XZ_MEMORY_KIB_MAX: u32 = 160 << 10;
 /// Deepest directory of a root file system on disk.

@@ -82,4 +82,6 @@ pub const PART: &str = "reprov.part";
 /// Layer writer (WIRE.md §6).
 pub const WRITER: &str = "tar1.gzip1";
 /// Newest rules profile.
-pub const PROFILE: &str = "default-1";
+pub const PROFILE: &str = "default-2";
+/// Every rules profile, the newest first.
+pub const PROFILES: [&str; 3] = [PROFILE, "default-1", "none"];

@@ -258,8 +258,8 @@ fn normalize(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> 
 
 fn profile(value: &Value<'_>) -> Result<String, RecipeError> {
     match value.string()? {
-        known if known == names::PROFILE || known == "none" => Ok(known.to_owned()),
-        _ => Err(value.refuse(format!("unknown profile; write `{}` or `none`", names::PROFILE))),
+        known if names::PROFILES.contains(&known) => Ok(known.to_owned()),
+        _ => Err(value.refuse("unknown profile; write `default-2`, `default-1` or `none`")),
     }
 }
 

@@ -178,7 +178,7 @@ fn refuses_values_that_mean_nothing() {
     refuses("[build]\nclock = \"x\"\n", "line 2: `clock = \"x\"`: write `real` or `commit`");
     refuses(
         "[normalize]\nprofile = \"default-9\"\n",
-        "line 2: `profile = \"default-9\"`: unknown profile; write `default-1` or `none`",
+        "line 2: `profile = \"default-9\"`: unknown profile; write `default-2`, `default-1` or `none`",
     );
     for (path, reason) in [
         ("/var", "write a path in the image without leading slash or `..`; `*` and `**` may stand in it"),

@@ -1,9 +1,15 @@
 //! Archives and compressed files inside the image.
 
-use std::io::{BufReader, Read};
+use std::{
+    io::{BufReader, Read},
+    ops::Range,
+};
 
 use super::{Cause, Finding, zip};
-use crate::{drift::view::View, model::limits::INFLATE_FREE_BYTES};
+use crate::{
+    drift::{clock, evidence, view::View},
+    model::limits::{INFLATE_FREE_BYTES, XZ_MEMORY_KIB_MAX},
+};
 
 /// gzip whose header's time alone differs (RFC 1952, MTIME).
 pub(super) fn gzip_timestamp(view: &View<'_>) -> Option<Finding> {
@@ -31,20 +37,50 @@ pub(super) fn ar_timestamp(view: &View<'_>) -> Option<Finding> {
     (ar_without_times(a)? == ar_without_times(b)?).then(|| Finding::certain(Cause::ArTimestamp))
 }
 
-/// gzip and zstd whose contents are equal.
-pub(super) fn compressed_member(view: &View<'_>) -> Option<Finding> {
-    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// cpio: members' times, inodes and devices alone differ.
+pub(super) fn cpio_timestamp(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.contents()?;
-    let inflate = |bytes| -> Option<Vec<u8>> {
-        if is_gzip(bytes) {
-            whole(flate2::read::MultiGzDecoder::new(bytes))
-        } else if bytes.starts_with(ZSTD) {
-            whole(zstd::stream::read::Decoder::with_buffer(BufReader::new(bytes)).ok()?)
-        } else {
-            None
-        }
+    (cpio_without_times(a)? == cpio_without_times(b)?).then(|| Finding::certain(Cause::CpioTimestamp))
+}
+
+/// gzip, xz and zstd whose contents are equal, or differ as an archive or a text may.
+pub(super) fn compressed(view: &View<'_>) -> Option<Finding> {
+    let (a, b) = view.contents()?;
+    let (a, b) = (inflated(a)?, inflated(b)?);
+    if a == b {
+        return Some(Finding::certain(Cause::CompressedMember));
+    }
+    let inner: [(fn(&[u8]) -> Option<Vec<u8>>, Cause); 4] = [
+        (tar_without_times, Cause::TarTimestamp),
+        (cpio_without_times, Cause::CpioTimestamp),
+        (ar_without_times, Cause::ArTimestamp),
+        (zip::without_times, Cause::ZipTimestamp),
+    ];
+    let same = |masked: fn(&[u8]) -> Option<Vec<u8>>| masked(&a).is_some_and(|one| Some(one) == masked(&b));
+    let archive = inner.into_iter().find(|(masked, _)| same(*masked)).map(|(_, cause)| cause);
+    let text = || {
+        let texts = !a.contains(&0) && !b.contains(&0);
+        let (one, other) = texts.then(|| clock::mask_both(&a, &b, view.context))??;
+        (one == other).then_some(Cause::ClockInText)
     };
-    (inflate(a)? == inflate(b)?).then(|| Finding::certain(Cause::CompressedMember))
+    let shown =
+        if a.contains(&0) || b.contains(&0) { evidence::bytes(&a, &b) } else { evidence::lines(&a, &b) };
+    Some(Finding::certain(archive.or_else(text)?).shown(format!("decompressed: {shown}")))
+}
+
+/// What a compressed file holds, if it is not too much.
+fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
+    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+    const XZ: &[u8] = b"\xfd7zXZ\0";
+    if is_gzip(bytes) {
+        whole(flate2::read::MultiGzDecoder::new(bytes))
+    } else if bytes.starts_with(ZSTD) {
+        whole(zstd::stream::read::Decoder::with_buffer(BufReader::new(bytes)).ok()?)
+    } else if bytes.starts_with(XZ) {
+        whole(lzma_rust2::XzReader::new_mem_limit(bytes, true, XZ_MEMORY_KIB_MAX))
+    } else {
+        None
+    }
 }
 
 fn is_gzip(bytes: &[u8]) -> bool {
@@ -74,6 +110,64 @@ fn tar_without_times(bytes: &[u8]) -> Option<Vec<u8>> {
     }
     (at > 0).then_some(out)
 }
+
+/// newc and its twin with checksums (`070701`, `070702`), and the old portable form (`070707`), as in cpio(5).
+fn cpio_without_times(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = bytes.to_vec();
+    let mut at = 0;
+    loop {
+        let header = out.get(at..)?;
+        let form = match header.get(..6)? {
+            b"070701" | b"070702" => &NEWC,
+            b"070707" => &ODC,
+            _ => return None,
+        };
+        let number = |range: &Range<usize>| {
+            usize::from_str_radix(str::from_utf8(header.get(range.clone())?).ok()?, form.radix).ok()
+        };
+        let (name, size) = (number(&form.name_size)?, number(&form.size)?);
+        let name_at = at.checked_add(form.length)?;
+        let name_end = name_at.checked_add(name)?;
+        let last = out.get(name_at..name_end)? == b"TRAILER!!!\0";
+        for volatile in form.volatile {
+            out.get_mut(at + volatile.start..at + volatile.end)?.fill(b'0');
+        }
+        let aligned = |end: usize| end.checked_next_multiple_of(form.aligned);
+        at = aligned(aligned(name_end)?.checked_add(size)?)?;
+        if last {
+            return Some(out);
+        }
+    }
+}
+
+/// Where the header of a cpio member has what.
+struct Cpio {
+    length: usize,
+    radix: u32,
+    /// Names and contents begin at multiples of this.
+    aligned: usize,
+    size: Range<usize>,
+    name_size: Range<usize>,
+    /// Device, inode, time.
+    volatile: &'static [Range<usize>],
+}
+
+const NEWC: Cpio = Cpio {
+    length: 110,
+    radix: 16,
+    aligned: 4,
+    size: 54..62,
+    name_size: 94..102,
+    volatile: &[6..14, 46..54, 62..70, 70..78],
+};
+const ODC: Cpio = Cpio {
+    length: 76,
+    radix: 8,
+    aligned: 1,
+    size: 65..76,
+    name_size: 59..65,
+    volatile: &[6..12, 12..18, 48..59],
+};
 
 fn ar_without_times(bytes: &[u8]) -> Option<Vec<u8>> {
     const HEADER: usize = 60;

@@ -28,7 +28,8 @@ pub(super) fn compile_date(view: &View<'_>) -> Option<Finding> {
     })
 }
 
-fn without_build_id(bytes: &[u8]) -> Vec<u8> {
+/// `bytes` with the first build id zeroed.
+pub(super) fn without_build_id(bytes: &[u8]) -> Vec<u8> {
     let mut out = bytes.to_vec();
     if let Some(at) = bstr::ByteSlice::find(bytes, BUILD_ID) {
         let start = at + BUILD_ID.len();

@@ -2,8 +2,11 @@
 
 mod account;
 mod archive;
+mod build_path;
 mod builder;
 mod cache;
+mod checksum;
+mod database;
 mod elf;
 mod keystore;
 mod metadata;
@@ -62,6 +65,7 @@ pub(super) const RULES: &[Rule] = &[
     account::shadow,
     secret::machine_id,
     secret::key_material,
+    secret::gnupg,
     secret::certificate,
     secret::hash_link,
     cache::package_log,
@@ -69,16 +73,21 @@ pub(super) const RULES: &[Rule] = &[
     cache::ldconfig_cache,
     cache::fontconfig_cache,
     cache::tool_cache,
+    cache::librepo_attribute,
+    database::database,
     python::record,
     python::pyc_timestamp,
     archive::gzip_timestamp,
     archive::zip_timestamp,
     archive::tar_timestamp,
     archive::ar_timestamp,
+    archive::cpio_timestamp,
     keystore::timestamp,
-    archive::compressed_member,
+    archive::compressed,
     elf::compile_date,
+    build_path::build_path,
     name::random_name,
+    checksum::checksums,
     text::clock,
     text::hostname,
     text::random_token,

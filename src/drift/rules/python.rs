@@ -44,7 +44,8 @@ fn listed(line: &[u8]) -> Option<&[u8]> {
     rest.rsplit_once_str(",").map(|(path, _)| path)
 }
 
-fn resolve(site: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+/// `path` as seen from the directory `site`.
+pub(super) fn resolve(site: &[u8], path: &[u8]) -> Option<Vec<u8>> {
     let mut parts: Vec<&[u8]> = site.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
     for part in path.split(|byte| *byte == b'/') {
         match part {

@@ -32,6 +32,37 @@ pub(super) fn key_material(view: &View<'_>) -> Option<Finding> {
     (host && public(a) && public(b)).then(|| Finding::certain(Cause::KeyMaterial))
 }
 
+/// What gpg keeps of a key that it made: files named after the key's grip or fingerprint, of which the other image has
+/// another; and the ring and the trust in which that key is.
+pub(super) fn gnupg(view: &View<'_>) -> Option<Finding> {
+    let (home, name) = view.path().rsplit_once_str("/")?;
+    let made = |path: &[u8]| {
+        let (directory, name) = path.rsplit_once_str("/")?;
+        let hex = match directory.rsplit_str("/").next()? {
+            b"private-keys-v1.d" => name.strip_suffix(b".key")?,
+            b"openpgp-revocs.d" => name.strip_suffix(b".rev")?,
+            _ => return None,
+        };
+        (hex.len() == 40 && hex.iter().all(u8::is_ascii_hexdigit)).then_some(directory.to_vec())
+    };
+    let entry = view.change.entry().filter(|entry| entry.kind == Kind::File)?;
+    if let Some(directory) = made(view.path()) {
+        let only = |kind| matches!(kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB);
+        let begins = |text: &[u8]| entry.peek.starts_with(text);
+        let known = begins(b"Created: ")
+            || begins(b"Key: ")
+            || begins(b"(")
+            || begins(b"This is a revocation certificate");
+        let partner = view.siblings.only_other(view.change.kind, &directory, |path| made(path).is_some());
+        return (only(view.change.kind) && known && partner).then(|| Finding::likely(Cause::KeyMaterial));
+    }
+    let ring = matches!(name, b"pubring.kbx" | b"pubring.kbx~" | b"trustdb.gpg") && view.content_alone();
+    let keys = [home, b"/private-keys-v1.d/"].concat();
+    let drifted = ring.then(|| view.siblings.first_below(&keys))??;
+    let consequence_of = Some(crate::model::path::encode(drifted).0);
+    Some(Finding { consequence_of, ..Finding::likely(Cause::KeyMaterial) })
+}
+
 /// PEM certificates.
 pub(super) fn certificate(view: &View<'_>) -> Option<Finding> {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE";

@@ -188,6 +188,7 @@ mod tests {
             manifest: Descriptor::of(names::OCI_MANIFEST, &manifest),
             instructions: (0..layers.len()).map(made_by).collect(),
             normalized: Vec::new(),
+            dropped: Vec::new(),
         }
     }
 

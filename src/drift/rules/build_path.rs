@@ -1,0 +1,102 @@
+//! Paths of directories that a build drew at random, inside what it made.
+
+use std::ops::Range;
+
+use bstr::ByteSlice as _;
+
+use super::{Cause, Finding, elf::without_build_id};
+use crate::drift::view::View;
+
+/// Where builds draw directories.
+const ROOTS: [&[u8]; 4] = [b"/tmp/", b"/var/tmp/", b"/.cache/", b"/dev/shm/"];
+/// Shortest run of characters that is taken for drawn at random; mktemp's shortest has six.
+const RANDOM_MIN: usize = 6;
+
+/// Binaries in which only random components of temporary paths differ, and the build id that follows from them.
+pub(super) fn build_path(view: &View<'_>) -> Option<Finding> {
+    let (a, b) = view.contents()?;
+    if a.len() != b.len() || !a.contains(&0) {
+        return None; // Of a text, `random-token` says it.
+    }
+    let (a, b) = (without_build_id(a), without_build_id(b));
+    let (mut at, mut shown) = (0, None);
+    while let Some(next) = a[at..].iter().zip(&b[at..]).position(|(one, other)| one != other) {
+        let (path, component) = component(&a, at + next)?;
+        if !is_random(&a[component.clone()], &b[component.clone()]) || !b[path.clone()].iter().all(is_of_path)
+        {
+            return None;
+        }
+        let text = |bytes: &[u8]| bytes[path.clone()].to_str_lossy().into_owned();
+        shown.get_or_insert_with(|| format!("{} → {}", text(&a), text(&b)));
+        at = component.end;
+    }
+    Some(Finding::certain(Cause::BuildPath).shown(crate::model::path::printable(&shown?)))
+}
+
+fn is_of_path(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/._-+~@%=,".contains(byte)
+}
+
+/// Around byte `at`: a path below one of [`ROOTS`], up to the end of the component that the byte is in; and that component.
+fn component(bytes: &[u8], at: usize) -> Option<(Range<usize>, Range<usize>)> {
+    let text = bytes[..at].iter().rposition(|byte| !is_of_path(byte)).map_or(0, |before| before + 1);
+    let root = ROOTS
+        .iter()
+        .filter_map(|root| bytes[text..at].rfind(root).map(|found| (text + found, root.len())))
+        .max()?;
+    let from = bytes[..at].iter().rposition(|byte| *byte == b'/')? + 1;
+    let length = bytes[at..].iter().take_while(|byte| **byte != b'/' && is_of_path(byte)).count();
+    (from >= root.0 + root.1).then_some((root.0..at + length, from..at + length))
+}
+
+/// Whether two components are alike but for a run of random characters.
+fn is_random(a: &[u8], b: &[u8]) -> bool {
+    let joint = |byte: &u8| matches!(byte, b'-' | b'_' | b'.');
+    let same = a.iter().zip(b).take_while(|(one, other)| one == other).count();
+    let start = a[..same].iter().rposition(joint).map_or(0, |at| at + 1);
+    let same = a.iter().rev().zip(b.iter().rev()).take_while(|(one, other)| one == other).count();
+    let end = a.len() - a[a.len() - same..].iter().position(joint).map_or(0, |at| same - at);
+    if start > end || end - start < RANDOM_MIN {
+        return a.len() >= RANDOM_MIN && drawn(a, b);
+    }
+    drawn(&a[start..end], &b[start..end])
+}
+
+/// Most characters differ, and they are such as are drawn.
+fn drawn(a: &[u8], b: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let differing = a.iter().zip(b).filter(|(one, other)| one != other).count();
+    let random = a.iter().chain(b).all(plain);
+    random && differing * 3 >= a.len() * 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(a: &str, b: &str, expected: bool) {
+        assert_eq!(is_random(a.as_bytes(), b.as_bytes()), expected, "{a} {b}");
+    }
+
+    #[test]
+    fn components() {
+        check("tmp.Ab3dE6gH9j", "tmp.zY8xW5vU2t", true);
+        check("pip-install-x3k9q_2a", "pip-install-m0b_7dzw", true);
+        check("markupsafe_0123456789abcdef", "markupsafe_f9e8d7c6b5a43210", true);
+        check("tmpab_d1fgh", "tmpz9x8w7v6", true);
+        check("Tz6QOv9Pw-1bcp6h", "1GESpwkbMYYTr9J9", true);
+        check("release-1.2.3", "release-1.2.4", false);
+        check("a", "b", false);
+        check("version_one", "version_two", false);
+    }
+
+    #[test]
+    fn paths() {
+        let bytes = b"\0x=/usr/tmp/tmp.Ab3dE6gH9j/m.c\0";
+        let (path, component) = component(bytes, 17).unwrap();
+        assert_eq!((&bytes[path], &bytes[component]), (&b"/tmp/tmp.Ab3dE6gH9j"[..], &b"tmp.Ab3dE6gH9j"[..]));
+        assert_eq!(super::component(b"\0/usr/lib/tmp.Ab3dE6gH9j", 15), None);
+        assert_eq!(super::component(b"\0/opt/tmpfiles/tmp.Ab3dE6gH9j", 20), None);
+    }
+}
