@@ -73,7 +73,7 @@ fn each_variation_arrives_and_is_told_from_the_others() {
     let found = image(&ran);
     let possible = |name: &&&str| **name != "cpus" || many_processors();
     let lines = |name: &&str| NAMES.iter().position(|other| other == name).unwrap() + 2;
-    let expected: Vec<_> = NAMES.iter().filter(possible);
+    let expected = NAMES.iter().filter(possible);
     let mut expected: Vec<_> =
         expected.into_iter().map(|name| format!("{name}: line {}: {name}", lines(name))).collect();
     expected.sort();
