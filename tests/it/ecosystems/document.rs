@@ -22,34 +22,24 @@ fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ecosystems.md")
 }
 
-/// Compares with the committed document, or writes it. A fixture that was not run now keeps its row.
+/// Compares with the committed document, or writes it. A fixture that was not run now keeps its verdicts.
 #[track_caller]
 pub(super) fn agree(found: &BTreeMap<&str, [Answer; 2]>) {
     let document = fs::read_to_string(path()).unwrap();
-    let row = |fixture: &Fixture| match found.get(fixture.name) {
-        Some([real, commit]) => format!(
-            "| {} | {} | {} | {} | {} |\n",
-            fixture.name,
-            fixture.what,
-            cell(real),
-            cell(commit),
-            fixture.needed
-        ),
-        None => {
-            let start = format!("| {} |", fixture.name);
-            document
-                .lines()
-                .find(|line| line.starts_with(&start))
-                .map(|line| format!("{line}\n"))
-                .unwrap_or_default()
-        }
+    let row = |fixture: &Fixture| {
+        let verdicts = match found.get(fixture.name) {
+            Some(answers) => answers.each_ref().map(cell),
+            None => known(&document, fixture.name)?,
+        };
+        let [real, commit] = verdicts;
+        Some(format!("| {} | {} | {real} | {commit} | {} |\n", fixture.name, fixture.what, fixture.needed))
     };
     let theirs = |fixture: &&Fixture| matches!(fixture.files, Files::Npm(..));
     let mut text = String::from(HEAD);
-    text.extend(FIXTURES.iter().filter(|fixture| !theirs(fixture)).map(row));
+    text.extend(FIXTURES.iter().filter(|fixture| !theirs(fixture)).filter_map(row));
     text.push_str("\n### Dockerfiles that nobody here wrote\n\n");
     text.push_str(HEAD.trim_start());
-    text.extend(FIXTURES.iter().filter(theirs).map(row));
+    text.extend(FIXTURES.iter().filter(theirs).filter_map(row));
     text.push_str("\n| fixture | file | what was changed |\n|---|---|---|\n");
     for fixture in FIXTURES.iter().filter(theirs) {
         let Files::Npm(package, path, _) = fixture.files else { continue };
@@ -72,6 +62,14 @@ pub(super) fn agree(found: &BTreeMap<&str, [Answer; 2]>) {
         assert_eq!(ours, theirs, "docs/ecosystems.md is out of date; {WRITE}=1 writes it");
     }
     assert_eq!(made.len(), document.len());
+}
+
+/// Both verdicts of a fixture as the document has them.
+fn known(document: &str, name: &str) -> Option<[String; 2]> {
+    let start = format!("| {name} | ");
+    let row = document.lines().find(|line| line.starts_with(&start) && line.matches(" | ").count() == 4)?;
+    let cells: Vec<_> = row.split(" | ").collect();
+    Some([cells[2].to_owned(), cells[3].to_owned()])
 }
 
 const HEAD: &str =
