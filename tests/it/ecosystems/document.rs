@@ -22,14 +22,31 @@ fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ecosystems.md")
 }
 
-/// Compares with the committed document, or writes it. A fixture that was not run now keeps its verdicts.
+/// Writes the document, if that is wanted.
+pub(super) fn write(found: &BTreeMap<&str, [Answer; 2]>) {
+    if std::env::var_os(WRITE).is_some() {
+        let made = made(found, &fs::read_to_string(path()).unwrap());
+        fs::write(path(), made).unwrap();
+    }
+}
+
+/// The committed document says the same.
 #[track_caller]
 pub(super) fn agree(found: &BTreeMap<&str, [Answer; 2]>) {
     let document = fs::read_to_string(path()).unwrap();
+    let made = made(found, &document);
+    for (ours, theirs) in made.lines().zip(document.lines()) {
+        assert_eq!(ours, theirs, "docs/ecosystems.md is out of date; {WRITE}=1 writes it");
+    }
+    assert_eq!(made.len(), document.len());
+}
+
+/// The document as it should be. A fixture that was not run now keeps its verdicts.
+fn made(found: &BTreeMap<&str, [Answer; 2]>, document: &str) -> String {
     let row = |fixture: &Fixture| {
         let verdicts = match found.get(fixture.name) {
             Some(answers) => answers.each_ref().map(cell),
-            None => known(&document, fixture.name)?,
+            None => known(document, fixture.name)?,
         };
         let [real, commit] = verdicts;
         Some(format!("| {} | {} | {real} | {commit} | {} |\n", fixture.name, fixture.what, fixture.needed))
@@ -53,15 +70,7 @@ pub(super) fn agree(found: &BTreeMap<&str, [Answer; 2]>) {
     text.extend(ABSENT.iter().map(|(what, why)| format!("| {what} | {why} |\n")));
     let (head, rest) = document.split_once(BEGIN).unwrap();
     let (_, tail) = rest.split_once(END).unwrap();
-    let made = format!("{head}{BEGIN}\n{text}\n{END}{tail}");
-    if std::env::var_os(WRITE).is_some() {
-        fs::write(path(), made).unwrap();
-        return;
-    }
-    for (ours, theirs) in made.lines().zip(document.lines()) {
-        assert_eq!(ours, theirs, "docs/ecosystems.md is out of date; {WRITE}=1 writes it");
-    }
-    assert_eq!(made.len(), document.len());
+    format!("{head}{BEGIN}\n{text}\n{END}{tail}")
 }
 
 /// Both verdicts of a fixture as the document has them.

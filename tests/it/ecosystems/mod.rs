@@ -266,7 +266,9 @@ fn reproduce() {
             let next = queue.lock().unwrap().next();
             let Some(fixture) = next else { return };
             let answers = run(&setting, fixture);
-            found.lock().unwrap().insert(fixture.name, answers);
+            let mut found = found.lock().unwrap();
+            found.insert(fixture.name, answers);
+            document::write(&found); // What is known is not lost with what takes longer.
         }
     };
     thread::scope(|scope| {
