@@ -1,5 +1,5 @@
-//! What only the machine knows: the time, and names that were never used before.
-#![expect(clippy::disallowed_methods, reason = "the place that reads the clock")]
+//! What only the machine knows: the time, its memory, and names that were never used before.
+#![expect(clippy::disallowed_methods, reason = "the place that reads the clock, and /proc")]
 
 use std::io::Read;
 
@@ -24,6 +24,32 @@ pub fn platform() -> String {
         other => other,
     };
     format!("linux/{architecture}")
+}
+
+/// Memory of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it.
+    pub total_bytes: u64,
+    /// What programs could have now without swapping.
+    pub available_bytes: u64,
+}
+
+/// What there is now; what the kernel does not say counts as without end.
+#[must_use]
+pub fn memory() -> Memory {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let bytes = |name: &str| {
+        let kilobytes = text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+        kilobytes.and_then(|number| number.parse::<u64>().ok()).unwrap_or(u64::MAX >> 10) << 10
+    };
+    Memory { total_bytes: bytes("MemTotal:"), available_bytes: bytes("MemAvailable:") }
+}
+
+/// Cores that this process may use, at least 1.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// 32 random hex digits.

@@ -18,16 +18,17 @@ const BASE: &str = "base.example/debian:bookworm";
 
 pub(crate) fn rows() -> Vec<Row> {
     let site = Site::new();
-    let [mut plain, mut build, mut replay, mut inside, mut again] = [const { Vec::new() }; 5];
+    let [mut plain, mut build, mut checked, mut replay, mut inside, mut again] = [const { Vec::new() }; 6];
     for round in 0..=ROUNDS {
         eprintln!("round {round} of {ROUNDS}");
         plain.push(site.plain(round));
         build.push(site.build(round, "ours", &[]));
+        checked.push(site.build(round, "checked", &["--check"]));
         replay.push(site.rebuild(&[round], "ours", 1));
         inside.push(site.build(round, "inside", &["--buildroot", &site.buildroot]));
         again.push(site.rebuild(&[round], "inside", 1));
     }
-    for all in [&mut plain, &mut build, &mut replay, &mut inside, &mut again] {
+    for all in [&mut plain, &mut build, &mut checked, &mut replay, &mut inside, &mut again] {
         all.remove(0); // It filled the stores.
     }
     eprintln!("4 rebuilds, two at a time"); // An even number: the last of an odd one has the machine to itself.
@@ -36,9 +37,11 @@ pub(crate) fn rows() -> Vec<Row> {
     let cores = 2.min(std::thread::available_parallelism().unwrap().get());
     let ideal_s = many.cpu_s / f64::from(u32::try_from(cores).unwrap());
     let step = |costs: &[Cost]| median(costs.iter().map(|cost| cost.first_step_s.unwrap()));
-    let peak_mib = build.iter().chain(&replay).map(|cost| cost.peak_mib).fold(many.peak_mib, f64::max);
+    let peak_mib =
+        build.iter().chain(&checked).chain(&replay).map(|cost| cost.peak_mib).fold(many.peak_mib, f64::max);
     vec![
         against("`reprov build`; peer: `buildah bud` and `push`", &build, &plain, 1.10),
+        against("`reprov build --check`; peer: without", &checked, &build, 1.6),
         against("`reprov rebuild`; peer: the same", &replay, &plain, 1.0),
         Row {
             what: "4 rebuilds, `--jobs 2`; peer: their CPU time on 2 cores",

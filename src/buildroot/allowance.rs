@@ -1,13 +1,16 @@
 //! The limits of a build on this machine: what the caller chose, else a share of what there is.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use super::{BuildrootError, enter::Ended};
-use crate::model::{
-    Allowance, Exceeded, Limit, Maxima,
-    limits::{
-        DISK_RESERVE_BYTES, FILES_RESERVE, INPUTS_SIZE_BYTES_MAX, MEMORY_RESERVE_BYTES, PROCESSES_MAX,
-        RESERVE_SHARE,
+use crate::{
+    host::memory,
+    model::{
+        Allowance, Exceeded, Limit, Maxima,
+        limits::{
+            DISK_RESERVE_BYTES, FILES_RESERVE, INPUTS_SIZE_BYTES_MAX, MEMORY_RESERVE_BYTES, PROCESSES_MAX,
+            RESERVE_SHARE,
+        },
     },
 };
 
@@ -15,13 +18,9 @@ use crate::model::{
 /// disk all but a reserve.
 ///
 /// # Errors
-/// If the kernel does not say what there is.
+/// If the disk does not say what there is.
 pub fn allowance(store: &Path, chosen: &Maxima) -> Result<Allowance, BuildrootError> {
-    let memory = "/proc/meminfo";
-    let text = fs::read_to_string(memory).map_err(BuildrootError::io("read", memory))?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
-    let kilobytes: u64 = total.and_then(|number| number.parse().ok()).unwrap_or(u64::MAX >> 10);
-    let memory_bytes = kilobytes << 10;
+    let memory_bytes = memory().total_bytes;
     let space = rustix::fs::statvfs(store);
     let space = space.map_err(|error| BuildrootError::io("measure the disk of", store)(error.into()))?;
     let disk_bytes = space.f_blocks.saturating_mul(space.f_frsize);

@@ -1,26 +1,29 @@
 //! `reprov build`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 
 use super::{
-    Context, credentials, failed,
+    Context,
+    console::Console,
+    credentials, failed,
     failure::{Exit, Failure},
     global::image_name,
+    rebuild::{Unjudged, judged as judged_image, parse_verdict},
     size::parse_maximum,
 };
 use crate::{
     job::{
         Ports, SharedCheckout,
-        build::{KeepBases, Outcome, Overrides, Request, build, wanted},
+        build::{Checked, KeepBases, Outcome, Overrides, Request, build, wanted},
         evidence::Trust,
         execute::{ExecuteError, Execution},
         inputs::InputsTo,
         source::options,
     },
     model::{
-        Descriptor, DiffId, ImageName, Maxima, Repository, Selector, limits::FILES_MIN, names,
+        Descriptor, DiffId, ImageName, Maxima, Repository, Selector, Verdict, limits::FILES_MIN, names,
         path::printable,
     },
     recipe,
@@ -128,6 +131,13 @@ pub(super) struct Args {
     /// builder.id in the provenance
     #[arg(long, value_name = "URI", default_value = names::BUILDER_LOCAL, env = "REPROV_BUILD_BUILDER_ID")]
     builder_id: String,
+    /// Replay at once what was recorded, while the image is packed and pushed, and compare; with --key the verdict is
+    /// attached. The tag waits for no verdict: an image that drifts stays pushed
+    #[arg(long)]
+    check: bool,
+    /// With --check: take this verdict for a yes too
+    #[arg(long, value_name = "VERDICT", value_parser = parse_verdict, requires = "check")]
+    accept: Vec<Verdict>,
     /// Where fetched files are kept: beside the image, only here, or in another repository
     #[arg(long, value_name = "same|none|REF", default_value = "same", env = "REPROV_BUILD_INPUTS_TO")]
     inputs_to: String,
@@ -171,6 +181,11 @@ impl Args {
             [] => None,
             files => Some(Trust::Keys(signing::load_trust(files).map_err(Failure::usage)?)),
         };
+        if self.no_sign && self.check {
+            context.console.warn(
+                "--no-sign: the verdict of --check is not attached either; it stands in the answer alone",
+            );
+        }
         if self.no_sign {
             context.console.warn("--no-sign: the provenance is not signed; nobody can trust it, and rebuild reads it only with --insecure-skip-verify");
         }
@@ -208,8 +223,9 @@ impl Args {
             keep_source: self.keep_source,
             log_dir: self.log_dir.clone(),
             push_log: self.push_log,
+            check: self.check.then(|| context.console.job("check")),
         };
-        let outcome = build(&ports, &request).await?;
+        let outcome = Box::pin(build(&ports, &request)).await?;
         Ok(self.answer(context, &ports, &request, outcome))
     }
 
@@ -283,7 +299,17 @@ impl Args {
         })
     }
 
-    fn answer(&self, context: &Context<'_>, ports: &Ports, request: &Request, outcome: Outcome) -> Exit {
+    /// What a check came to, and what the process ends with for it.
+    fn checked(&self, console: &Console, name: &ImageName, checked: Checked) -> (view::Check, Exit) {
+        let judged = checked.judged.map_err(Unjudged::from);
+        let (image, exit) = judged_image(console, name, judged, &self.accept);
+        let accepted = exit == Exit::Ok && image.verdict != Some(Verdict::Reproduced);
+        let cost =
+            view::CheckCost { replay_seconds: tenths(checked.replay), added_seconds: tenths(checked.added) };
+        (view::Check { image, accepted, cost }, exit)
+    }
+
+    fn answer(&self, context: &Context<'_>, ports: &Ports, request: &Request, mut outcome: Outcome) -> Exit {
         let console = context.console;
         let mut answer = answer(request, &outcome);
         for refused in &answer.inputs.refused {
@@ -300,9 +326,13 @@ impl Args {
             ));
         }
         let failed = match (&outcome.execution.outcome, outcome.unpushed) {
-            (Ok(_), None) => {
+            (Ok(made), None) => {
+                let name = request.to.at(made.manifest.digest);
+                let checked = outcome.check.take().map(|checked| self.checked(console, &name, checked));
+                let exit = checked.as_ref().map_or(Exit::Ok, |(_, exit)| *exit);
+                answer.check = checked.map(|(check, _)| check);
                 console.answer(&answer, &answer.text());
-                return Exit::Ok;
+                return exit;
             }
             (Ok(_), Some(error)) => Failure::from(error),
             (Err(failure), _) => {
@@ -352,6 +382,11 @@ pub(super) fn load_key(spec: &str) -> Result<PrivateKey, Failure> {
     let text = std::env::var(name)
         .map_err(|_| Failure::usage_text(format!("--key env:{name}: {name} is not set")))?;
     PrivateKey::from_pem(&text, password.as_deref()).map_err(Failure::usage)
+}
+
+/// In seconds, with one digit behind the point.
+fn tenths(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
 }
 
 /// The limits of a run; `fetches` if its gateway records.

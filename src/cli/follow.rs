@@ -55,8 +55,11 @@ pub(super) async fn follow(context: &Context<'_>, wanted: &str) -> Result<Exit, 
     loop {
         // Asked before the last look: what it wrote before it ended is read.
         let runs = log.is_running();
-        if let Err(error) = following.read_on(log) {
+        if let Err(error) = following.read_on(log).await {
             return log::printed(Err(error));
+        }
+        if context.cancel.is_cancelled() {
+            return Err(Failure::cancelled());
         }
         if !runs {
             break;
@@ -109,14 +112,15 @@ impl<'a> Following<'a> {
         Self { context, events: None, line: Vec::new(), ended: false, terminal: io::stdout().is_terminal() }
     }
 
-    fn read_on(&mut self, log: &KeptLog) -> io::Result<()> {
+    /// Prints all that is there by now, piece by piece: whoever has had enough is heard between two.
+    async fn read_on(&mut self, log: &KeptLog) -> io::Result<()> {
         let mut piece = vec![0; PIECE_SIZE_BYTES];
-        loop {
+        while !self.context.cancel.is_cancelled() {
             self.events = self.events.take().or_else(|| log.open(LogDir::EVENTS).ok());
             let Some(events) = &mut self.events else { return Ok(()) };
             let count = events.read(&mut piece)?;
             if count == 0 {
-                return io::stdout().flush();
+                break;
             }
             for part in piece[..count].split_inclusive(|byte| *byte == b'\n') {
                 self.line.extend_from_slice(part);
@@ -125,7 +129,9 @@ impl<'a> Following<'a> {
                     self.print(&line)?;
                 }
             }
+            tokio::task::yield_now().await;
         }
+        io::stdout().flush()
     }
 
     fn print(&mut self, line: &[u8]) -> io::Result<()> {
@@ -133,7 +139,7 @@ impl<'a> Following<'a> {
         self.ended = event.kind == "ended";
         let mut out = io::stdout().lock();
         match self.context.global.format {
-            Format::Json => out.write_all(line),
+            Format::Json => log::write(&mut out, line, self.terminal),
             Format::Text if self.terminal => writeln!(out, "{}", printable(&shown(&event))),
             Format::Text => writeln!(out, "{}", shown(&event)),
         }

@@ -46,8 +46,7 @@ pub(super) fn print_log(context: &Context<'_>, ports: &Ports, digest: &Digest) -
     printed(copied)
 }
 
-/// Prints the events `digest` of the store, all or those of one line of the Dockerfile. They are JSON, so nothing in
-/// them steers a terminal.
+/// Prints the events `digest` of the store, all or those of one line of the Dockerfile.
 pub(super) fn print_events(
     context: &Context<'_>,
     ports: &Ports,
@@ -55,6 +54,7 @@ pub(super) fn print_events(
     of_line: Option<u32>,
 ) -> Result<Exit, Failure> {
     let mut events = BufReader::new(ports.store.open(digest).map_err(Failure::unavailable)?);
+    let terminal = io::stdout().is_terminal();
     let wanted =
         |line: &[u8]| of_line.is_none() || Event::parse(line).is_ok_and(|event| event.line == of_line);
     let copied = context.console.apart(|| {
@@ -65,7 +65,7 @@ pub(super) fn print_events(
                 return out.flush();
             }
             if wanted(&line) {
-                out.write_all(&line)?;
+                write(&mut out, &line, terminal)?;
             }
         }
     });

@@ -2,21 +2,24 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::task::JoinSet;
 
 use super::{
     Context,
     build::{limits, load_key},
+    console::Console,
     credentials,
     failure::{Exit, Failure},
     global::image_name,
     size::parse_maximum,
 };
 use crate::{
+    host,
     job::{
         evidence::Trust,
         execute::{Execution, Secrets},
         rebuild::{Outcome, RebuildError, Request, Varied, layer_pairs, rebuild},
+        turns::Turns,
     },
     model::{
         Digest, ImageName, Maxima, Variations, Verdict,
@@ -47,9 +50,9 @@ pub(super) struct Args {
     /// Believe anybody's provenance, signed or not
     #[arg(long, conflicts_with = "trust")]
     insecure_skip_verify: bool,
-    /// Images rebuilt at the same time
-    #[arg(short, long, value_name = "N", default_value_t = 2, env = "REPROV_REBUILD_JOBS")]
-    jobs: usize,
+    /// Most images rebuilt at the same time; fewer while memory is short [default: one a core]
+    #[arg(short, long, value_name = "N", env = "REPROV_REBUILD_JOBS")]
+    jobs: Option<usize>,
     /// Where the source is, if not where the provenance says
     #[arg(long, value_name = "DIR|URL", env = "REPROV_REBUILD_SOURCE")]
     source: Option<String>,
@@ -96,7 +99,7 @@ pub(super) struct Args {
 type Answer = (ImageName, Result<Outcome, Unjudged>);
 
 /// Why there is no verdict, and the build that was ended before there could be one.
-struct Unjudged {
+pub(super) struct Unjudged {
     failure: Failure,
     execution: Option<Box<Execution>>,
 }
@@ -118,7 +121,7 @@ impl From<RebuildError> for Unjudged {
     }
 }
 
-fn parse_verdict(text: &str) -> Result<Verdict, String> {
+pub(super) fn parse_verdict(text: &str) -> Result<Verdict, String> {
     let names = || Verdict::ALL.map(Verdict::name).join(", ");
     Verdict::ALL
         .into_iter()
@@ -155,7 +158,7 @@ impl Args {
     ) -> Result<Vec<Answer>, Failure> {
         let ports = context.ports(Arc::new(Silent))?;
         let env = context.global.git_environment()?;
-        let turns = Arc::new(Semaphore::new(self.jobs.max(1)));
+        let turns = Turns::new(self.jobs.unwrap_or_else(host::cores), self.max_memory);
         let mut running = JoinSet::new();
         let mut tasks = BTreeMap::new();
         for (index, name) in names.iter().enumerate() {
@@ -163,8 +166,8 @@ impl Args {
             let (turns, key, mut ports) = (turns.clone(), key.clone(), ports.clone());
             let progress = context.console.job(&name.to_string());
             let task = running.spawn(async move {
-                let _turn = turns.acquire().await.expect("the semaphore is never closed");
                 ports.progress = progress;
+                let _turn = turns.take(ports.progress.as_ref(), &ports.cancel).await;
                 Box::pin(rebuild(&ports, &request, key.as_deref())).await.map_err(Unjudged::from)
             });
             tasks.insert(task.id(), index);
@@ -213,33 +216,8 @@ impl Args {
         let mut images = Vec::new();
         let mut summary = BTreeMap::new();
         for (name, outcome) in answers {
-            let image = match outcome {
-                Ok(outcome) => {
-                    exit = exit.worse(self.exit(&outcome));
-                    let mut image = image(&name, &outcome);
-                    if let Some(error) = outcome.unattached {
-                        let failure = Failure::from(error);
-                        exit = exit.worse(failure.exit);
-                        let text = format!("the verdict is not attached: {}", failure.messages().join(": "));
-                        image.error =
-                            Some(image.error.into_iter().chain([text]).collect::<Vec<_>>().join("; "));
-                    }
-                    image
-                }
-                Err(Unjudged { failure, execution }) => {
-                    exit = exit.worse(failure.exit);
-                    let text = failure.messages().join(": ");
-                    context.console.line(&format!("error: {name}: {}", crate::model::path::printable(&text)));
-                    for hint in failure.hints() {
-                        context.console.line(&format!("hint: {hint}"));
-                    }
-                    let mut image = unknown(&name, text);
-                    if let Some(execution) = execution {
-                        ran(&mut image, &execution, execution.started_s);
-                    }
-                    image
-                }
-            };
+            let (image, code) = judged(context.console, &name, outcome, &self.accept);
+            exit = exit.worse(code);
             let verdict = image.verdict.map_or("error", Verdict::name);
             *summary.entry(verdict.to_owned()).or_default() += 1;
             images.push(image);
@@ -251,17 +229,50 @@ impl Args {
         context.console.answer(&answer, &answer.text());
         exit
     }
+}
 
-    fn exit(&self, outcome: &Outcome) -> Exit {
-        let verdict = outcome.verdict;
-        let control = outcome.varied.as_ref().and_then(|varied| varied.control);
-        if verdict == Verdict::Reproduced || self.accept.contains(&verdict) {
-            Exit::Ok
-        } else if verdict.undecided() && control.is_none_or(Verdict::undecided) {
-            Exit::Unavailable
-        } else {
-            Exit::Findings
+/// The answer about one image, and what it makes the process end with; what could not be told is said now.
+pub(super) fn judged(
+    console: &Console,
+    name: &ImageName,
+    outcome: Result<Outcome, Unjudged>,
+    accept: &[Verdict],
+) -> (view::Image, Exit) {
+    match outcome {
+        Ok(outcome) => {
+            let (mut image, mut code) = (image(name, &outcome), exit(&outcome, accept));
+            if let Some(error) = outcome.unattached {
+                let failure = Failure::from(error);
+                code = code.worse(failure.exit);
+                let text = format!("the verdict is not attached: {}", failure.messages().join(": "));
+                image.error = Some(image.error.into_iter().chain([text]).collect::<Vec<_>>().join("; "));
+            }
+            (image, code)
         }
+        Err(Unjudged { failure, execution }) => {
+            let text = failure.messages().join(": ");
+            console.line(&format!("error: {name}: {}", crate::model::path::printable(&text)));
+            for hint in failure.hints() {
+                console.line(&format!("hint: {hint}"));
+            }
+            let mut image = unknown(name, text);
+            if let Some(execution) = execution {
+                ran(&mut image, &execution, execution.started_s);
+            }
+            (image, failure.exit)
+        }
+    }
+}
+
+fn exit(outcome: &Outcome, accept: &[Verdict]) -> Exit {
+    let verdict = outcome.verdict;
+    let control = outcome.varied.as_ref().and_then(|varied| varied.control);
+    if verdict == Verdict::Reproduced || accept.contains(&verdict) {
+        Exit::Ok
+    } else if verdict.undecided() && control.is_none_or(Verdict::undecided) {
+        Exit::Unavailable
+    } else {
+        Exit::Findings
     }
 }
 

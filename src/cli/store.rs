@@ -15,7 +15,7 @@ const KEEP_DAYS: u32 = 30;
 pub(super) enum Command {
     /// Says how large the store is, by kind
     Du,
-    /// Removes the blobs that were used least recently, and no others; builds may run meanwhile
+    /// Removes least recently used blobs and old logs of failed builds; builds may run
     ///
     /// A blob's age counts from when reprov last asked for it (its file's modification time). What a running reprov
     /// may need stays.

@@ -43,6 +43,11 @@ impl Events {
         self.writer.write_all(&cut.to_line()).map(|()| false)
     }
 
+    /// What an error of the disk is called.
+    pub(super) fn failed(self, source: io::Error) -> StoreError {
+        self.writer.failed(source)
+    }
+
     /// Writes the `last` event, for which there is always room, and keeps all.
     pub(super) fn end(mut self, last: &Event) -> Result<Kept, StoreError> {
         let written = self.writer.write_all(&last.to_line());

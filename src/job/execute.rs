@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::json;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -36,6 +37,7 @@ use crate::{
     },
     progress::Update,
     store::{LogDir, StoreError},
+    transcript::Transcript,
 };
 
 /// Why a build could not be tried, or its result not be taken.
@@ -200,6 +202,8 @@ pub struct Gathered<'a> {
     pub image: String,
     /// What is done otherwise than the definition says, on purpose; nothing of it is in the definition.
     pub varied: Variations,
+    /// Told what was recorded as soon as the engine is done and its run is good: the result is still to be packed.
+    pub recorded: Option<oneshot::Sender<Transcript>>,
 }
 
 /// Runs `definition` on what was `gathered`; `mode` says whether the gateway records or replays. What the build may use
@@ -215,7 +219,7 @@ pub async fn execute(
     maxima: &Maxima,
 ) -> Result<(Execution, Removing), ExecuteError> {
     check(definition)?;
-    let Gathered { checkout, bases, secrets, tools, image, varied } = gathered;
+    let Gathered { checkout, bases, secrets, tools, image, varied, recorded } = gathered;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
     let root = ports.store.root().to_owned();
@@ -227,7 +231,7 @@ pub async fn execute(
     let live = Live::begin(ports, definition, &image, records)?;
     let run =
         Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance, varied };
-    let execution = run.execute(checkout, bases, mode, &live).await;
+    let execution = run.execute(checkout, bases, (mode, recorded), &live).await;
     let removing = Removing(tokio::spawn(workspace.remove()));
     match live.end(ports, execution) {
         Ok(execution) => Ok((execution, removing)),
@@ -254,7 +258,7 @@ impl Run<'_> {
         &self,
         checkout: &SharedCheckout,
         bases: &[Base],
-        mode: Mode,
+        (mode, recorded): (Mode, Option<oneshot::Sender<Transcript>>),
         live: &Live,
     ) -> Result<Execution, ExecuteError> {
         let ca = Ca::generate()?;
@@ -282,6 +286,9 @@ impl Run<'_> {
         if let Some(failure) = failure::judge(ended, &execution, external, || self.ports.store.room_bytes()) {
             execution.outcome = Err(failure);
         } else {
+            if let Some(recorded) = recorded {
+                let _ = recorded.send(execution.closed.transcript.clone()); // Whoever asked may be gone.
+            }
             self.ports.progress.update(Update::Phase("layers", ""));
             let Run { ports, definition, plan, workspace, .. } = *self;
             let mounts = &mounts;

@@ -38,6 +38,12 @@ impl Failure {
         Self { reason: String::new(), instruction, tail, hints, exceeded: None, full: false }
     }
 
+    /// What is written down of it: a full disk says nothing of the build.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        if self.full { "unknown" } else { "failed" }
+    }
+
     /// The same, because a limit was passed.
     pub(super) fn of(self, exceeded: Exceeded) -> Self {
         Self { reason: exceeded.to_string(), exceeded: Some(exceeded), ..self }

@@ -108,16 +108,18 @@ impl Live {
         ended: Result<Execution, ExecuteError>,
     ) -> Result<Execution, ExecuteError> {
         let events = match self.log.get() {
-            Some(log) => write_end(&mut log.lock(), &ended, ports)?,
-            None => Kept::default(),
+            Some(log) => write_end(&mut log.lock(), &ended, ports),
+            None => Ok(Kept::default()),
         };
-        match ended {
-            Ok(execution) => Ok(Execution { events, dir: Some(self.dir), ..execution }),
-            Err(error) => {
-                self.dir.keep("unknown", &chain(&error), &host::now())?;
-                Err(error)
+        let error = match (ended, events) {
+            (Ok(execution), Ok(events)) => {
+                return Ok(Execution { events, dir: Some(self.dir), ..execution });
             }
-        }
+            (Ok(_), Err(error)) => error.into(),
+            (Err(error), _) => error, // What broke first, whatever became of the log.
+        };
+        settled(ports.progress.as_ref(), self.dir.keep("unknown", &chain(&error), &host::now()));
+        Err(error)
     }
 }
 
@@ -141,7 +143,7 @@ fn write_end(
                     let passed = Event { limit, allowed, found, ..now("exceeded") };
                     log.event(&super::log::of(failure.instruction.clone(), passed));
                 }
-                let (outcome, reason) = (Some("failed".to_owned()), Some(failure.reason.clone()));
+                let (outcome, reason) = (Some(failure.outcome().to_owned()), Some(failure.reason.clone()));
                 let failed = Event { outcome, reason, exit: execution.exit_code, ..event };
                 super::log::of(failure.instruction.clone(), failed)
             }
@@ -158,6 +160,13 @@ pub(super) fn entered(ids: &Ids, of_image: bool) -> Event {
         namespaces: NAMESPACES.map(str::to_owned).into(),
         ids: Some([uid, gid]),
         ..now("cage")
+    }
+}
+
+/// Says that a log's directory could not be settled: that changes nothing of what came of the build.
+pub(super) fn settled(progress: &dyn Progress, settled: Result<(), StoreError>) {
+    if let Err(error) = settled {
+        progress.update(Update::Warning(&format!("the log in the store: {}", chain(&error))));
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Log {
     pub(super) steps_run: usize,
     pub(super) kept: Kept,
     pub(super) tail: Tail,
+    /// Why an event could not be written.
+    broken: Option<io::Error>,
     /// Whether lines came that were not kept.
     pub(super) truncated: bool,
 }
@@ -83,6 +85,7 @@ impl Log {
             steps_run: 0,
             kept: Kept::default(),
             tail: Tail::default(),
+            broken: None,
             truncated: false,
         })
     }
@@ -139,9 +142,16 @@ impl Log {
         self.tracker.at_work()
     }
 
-    /// Takes an event that happens now; false if it is not kept.
+    /// Takes an event that happens now; false if there is no room for it. A disk that fails is told by the next tick.
     pub(super) fn event(&mut self, event: &Event) -> bool {
-        self.settle_all().is_ok() && self.write(event).unwrap_or(false)
+        if self.broken.is_some() {
+            return true; // What came behind half a line would be none.
+        }
+        let taken = self.settle_all().and_then(|()| self.write(event));
+        taken.unwrap_or_else(|error| {
+            self.broken = Some(error);
+            true
+        })
     }
 
     /// Writes an event without the values of secrets, and no more of its instruction than is needed to know it.
@@ -154,6 +164,9 @@ impl Log {
 
     /// Called now and then: what was announced a while ago has its place.
     pub(super) fn tick(&mut self) -> io::Result<()> {
+        if let Some(error) = &self.broken {
+            return Err(io::Error::new(error.kind(), error.to_string()));
+        }
         self.settle()?;
         self.hear()?;
         self.settle_begun()
@@ -253,7 +266,11 @@ impl Log {
         self.finish(progress)?;
         let reason = last.reason.clone().map(|text| self.masks.text(text));
         let last = Event { step: last.step.as_deref().map(short), reason, ..last.clone() };
-        self.events.take().map_or(Ok(Kept::default()), |events| events.end(&last))
+        match (self.events.take(), self.broken.take()) {
+            (Some(events), Some(error)) => Err(events.failed(error)),
+            (Some(events), None) => events.end(&last),
+            (None, _) => Ok(Kept::default()),
+        }
     }
 }
 

@@ -30,33 +30,67 @@ impl Masks {
     /// What may be shown of the output after the piece `said` has come.
     pub(super) fn output(&mut self, said: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(said);
-        let said = std::mem::take(&mut self.held);
-        let mut shown = self.bytes(&said);
-        if !shown.ends_with(b"\n") {
-            let longest = self.values.first().map_or(0, |value| value.len() - 1);
-            self.held = shown.split_off(shown.len().saturating_sub(longest));
-        }
-        shown
+        let mut said = std::mem::take(&mut self.held);
+        let found = self.found(&said);
+        let begun = if said.ends_with(b"\n") { said.len() } else { self.begun(&said) };
+        let within = found.iter().find(|(start, end)| (*start..*end).contains(&begun));
+        self.held = said.split_off(within.map_or(begun, |(start, _)| *start));
+        masked(&said, &found)
     }
 
     /// What was held back.
     pub(super) fn rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
+        let held = std::mem::take(&mut self.held);
+        masked(&held, &self.found(&held))
     }
 
     /// A text without them.
     pub(super) fn text(&self, text: String) -> String {
-        if self.values.is_empty() {
-            return text;
+        let found = self.found(text.as_bytes());
+        if found.is_empty() {
+            text
+        } else {
+            String::from_utf8_lossy(&masked(text.as_bytes(), &found)).into_owned()
         }
-        String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned()
     }
 
-    fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        self.values.iter().fold(bytes.to_vec(), |bytes, value| {
-            if bytes.contains_str(value) { bytes.replace(value, MASK) } else { bytes }
-        })
+    /// Where values stand, in order; those that overlap as one.
+    fn found(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
+        let places = self.values.iter().flat_map(|value| {
+            (0..bytes.len()).scan(0, move |from, _| {
+                let start = *from + bytes.get(*from..)?.find(value)?;
+                *from = start + 1;
+                Some((start, start + value.len()))
+            })
+        });
+        let mut places: Vec<_> = places.collect();
+        places.sort_unstable();
+        places.dedup_by(|next, last| {
+            let overlaps = next.0 < last.1;
+            last.1 = if overlaps { last.1.max(next.1) } else { last.1 };
+            overlaps
+        });
+        places
     }
+
+    /// Where the first value begins that may go on behind the end; the end if none does.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        let longest = self.values.first().map_or(0, Vec::len);
+        let begins = |at: &usize| self.values.iter().any(|value| value.starts_with(&bytes[*at..]));
+        (bytes.len().saturating_sub(longest)..bytes.len()).find(begins).unwrap_or(bytes.len())
+    }
+}
+
+/// `bytes` with the places in `found` that lie in it masked.
+fn masked(bytes: &[u8], found: &[(usize, usize)]) -> Vec<u8> {
+    let (mut out, mut shown) = (Vec::with_capacity(bytes.len()), 0);
+    for (start, end) in found.iter().filter(|(_, end)| *end <= bytes.len()) {
+        out.extend_from_slice(&bytes[shown..*start]);
+        out.extend_from_slice(MASK);
+        shown = *end;
+    }
+    out.extend_from_slice(&bytes[shown..]);
+    out
 }
 
 #[cfg(test)]
@@ -86,6 +120,17 @@ mod tests {
         shown.extend(masks.rest());
         assert_eq!(shown.as_bstr(), "it is *** and pass");
         assert!(!masks.output(b"passwor").contains_str("passwor"));
+    }
+
+    #[test]
+    fn one_secret_within_another_hides_no_part_of_it() {
+        let mut shorter_first = masks(&["pass-and-word", "pass"]);
+        let mut shown = shorter_first.output(b"it is pass-and-");
+        shown.extend(shorter_first.output(b"word, or pass"));
+        shown.extend(shorter_first.rest());
+        assert_eq!(shown.as_bstr(), "it is ***, or ***");
+        let overlapping = masks(&["zabc", "abcd", "aaaa"]);
+        assert_eq!(overlapping.text("a zabcd, aaaaaa".to_owned()), "a ***, ***");
     }
 
     #[test]

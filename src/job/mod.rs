@@ -26,6 +26,7 @@ mod result;
 pub mod source;
 pub mod standing;
 pub mod track;
+pub mod turns;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

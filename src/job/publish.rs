@@ -233,7 +233,8 @@ const TAG_SIZE_BYTES_MAX: usize = 128;
 pub fn failed_tags(to: &ImageName, build: &str) -> [String; 2] {
     let own = format!(".failed-{}", build.get(..12).unwrap_or(build));
     let tag = to.selector.tag.as_deref().unwrap_or("latest");
-    let tag = tag.get(..TAG_SIZE_BYTES_MAX - own.len()).unwrap_or(tag);
+    // Cut alike for every build, so that the latest is found without knowing which it was.
+    let tag = tag.get(..TAG_SIZE_BYTES_MAX - ".failed-".len() - 12).unwrap_or(tag);
     [format!("{tag}.failed"), format!("{tag}{own}")]
 }
 
@@ -278,5 +279,7 @@ mod tests {
         assert_eq!(tags("oci:/x"), ["latest.failed", "latest.failed-0123456789ab"]);
         let long = tags(&format!("registry.example.org/a:{}", "t".repeat(128)));
         assert!(long.iter().all(|tag| tag.len() <= TAG_SIZE_BYTES_MAX), "{long:?}");
+        let name = format!("registry.example.org/a:{}", "t".repeat(128)).parse().unwrap();
+        assert_eq!(failed_tags(&name, "")[0], long[0]);
     }
 }

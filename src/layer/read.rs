@@ -22,20 +22,18 @@ const BLOCK: usize = 512;
 /// Bytes at the start of a file that its entry keeps.
 pub const PEEK_SIZE_BYTES: usize = 64;
 
-/// Lists the entries of an uncompressed archive in its order, reading it to the physical end. They are held in memory.
+/// Lists the entries of an uncompressed archive in its order, reading it to the physical end. They are held in memory,
+/// and have no digest of their content.
 ///
 /// # Errors
 /// Those of [`walk`], and one path twice.
 pub fn index(tar: impl Read) -> Result<Vec<Entry>, LayerError> {
     let mut entries = Vec::new();
-    walk(
-        tar,
-        |_, _| {},
-        |entry| {
-            entries.push(entry);
-            Ok(())
-        },
-    )?;
+    let each = |entry| {
+        entries.push(entry);
+        Ok(())
+    };
+    pass(tar, Contents::Located, |_, _| {}, each)?;
     let mut paths: Vec<&BString> = entries.iter().map(|entry| &entry.path).collect();
     paths.sort_unstable();
     paths.windows(2).try_for_each(|pair| refuse_twice(pair[0], pair[1]))?;
@@ -52,6 +50,24 @@ pub fn index(tar: impl Read) -> Result<Vec<Entry>, LayerError> {
 /// anything but zeros after it.
 pub fn walk(
     tar: impl Read,
+    each_chunk: impl FnMut(&Entry, &[u8]),
+    each: impl FnMut(Entry) -> Result<(), LayerError>,
+) -> Result<(), LayerError> {
+    pass(tar, Contents::Digested, each_chunk, each)
+}
+
+/// What an entry knows of its content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Contents {
+    /// Where it is.
+    Located,
+    /// Its digest too.
+    Digested,
+}
+
+fn pass(
+    tar: impl Read,
+    contents: Contents,
     mut each_chunk: impl FnMut(&Entry, &[u8]),
     mut each: impl FnMut(Entry) -> Result<(), LayerError>,
 ) -> Result<(), LayerError> {
@@ -77,7 +93,7 @@ pub fn walk(
             continue;
         }
         let Some(mut entry) = std::mem::take(&mut extensions).entry(&header, size)? else { continue };
-        blocks.content(&mut entry, &mut each_chunk)?;
+        blocks.content(&mut entry, contents, &mut each_chunk)?;
         names_bytes += entry.held_bytes();
         count += 1;
         bounds(count, names_bytes)?;
@@ -180,30 +196,34 @@ impl<R: Read> Blocks<R> {
         if rest == 0 { Ok(()) } else { self.fill(&mut [0; BLOCK][rest..]) }
     }
 
-    /// Hashes the content that follows and notes where it is.
+    /// Passes over the content that follows and notes where it is.
     fn content(
         &mut self,
         entry: &mut Entry,
+        contents: Contents,
         each_chunk: &mut impl FnMut(&Entry, &[u8]),
     ) -> Result<(), LayerError> {
         if entry.kind != Kind::File {
             return Ok(());
         }
         entry.offset = self.position;
-        let mut hasher = Hasher::default();
+        let mut hasher = (contents == Contents::Digested).then(Hasher::default);
         let mut buffer = [0; 16 << 10];
-        while hasher.size_bytes() < entry.size_bytes {
-            let left = entry.size_bytes - hasher.size_bytes();
+        let mut left = entry.size_bytes;
+        while left > 0 {
             let chunk = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
             let chunk = &mut buffer[..chunk];
             self.fill(chunk)?;
-            if hasher.size_bytes() == 0 {
+            if left == entry.size_bytes {
                 entry.peek = chunk[..chunk.len().min(PEEK_SIZE_BYTES)].to_vec();
             }
-            hasher.update(chunk);
+            if let Some(hasher) = &mut hasher {
+                hasher.update(chunk);
+            }
             each_chunk(entry, chunk);
+            left -= chunk.len() as u64;
         }
-        entry.content = Some(hasher.finish());
+        entry.content = hasher.map(Hasher::finish);
         self.padding(entry.size_bytes)
     }
 

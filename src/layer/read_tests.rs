@@ -4,6 +4,18 @@ use super::*;
 use crate::{layer::fake::FakeLayer, model::Digest};
 
 #[test]
+fn a_walk_digests_contents() {
+    let layer = FakeLayer::default().file("a", b"hi").file("b", b"").symlink("c", "a");
+    let mut found = Vec::new();
+    let each = |entry: Entry| {
+        found.push(entry.content);
+        Ok(())
+    };
+    walk(&layer.tar()[..], |_, _| {}, each).unwrap();
+    assert_eq!(found, [Some(Digest::of(b"hi")), Some(Digest::of(b"")), None]);
+}
+
+#[test]
 fn reads_every_kind() {
     let layer = FakeLayer::default()
         .dir("./")
@@ -30,7 +42,7 @@ fn reads_every_kind() {
         "#);
     let motd = &entries[1];
     assert_eq!((motd.mode, motd.raw_mode_type, motd.uid, motd.mtime_s), (0o4755, 0o100_000, 7, 9));
-    assert_eq!((motd.content, motd.size_bytes, motd.offset), (Some(Digest::of(b"hi")), 2, 1536));
+    assert_eq!((motd.content, motd.size_bytes, motd.offset), (None, 2, 1536));
     assert_eq!(motd.peek, b"hi");
     assert_eq!(entries[4].device, (1, 3));
     assert_eq!(capture(&layer.tar()[..], &[(1536, 2)]).unwrap(), [b"hi"]);

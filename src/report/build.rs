@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Instruction, Limits, Named, Refused, learned, size};
+use super::{Instruction, Limits, Named, Refused, learned, rebuild, size};
 use crate::{
     engine::Hint,
     model::{DiffId, Digest, Repository, path::printable},
@@ -39,8 +39,8 @@ pub struct Build {
     pub left: Option<Left>,
     /// Applications of the rules profile.
     pub normalized: Vec<Normalized>,
-    /// Filled by `--check` (a later release).
-    pub check: Option<()>,
+    /// With `--check`: what the replay came to, if there was something to check.
+    pub check: Option<Check>,
     /// The engine and its version.
     pub engine: Option<String>,
     /// The limits in force; none if nothing ran.
@@ -59,12 +59,46 @@ pub struct Build {
     pub seconds: i64,
 }
 
+/// What `--check` came to: an image of `rebuild`'s answer, and what this one says more.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// As `rebuild` would answer.
+    #[serde(flatten)]
+    pub image: rebuild::Image,
+    /// Whether the verdict was taken for a yes because of `--accept`.
+    pub accepted: bool,
+    /// What it took.
+    pub cost: CheckCost,
+}
+
+/// What a check took.
+#[derive(Debug, Serialize)]
+pub struct CheckCost {
+    /// From the end of the recording to that of the replay, in seconds.
+    pub replay_seconds: f64,
+    /// From the pushed and tagged image to the verdict, in seconds: how much longer the build took.
+    pub added_seconds: f64,
+}
+
+impl Check {
+    fn write(&self, out: &mut String) {
+        let CheckCost { replay_seconds, added_seconds } = self.cost;
+        let accepted = if self.accepted { ", taken for a yes (--accept)" } else { "" };
+        let _ = writeln!(
+            out,
+            "check       {}{accepted}; replayed in {replay_seconds:.1} s, {added_seconds:.1} s of waiting after the tag",
+            self.image.said()
+        ); // Writing to a String cannot fail.
+        self.image.write_findings(out);
+    }
+}
+
 /// Applications of one rule.
 #[derive(Debug, Serialize)]
 pub struct Normalized {
     /// Its stable name.
     pub rule: String,
-    /// Entries it dropped.
+    /// Entries it dropped or changed.
     pub entries: u64,
 }
 
@@ -270,6 +304,9 @@ impl Build {
         if let Some(log) = &self.log {
             let cut = if log.truncated { ", truncated: the limit of a log" } else { "" };
             let _ = writeln!(out, "log         {} ({}{cut})", log.digest, size(log.size));
+        }
+        if let Some(check) = &self.check {
+            check.write(&mut out);
         }
         if !self.learned.is_empty() {
             let _ = writeln!(out, "learned     to allow exactly this, put into reprov.toml:\n");

@@ -175,7 +175,7 @@ impl Variations {
         }
         match self.control {
             Some(Verdict::Reproduced) => {
-                out.push_str("  control   reproduced: without these the image is the same\n")
+                out.push_str("  control   reproduced: without these the image is the same\n");
             }
             Some(control) => {
                 let blame = if self.blamed.is_empty() { "; no variation is to blame" } else { "" };
@@ -208,10 +208,20 @@ impl Blame {
 }
 
 impl Image {
+    /// The verdict in words.
+    #[must_use]
+    pub fn said(&self) -> &'static str {
+        self.verdict.map_or("could not tell", Verdict::name)
+    }
+
     fn write(&self, out: &mut String) {
-        let verdict = self.verdict.map_or("could not tell", Verdict::name);
+        let _ = writeln!(out, "{}  {}", self.said(), printable(&self.image)); // Writing to a String cannot fail.
+        self.write_findings(out);
+    }
+
+    /// All but the first line.
+    pub(super) fn write_findings(&self, out: &mut String) {
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{verdict}  {}", printable(&self.image));
         if let Some(error) = &self.error {
             let _ = writeln!(out, "  {}", printable(error));
         }

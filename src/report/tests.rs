@@ -169,6 +169,13 @@ fn build_answers() {
     (answer.repositories, answer.learned) = (vec![repository()], vec![repository()]);
     answer.error = None;
     follows(&answer);
+    for (verdict, full) in
+        Verdict::ALL.map(Some).into_iter().chain([None]).zip([true, false].into_iter().cycle())
+    {
+        let cost = build::CheckCost { replay_seconds: 1.5, added_seconds: 0.0 };
+        answer.check = Some(build::Check { image: image(verdict, full), accepted: full, cost });
+        follows(&answer);
+    }
     let instruction = Some(instruction());
     answer.error = Some(build::BuildFailure {
         reason: "exit code 1".into(),
@@ -184,9 +191,8 @@ fn build_answers() {
     }
 }
 
-#[test]
-fn rebuild_answers() {
-    let image = |verdict, full: bool| rebuild::Image {
+fn image(verdict: Option<Verdict>, full: bool) -> rebuild::Image {
+    rebuild::Image {
         image: "oci:x:1".into(),
         verdict,
         layers: if full { pairs() } else { Vec::new() },
@@ -212,7 +218,11 @@ fn rebuild_answers() {
         tail: full.then(|| "end".into()),
         hints: if full { hints() } else { Vec::new() },
         seconds: -1,
-    };
+    }
+}
+
+#[test]
+fn rebuild_answers() {
     let mut images: Vec<_> = Verdict::ALL.into_iter().map(|verdict| image(Some(verdict), true)).collect();
     images.push(image(None, false));
     let names = Verdict::ALL.map(Verdict::name).into_iter().chain(["error"]);

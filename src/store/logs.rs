@@ -75,11 +75,12 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn logs(&self) -> Result<Vec<KeptLog>, StoreError> {
-        all(&self.root)
+        let begun = |log: &KeptLog| !log.build.starts_with('.'); // Not locked yet.
+        Ok(all(&self.root)?.into_iter().filter(begun).collect())
     }
 }
 
-/// All log directories in the store at `root`, the oldest first.
+/// All log directories in the store at `root`, the oldest first; those that are being made too.
 pub(super) fn all(root: &Path) -> Result<Vec<KeptLog>, StoreError> {
     let logs = root.join(LOGS);
     let entries = match fs::read_dir(&logs) {
@@ -187,10 +188,10 @@ impl KeptLog {
         held.is_err()
     }
 
-    /// Whether it ended without a word.
+    /// Whether it ended without a word. One whose log is gone ended with an image.
     #[must_use]
     pub fn was_killed(&self) -> bool {
-        !self.path.join(OUTCOME).exists() && !self.is_running()
+        self.path.exists() && !self.path.join(OUTCOME).exists() && !self.is_running()
     }
 
     /// Which build it is, as [`Store::begin_log`] was told.

@@ -2,6 +2,8 @@
 
 use std::{path::Path, process::Command};
 
+use serde_json::Value;
+
 use crate::{
     jobs::packages,
     support::{Lab, Mirror, Registry, fixtures, must},
@@ -21,7 +23,10 @@ fn cargo() {
     // Which hosts serve the crates is built into cargo, so this one learns them.
     let lab = Lab::new();
     let source = lab.fixture("cargo");
-    there_and_back(&lab, &source, "acceptance-cargo", &["--learn"]);
+    let built = there_and_back(&lab, &source, "acceptance-cargo", &["--learn"]);
+    // What cargo notes of every use would drift: the profile drops it, no recipe has to.
+    let rules = built["normalized"].as_array().unwrap();
+    assert!(rules.iter().any(|count| count["rule"] == "cargo-last-use"), "{built:#}");
 }
 
 #[test]
@@ -37,12 +42,13 @@ fn curl_wget_add_and_heredocs() {
     there_and_back(&lab, &source, "acceptance-curl", &more);
 }
 
-fn there_and_back(lab: &Lab, source: &Path, repository: &str, more: &[&str]) {
+fn there_and_back(lab: &Lab, source: &Path, repository: &str, more: &[&str]) -> Value {
     let registry = Registry::shared();
     let to = registry.name(repository);
-    lab.build(registry, source, &to, more).exits(0);
+    let built = lab.build(registry, source, &to, more).exits(0).json();
     let answer = lab.rebuild(&to, &[]).exits(0).json();
     let image = &answer["images"][0];
     assert_eq!(image["verdict"], "reproduced", "{answer:#}");
     assert_eq!((&image["upstream_requests"], &image["refused"]), (&0.into(), &0.into()));
+    built
 }

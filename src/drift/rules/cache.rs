@@ -86,11 +86,12 @@ pub(super) fn tool_cache(view: &View<'_>) -> Option<Finding> {
         let both = same && in_cache(&view.change.a) && in_cache(&view.change.b);
         return both.then(|| Finding::likely(Cause::ToolCache));
     }
-    let known = match entry.kind {
+    let of_cache = |entry: &Entry| match entry.kind {
         Kind::File | Kind::Directory => true,
         Kind::Symlink | Kind::Hardlink => stays_inside(entry),
         _ => false,
     };
+    let known = [&view.change.a, &view.change.b].into_iter().flatten().all(of_cache);
     let kind = view.change.kind != ChangeKind::Type && !view.change.has("mode");
     (known && kind && is_cache(view.path())).then(|| Finding::likely(Cause::ToolCache))
 }

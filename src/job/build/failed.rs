@@ -10,12 +10,13 @@ use crate::{
     job::{
         Ports,
         execute::Execution,
+        failure::Failure,
         inputs::{Bodies, InputsTo},
         publish::{PublishError, push_failure, written},
     },
     model::{Descriptor, Digest, ImageName, names},
     progress::Update,
-    store::LogDir,
+    store::{LogDir, StoreError},
 };
 
 /// Where it lies.
@@ -35,6 +36,8 @@ pub struct Left {
     pub pushed: Option<ImageName>,
     /// Why it was not, though it was asked for.
     pub unpushed: Option<PublishError>,
+    /// Why nothing is in `--log-dir`, though it was asked for; the store has it then.
+    pub uncopied: Option<StoreError>,
 }
 
 /// Keeps what `execution` left, for the `reason`, from `dir`.
@@ -53,13 +56,17 @@ pub(super) async fn leave(
     let build = execution.build.get(..12).unwrap_or(&execution.build).to_owned();
     let (mut place, mut names) =
         (dir.path().to_owned(), [LogDir::LOG, LogDir::EVENTS, name].map(str::to_owned));
+    let mut uncopied = None;
     if let Some(to) = &request.log_dir {
         let new = names.clone().map(|name| name_in(&build, &name));
         let pairs: Vec<_> = names.iter().map(String::as_str).zip(new.clone()).collect();
-        dir.copy_to(to, &pairs)?;
-        (place, names) = (to.clone(), new);
+        match dir.copy_to(to, &pairs) {
+            Ok(()) => (place, names) = (to.clone(), new),
+            Err(error) => uncopied = Some(error),
+        }
     }
-    dir.keep("failed", reason, &host::now())?;
+    let failure = execution.outcome.as_ref().err();
+    dir.keep(failure.map_or("failed", Failure::outcome), reason, &host::now())?;
     let [log, events, path] = names.map(|name| place.join(name));
     let pushed = if request.push_log {
         ports.progress.update(Update::Phase("push", "the log"));
@@ -75,7 +82,16 @@ pub(super) async fn leave(
         Some(Err(error)) => (None, Some(error)),
         pushed => (pushed.and_then(Result::ok), None),
     };
-    Ok(Left { statement: Digest::of(&statement.to_bytes()), signed, path, log, events, pushed, unpushed })
+    Ok(Left {
+        statement: Digest::of(&statement.to_bytes()),
+        signed,
+        path,
+        log,
+        events,
+        pushed,
+        unpushed,
+        uncopied,
+    })
 }
 
 /// What a file of the store's is called in `--log-dir`.

@@ -1,5 +1,6 @@
 //! `build`: from a commit to a pushed, attested image.
 
+mod check;
 mod define;
 mod environment;
 mod failed;
@@ -7,35 +8,43 @@ mod failed;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    sync::Arc,
 };
 
-use self::define::{Planned, define};
-pub use self::{define::wanted, failed::Left};
+use tokio::sync::oneshot;
+
+pub use self::{check::Checked, define::wanted, failed::Left};
+use self::{
+    check::Replaying,
+    define::{Planned, define},
+};
 use super::{
     Ports, SharedCheckout,
     assemble::Assembled,
     bases::BaseError,
     builder::BuilderError,
     configured::SignerError,
-    evidence::{EvidenceError, Trust, chain},
+    evidence::{Believed, EvidenceError, Trust, chain},
     execute::{ExecuteError, Execution, Gathered, Kept, Secrets, execute},
     inputs::{Bodies, InputsTo},
+    live,
     plan::PlanError,
     publish::{PublishError, Publisher},
 };
 use crate::{
-    attest::{self, RunDetails, Subject},
+    attest::{self, Provenance, RunDetails, Subject},
     buildroot::Tools,
     gateway,
     model::{
         Descriptor, Digest, ImageName, Maxima, Repository, ResourceDescriptor, Secret, Taint, Variations,
         names,
     },
-    progress::Update,
+    progress::{Progress, Update},
     recipe::{self, RecipeError},
     signing::PrivateKey,
     source::SourceError,
     store::{LogDir, StoreError},
+    transcript::Transcript,
 };
 
 /// What to build, as the caller chose it; flags already win over nothing, the recipe is read from the source.
@@ -73,6 +82,8 @@ pub struct Request {
     pub log_dir: Option<PathBuf>,
     /// `--push-log`: whether that is pushed.
     pub push_log: bool,
+    /// `--check`: replays what was recorded and compares; who hears how that goes.
+    pub check: Option<Arc<dyn Progress>>,
     /// `Authorization` headers for what [`wanted`] said, by repository.
     pub credentials: BTreeMap<String, Secret>,
 }
@@ -189,9 +200,12 @@ pub struct Outcome {
     pub unpushed: Option<BuildError>,
     /// What there is of a build without an image, or why it could not be kept.
     pub left: Option<Result<Left, BuildError>>,
+    /// What `--check` came to, if an image was pushed.
+    pub check: Option<Checked>,
 }
 
-/// Builds, attests, pushes; tags last.
+/// Builds, attests, pushes; tags last. A check replays meanwhile, where cores allow, and holds up no tag: an image that
+/// drifts is an image.
 ///
 /// # Errors
 /// [`BuildError`] if it could not be tried or not be pushed; a failed build is an [`Outcome`].
@@ -199,6 +213,39 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
     // The tools are wanted later: whoever asks first looks, and an error is found again then.
     let (planned, _) = tokio::join!(Box::pin(define(ports, request)), Tools::find());
     let planned = planned?;
+    let check = request.check.as_ref();
+    let (replaying, recorded) =
+        check.map(|progress| Replaying::prepare(ports, request, &planned, progress)).unzip();
+    let made = Box::pin(make(ports, request, &planned, recorded.flatten())).await;
+    let check = match (replaying, &made) {
+        (Some(replaying), Ok(Made { execution, published: Some(Ok(believed)), .. })) => {
+            replaying.judge(ports, request, execution, believed).await
+        }
+        (Some(replaying), _) => {
+            replaying.abandon(ports).await;
+            None
+        }
+        (None, _) => None,
+    };
+    let made = made?;
+    Box::pin(made.outcome(ports, request, planned, check)).await
+}
+
+/// A run that was recorded, and what became of its image.
+struct Made {
+    execution: Execution,
+    bodies: Bodies,
+    /// The provenance beside the image, or why there is none; none if there is no image.
+    published: Option<Result<Believed, BuildError>>,
+}
+
+/// Builds and records, then pushes; `recorded` is told between the two.
+async fn make(
+    ports: &Ports,
+    request: &Request,
+    planned: &Planned,
+    recorded: Option<oneshot::Sender<Transcript>>,
+) -> Result<Made, BuildError> {
     let mode = gateway::Mode::Record {
         repositories: planned.definition.external.repositories.clone(),
         access: planned.access.clone(),
@@ -212,50 +259,65 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         tools: planned.tools.clone(),
         image: request.to.to_string(),
         varied: Variations::default(),
+        recorded,
     };
     let definition = &planned.definition;
-    let (mut execution, removing) = execute(ports, definition, gathered, mode, &request.maxima).await?;
+    let (execution, removing) = execute(ports, definition, gathered, mode, &request.maxima).await?;
     let private = &execution.closed.private; // Fetched with credentials.
     let bodies = Bodies::sort(execution.closed.transcript.bodies(), &request.inputs_to, |digest| {
         private.contains(digest)
     });
     let published = match &execution.outcome {
-        Ok(assembled) => Some(publish(ports, request, &planned, &execution, assembled, &bodies).await),
+        Ok(assembled) => Some(publish(ports, request, planned, &execution, assembled, &bodies).await),
         Err(_) => None,
     };
     removing.end(ports).await;
-    let (provenance, unpushed) = match published.transpose() {
-        Ok(provenance) => (provenance, None),
-        Err(error) => (None, Some(error)),
-    };
-    let reason = match (&execution.outcome, &unpushed) {
-        (Err(failure), _) => Some(failure.reason.clone()),
-        (Ok(_), Some(error)) => Some(format!("the image was not pushed: {}", chain(error))),
-        (Ok(_), None) => None,
-    };
-    let left = match (execution.dir.take(), reason) {
-        (Some(dir), Some(reason)) => {
-            Some(failed::leave(ports, request, &planned, &execution, (dir, &reason)).await)
-        }
-        (dir, _) => {
-            dir.map_or(Ok(()), LogDir::discard)?; // The image has it.
-            None
-        }
-    };
-    Ok(Outcome {
-        execution,
-        definition: planned.definition.digest(),
-        repositories: planned.definition.external.repositories,
-        repositories_from_base: planned.repositories_from_base,
-        provenance,
-        signed: request.key.is_some(),
-        bodies,
-        unpushed,
-        left,
-    })
+    Ok(Made { execution, bodies, published })
 }
 
-/// Pushes the image and all that a rebuild needs, attests, tags; the provenance's referrer and statement.
+impl Made {
+    async fn outcome(
+        self,
+        ports: &Ports,
+        request: &Request,
+        planned: Planned,
+        check: Option<Checked>,
+    ) -> Result<Outcome, BuildError> {
+        let Self { mut execution, bodies, published } = self;
+        let (provenance, unpushed) = match published.transpose() {
+            Ok(believed) => (believed.map(|it| (it.referrer, Digest::of(&it.statement.to_bytes()))), None),
+            Err(error) => (None, Some(error)),
+        };
+        let reason = match (&execution.outcome, &unpushed) {
+            (Err(failure), _) => Some(failure.reason.clone()),
+            (Ok(_), Some(error)) => Some(format!("the image was not pushed: {}", chain(error))),
+            (Ok(_), None) => None,
+        };
+        let left = match (execution.dir.take(), reason) {
+            (Some(dir), Some(reason)) => {
+                Some(failed::leave(ports, request, &planned, &execution, (dir, &reason)).await)
+            }
+            (dir, _) => {
+                live::settled(ports.progress.as_ref(), dir.map_or(Ok(()), LogDir::discard)); // The image has it.
+                None
+            }
+        };
+        Ok(Outcome {
+            execution,
+            definition: planned.definition.digest(),
+            repositories: planned.definition.external.repositories,
+            repositories_from_base: planned.repositories_from_base,
+            provenance,
+            signed: request.key.is_some(),
+            bodies,
+            unpushed,
+            left,
+            check,
+        })
+    }
+}
+
+/// Pushes the image and all that a rebuild needs, attests, tags; what is attested.
 async fn publish(
     ports: &Ports,
     request: &Request,
@@ -263,7 +325,7 @@ async fn publish(
     execution: &Execution,
     assembled: &Assembled,
     bodies: &Bodies,
-) -> Result<(Digest, Digest), BuildError> {
+) -> Result<Believed, BuildError> {
     let base = planned.final_base.map(|index| &planned.bases[index]);
     ports.progress.update(Update::Phase("push", &request.to.to_string()));
     let publisher = Publisher::new(ports, &request.to, assembled.manifest.clone());
@@ -302,7 +364,8 @@ async fn publish(
     let statement = attest::provenance(&planned.definition, &run, &[subject]);
     let attached = publisher.statement(&statement, request.key.as_ref()).await?;
     publisher.tag(&request.to, &assembled.image).await?;
-    Ok((attached.digest, Digest::of(&statement.to_bytes())))
+    let provenance = Provenance { definition: planned.definition.clone(), run };
+    Ok(Believed { provenance, referrer: attached.digest, statement })
 }
 
 /// The source as a deterministic pack, if nobody else keeps it.
@@ -348,7 +411,6 @@ async fn keep_inputs(
     Ok(parts.into_iter().map(keeper).collect())
 }
 
-/// Every recorded answer, and whether this machine alone keeps it.
 /// What the statement of a build says of its run, whatever came of it.
 fn run_details(
     request: &Request,
@@ -369,6 +431,8 @@ fn run_details(
     }
 }
 
+/// Every recorded answer, and whether this machine alone keeps it.
+/// Every recorded answer, and whether this machine alone keeps it.
 fn inputs(execution: &Execution, bodies: &Bodies) -> Vec<ResourceDescriptor> {
     let mut inputs = execution.closed.transcript.inputs();
     for input in &mut inputs {

@@ -22,7 +22,6 @@ use super::{
 use crate::{
     layer::{Entry, Kind, LayerError, PEEK_SIZE_BYTES, bounds},
     model::{
-        Hasher,
         limits::{PATH_SIZE_BYTES_MAX, ROOTFS_DEPTH_MAX},
         path::printable,
     },
@@ -176,7 +175,7 @@ impl Walk<'_> {
         let mut file = File::from(self.open(dir, name, &path, stat, OFlags::empty())?);
         entry.xattrs = attributes(&file).map_err(|error| self.failed(&path, error))?;
         entry.offset = self.at_bytes;
-        let mut hasher = Hasher::default();
+        let mut size_bytes = 0;
         let mut buffer = vec![0; 256 << 10];
         loop {
             let count = file.read(&mut buffer).map_err(|error| self.failed(&path, error))?;
@@ -184,17 +183,16 @@ impl Walk<'_> {
                 break;
             }
             let chunk = &buffer[..count];
-            if hasher.size_bytes() == 0 {
+            if size_bytes == 0 {
                 entry.peek = chunk[..count.min(PEEK_SIZE_BYTES)].to_vec();
             }
-            hasher.update(chunk);
+            size_bytes += count as u64;
             self.content.write_all(chunk).map_err(|error| self.failed(&path, error))?;
         }
-        if hasher.size_bytes() != entry.size_bytes {
+        if size_bytes != entry.size_bytes {
             return Err(self.wrong(&path, CHANGED));
         }
         self.at_bytes += entry.size_bytes;
-        entry.content = Some(hasher.finish());
         if stat.st_nlink > 1 {
             self.names.insert(stat.st_ino, path);
         }

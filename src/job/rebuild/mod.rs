@@ -1,6 +1,7 @@
 //! `rebuild`: from an image and its verified provenance to a verdict.
 
 mod gather;
+mod replay;
 mod search;
 mod vary;
 mod verdict;
@@ -12,17 +13,15 @@ use super::{
     bases::{self, Base},
     builder::{Builder, BuilderError},
     check::check,
-    evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain, whole},
-    execute::{ExecuteError, Execution, Gathered, Secrets, execute},
-    failure::{Failure, says_full},
+    evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
+    execute::{ExecuteError, Execution, Gathered, Secrets},
+    failure::says_full,
     publish::{PublishError, Publisher},
 };
 use crate::{
     buildroot::Tools,
-    compute,
-    diff::{self, DiffError},
-    drift::{self, Explained, InstructionRef},
-    gateway::Mode,
+    diff::DiffError,
+    drift::Explained,
     host,
     model::{Descriptor, Digest, ImageName, Location, Maxima, Selector, Variations, Verdict, names},
     oci::{Image, OciError},
@@ -31,10 +30,11 @@ use crate::{
     registry::RegistryError,
     signing::PrivateKey,
     source::SourceError,
-    store::{LogDir, StoreError},
+    store::StoreError,
     transcript::Transcript,
 };
 use gather::Incomplete;
+pub(in crate::job) use replay::{Original, Replayed, replay};
 pub use search::{Blame, Certainty};
 pub use vary::{Replay, Varied};
 pub use verdict::layer_pairs;
@@ -151,6 +151,20 @@ impl Outcome {
             started_s: host::now_s(),
         }
     }
+
+    /// Signs the verdict, good or bad, and attaches it to the original at `image`.
+    pub(in crate::job) async fn attach(
+        &mut self,
+        ports: &Ports,
+        image: &ImageName,
+        rebuilder_id: &str,
+        key: &PrivateKey,
+    ) {
+        match verdict::attach(ports, (image, rebuilder_id), self, key).await {
+            Ok(attestation) => self.attestation = attestation,
+            Err(error) => self.unattached = Some(error), // The verdict stands; nobody will find it.
+        }
+    }
 }
 
 /// Rebuilds one image and judges it; with a key, signs the verdict and attaches it.
@@ -172,10 +186,7 @@ pub async fn rebuild(
     }
     outcome.started_s = started_s;
     if let Some(key) = key {
-        match verdict::attach(ports, request, &outcome, key).await {
-            Ok(attestation) => outcome.attestation = attestation,
-            Err(error) => outcome.unattached = Some(error), // The verdict stands; nobody will find it.
-        }
+        outcome.attach(ports, &request.image, &request.rebuilder_id, key).await;
     }
     Ok(outcome)
 }
@@ -293,121 +304,29 @@ impl Job<'_> {
         let definition = &believed.provenance.definition;
         let builder_changed = verdict::builder_changed(definition, builder);
         let secrets = &self.request.secrets;
-        let mode = Mode::Replay(transcript.clone());
         let (tools, image) = (builder.tools.clone(), self.image.to_string());
-        let gathered = Gathered { checkout, bases, secrets, tools, image, varied: varied.clone() };
-        let running = execute(self.ports, definition, gathered, mode, &self.request.maxima).await;
-        let (mut execution, removing) = match running {
-            // Recorded, verified, and yet nothing that can be run here: that is an answer about the image.
-            Err(error) if error.of_definition() => {
-                let unbuildable = self.outcome(Verdict::Unbuildable, chain(&error));
-                return Ok(Outcome { builder: Some(builder.clone()), ..unbuildable });
-            }
-            ran => ran?,
+        let varied = varied.clone();
+        let original = Original {
+            name: self.image,
+            manifest: self.manifest,
+            image: original.clone(),
+            provenance: &believed.provenance,
+            shifted_s: varied.time_s().unwrap_or_default(),
         };
-        // Nothing but the answer is kept of a rebuild, and the log's blobs; of a failed one the log itself.
-        match (execution.dir.take(), &execution.outcome) {
-            (Some(dir), Err(failure)) => dir.keep("failed", &failure.reason, &host::now())?,
-            (dir, _) => dir.map_or(Ok(()), LogDir::discard)?,
-        }
-        let compared = self.compare(ready, execution, varied, kept).await;
-        removing.end(self.ports).await;
-        let mut outcome = compared?;
-        outcome.builder_changed = builder_changed;
+        let gathered = Gathered { checkout, bases, secrets, tools, image, varied, recorded: None };
+        let replayed =
+            replay(self.ports, definition, gathered, transcript.clone(), &self.request.maxima).await?;
+        let kept = match (self.request.keep.as_ref().filter(|_| kept), replayed.image()) {
+            (Some(dir), Some(rebuilt)) => self.keep(dir, &rebuilt.image).await,
+            _ => Ok(()),
+        };
+        let mut outcome = original.compare(self.ports, replayed, builder_changed).await?;
+        kept?;
         outcome.builder = Some(builder.clone());
-        outcome.original = Some(original.clone());
         outcome.inputs = transcript.bodies().len();
         let asked = definition.external.secrets.iter();
         outcome.secrets_missing = asked.filter(|id| !secrets.contains_key(*id)).cloned().collect();
         Ok(outcome)
-    }
-
-    async fn compare(
-        &self,
-        ready: &Ready<'_>,
-        execution: Execution,
-        varied: &Variations,
-        kept: bool,
-    ) -> Result<Outcome, RebuildError> {
-        let Ready { believed, original, builder, .. } = ready;
-        let builder_changed = verdict::builder_changed(&believed.provenance.definition, builder).is_some();
-        let mut outcome = Outcome::new(self.manifest.clone(), Verdict::Reproduced, None);
-        let rebuilt = match &execution.outcome {
-            Ok(assembled) => assembled,
-            // Of this machine's limits, not of the image: no verdict, and none to sign.
-            Err(failure) if failure.exceeded.is_some() => {
-                let place = failure.instruction.as_ref();
-                let place = place.map(|step| format!(" at line {}: {}", step.line, step.text));
-                let (place, why) = (place.unwrap_or_default(), &failure.reason);
-                let reason = format!("the rebuild was ended, which says nothing of the image{place}: {why}");
-                return Err(RebuildError::Exceeded { reason, execution: Box::new(execution) });
-            }
-            Err(failure) if failure.full => {
-                return Err(ExecuteError::Full { path: self.ports.store.root().to_owned() }.into());
-            }
-            Err(failure) => {
-                let missed = !execution.closed.missing.is_empty() || !execution.closed.undeclared.is_empty();
-                outcome.verdict = if missed { Verdict::InputsMissing } else { Verdict::Unbuildable };
-                outcome.error = Some(failed(failure, &execution));
-                outcome.execution = Some(execution);
-                return Ok(outcome);
-            }
-        };
-        if let Some(dir) = self.request.keep.as_ref().filter(|_| kept) {
-            self.keep(dir, &rebuilt.image).await?;
-        }
-        if rebuilt.manifest.digest != self.manifest.digest {
-            self.ports.progress.update(Update::Phase("compare", ""));
-            let mut explained =
-                self.explain(original, &rebuilt.image, believed, (&execution, varied)).await?;
-            outcome.verdict = if builder_changed { Verdict::BuilderChanged } else { explained.verdict };
-            if let Some(layer) = verdict::foreign_layer(original, rebuilt) {
-                // No instruction made it, and nothing may drift in it.
-                explained.drifts.retain(|drift| drift.layer >= verdict::inherited(rebuilt));
-                outcome.verdict = Verdict::Unexplained;
-                outcome.error = Some(format!(
-                    "layer {layer} is not that of the base image which the provenance names: it says something else than was built"
-                ));
-            }
-            outcome.explained = Some(explained);
-        }
-        outcome.execution = Some(execution);
-        Ok(outcome)
-    }
-
-    async fn explain(
-        &self,
-        original: &Image,
-        rebuilt: &Image,
-        believed: &Believed,
-        (execution, varied): (&Execution, &Variations),
-    ) -> Result<Explained, RebuildError> {
-        let same =
-            |layer: &&Descriptor| rebuilt.manifest.layers().iter().any(|other| other.digest == layer.digest);
-        for layer in original.manifest.layers().iter().filter(|layer| !same(layer)) {
-            let fetched = whole(self.ports, self.image, layer).await;
-            fetched.map_err(|source| RebuildError::Layer { layer: layer.digest, source })?;
-        }
-        let run = &believed.provenance.run;
-        let instructions = execution.outcome.as_ref().map(|assembled| assembled.instructions.clone());
-        let context = drift::Context {
-            instructions: instructions
-                .unwrap_or_default()
-                .into_iter()
-                .map(|made_by| made_by.map(|(line, text)| InstructionRef { line, text }))
-                .collect(),
-            windows: Some([
-                (run.started_on_s, run.finished_on_s),
-                (execution.started_s, execution.finished_s),
-            ]),
-            shifted_s: varied.time_s().unwrap_or_default(),
-            epoch_s: Some(believed.provenance.definition.internal.epoch),
-        };
-        let (store, a, b) = (self.ports.store.clone(), original.clone(), rebuilt.clone());
-        let explained = compute::run(move || {
-            diff::images(&store, &a, &b).map(|comparison| drift::explain(&comparison, &context))
-        });
-        Ok(explained.await?)
     }
 
     async fn keep(&self, dir: &std::path::Path, image: &Image) -> Result<(), RebuildError> {
@@ -419,18 +338,4 @@ impl Job<'_> {
         publisher.image(image, None).await?;
         Ok(publisher.tag(&name, image).await?)
     }
-}
-
-fn failed(failure: &Failure, execution: &Execution) -> String {
-    let mut text = failure.reason.clone();
-    if let Some(step) = &failure.instruction {
-        text.push_str(&format!(" at line {}: {}", step.line, step.text));
-    }
-    if let Some(digest) = execution.closed.missing.first() {
-        text.push_str(&format!("; input {digest} is gone or altered"));
-    }
-    if let Some((method, url)) = execution.closed.undeclared.first() {
-        text.push_str(&format!("; undeclared input {method} {url}"));
-    }
-    text
 }

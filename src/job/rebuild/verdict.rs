@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outcome, RebuildError, Request, Varied};
+use super::{Outcome, RebuildError, Varied};
 use crate::{
     attest::{
         BuildDefinition, Rebuilt, Subject,
@@ -20,7 +20,7 @@ use crate::{
         builder::{Builder, image_of},
         publish::Publisher,
     },
-    model::{Digest, limits, names},
+    model::{Digest, ImageName, limits, names},
     oci::Image,
     signing::PrivateKey,
 };
@@ -97,10 +97,10 @@ pub(super) fn foreign_layer(original: &Image, rebuilt: &Assembled) -> Option<usi
     (0..inherited(rebuilt)).find(|index| blob(original, *index) != blob(&rebuilt.image, *index))
 }
 
-/// Signs the verdict, good or bad, and attaches it to the original.
+/// Signs the verdict, good or bad, and attaches it to the original at `image`.
 pub(super) async fn attach(
     ports: &Ports,
-    request: &Request,
+    (image, rebuilder_id): (&ImageName, &str),
     outcome: &Outcome,
     key: &PrivateKey,
 ) -> Result<Option<Digest>, RebuildError> {
@@ -138,17 +138,14 @@ pub(super) async fn attach(
         report: None,
         varied: outcome.varied.as_ref().map(|varied| varied.on.names()).unwrap_or_default(),
         variations: outcome.varied.as_ref().map(Varied::stated),
-        rebuilder: Rebuilder {
-            id: request.rebuilder_id.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
+        rebuilder: Rebuilder { id: rebuilder_id.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
         engine,
         writer: names::WRITER.to_owned(),
         started_on_s: outcome.started_s,
         finished_on_s: host::now_s(),
     };
-    let subject = Subject::new(request.image.repository(), &outcome.manifest.digest);
-    let publisher = Publisher::new(ports, &request.image, outcome.manifest.clone());
+    let subject = Subject::new(image.repository(), &outcome.manifest.digest);
+    let publisher = Publisher::new(ports, image, outcome.manifest.clone());
     let attached = publisher.statement(&statement.statement(subject), Some(key)).await?;
     Ok(Some(attached.digest))
 }

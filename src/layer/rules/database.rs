@@ -9,7 +9,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::{Open, patches::Patches};
 use crate::{
-    layer::{Entry, Kind, LayerError, Lower, sqlite},
+    layer::{Entry, Kind, LayerError, Lower, glob, sqlite},
     model::Scratch,
 };
 
@@ -40,7 +40,7 @@ struct Files {
 #[derive(Debug)]
 pub(super) struct Databases {
     rules: &'static [Database],
-    found: BTreeMap<&'static str, (usize, Files)>,
+    found: BTreeMap<BString, (usize, Files)>,
 }
 
 /// What becomes of one.
@@ -64,7 +64,7 @@ impl Databases {
         }
         for path in [&entry.path, &entry.link].into_iter().filter(|path| !path.is_empty()) {
             let Some((rule, of, suffix)) = self.known(path.as_bstr()) else { continue };
-            let files = &mut self.found.entry(of).or_insert_with(|| (rule, Files::default())).1;
+            let files = &mut self.found.entry(of.to_owned()).or_insert_with(|| (rule, Files::default())).1;
             let plain = entry.kind == Kind::File && *path == entry.path && !super::is_privileged(entry);
             let place = match suffix {
                 b"" => &mut files.database,
@@ -79,14 +79,14 @@ impl Databases {
         }
     }
 
-    fn known<'a>(&self, path: &'a BStr) -> Option<(usize, &'static str, &'a [u8])> {
-        let rules = self.rules.iter().enumerate();
-        rules.flat_map(|(rule, of)| of.paths.iter().map(move |known| (rule, *known))).find_map(
-            |(rule, known)| {
-                let suffix = path.strip_prefix(known.as_bytes())?;
-                matches!(suffix, b"" | LOG | INDEX).then_some((rule, known, suffix))
-            },
-        )
+    /// The rule of the database that `path` is of, that database's path, and what `path` has after it.
+    fn known<'a>(&self, path: &'a BStr) -> Option<(usize, &'a BStr, &'static [u8])> {
+        path.contains_str(".sqlite").then_some(())?; // Most are none.
+        let suffix = [LOG, INDEX].into_iter().find(|suffix| path.ends_with(suffix)).unwrap_or_default();
+        let database = &path[..path.len() - suffix.len()];
+        let fits =
+            |rule: &Database| rule.paths.iter().any(|pattern| glob::matches(pattern.as_bytes(), database));
+        self.rules.iter().position(fits).map(|rule| (rule, database, suffix))
     }
 
     /// What becomes of them. One whose log may lie below, or that is in any way not as expected, stays as it is.
@@ -102,7 +102,7 @@ impl Databases {
         scratch: &dyn Scratch,
     ) -> Result<Vec<Settled>, LayerError> {
         let logs: BTreeSet<BString> =
-            self.found.keys().map(|path| [path.as_bytes(), LOG].concat().into()).collect();
+            self.found.keys().map(|path| [path.as_slice(), LOG].concat().into()).collect();
         let below = lower.kinds(logs.iter().map(|path| path.as_slice()))?;
         let mut settled = Vec::new();
         for (path, (rule, files)) in self.found {

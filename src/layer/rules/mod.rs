@@ -5,6 +5,7 @@
 
 mod database;
 mod format;
+mod git;
 mod mounts;
 mod patches;
 mod table;
@@ -251,10 +252,11 @@ impl Profile {
         epoch_s: i64,
         content: &mut Open<'_>,
     ) -> Result<Option<(&'static str, Vec<u8>)>, LayerError> {
-        const SIZE_BYTES_MAX: u64 = 4096;
-        let small = entry.kind == Kind::File && entry.size_bytes <= SIZE_BYTES_MAX;
         let fits = |rule: &&Times| rule.paths.iter().any(|path| glob::matches(path.as_bytes(), &entry.path));
-        let rule = self.rules.times.iter().find(fits).filter(|_| small && !is_privileged(entry));
+        let plain = |rule: &&Times| {
+            entry.kind == Kind::File && entry.size_bytes <= rule.size_bytes_max && !is_privileged(entry)
+        };
+        let rule = self.rules.times.iter().find(fits).filter(plain);
         let Some(rule) = rule else { return Ok(None) };
         let mut bytes = Vec::new();
         content(entry).and_then(|mut reader| reader.read_to_end(&mut bytes)).map_err(LayerError::Read)?;

@@ -3,6 +3,7 @@
 use super::{
     database::Database,
     format::{self, Format},
+    git,
     tree::{self, Tree},
 };
 use crate::{
@@ -49,7 +50,8 @@ pub(super) struct Rules {
 pub(super) struct Times {
     pub(super) name: &'static str,
     pub(super) paths: &'static [&'static str],
-    /// The file with its times clamped to seconds since 1970, byte for byte as long; nothing if it is no such file.
+    pub(super) size_bytes_max: u64,
+    /// The file with its times clamped to seconds since 1970; nothing if it is no such file.
     pub(super) clamped: fn(path: &[u8], file: &[u8], epoch_s: i64) -> Option<Vec<u8>>,
 }
 
@@ -144,12 +146,19 @@ const TREES_2: &[Tree] = &[
 const DATABASES_2: &[Database] = &[
     Database {
         name: "rpm-database",
-        paths: &["var/lib/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/rpmdb.sqlite", "root/.rpmdb/rpmdb.sqlite"],
+        // Also in a root made by `--installroot`.
+        paths: &[
+            "var/lib/rpm/rpmdb.sqlite",
+            "**/var/lib/rpm/rpmdb.sqlite",
+            "usr/lib/sysimage/rpm/rpmdb.sqlite",
+            "**/usr/lib/sysimage/rpm/rpmdb.sqlite",
+            "**/.rpmdb/rpmdb.sqlite",
+        ],
         times: None,
     },
     Database {
         name: "dnf-history",
-        paths: &["var/lib/dnf/history.sqlite"],
+        paths: &["var/lib/dnf/history.sqlite", "**/var/lib/dnf/history.sqlite"],
         times: Some(sqlite::Times {
             table: "trans",
             made_by: "CREATE TABLE trans ( id INTEGER PRIMARY KEY AUTOINCREMENT, dt_begin INTEGER NOT NULL, dt_end INTEGER, ",
@@ -159,6 +168,17 @@ const DATABASES_2: &[Database] = &[
 ];
 
 const ADDED_IN_2: &[Rule] = &[
+    Rule { name: "user-npm-log", paths: &["home/*/.npm/_logs/*"], format: Format::Head(format::npm_log) },
+    Rule {
+        name: "user-npm-index",
+        paths: &["home/*/.npm/_cacache/index-v5/**"],
+        format: Format::Head(format::npm_index),
+    },
+    Rule {
+        name: "user-pip-cache",
+        paths: &["home/*/.cache/pip/**"],
+        format: Format::Named(format::pip_cache),
+    },
     Rule {
         name: "cargo-last-use",
         paths: &[
@@ -176,8 +196,23 @@ const ADDED_IN_2: &[Rule] = &[
     },
 ];
 
-const TIMES_2: &[Times] = &[Times {
-    name: "go-build-time",
-    paths: &["root/.cache/go-build/**", "home/*/.cache/go-build/**"],
-    clamped: format::go_build_clamped,
-}];
+const TIMES_2: &[Times] = &[
+    Times {
+        name: "go-build-time",
+        paths: &["root/.cache/go-build/**", "home/*/.cache/go-build/**"],
+        size_bytes_max: 4096,
+        clamped: format::go_build_clamped,
+    },
+    Times {
+        name: "git-index",
+        paths: &["**/.git/index", "**/.git/modules/**/index"],
+        size_bytes_max: git::INDEX_SIZE_BYTES_MAX,
+        clamped: git::index_clamped,
+    },
+    Times {
+        name: "git-reflog",
+        paths: &["**/.git/logs/**", "**/.git/modules/**/logs/**"],
+        size_bytes_max: 1 << 20,
+        clamped: git::reflog_clamped,
+    },
+];

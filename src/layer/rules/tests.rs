@@ -202,6 +202,11 @@ fn the_document_names_every_rule() {
 fn what_is_new_in_default_2() {
     let database = |made: &str| [sqlite::MAGIC, &[0; 200], made.as_bytes()].concat();
     let last_use = database("CREATE TABLE registry_index (x) CREATE TABLE global_data (y)");
+    check_2("home/app/.npm/_logs/2026-debug-0.log", b"0 verbose cli\n", "user-npm-log");
+    let index = b"\n0123456789abcdef0123456789abcdef01234567\t{\"key\":1}";
+    check_2("home/app/.npm/_cacache/index-v5/ab/cd/x", index, "user-npm-index");
+    check_2("home/app/.cache/pip/wheels/a/b/x.whl", b"PK\x03\x04", "user-pip-cache");
+    check_2("home/app/.cache/pip/notes.txt", b"mine", "");
     for home in ["root/.cargo", "home/app/.cargo", "usr/local/cargo"] {
         check_2(&format!("{home}/.global-cache"), &last_use, "cargo-last-use");
     }
@@ -349,6 +354,8 @@ fn a_database_is_put_at_rest() {
     assert!(left.written[BStr::new(DATABASE)] == rest);
     assert_eq!(left.entries[0].content, Some(crate::model::Digest::of(rest)));
     assert_eq!(left.entries[0].peek, rest[..64]);
+    let sysroot = open_database().file("sysroot/var/lib/rpm/rpmdb.sqlite-wal", b"");
+    assert_eq!(alone("default-2", &sysroot).counts, "rpm-database=4", "each by itself");
     let empty =
         FakeLayer::default().file(&format!("{DATABASE}-wal"), b"").file(&format!("{DATABASE}-shm"), &[0; 9]);
     assert_eq!(alone("default-2", &empty).counts, "rpm-database=2", "nothing was written");

@@ -91,6 +91,22 @@ fn a_failed_build_leaves_a_log_that_can_be_verified() {
 }
 
 #[test]
+fn what_cannot_be_copied_is_in_the_store() {
+    let lab = Lab::new();
+    fs::write(lab.path("logs"), "no directory").unwrap();
+    let ran = build(&lab, "uncopied", "exit 7", &[]).exits(1).says("--log-dir: ");
+    let answer = ran.json();
+    let dir = lab.path(&format!("store/logs/{}", answer["build"].as_str().unwrap()));
+    assert_eq!(answer["left"]["path"], format!("{dir}/statement.json"), "{answer:#}");
+    let log = fs::read_to_string(answer["log"]["path"].as_str().unwrap()).unwrap();
+    assert!(log.contains("exit 7"), "{log}");
+    let outcome: Value = serde_json::from_slice(&fs::read(format!("{dir}/outcome.json")).unwrap()).unwrap();
+    assert_eq!(outcome["outcome"], "failed");
+    lab.reprov(&["store", "prune", "--store", &lab.path("store")]).exits(0);
+    assert!(Path::new(&dir).is_dir(), "it was not killed");
+}
+
+#[test]
 fn without_a_key_nothing_can_be_verified() {
     let lab = Lab::ordinary();
     let answer = build(&lab, "unsigned", "false", &["--no-sign"]).exits(1).json();

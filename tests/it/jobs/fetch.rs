@@ -1,5 +1,11 @@
 //! A build that fetches, without the world: a mirror on loopback, a base of one busybox.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
 use crate::support::{Lab, Mirror, Registry};
 
 #[test]
@@ -89,6 +95,39 @@ fn the_second_rebuild_signs_its_verdict_beside_the_image() {
 }
 
 #[test]
+fn a_second_rebuild_fetches_no_blob_and_unpacks_no_base() {
+    let (lab, mirror, registry) = (Lab::new(), Mirror::start("warm"), Registry::shared());
+    let to = registry.name("warm");
+    build(&lab, registry, &mirror, &to);
+    let store = lab.path("again");
+    let blobs = |from: usize| {
+        let asked = registry.requests("warm").split_off(from);
+        assert!(!asked.is_empty(), "not even the tag was asked for");
+        asked.into_iter().filter(|request| request.contains("/blobs/")).collect::<Vec<_>>()
+    };
+    let before = registry.requests("warm").len();
+    lab.rebuild(&to, &["--store", &store]).exits(0);
+    assert_ne!(blobs(before), [""; 0], "the first had an empty store");
+    let (before, bases) = (registry.requests("warm").len(), loaded(&store));
+    lab.rebuild(&to, &["--store", &store]).exits(0);
+    assert_eq!(blobs(before), [""; 0]);
+    assert_eq!(loaded(&store), bases);
+}
+
+/// When each base was put into the engine's store.
+fn loaded(store: &str) -> Vec<(PathBuf, SystemTime)> {
+    let list = |dir: PathBuf| fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let of_engine = list(Path::new(store).join("engine"));
+    let dirs = of_engine.filter(|path| path.is_dir() && path.to_str().unwrap().contains("/bases-"));
+    let marks = dirs.flat_map(list).filter(|path| path.extension().is_some_and(|end| end == "loaded"));
+    let mut all: Vec<_> =
+        marks.map(|path| (fs::metadata(&path).unwrap().modified().unwrap(), path)).collect();
+    all.sort();
+    assert!(!all.is_empty(), "no base was loaded");
+    all.into_iter().map(|(at, path)| (path, at)).collect()
+}
+
+#[test]
 fn a_step_cannot_blame_another_line_for_its_requests() {
     let (lab, registry) = (Lab::new(), Registry::shared());
     let dockerfile = "FROM base.example/tiny:1\n\
@@ -109,7 +148,7 @@ pub(super) fn build(lab: &Lab, registry: &Registry, mirror: &Mirror, to: &str) -
 pub(super) fn build_from(
     lab: &Lab,
     registry: &Registry,
-    source: &std::path::Path,
+    source: &Path,
     mirror: &Mirror,
     to: &str,
 ) -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! Whole jobs: build, rebuild, trace, as an engineer would run them.
 
 pub(crate) mod buildroot;
+mod check;
 mod clock;
 mod config;
 mod drift;
@@ -11,6 +12,7 @@ mod import;
 mod inputs;
 mod log;
 mod mirrors;
+mod normalize;
 mod offline;
 pub(crate) mod packages;
 mod plain;

@@ -1,11 +1,11 @@
 //! `rebuild --vary`: what arrives in a step, what is found to change an image, what is said of the rest.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::support::{Image, Lab, Ran, Registry};
+use crate::support::{Image, Lab, Ran, Registry, root};
 
 /// Every variation but the date, each in a file of its own. Static busybox: none of them is a preload's.
 const EACH: &str = "FROM base.example/tiny:1
@@ -71,11 +71,12 @@ fn each_variation_arrives_and_is_told_from_the_others() {
     let (key, kept) = (lab.path("signer.key"), lab.path("kept"));
     let ran = lab.rebuild(&to, &["--vary", "all", "--key", &key, "--keep", &kept]).exits(1);
     let found = image(&ran);
-    let possible = |name: &&&str| **name != "cpus" || many_processors();
-    let lines = |name: &&str| NAMES.iter().position(|other| other == name).unwrap() + 2;
-    let expected = NAMES.iter().filter(possible);
-    let mut expected: Vec<_> =
-        expected.into_iter().map(|name| format!("{name}: line {}: {name}", lines(name))).collect();
+    let mut expected = Vec::new();
+    for (line, name) in (2..).zip(NAMES) {
+        if name != "cpus" || many_processors() {
+            expected.push(format!("{name}: line {line}: {name}"));
+        }
+    }
     expected.sort();
     assert_eq!(blamed(&found), expected, "{ran}");
     assert_eq!(found["variations"]["control"], "reproduced", "{ran}");
@@ -221,4 +222,44 @@ fn what_is_no_variation_is_refused_before_anything_runs() {
     refused("cpus=2", "`cpus` takes no value");
     refused("time=400", "write a sign, a number and `d` or `h`");
     refused("time=+9999d", "at most 3650 days");
+}
+
+/// An ordinary user with two blocks of subordinate ids: for one run only, in a mount namespace of its own.
+#[test]
+fn a_user_with_a_second_block_varies_ids_and_leaves_nothing() {
+    if !root() {
+        println!("skipped: only root can give somebody a second block");
+        return;
+    }
+    let (lab, registry) = (Lab::ordinary(), Registry::shared());
+    let steps =
+        "RUN mkdir -m 0700 /d && echo x > /d/x && chown -R 7:8 /d\nRUN cat /proc/self/uid_map > /map\n";
+    let dockerfile = format!("FROM base.example/tiny:1\n{steps}");
+    let to = registry.name("vary-block");
+    lab.build(registry, &lab.source("block", &[("Dockerfile", &dockerfile)]), &to, &[]).exits(0);
+    let (store, key) = (lab.path("second"), lab.path("signer.pub"));
+    fs::create_dir(&store).unwrap();
+    lab.give(store.as_ref());
+    for file in ["subuid", "subgid"] {
+        let text = fs::read_to_string(format!("/etc/{file}")).unwrap();
+        let user = lab.user_name();
+        fs::write(lab.path(file), format!("{text}{user}:1900000000:65536\n")).unwrap();
+    }
+    let script = "mount --bind \"$1\" /etc/subuid; mount --bind \"$2\" /etc/subgid; shift 2; exec \"$@\"";
+    let run = |args: &[&str]| {
+        let mut command = lab.command(lab.program());
+        command.args(args).args(["--store", &store, "--format", "json"]);
+        let mut wrapped = Command::new("unshare");
+        wrapped.args(["--mount", "sh", "-ec", script, "sh", &lab.path("subuid"), &lab.path("subgid")]);
+        wrapped.arg(command.get_program()).args(command.get_args());
+        Lab::run(wrapped)
+    };
+    let ran = run(&["rebuild", &to, "--trust", &key, "--vary", "uid,hostname"]).exits(1);
+    assert_eq!(blamed(&image(&ran)), ["uid: line 3: map"], "{ran}");
+    assert!(fs::read_dir(format!("{store}/engine/builds")).unwrap().next().is_none());
+    let measured = run(&["store", "du"]).exits(0).json();
+    let bases = measured["kinds"].as_array().unwrap().iter().find(|kind| kind["kind"] == "bases").unwrap();
+    assert_eq!(bases["count"], 2, "one for each block: {measured:#}");
+    run(&["store", "rm"]).exits(0);
+    assert!(!std::path::Path::new(&store).join("engine").exists());
 }

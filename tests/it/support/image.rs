@@ -72,11 +72,15 @@ impl Image {
         digests(&self.manifest["layers"])
     }
 
+    /// The topmost file of that path, if a layer has one.
+    pub(crate) fn find(&self, path: &str) -> Option<&Entry> {
+        self.layers.iter().rev().find_map(|layer| layer.get(path))
+    }
+
     /// The topmost file of that path.
     #[track_caller]
     pub(crate) fn entry(&self, path: &str) -> &Entry {
-        let found = self.layers.iter().rev().find_map(|layer| layer.get(path));
-        found.unwrap_or_else(|| panic!("no layer has {path}"))
+        self.find(path).unwrap_or_else(|| panic!("no layer has {path}"))
     }
 
     /// The text of the topmost file of that path.

@@ -49,7 +49,13 @@ impl Lab {
         lab
     }
 
-    fn give(&self, path: &Path) {
+    /// The lab's user, if it is not whoever runs the tests.
+    pub(crate) fn user_name(&self) -> &str {
+        self.user.as_ref().map_or("root", |user| &user.name)
+    }
+
+    /// Gives `path` to the lab's user.
+    pub(crate) fn give(&self, path: &Path) {
         if let Some(user) = &self.user {
             chown(path, Some(user.uid), Some(user.gid)).unwrap();
         }

@@ -1,0 +1,189 @@
+//! What builds make: compressed files, programs, databases, checksums, caches, keys.
+
+use super::*;
+
+#[test]
+fn inside_compressed_files() {
+    let tar = |time: u64, content: &[u8]| fake().file("a", content).at(time).tar();
+    check("a.tar.gz", gzip(1, 6, &tar(1, b"x")), gzip(9, 6, &tar(2, b"x")), "tar-timestamp");
+    check("a.tar.gz", gzip(1, 6, &tar(1, b"x")), gzip(1, 6, &tar(2, b"y")), "unexplained");
+    check("a.gz", gzip(1, 6, b"at 1795554912\n"), gzip(1, 6, b"at 1795554999\n"), "clock-in-text");
+    let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+    check("a.tar.zst", zstd(&tar(1, b"x")), zstd(&tar(2, b"x")), "tar-timestamp");
+    let first = gzip(1, 6, &tar(1, b"x"));
+    let found = drifts(
+        fake().file("a.tar.gz", &first),
+        fake().file("a.tar.gz", &gzip(1, 6, &tar(2, b"x"))),
+        &Context::default(),
+    );
+    assert!(found[0].evidence.starts_with("decompressed: "), "{}", found[0].evidence);
+}
+
+#[test]
+fn cpio() {
+    let newc = |inode: u32, time: u32, mode: u32, body: &str| {
+        let member = |name: &str, body: &str| {
+            let fields = [inode, mode, 0, 0, 1, time];
+            let more =
+                [u32::try_from(body.len()).unwrap(), 8, 1, 0, 0, u32::try_from(name.len()).unwrap() + 1, 0];
+            let hex = fields.iter().chain(&more).map(|field| format!("{field:08X}")).collect::<String>();
+            let head = format!("070701{hex}{name}\0");
+            let padded =
+                |text: String| text.clone() + &"\0".repeat(text.len().next_multiple_of(4) - text.len());
+            padded(head) + &padded(body.to_owned())
+        };
+        member("a", body) + &member("TRAILER!!!", "")
+    };
+    check("a.cpio", newc(1, 1, 0o644, "body"), newc(2, 2, 0o644, "body"), "cpio-timestamp");
+    check("a.cpio", newc(1, 1, 0o644, "body"), newc(1, 2, 0o644, "hody"), "unexplained");
+    check("a.cpio", newc(1, 1, 0o644, "body"), newc(1, 2, 0o4755, "body"), "unexplained");
+    check(
+        "initrd",
+        gzip(1, 6, newc(1, 1, 0o644, "b").as_bytes()),
+        gzip(1, 6, newc(2, 1, 0o644, "b").as_bytes()),
+        "cpio-timestamp",
+    );
+    let odc = |inode: u32, time: u32| {
+        let member = |name: &str| {
+            format!(
+                "070707{:06o}{inode:06o}{:06o}{:06o}{:06o}{:06o}{:06o}{time:011o}{:06o}{:011o}{name}\0",
+                1,
+                0o644,
+                0,
+                0,
+                1,
+                0,
+                name.len() + 1,
+                0
+            )
+        };
+        member("a") + &member("TRAILER!!!")
+    };
+    check("a.cpio", odc(1, 1), odc(2, 2), "cpio-timestamp");
+    check("a.cpio", odc(1, 1), &odc(2, 2)[..100], "unexplained");
+}
+
+#[test]
+fn build_paths() {
+    let elf = |path: &str, id: u8, body: u8| {
+        let note = [b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0", &[id; 20][..]].concat();
+        [b"\x7fELF\0\0", &note[..], b"\0", path.as_bytes(), b"\0", &[body; 8]].concat()
+    };
+    let pip = |random: &str| format!("/tmp/pip-install-{random}/markupsafe_0123/src/_speedups.c");
+    check("x.so", elf(&pip("x3k9q_2a"), 1, 0), elf(&pip("m0b_7dzw"), 2, 0), "build-path");
+    check("x.so", elf(&pip("x3k9q_2a"), 1, 0), elf(&pip("m0b_7dzw"), 2, 9), "unexplained");
+    check("x.so", elf("/opt/x3k9q_2a/a.c", 1, 0), elf("/opt/m0b_7dzw/a.c", 2, 0), "unexplained");
+    check("x.so", elf("/tmp/one/a.c", 1, 0), elf("/tmp/two/a.c", 2, 0), "unexplained");
+    let uv = |random: &str| format!("/root/.cache/uv/sdists-v11/pypi/markupsafe/3.0.4/{random}/src/a.c");
+    check("x.so", elf(&uv("Tz6QOv9Pw-1bcp6h"), 1, 0), elf(&uv("1GESpwkbMYYTr9J9"), 2, 0), "build-path");
+    check("x.o", format!("\0{}\0", pip("x3k9q_2a")), format!("\0{}\0", pip("m0b_7dzw")), "build-path");
+}
+
+#[test]
+fn databases() {
+    let windows = Some([(1_795_554_900, 1_795_554_950), (1_795_555_900, 1_795_555_950)]);
+    let context = Context { windows, ..Context::default() };
+    let header = |counter: u8| {
+        let mut header = [&b"SQLite format 3\0"[..], &[0; 84]].concat();
+        (header[24..28].fill(counter), header[92..96].fill(counter));
+        header
+    };
+    let database = |counter: u8, time: u32, rest: u8| {
+        [&header(counter)[..], &[7; 20], &time.to_be_bytes(), &[rest; 20]].concat()
+    };
+    let cause = |path: &str, a: &[u8], b: &[u8]| {
+        drifts(fake().file(path, a), fake().file(path, b), &context)[0].cause.code()
+    };
+    let (one, other) = (database(1, 1_795_554_912, 0), database(2, 1_795_555_912, 0));
+    assert_eq!(cause("var/lib/rpm/rpmdb.sqlite", &one, &other), "rpmdb-time");
+    assert_eq!(cause("var/lib/dnf/history.sqlite", &one, &other), "dnf-history");
+    assert_eq!(cause("srv/app.db", &one, &other), "sqlite-pages");
+    assert_eq!(cause("srv/app.db", &one, &database(1, 1_795_554_912, 0xff)), "unexplained");
+    assert_eq!(cause("srv/app.db", &one, &database(1, 1_600_000_000, 0)), "unexplained");
+    check("srv/app.db", &one, &other, "unexplained"); // No windows: any number may be a time.
+    let log = |salt: u8, time: u32| {
+        let word = |word: u32| word.to_be_bytes();
+        let head = [word(0x377f_0682), word(3_007_000), word(512), word(0)].concat();
+        let frame = [&[0, 0, 0, 1, 0, 0, 0, 1][..], &[salt; 16], &word(time), &[0; 508]].concat();
+        [head, vec![salt; 16], frame].concat()
+    };
+    let (one, other) = (log(1, 1_795_554_912), log(200, 1_795_555_912));
+    assert_eq!(cause("var/lib/dnf/history.sqlite-wal", &one, &other), "dnf-history");
+    assert_eq!(cause("srv/app.db-wal", &one, &log(200, 5)), "unexplained");
+    let index = |salt: u8| [&3_007_000_u32.to_le_bytes()[..], &[0; 20], &[salt; 100]].concat();
+    assert_eq!(cause("srv/app.db-shm", &index(1), &index(2)), "sqlite-pages");
+    assert_eq!(cause("srv/app.db-shm", b"other", b"thing"), "unexplained");
+}
+
+#[test]
+fn checksums_of_what_drifted() {
+    let sha = |content: &str| crate::model::Digest::of(content.as_bytes()).hex();
+    let both = |sums: &dyn Fn(&str) -> String, content: &str| {
+        fake().file("opt/x.gz", content.as_bytes()).file("opt/x.gz.sha256", sums(content).as_bytes())
+    };
+    let of = "opt/x.gz unexplained; opt/x.gz.sha256 record-consequence<opt/x.gz";
+    let named = |content: &str| format!("{}  x.gz\n", sha(content));
+    check_layers(both(&named, "\0a"), both(&named, "\0b"), of);
+    let absolute = |content: &str| format!("SHA256 (/opt/x.gz) = {}\n", sha(content));
+    check_layers(both(&absolute, "\0a"), both(&absolute, "\0b"), of);
+    let from_above = |content: &str| format!("{} *opt/x.gz\n", sha(content));
+    check_layers(both(&from_above, "\0a"), both(&from_above, "\0b"), of);
+    check_layers(both(&sha, "\0a"), both(&sha, "\0b"), of);
+    let md5 = |content: &str| format!("{}  x.gz\n", &sha(content)[..32]);
+    check_layers(both(&md5, "\0a"), both(&md5, "\0b"), of);
+    let of_another = "opt/x.gz unexplained; opt/x.gz.sha256 unexplained";
+    let wrong = |content: &str| format!("{}  x.gz\n", sha(&format!("{content}!")));
+    check_layers(both(&wrong, "\0a"), both(&wrong, "\0b"), of_another);
+    let elsewhere = |content: &str| format!("{}  y.gz\n", sha(content));
+    check_layers(both(&elsewhere, "\0a"), both(&elsewhere, "\0b"), of_another);
+    check("opt/y.md5", &sha("a")[..32], &sha("b")[..32], "unexplained");
+}
+
+#[test]
+fn caches_and_links_into_them() {
+    let installed = |random: &str| {
+        let cached = format!("root/.cache/uv/archive-v0/{random}/six.py");
+        let link = format!("root/.cache/uv/wheels-v8/{random}");
+        fake()
+            .file(&cached, b"code")
+            .symlink(&link, &format!("../archive-v0/{random}"))
+            .hardlink("v/six.py", &cached)
+    };
+    let found = drifts(installed("hVTLoBErU8Fp4ghJ"), installed("fzcaGJVZRzrm9lHm"), &Context::default());
+    assert_eq!(found.len(), 5);
+    assert!(found.iter().all(|drift| drift.cause.code() == "tool-cache"), "{found:#?}");
+    let link = |target: &str| fake().symlink("root/.cache/uv/wheels-v8/x", target);
+    check_layers(link("../archive-v0/a"), link("/etc/shadow"), "root/.cache/uv/wheels-v8/x unexplained");
+    let action = |time: u64| fake().file("root/.cache/go-build/fe/x-a", format!("v1 {time}\n").as_bytes());
+    check_layers(action(1), action(2), "root/.cache/go-build/fe/x-a tool-cache");
+    let xattr = |value: &[u8]| {
+        fake().file("var/cache/dnf/x", b"").pax(&[("SCHILY.xattr.user.Librepo.checksum.mtime", value)])
+    };
+    check_layers(xattr(b"1"), xattr(b"2"), "var/cache/dnf/x tool-cache");
+    let timer = |time: &str, ms: u32| format!("2026-11-24T{time}+0000 DDEBUG timer: config: {ms} ms\n");
+    check("var/log/dnf.log", timer("21:15:12", 75), timer("21:16:12", 168), "package-log");
+    check("var/log/dnf.log", "x: 75 ms\n", "x: 76 ms\n", "unexplained");
+}
+
+#[test]
+fn keys_of_gpg() {
+    let home = |grip: &str, print: &str, ring: u8| {
+        fake()
+            .file(
+                &format!("root/.gnupg/private-keys-v1.d/{}.key", grip.repeat(20)),
+                b"Key: (private-key (rsa",
+            )
+            .file(
+                &format!("root/.gnupg/openpgp-revocs.d/{}.rev", print.repeat(20)),
+                b"This is a revocation certificate",
+            )
+            .file("root/.gnupg/pubring.kbx", &[ring; 99])
+    };
+    let found = drifts(home("0A", "B1", 0), home("C2", "D3", 1), &Context::default());
+    assert_eq!(found.len(), 5);
+    assert!(found.iter().all(|drift| drift.cause.code() == "key-material"), "{found:#?}");
+    let ring = |ring: u8| fake().file("root/.gnupg/pubring.kbx", &[ring; 99]);
+    check_layers(ring(0), ring(1), "root/.gnupg/pubring.kbx unexplained");
+    let key = fake().file(&format!("root/.gnupg/private-keys-v1.d/{}.key", "0A".repeat(20)), b"Key: x");
+    assert_eq!(drifts(key, fake(), &Context::default())[0].cause.code(), "unexplained");
+}
