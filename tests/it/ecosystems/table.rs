@@ -201,10 +201,9 @@ pub(super) const FIXTURES: &[Fixture] = &[
     Fixture {
         name: "git",
         files: Files::Ours("ecosystems/git"),
-        what: "git clone over smart HTTP, shallow and whole, a commit; without `.git` afterwards",
+        what: "git clone over smart HTTP, shallow and whole; `.git` stays",
         needs: &["apt"],
         serves: &[Serve::Git],
-        needed: "`.git` removed: its index has inode numbers",
         ..PLAIN
     },
     Fixture {
