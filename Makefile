@@ -1,7 +1,7 @@
 # Everything a person or a machine does with this repository; each is one line of shell behind it.
 CARGO ?= cargo
 
-.PHONY: build demo test acceptance lint bench fuzz buildroot needs
+.PHONY: build demo test acceptance ecosystems lint bench fuzz buildroot needs
 
 build:
 	$(CARGO) build --release --locked
@@ -23,7 +23,12 @@ test: needs
 
 # npm, cargo, curl and heredocs; several hundred real Dockerfiles.
 acceptance: needs
-	$(CARGO) test --locked --test it -- --ignored
+	$(CARGO) test --locked --test it -- --ignored --skip ecosystems::
+
+# What people build, made again on another day, host, user and number of cores; writes docs/ecosystems.md. 40 minutes.
+ecosystems: needs
+	@command -v npm >/dev/null || apt-get install --yes --no-install-recommends npm
+	REPROV_WRITE_ECOSYSTEMS=1 $(CARGO) test --locked --test it -- --ignored --exact --nocapture ecosystems::reproduce
 
 lint: needs
 	$(CARGO) fmt --check

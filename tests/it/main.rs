@@ -10,6 +10,7 @@
 mod acceptance;
 mod cli;
 mod corpus;
+mod ecosystems;
 mod hostile;
 mod jobs;
 mod pins;
