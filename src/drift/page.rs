@@ -139,7 +139,7 @@ impl Cause {
                 "var/lib/rpm/rpmdb.sqlite: INSTALLTIME of each package",
             ),
             Self::DnfHistory => (
-                "dnf keeps a database of its transactions, with begin and end of each, and does not close it: so its log (`-wal`), which has random salts, stays beside it.",
+                "dnf keeps a database of its transactions, with begin and end of each, and does not close it. So its log (`-wal`), which has random salts, stays beside it.",
                 "var/lib/dnf/history.sqlite: 2 bytes a transaction",
             ),
             Self::SqlitePages => (

@@ -173,7 +173,8 @@ fn build_answers() {
         Verdict::ALL.map(Some).into_iter().chain([None]).zip([true, false].into_iter().cycle())
     {
         let cost = build::CheckCost { replay_seconds: 1.5, added_seconds: 0.0 };
-        answer.check = Some(build::Check { image: image(verdict, full), accepted: full, cost });
+        let image = rebuild::Image { variations: None, ..image(verdict, full) }; // Nothing is varied.
+        answer.check = Some(build::Check { image, accepted: full, cost });
         follows(&answer);
     }
     let instruction = Some(instruction());
