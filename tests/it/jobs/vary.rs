@@ -59,6 +59,14 @@ fn predicate(registry: &Registry, digest: &str) -> Value {
     statement["predicate"].clone()
 }
 
+/// `command` as arguments of the words before it.
+fn wrapped(words: &[&str], command: &Command) -> Command {
+    let mut wrapped = Command::new(words[0]);
+    wrapped.args(&words[1..]).arg(command.get_program()).args(command.get_args()).env_clear();
+    wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    wrapped
+}
+
 fn many_processors() -> bool {
     std::thread::available_parallelism().unwrap().get() > 1
 }
@@ -193,6 +201,10 @@ fn what_needs_two_and_what_fails_and_what_differs_anyhow() {
     let ran = rebuild(&to, "hostname,locale,kernel").exits(1);
     assert_eq!(blamed(&image(&ran)), ["hostname locale: line 2: both"], "{ran}");
     rebuild(&to, "hostname,kernel").exits(0);
+    let mut command = lab.command(lab.program());
+    command.args(["rebuild", &to, "--vary", "cpus", "--store", &store, "--trust", &lab.path("signer.pub")]);
+    let one = Lab::run(wrapped(&["taskset", "-c", "0"], &command)).exits(3);
+    one.says("nothing of --vary is possible here: cpus: this machine has one processor");
 
     let to = build("vary-fails", "RUN [ $(hostname) = reprov ]\nRUN echo $LANG > /lang\n");
     let ran = rebuild(&to, "hostname,locale").exits(1);
@@ -251,11 +263,9 @@ fn a_user_with_a_second_block_varies_ids_and_leaves_nothing() {
     let run = |args: &[&str]| {
         let mut command = lab.command(lab.program());
         command.args(args).args(["--store", &store, "--format", "json"]);
-        let mut wrapped = Command::new("unshare");
-        wrapped.args(["--mount", "sh", "-ec", script, "sh", &lab.path("subuid"), &lab.path("subgid")]);
-        wrapped.arg(command.get_program()).args(command.get_args()).env_clear();
-        wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        Lab::run(wrapped)
+        let files = [lab.path("subuid"), lab.path("subgid")];
+        let words = ["unshare", "--mount", "sh", "-ec", script, "sh", &files[0], &files[1]];
+        Lab::run(wrapped(&words, &command))
     };
     let ran = run(&["rebuild", &to, "--trust", &key, "--vary", "uid,hostname"]).exits(1);
     assert_eq!(blamed(&image(&ran)), ["uid: line 3: map"], "{ran}");
