@@ -14,11 +14,13 @@ use super::{
     size::parse_maximum,
 };
 use crate::{
+    attest::Clock,
+    engine::Hint,
     host,
     job::{
         evidence::Trust,
         execute::{Execution, Secrets},
-        rebuild::{Outcome, RebuildError, Request, Varied, layer_pairs, rebuild},
+        rebuild::{Outcome, RebuildError, Request, Tried, Varied, layer_pairs, rebuild},
         turns::Turns,
     },
     model::{
@@ -66,6 +68,9 @@ pub(super) struct Args {
     /// hostname, cpus, uid, locale, path, order, kernel, aslr
     #[arg(long, value_name = "LIST", env = "REPROV_REBUILD_VARY")]
     vary: Option<Variations>,
+    /// Find out by two more replays which drifts a standing clock would cure
+    #[arg(long = "try", value_name = "REMEDY", conflicts_with = "vary", env = "REPROV_REBUILD_TRY")]
+    remedy: Option<Remedy>,
     /// A secret for steps, as the build had it; without it they find a dummy
     #[arg(long, value_name = "id=NAME,src=FILE", env = "REPROV_REBUILD_SECRET", value_delimiter = '\n')]
     secret: Vec<String>,
@@ -93,6 +98,20 @@ pub(super) struct Args {
     /// Take this verdict for a yes too
     #[arg(long, value_name = "VERDICT", value_parser = parse_verdict)]
     accept: Vec<Verdict>,
+}
+
+const TRY_CLOCK: Hint = Hint {
+    code: "try-clock",
+    text: "times of the build drift; `reprov rebuild --try clock=commit` shows in two more replays which of them a standing clock cures",
+    see: "docs/clock.md#which-drift-it-cures",
+};
+
+/// What may cure a drift.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Remedy {
+    /// Steps see the commit's time (docs/clock.md)
+    #[value(name = "clock=commit")]
+    Clock,
 }
 
 /// An image, and what came of it.
@@ -208,6 +227,7 @@ impl Args {
             },
             buildroot: self.buildroot.clone(),
             vary: self.vary.clone().unwrap_or_default(),
+            try_commit_clock: matches!(self.remedy, Some(Remedy::Clock)),
         }
     }
 
@@ -295,6 +315,7 @@ fn unknown(name: &ImageName, error: String) -> view::Image {
         rebuilt: None,
         builder_changed: None,
         variations: None,
+        tried: None,
         attestation: None,
         build: None,
         log: None,
@@ -314,8 +335,10 @@ fn image(name: &ImageName, outcome: &Outcome) -> view::Image {
     image.inputs = outcome.inputs;
     image.builder_changed.clone_from(&outcome.builder_changed);
     image.variations = outcome.varied.as_ref().map(variations);
+    image.tried = outcome.tried.as_ref().map(tried);
     image.attestation = outcome.attestation;
     image.secrets_missing.clone_from(&outcome.secrets_missing);
+    image.hints.extend(hint(outcome));
     if let Some(explained) = &outcome.explained {
         image.drifts.clone_from(&explained.drifts);
         image.config.clone_from(&explained.config);
@@ -324,6 +347,15 @@ fn image(name: &ImageName, outcome: &Outcome) -> view::Image {
         ran(&mut image, execution, outcome.started_s);
     }
     image
+}
+
+/// Where times drift that a standing clock may cure, and nobody tried it.
+fn hint(outcome: &Outcome) -> Option<Hint> {
+    let definition = &outcome.provenance.as_ref()?.provenance.definition;
+    let stands = definition.external.clock == Clock::Commit;
+    let drifts = &outcome.explained.as_ref()?.drifts;
+    let holds_time = drifts.iter().any(|drift| drift.cause.of_the_clock());
+    (holds_time && !stands && outcome.tried.is_none()).then_some(TRY_CLOCK)
 }
 
 /// What is known of a run, whatever came of it.
@@ -345,9 +377,14 @@ fn ran(image: &mut view::Image, execution: &Execution, started_s: i64) {
     image.rebuilt = execution.outcome.as_ref().ok().map(|assembled| assembled.manifest.digest);
     if let Err(failure) = &execution.outcome {
         image.tail = Some(failure.tail.clone());
-        image.hints.clone_from(&failure.hints);
+        image.hints.extend(&failure.hints);
     }
     image.seconds = execution.finished_s - started_s;
+}
+
+fn tried(tried: &Tried) -> view::Tried {
+    let Tried { replays, cured, left, error } = tried.clone();
+    view::Tried { remedy: "clock=commit", replays, cured, left, error }
 }
 
 fn variations(varied: &Varied) -> view::Variations {

@@ -116,7 +116,7 @@ causes! {
     /// Build date or time compiled in.
     CompileDate "compile-date" Known "Export SOURCE_DATE_EPOCH into the RUN step, and compile with `-Werror=date-time`.",
     /// What git notes of times and of the machine it runs on.
-    GitMetadata "git-metadata" Known "Remove `.git` in the RUN step that makes it, or build with `--clock commit` and the profile `default-2`.",
+    GitMetadata "git-metadata" Known "Remove `.git` in the RUN step that makes it, or take the files alone (`git archive`).",
     /// A temporary directory's random name, compiled in.
     BuildPath "build-path" Known "Compile with `-ffile-prefix-map=$PWD=.` or without debug information (`-g0`), or in a directory with a fixed name.",
     /// A linker's build id alone.
@@ -149,6 +149,27 @@ causes! {
     ClockInText "clock-in-text" Known "Write SOURCE_DATE_EPOCH instead of the present time, or remove the file.",
     /// Compressed data whose contents are equal.
     CompressedMember "compressed-member" Known "Fix the compressor's version, level and threads.",
+}
+
+impl Cause {
+    /// Whether it is, or may be, the time of a build's clock inside a file's bytes.
+    pub fn of_the_clock(self) -> bool {
+        matches!(
+            self,
+            Self::ArTimestamp
+                | Self::ClockInText
+                | Self::CompileDate
+                | Self::CpioTimestamp
+                | Self::GitMetadata
+                | Self::GzipTimestamp
+                | Self::KeystoreTimestamp
+                | Self::PycTimestamp
+                | Self::ShadowDate
+                | Self::SqlitePages
+                | Self::TarTimestamp
+                | Self::ZipTimestamp
+        )
+    }
 }
 
 impl Serialize for Cause {

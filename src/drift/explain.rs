@@ -58,6 +58,9 @@ pub struct Drift {
     pub consequence_of: Option<String>,
     /// What to do about it.
     pub remedy: &'static str,
+    /// What was tried and cures it: `clock=commit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cured_by: Option<&'static str>,
     /// The difference, shortened.
     pub evidence: String,
     /// Whether setuid bits, an owner, a capability or a device differ.
@@ -171,6 +174,7 @@ fn make(
         class: finding.cause.class(),
         consequence_of: finding.consequence_of,
         remedy: finding.cause.remedy(),
+        cured_by: None,
         evidence: finding.evidence.unwrap_or_default(),
         security,
         confidence: finding.confidence,

@@ -61,6 +61,8 @@ pub struct Image {
     pub builder_changed: Option<String>,
     /// What was varied on purpose (`--vary`); none if nothing was, or nothing ran.
     pub variations: Option<Variations>,
+    /// What came of `--try`; none if it was not asked for, or nothing drifts.
+    pub tried: Option<Tried>,
     /// The signed verdict beside the image.
     pub attestation: Option<Digest>,
     /// Names the build; none if nothing ran.
@@ -73,7 +75,7 @@ pub struct Image {
     pub error: Option<String>,
     /// The last lines of a failed build's log.
     pub tail: Option<String>,
-    /// What that log says about limits of the buildroot.
+    /// What that log says about limits of the buildroot, and what to try.
     pub hints: Vec<Hint>,
     /// Whole seconds.
     pub seconds: i64,
@@ -136,6 +138,21 @@ pub struct Blame {
     pub places: Vec<String>,
 }
 
+/// A remedy, and what replays with it have shown.
+#[derive(Debug, Serialize)]
+pub struct Tried {
+    /// As `--try` takes it.
+    pub remedy: &'static str,
+    /// How many replays had it.
+    pub replays: usize,
+    /// How many drifts it cures; each has it as `cured_by`.
+    pub cured: usize,
+    /// How many it leaves.
+    pub left: usize,
+    /// Why nothing could be shown.
+    pub error: Option<String>,
+}
+
 /// A request that nobody recorded.
 #[derive(Debug, Serialize)]
 pub struct Undeclared {
@@ -189,6 +206,23 @@ impl Variations {
     }
 }
 
+impl Tried {
+    fn write(&self, out: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = match &self.error {
+            Some(error) => writeln!(out, "  tried     {}: shows nothing: {}", self.remedy, printable(error)),
+            None => writeln!(
+                out,
+                "  tried     {}, {} replays: {} of {} drift(s) cured",
+                self.remedy,
+                self.replays,
+                self.cured,
+                self.cured + self.left
+            ),
+        };
+    }
+}
+
 impl Blame {
     const SHOWN: usize = 5;
 
@@ -230,6 +264,9 @@ impl Image {
         }
         if let Some(variations) = &self.variations {
             variations.write(out);
+        }
+        if let Some(tried) = &self.tried {
+            tried.write(out);
         }
         if let Some(engine) = &self.engine {
             let _ = writeln!(out, "  engine    {engine}, {} RUN step(s) through the shim", self.steps_run);

@@ -78,6 +78,7 @@ fn drifts() -> Vec<Drift> {
         class: cause.class(),
         consequence_of: (index == 2).then(|| "etc/y".into()),
         remedy: cause.remedy(),
+        cured_by: (index == 6).then_some("clock=commit"),
         evidence: "a → b".into(),
         security: index == 3,
         confidence: if index == 4 { Confidence::Likely } else { Confidence::Certain },
@@ -173,7 +174,7 @@ fn build_answers() {
         Verdict::ALL.map(Some).into_iter().chain([None]).zip([true, false].into_iter().cycle())
     {
         let cost = build::CheckCost { replay_seconds: 1.5, added_seconds: 0.0 };
-        let image = rebuild::Image { variations: None, ..image(verdict, full) }; // Nothing is varied.
+        let image = rebuild::Image { variations: None, tried: None, ..image(verdict, full) }; // A check does neither.
         answer.check = Some(build::Check { image, accepted: full, cost });
         follows(&answer);
     }
@@ -211,6 +212,13 @@ fn image(verdict: Option<Verdict>, full: bool) -> rebuild::Image {
         rebuilt: full.then(digest),
         builder_changed: full.then(|| "engine".into()),
         variations: full.then(rebuild::Variations::sample),
+        tried: verdict.map(|_| rebuild::Tried {
+            remedy: "clock=commit",
+            replays: 2,
+            cured: 1,
+            left: 0,
+            error: full.then(|| "why".into()),
+        }),
         attestation: full.then(digest),
         build: full.then(|| "0a".into()),
         log: full.then(|| Named { digest: digest() }),

@@ -1,6 +1,7 @@
 //! `rebuild`: from an image and its verified provenance to a verdict.
 
 mod gather;
+mod remedy;
 mod replay;
 mod search;
 mod vary;
@@ -19,6 +20,7 @@ use super::{
     publish::{PublishError, Publisher},
 };
 use crate::{
+    attest::BuildDefinition,
     buildroot::Tools,
     diff::DiffError,
     drift::Explained,
@@ -34,6 +36,7 @@ use crate::{
     transcript::Transcript,
 };
 use gather::Incomplete;
+pub use remedy::Tried;
 pub(in crate::job) use replay::{Original, Replayed, replay};
 pub use search::{Blame, Certainty};
 pub use vary::{Replay, Varied};
@@ -66,6 +69,8 @@ pub struct Request {
     pub secrets: Secrets,
     /// `--vary`: what the replay does otherwise on purpose.
     pub vary: Variations,
+    /// `--try clock=commit`: whether to find out what a standing clock cures.
+    pub try_commit_clock: bool,
 }
 
 /// Why a rebuild gave no verdict.
@@ -123,6 +128,8 @@ pub struct Outcome {
     pub unattached: Option<RebuildError>,
     /// What was varied, and what came of it; none: nothing was asked for, or nothing ran.
     pub varied: Option<Varied>,
+    /// What a remedy cures; none: none was asked for, or there was nothing to cure.
+    pub tried: Option<Tried>,
     /// Ids of secrets that a dummy stood for.
     pub secrets_missing: Vec<String>,
     /// Bodies replayed.
@@ -146,6 +153,7 @@ impl Outcome {
             attestation: None,
             unattached: None,
             varied: None,
+            tried: None,
             secrets_missing: Vec::new(),
             inputs: 0,
             started_s: host::now_s(),
@@ -241,10 +249,14 @@ impl Job<'_> {
             Ok(ready) => ready,
             Err(outcome) => return Ok(*outcome),
         };
-        if self.request.vary.is_empty() {
-            return Box::pin(self.replay(&ready, &Variations::default(), true)).await;
+        if !self.request.vary.is_empty() {
+            return Box::pin(vary::run(self, &ready)).await;
         }
-        Box::pin(vary::run(self, &ready)).await
+        let outcome = Box::pin(self.replay(&ready, &Variations::default(), true)).await?;
+        if self.request.try_commit_clock {
+            return Box::pin(remedy::attempt(self, &ready, outcome)).await;
+        }
+        Ok(outcome)
     }
 
     /// All that a replay needs; an answer where there can be none.
@@ -300,22 +312,17 @@ impl Job<'_> {
         varied: &Variations,
         kept: bool,
     ) -> Result<Outcome, RebuildError> {
-        let Ready { believed, original, transcript, bases, checkout, builder } = ready;
+        let Ready { believed, builder, .. } = ready;
         let definition = &believed.provenance.definition;
         let builder_changed = verdict::builder_changed(definition, builder);
-        let secrets = &self.request.secrets;
-        let (tools, image) = (builder.tools.clone(), self.image.to_string());
-        let varied = varied.clone();
         let original = Original {
             name: self.image,
             manifest: self.manifest,
-            image: original.clone(),
+            image: ready.original.clone(),
             provenance: &believed.provenance,
             shifted_s: varied.time_s().unwrap_or_default(),
         };
-        let gathered = Gathered { checkout, bases, secrets, tools, image, varied, recorded: None };
-        let replayed =
-            replay(self.ports, definition, gathered, transcript.clone(), &self.request.maxima).await?;
+        let replayed = self.run_again(ready, definition, varied.clone()).await?;
         let kept = match (self.request.keep.as_ref().filter(|_| kept), replayed.image()) {
             (Some(dir), Some(rebuilt)) => self.keep(dir, &rebuilt.image).await,
             _ => Ok(()),
@@ -323,10 +330,23 @@ impl Job<'_> {
         let mut outcome = original.compare(self.ports, replayed, builder_changed).await?;
         kept?;
         outcome.builder = Some(builder.clone());
-        outcome.inputs = transcript.bodies().len();
-        let asked = definition.external.secrets.iter();
-        outcome.secrets_missing = asked.filter(|id| !secrets.contains_key(*id)).cloned().collect();
+        outcome.inputs = ready.transcript.bodies().len();
+        let (asked, given) = (definition.external.secrets.iter(), &self.request.secrets);
+        outcome.secrets_missing = asked.filter(|id| !given.contains_key(*id)).cloned().collect();
         Ok(outcome)
+    }
+
+    /// Runs `definition`, which is the recorded one but for what is tried.
+    async fn run_again(
+        &self,
+        Ready { transcript, bases, checkout, builder, .. }: &Ready<'_>,
+        definition: &BuildDefinition,
+        varied: Variations,
+    ) -> Result<Replayed, RebuildError> {
+        let (secrets, tools) = (&self.request.secrets, builder.tools.clone());
+        let image = self.image.to_string();
+        let gathered = Gathered { checkout, bases, secrets, tools, image, varied, recorded: None };
+        replay(self.ports, definition, gathered, transcript.clone(), &self.request.maxima).await
     }
 
     async fn keep(&self, dir: &std::path::Path, image: &Image) -> Result<(), RebuildError> {

@@ -189,7 +189,8 @@ impl Original<'_> {
     }
 }
 
-fn failed(failure: &Failure, execution: &Execution) -> String {
+/// Why there is no image, in a sentence.
+pub(super) fn failed(failure: &Failure, execution: &Execution) -> String {
     let mut text = failure.reason.clone();
     if let Some(step) = &failure.instruction {
         text.push_str(&format!(" at line {}: {}", step.line, step.text));

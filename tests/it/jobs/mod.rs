@@ -18,6 +18,7 @@ pub(crate) mod packages;
 mod plain;
 mod private;
 mod proxy;
+mod remedy;
 mod shapes;
 mod tamper;
 mod vary;

@@ -1,6 +1,8 @@
 //! The one function that runs a [`BuildDefinition`], for `build` (record) and `rebuild` (replay) alike.
 #![expect(clippy::disallowed_methods, reason = "lays out what the cage sees")]
 
+mod error;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -12,16 +14,17 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+pub use self::error::ExecuteError;
 use super::{
     Ports, SharedCheckout,
-    assemble::{AssembleError, Assembled},
-    bases::{self, Base, BaseError},
-    check::{DefinitionError, check},
-    configured::{self, SignerError},
+    assemble::Assembled,
+    bases::{self, Base},
+    check::check,
+    configured,
     failure::{self, Failure},
     live::{self, Live, SharedLog},
     log::Log,
-    plan::{Plan, PlanError},
+    plan::Plan,
     result::EngineResult,
     track::Tracker,
 };
@@ -30,87 +33,13 @@ use crate::{
     buildroot::{self, BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
     compute,
     engine::{BuildRequest, Buildah, Engine, GIT_DIRECTORY, Hint},
-    gateway::{Ca, Closed, Gateway, GatewayError, Mode, Options, StepRef, Traffic},
+    gateway::{Ca, Closed, Gateway, Mode, Options, StepRef, Traffic},
     host, layer,
-    model::{
-        Allowance, Digest, Exceeded, Limit, Maxima, Secret, Variation, Variations, json::canonical, vary,
-    },
+    model::{Allowance, Digest, Limit, Maxima, Secret, Variation, Variations, json::canonical, vary},
     progress::Update,
     store::{LogDir, StoreError},
     transcript::Transcript,
 };
-
-/// Why a build could not be tried, or its result not be taken.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecuteError {
-    /// The definition.
-    #[error(transparent)]
-    Definition(#[from] DefinitionError),
-    /// Dockerfile and definition.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The source.
-    #[error(transparent)]
-    Source(#[from] crate::source::SourceError),
-    /// A key in the source.
-    #[error(transparent)]
-    Signer(#[from] SignerError),
-    /// The cage.
-    #[error(transparent)]
-    Buildroot(#[from] BuildrootError),
-    /// A base.
-    #[error(transparent)]
-    Base(#[from] BaseError),
-    /// The gateway.
-    #[error(transparent)]
-    Gateway(#[from] GatewayError),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The engine's result.
-    #[error(transparent)]
-    Assemble(#[from] AssembleError),
-    /// The rules profile.
-    #[error(transparent)]
-    Layer(#[from] layer::LayerError),
-    /// No random bytes.
-    #[error("cannot name the build")]
-    Random(#[source] io::Error),
-    /// The disk.
-    #[error("cannot prepare the build in `{}`", path.display())]
-    Io {
-        /// Where.
-        path: std::path::PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A limit, passed when the engine wrote its result.
-    #[error("{0}")]
-    Exceeded(Exceeded),
-    /// Engine or step ran out of room, which says nothing of the build itself.
-    #[error("no space left on device: the disk of the store `{}` was full", path.display())]
-    Full {
-        /// The store.
-        path: std::path::PathBuf,
-    },
-    /// The user's ctrl-c.
-    #[error("cancelled")]
-    Cancelled,
-}
-
-impl ExecuteError {
-    /// Whether definition and source are at fault: no other try with the same ones goes better.
-    #[must_use]
-    pub fn of_definition(&self) -> bool {
-        match self {
-            Self::Source(error)
-            | Self::Plan(PlanError::Source(error))
-            | Self::Signer(SignerError::Source(error)) => !error.unavailable(),
-            Self::Definition(_) | Self::Layer(_) | Self::Plan(_) | Self::Signer(_) => true,
-            _ => false,
-        }
-    }
-}
 
 /// Secrets by id, for `RUN --mount=type=secret`.
 pub type Secrets = BTreeMap<String, Secret>;
