@@ -312,6 +312,15 @@ impl Image {
 }
 
 #[cfg(test)]
+impl Tried {
+    /// One that shows something, or nothing.
+    pub(super) fn sample(failed: bool) -> Self {
+        let error = failed.then(|| "why".to_owned());
+        Self { remedy: "clock=commit", replays: 2, cured: 1, left: 0, error }
+    }
+}
+
+#[cfg(test)]
 impl Variations {
     /// One with everything in it.
     pub(super) fn sample() -> Self {

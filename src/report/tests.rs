@@ -212,13 +212,7 @@ fn image(verdict: Option<Verdict>, full: bool) -> rebuild::Image {
         rebuilt: full.then(digest),
         builder_changed: full.then(|| "engine".into()),
         variations: full.then(rebuild::Variations::sample),
-        tried: verdict.map(|_| rebuild::Tried {
-            remedy: "clock=commit",
-            replays: 2,
-            cured: 1,
-            left: 0,
-            error: full.then(|| "why".into()),
-        }),
+        tried: verdict.map(|_| rebuild::Tried::sample(full)),
         attestation: full.then(digest),
         build: full.then(|| "0a".into()),
         log: full.then(|| Named { digest: digest() }),
@@ -236,8 +230,12 @@ fn rebuild_answers() {
     images.push(image(None, false));
     let names = Verdict::ALL.map(Verdict::name).into_iter().chain(["error"]);
     let summary: BTreeMap<String, u64> = names.map(|name| (name.to_owned(), 1)).collect();
-    let accepted = Verdict::ALL.to_vec();
-    follows(&rebuild::Rebuild { schema: "reprov.rebuild/v1", images, summary, accepted });
+    follows(&rebuild::Rebuild {
+        schema: "reprov.rebuild/v1",
+        images,
+        summary,
+        accepted: Verdict::ALL.to_vec(),
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::support::{Lab, Registry};
 fn what_a_standing_clock_cures_is_shown_and_nothing_else() {
     let (lab, registry) = (Lab::new(), Registry::shared());
     let dockerfile = "FROM base.example/debian:bookworm
-RUN date +%s%N > /date
+RUN date > /date
 RUN mkdir /names && touch /names/$(date +%s)
 RUN od -An -N16 -tx8 /dev/urandom > /token
 RUN cat /proc/uptime > /uptime
