@@ -71,6 +71,30 @@ pub struct Drift {
     pub accepted: Option<Accepted>,
 }
 
+#[cfg(test)]
+impl Drift {
+    /// One with nothing special about it.
+    pub(crate) fn sample(path: &str, change: ChangeKind, cause: Cause) -> Self {
+        Self {
+            layer: 0,
+            instruction: None,
+            path: path.to_owned(),
+            path_encoded: false,
+            change,
+            fields: Vec::new(),
+            cause,
+            class: cause.class(),
+            consequence_of: None,
+            remedy: cause.remedy(),
+            cured_by: None,
+            evidence: "a → b".to_owned(),
+            security: false,
+            confidence: Confidence::Certain,
+            accepted: None,
+        }
+    }
+}
+
 /// A comparison, explained.
 #[derive(Debug, Clone)]
 pub struct Explained {

@@ -70,16 +70,10 @@ fn drifts() -> Vec<Drift> {
     let drift = |(index, cause): (usize, &Cause)| Drift {
         layer: index,
         instruction: (index > 0).then(|| InstructionRef { line: 7, text: "RUN true".into() }),
-        path: "etc/x".into(),
         path_encoded: index == 1,
-        change: changes[index % changes.len()],
         fields: vec![Field { name: "mode".into(), a: Some("0644".into()), b: None }],
-        cause: *cause,
-        class: cause.class(),
         consequence_of: (index == 2).then(|| "etc/y".into()),
-        remedy: cause.remedy(),
         cured_by: (index == 6).then_some("clock=commit"),
-        evidence: "a → b".into(),
         security: index == 3,
         confidence: if index == 4 { Confidence::Likely } else { Confidence::Certain },
         accepted: (index == 5).then(|| Accepted {
@@ -87,6 +81,7 @@ fn drifts() -> Vec<Drift> {
             until: Some("2027-06-30".into()),
             owner: None,
         }),
+        ..Drift::sample("etc/x", changes[index % changes.len()], *cause)
     };
     Cause::ALL.iter().enumerate().map(drift).collect()
 }

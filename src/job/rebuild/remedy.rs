@@ -173,32 +173,12 @@ fn mark(drifts: &mut [Drift], changed: &Differences, unsteady: &Differences) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drift::{Cause, Confidence};
-
-    fn drift(path: &str, change: ChangeKind) -> Drift {
-        Drift {
-            layer: 1,
-            instruction: None,
-            path: path.to_owned(),
-            path_encoded: false,
-            change,
-            fields: Vec::new(),
-            cause: Cause::ClockInText,
-            class: Cause::ClockInText.class(),
-            consequence_of: None,
-            remedy: Cause::ClockInText.remedy(),
-            cured_by: None,
-            evidence: String::new(),
-            security: false,
-            confidence: Confidence::Certain,
-            accepted: None,
-        }
-    }
+    use crate::drift::Cause;
 
     fn differences(all: &[(&str, ChangeKind)]) -> Differences {
         let mut differences = Differences::default();
         for (path, kind) in all {
-            differences.add(1, path, *kind);
+            differences.add(0, path, *kind);
         }
         differences
     }
@@ -209,7 +189,7 @@ mod tests {
         changed: &[(&str, ChangeKind)],
         unsteady: &[(&str, ChangeKind)],
     ) -> bool {
-        let mut drifts = [drift(path, change)];
+        let mut drifts = [Drift::sample(path, change, Cause::ClockInText)];
         let count = mark(&mut drifts, &differences(changed), &differences(unsteady));
         assert_eq!(count == 1, drifts[0].cured_by == Some(CLOCK));
         assert_eq!(count == 1, drifts[0].remedy == REMEDY);
