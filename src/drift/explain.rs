@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     Cause, Class, ConfigDrift, config, evidence,
     rules::{self, Finding},
+    security::{self, Security},
     view::{Context, InstructionRef, Siblings, View},
 };
 use crate::{
@@ -63,8 +64,11 @@ pub struct Drift {
     pub cured_by: Option<&'static str>,
     /// The difference, shortened.
     pub evidence: String,
-    /// Whether setuid bits, an owner, a capability or a device differ.
+    /// Whether privileges differ, a program, or what decides whom the system trusts.
     pub security: bool,
+    /// Which of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_kind: Option<Security>,
     /// How sure the cause is.
     pub confidence: Confidence,
     /// Set by those who know the recipe's `[drift]` table.
@@ -89,6 +93,7 @@ impl Drift {
             cured_by: None,
             evidence: "a → b".to_owned(),
             security: false,
+            security_kind: None,
             confidence: Confidence::Certain,
             accepted: None,
         }
@@ -108,7 +113,7 @@ pub struct Explained {
 
 /// Names the cause of everything that differs and says which rung of the ladder that is (CLI.md, "Verdicts").
 ///
-/// 1. The first rule that owns a change names its cause; none owns setuid bits, owners, capabilities, devices.
+/// 1. The first rule that owns a change names its cause; none owns what concerns [`Security`].
 /// 2. A layer that differs without any entry differing is `layer-shape`; so is what else has no cause where
 ///    the merged file systems are equal.
 /// 3. The verdict is the best that holds.
@@ -165,14 +170,17 @@ fn shape(pair: &LayerPair, context: &Context) -> Drift {
         ),
     };
     let finding = Finding::certain(Cause::LayerShape).shown(one);
-    make(pair.index, (String::new(), false), change, &[], finding, false, context)
+    make(pair.index, (String::new(), false), change, &[], finding, None, context)
 }
 
 fn drift(view: View<'_>, same_filesystem: bool) -> Drift {
     let change = view.change;
-    let security = rules::is_security(change);
-    let finding = if security { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
-    let otherwise = if same_filesystem && !security { Cause::LayerShape } else { Cause::Unexplained };
+    // What the layers come to decides, not in which of them it lies.
+    let security = if same_filesystem { None } else { security::of(change) };
+    let finding = if security.is_some() { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
+    let security = security
+        .or_else(|| security::of_unexplained(change).filter(|_| finding.is_none() && !same_filesystem));
+    let otherwise = if same_filesystem { Cause::LayerShape } else { Cause::Unexplained };
     let finding = finding.unwrap_or_else(|| Finding::certain(otherwise));
     let finding = Finding { evidence: finding.evidence.or_else(|| Some(evidence::show(change))), ..finding };
     make(change.layer, encode(&change.path), change.kind, &change.fields, finding, security, view.context)
@@ -184,7 +192,7 @@ fn make(
     change: ChangeKind,
     fields: &[Field],
     finding: Finding,
-    security: bool,
+    security: Option<Security>,
     context: &Context,
 ) -> Drift {
     Drift {
@@ -200,7 +208,8 @@ fn make(
         remedy: finding.cause.remedy(),
         cured_by: None,
         evidence: finding.evidence.unwrap_or_default(),
-        security,
+        security: security.is_some(),
+        security_kind: security,
         confidence: finding.confidence,
         accepted: None,
     }

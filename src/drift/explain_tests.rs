@@ -1,3 +1,4 @@
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use super::*;
@@ -98,8 +99,9 @@ fn names_that_are_not_utf8_and_values_that_steer_terminals() {
 #[test]
 fn consequences_do_not_count() {
     let wheel = |byte: u8| {
-        let record = format!("pkg/x.pyc,sha256={byte},9\n");
         let pyc = [&[0xa7, 0x0d, 13, 10, 0, 0, 0, 0, byte, 0, 0, 0][..], &[7; 9]].concat();
+        let hash = URL_SAFE_NO_PAD.encode(crate::model::Digest::of(&pyc).bytes());
+        let record = format!("pkg/x.pyc,sha256={hash},{}\n", pyc.len());
         fake().file("lib/pkg/x.pyc", &pyc).file("lib/pkg-1.dist-info/RECORD", record.as_bytes())
     };
     check(&[wheel(1)], &[wheel(2)], Verdict::Explained);

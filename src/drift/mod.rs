@@ -1,7 +1,7 @@
 //! Why two images differ: every difference gets a cause, a class and a remedy, or is unexplained (DRIFT.md).
 //!
-//! Rules are a list of small pure functions over one change, narrowest first. No rule owns setuid bits,
-//! owners, capabilities or devices: such a difference is always unexplained. Knows no file, registry or clock;
+//! Rules are a list of small pure functions over one change, narrowest first. No rule owns what concerns
+//! [`Security`]: such a difference is always unexplained. Knows no file, registry or clock;
 //! what is known of the builds comes as [`Context`].
 
 mod cause;
@@ -10,11 +10,14 @@ mod config;
 mod evidence;
 mod explain;
 mod page;
+mod pem;
 mod rules;
+mod security;
 mod token;
 mod view;
 
 pub use cause::{Cause, Class};
 pub use config::ConfigDrift;
 pub use explain::{Accepted, Confidence, Drift, Explained, explain};
+pub use security::Security;
 pub use view::{Context, InstructionRef};

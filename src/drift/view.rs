@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 use serde::Serialize;
 
-use super::token;
+use super::{rules::is_free_record, token};
 use crate::diff::{Change, ChangeKind};
 
 /// An instruction of the Dockerfile.
@@ -67,7 +67,7 @@ impl<'a> View<'a> {
     pub(super) fn content_alone(&self) -> bool {
         let harmless = |name: &str| {
             matches!(name, "content" | "size" | "mtime" | "mode-type" | "uname" | "gname")
-                || name.starts_with("pax:")
+                || is_free_record(name)
         };
         self.change.kind == ChangeKind::Content
             && self.change.fields.iter().all(|field| harmless(&field.name))
@@ -102,6 +102,11 @@ impl<'a> View<'a> {
         };
         other.get(&masked).copied()
     }
+}
+
+/// The lines of a text, with whatever carriage returns they end in: one less is a difference.
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_str("\n")
 }
 
 /// The changes of one layer, by what rules ask for.
@@ -157,6 +162,12 @@ impl<'a> Siblings<'a> {
         let prefix = BString::from([directory, b"/"].concat());
         let from = (std::ops::Bound::Included(prefix.as_bstr()), std::ops::Bound::Unbounded);
         other.range::<BStr, _>(from).take_while(|path| path.starts_with(&prefix)).any(|path| like(path))
+    }
+
+    /// Both contents of each file whose content differs and was captured.
+    pub(super) fn contents(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let captured = self.contents.values().filter_map(|change| change.contents.as_ref());
+        captured.map(|(a, b)| (a.as_slice(), b.as_slice()))
     }
 
     /// The change of the file at `path`, if its content differs.

@@ -118,8 +118,21 @@ impl Entry {
         (self.path.len() + self.link.len() + records.sum::<usize>()) as u64
     }
 
+    /// PAX records that are attributes of the file under another tool's name.
+    pub fn attribute_records(&self) -> impl Iterator<Item = (&BString, &Vec<u8>)> {
+        self.pax.iter().filter(|(name, _)| is_attribute_record(name))
+    }
+
     /// Whether it hides something of the layers below (OCI image-spec, "Whiteouts").
     pub fn is_whiteout(&self) -> bool {
         self.name().starts_with(b".wh.")
     }
+}
+
+/// Whether the PAX record `name` is an attribute of a file as libarchive, star or Red Hat's tar write one: access lists,
+/// labels, flags.
+pub fn is_attribute_record(name: &[u8]) -> bool {
+    [&b"LIBARCHIVE.xattr."[..], b"SCHILY.acl.", b"SCHILY.fflags", b"RHT.security."]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }

@@ -291,6 +291,7 @@ fn print(entry: &Entry) -> [u8; 32] {
         entry.device.1.into(),
         link.len() as u64,
         entry.xattrs.len() as u64,
+        entry.attribute_records().count() as u64,
     ];
     for number in numbers {
         hasher.update(&number.to_le_bytes());
@@ -298,7 +299,12 @@ fn print(entry: &Entry) -> [u8; 32] {
     hasher.update(&[entry.kind as u8]);
     hasher.update(link);
     hasher.update(entry.content.as_ref().map_or(&[][..], |digest| digest.bytes()));
-    for part in entry.xattrs.iter().flat_map(|(name, value)| [name.as_slice(), value]) {
+    for part in entry
+        .xattrs
+        .iter()
+        .chain(entry.attribute_records())
+        .flat_map(|(name, value)| [name.as_slice(), value])
+    {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }

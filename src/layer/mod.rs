@@ -32,7 +32,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod stack_tests;
 
-pub use entry::{Entry, Kind};
+pub use entry::{Entry, Kind, is_attribute_record};
 pub use glob::matches;
 pub use gzip::Gzip1;
 pub use inflate::{Compression, inflate};

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     diff::{ChangeKind, Field, Of},
-    drift::{Accepted, Cause, Class, Confidence, ConfigDrift, Drift, InstructionRef},
+    drift::{Accepted, Cause, Class, Confidence, ConfigDrift, Drift, InstructionRef, Security},
     model::{Allowance, Exceeded, Limit, Repository, RepositoryKind, SignerFile, Verdict},
 };
 
@@ -74,12 +74,12 @@ fn drifts() -> Vec<Drift> {
         fields: vec![Field { name: "mode".into(), a: Some("0644".into()), b: None }],
         consequence_of: (index == 2).then(|| "etc/y".into()),
         cured_by: (index == 6).then_some("clock=commit"),
-        security: index == 3,
+        security: index % 2 == 1,
+        security_kind: (index % 2 == 1).then(|| Security::ALL[index / 2 % Security::ALL.len()]),
         confidence: if index == 4 { Confidence::Likely } else { Confidence::Certain },
-        accepted: (index == 5).then(|| Accepted {
-            because: "known".into(),
-            until: Some("2027-06-30".into()),
-            owner: None,
+        accepted: (index == 5).then(|| {
+            let until = Some("2027-06-30".into());
+            Accepted { because: "known".into(), until, owner: None }
         }),
         ..Drift::sample("etc/x", changes[index % changes.len()], *cause)
     };

@@ -7,11 +7,12 @@ use crate::{drift::Drift, model::path::printable};
 /// How many drifts are listed for people; JSON has all.
 const SHOWN_MAX: usize = 20;
 
-/// Drifts for people: place, cause, evidence, remedy; consequences are only counted.
+/// Drifts for people: place, cause, evidence, remedy; what concerns security first. Consequences are only counted.
 #[must_use]
 pub fn drift_lines(drifts: &[Drift]) -> String {
     let mut out = String::new();
-    let own: Vec<_> = drifts.iter().filter(|drift| drift.consequence_of.is_none()).collect();
+    let mut own: Vec<_> = drifts.iter().filter(|drift| drift.consequence_of.is_none()).collect();
+    own.sort_by_key(|drift| !drift.security); // Stable: each kind stays in order of layers and paths.
     for drift in own.iter().take(SHOWN_MAX) {
         let place = match &drift.instruction {
             Some(instruction) => format!("line {}: {}", instruction.line, printable(&instruction.text)),
@@ -24,6 +25,9 @@ pub fn drift_lines(drifts: &[Drift]) -> String {
         if !fields.is_empty() {
             let _ = writeln!(out, "    differs   {}", fields.join(", "));
         }
+        if let Some(kind) = drift.security_kind {
+            let _ = writeln!(out, "    security  {}", kind.words());
+        }
         let (cause, class) = (drift.cause.code(), drift.class.name());
         let class = if cause == class { String::new() } else { format!(" ({class})") };
         let _ = writeln!(out, "    cause     {cause}{class}");
@@ -33,7 +37,10 @@ pub fn drift_lines(drifts: &[Drift]) -> String {
         let _ = writeln!(out, "    remedy    {}", drift.remedy);
     }
     if own.len() > SHOWN_MAX {
-        let _ = writeln!(out, "  and {} more; --format json lists all", own.len() - SHOWN_MAX);
+        let security = own.iter().skip(SHOWN_MAX).filter(|drift| drift.security).count();
+        let security = if security > 0 { format!(", {security} of them of security") } else { String::new() };
+        let more = own.len() - SHOWN_MAX;
+        let _ = writeln!(out, "  and {more} more{security}; --format json lists all");
     }
     let folded = drifts.len() - own.len();
     if folded > 0 {

@@ -3,20 +3,24 @@
 use bstr::{BString, ByteSlice as _};
 
 use super::{Cause, Finding, python::resolve};
-use crate::{diff::Change, drift::view::View, model::path::encode};
+use crate::{
+    diff::Change,
+    drift::view::{View, lines},
+    model::path::encode,
+};
 
 /// Every line that differs holds the checksum of a file that differs, named on the line, or by the file's own name. A
 /// SHA-256 is held against the file; the others go by name.
 pub(super) fn checksums(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.texts()?;
-    let (lines_a, lines_b): (Vec<_>, Vec<_>) = (a.lines().collect(), b.lines().collect());
+    let (lines_a, lines_b): (Vec<_>, Vec<_>) = (lines(a).collect(), lines(b).collect());
     if lines_a.len() != lines_b.len() {
         return None;
     }
     let (mut first, mut proven) = (None, true);
     for (one, other) in lines_a.into_iter().zip(lines_b).filter(|(one, other)| one != other) {
         let (one, other) = (Line::of(one)?, Line::of(other)?);
-        if one.name != other.name || one.sum.len() != other.sum.len() {
+        if one.name != other.name || one.sum.len() != other.sum.len() || one.around != other.around {
             return None;
         }
         let drifted = named(view, one.name)?;
@@ -38,19 +42,26 @@ pub(super) fn is_checksums(view: &View<'_>) -> bool {
 struct Line<'a> {
     sum: &'a [u8],
     name: &'a [u8],
+    /// What stands before and after the sum.
+    around: [&'a [u8]; 2],
 }
 
 impl<'a> Line<'a> {
     /// Reads `SUM  NAME`, `SUM *NAME`, `SHA256 (NAME) = SUM`, or `SUM`.
-    fn of(line: &'a [u8]) -> Option<Self> {
-        let line = line.trim_end();
+    fn of(whole: &'a [u8]) -> Option<Self> {
+        let line = whole.trim_end();
+        let line_of = |sum: &'a [u8], name, at: usize| {
+            let around = [&whole[..at], &whole[at + sum.len()..]];
+            is_sum(sum).then_some(Self { sum, name, around })
+        };
         if let Some((start, sum)) = line.rsplit_once_str(") = ") {
             let (kind, name) = start.split_once_str(" (")?;
-            return (is_sum(sum) && kind.iter().all(u8::is_ascii_alphanumeric)).then_some(Self { sum, name });
+            let named = kind.iter().all(u8::is_ascii_alphanumeric);
+            return line_of(sum, name, line.len() - sum.len()).filter(|_| named);
         }
         let (sum, name) = line.split_once_str(" ").unwrap_or((line, b""));
         let name = name.strip_prefix(b" ").or_else(|| name.strip_prefix(b"*")).unwrap_or(name);
-        is_sum(sum).then_some(Self { sum, name })
+        line_of(sum, name, 0)
     }
 }
 

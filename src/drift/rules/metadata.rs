@@ -1,6 +1,6 @@
 //! Header fields alone.
 
-use super::{Cause, Finding, only_fields};
+use super::{Cause, Finding, is_free_record, only_fields};
 use crate::{diff::ChangeKind, drift::view::View};
 
 /// Only the file-type bits of the mode field.
@@ -18,7 +18,7 @@ pub(super) fn context_mode(view: &View<'_>) -> Option<Finding> {
 pub(super) fn mtime(view: &View<'_>) -> Option<Finding> {
     if view.change.kind != ChangeKind::Metadata
         || !only_fields(view, |name| {
-            matches!(name, "mtime" | "mode-type" | "uname" | "gname") || name.starts_with("pax:")
+            matches!(name, "mtime" | "mode-type" | "uname" | "gname") || is_free_record(name)
         })
     {
         return None;
@@ -44,7 +44,7 @@ pub(super) fn pax_time(view: &View<'_>) -> Option<Finding> {
 
 /// Only what no file system keeps: owners' names and free PAX records.
 pub(super) fn header_names(view: &View<'_>) -> Option<Finding> {
-    let unkept = |name: &str| matches!(name, "uname" | "gname" | "mode-type") || name.starts_with("pax:");
+    let unkept = |name: &str| matches!(name, "uname" | "gname" | "mode-type") || is_free_record(name);
     only_fields(view, unkept).then(|| Finding::certain(Cause::LayerShape))
 }
 

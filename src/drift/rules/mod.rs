@@ -21,10 +21,7 @@ mod zip;
 mod tests;
 
 use super::{Cause, explain::Confidence, view::View};
-use crate::{
-    diff::Change,
-    layer::{Entry, Kind},
-};
+use crate::layer::is_attribute_record;
 
 /// A cause as a rule found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,37 +94,9 @@ pub(super) const RULES: &[Rule] = &[
     text::line_order,
 ];
 
-const SET_ID_BITS: u32 = 0o6000;
-
-/// Whether what differs is a privilege: setuid or setgid bits, an owner, a capability or other security
-/// attribute, a device.
-pub(super) fn is_security(change: &Change) -> bool {
-    let privileged = |entry: &Entry| {
-        entry.mode & SET_ID_BITS != 0 && entry.kind != Kind::Directory
-            || matches!(entry.kind, Kind::Char | Kind::Block)
-            || entry.xattrs.keys().any(|name| is_security_attribute(name))
-    };
-    match (&change.a, &change.b) {
-        (Some(a), Some(b)) => {
-            (a.mode ^ b.mode) & SET_ID_BITS != 0
-                || change.has("uid")
-                || change.has("gid")
-                || change.has("device")
-                || change.fields.iter().any(|field| {
-                    field
-                        .name
-                        .strip_prefix("xattr:")
-                        .is_some_and(|name| is_security_attribute(name.as_bytes()))
-                })
-                || (change.has("type") && (privileged(a) || privileged(b)))
-        }
-        (Some(only), None) | (None, Some(only)) => privileged(only),
-        (None, None) => false,
-    }
-}
-
-fn is_security_attribute(name: &[u8]) -> bool {
-    name.starts_with(b"security.") || name.starts_with(b"system.posix_acl") || name.starts_with(b"trusted.")
+/// Whether the field `name` is a PAX record that no file system keeps.
+pub(super) fn is_free_record(name: &str) -> bool {
+    name.strip_prefix("pax:").is_some_and(|record| !is_attribute_record(record.as_bytes()))
 }
 
 /// Whether only fields that pass `allowed` differ, and at least one does.

@@ -1,10 +1,15 @@
 //! What Python installs: compiled files and lists of hashes.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bstr::ByteSlice as _;
 
 use super::{Cause, Finding};
 use crate::{
-    drift::{clock, view::View},
+    drift::{
+        clock,
+        view::{View, lines},
+    },
+    layer::Entry,
     model::path::encode,
 };
 
@@ -20,20 +25,22 @@ pub(super) fn pyc_timestamp(view: &View<'_>) -> Option<Finding> {
     })
 }
 
-/// `RECORD` (PEP 376): every line that differs lists a file that drifted.
+/// `RECORD` (PEP 376): every line that differs lists a file that drifted, with its size and SHA-256 in each image.
 pub(super) fn record(view: &View<'_>) -> Option<Finding> {
     let site = view.path().strip_suffix(b"/RECORD")?;
     let (site, directory) = site.rsplit_once_str("/").unwrap_or((&b""[..], site));
     let (a, b) = directory.ends_with(b".dist-info").then(|| view.texts())??;
     let mut drifted = None;
-    let (lines_a, lines_b): (Vec<_>, Vec<_>) = (a.lines().collect(), b.lines().collect());
+    let (lines_a, lines_b): (Vec<_>, Vec<_>) = (lines(a).collect(), lines(b).collect());
     if lines_a.len() != lines_b.len() {
         return None;
     }
     for (one, other) in lines_a.into_iter().zip(lines_b).filter(|(one, other)| one != other) {
-        let (one, other) = (listed(one)?, listed(other)?);
-        let path = resolve(site, one)?;
-        if one != other || !view.siblings.paths.contains(path.as_bstr()) {
+        let (one, other) = (Listed::of(one)?, Listed::of(other)?);
+        let path = resolve(site, one.path)?;
+        let change = view.siblings.content(&path)?;
+        let true_lines = one.is(change.a.as_ref()?) && other.is(change.b.as_ref()?);
+        if one.path != other.path || one.end != other.end || !true_lines {
             return None;
         }
         drifted.get_or_insert(path);
@@ -58,10 +65,28 @@ pub(super) fn uv_origin(view: &View<'_>) -> Option<Finding> {
     (a == b).then(|| Finding::certain(Cause::ClockInText))
 }
 
-/// The path of `path,sha256=…,size`.
-fn listed(line: &[u8]) -> Option<&[u8]> {
-    let (rest, _) = line.rsplit_once_str(",")?;
-    rest.rsplit_once_str(",").map(|(path, _)| path)
+/// `path,sha256=…,size`
+struct Listed<'a> {
+    path: &'a [u8],
+    sha256: &'a [u8],
+    size: &'a [u8],
+    end: &'a [u8],
+}
+
+impl<'a> Listed<'a> {
+    fn of(line: &'a [u8]) -> Option<Self> {
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
+        let (rest, size) = text.rsplit_once_str(",")?;
+        let (path, hash) = rest.rsplit_once_str(",")?;
+        Some(Self { path, sha256: hash.strip_prefix(b"sha256=")?, size, end: &line[text.len()..] })
+    }
+
+    /// Whether it says what `entry` is.
+    fn is(&self, entry: &Entry) -> bool {
+        let hash = entry.content.map(|digest| URL_SAFE_NO_PAD.encode(digest.bytes()));
+        hash.is_some_and(|hash| hash.as_bytes() == self.sha256)
+            && entry.size_bytes.to_string().as_bytes() == self.size
+    }
 }
 
 /// `path` as seen from the directory `site`.

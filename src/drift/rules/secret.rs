@@ -3,7 +3,12 @@
 use bstr::ByteSlice as _;
 
 use super::{Cause, Finding};
-use crate::{diff::ChangeKind, drift::view::View, layer::Kind, model::path::printable};
+use crate::{
+    diff::ChangeKind,
+    drift::{pem, view::View},
+    layer::Kind,
+    model::path::{encode, printable},
+};
 
 const CERTIFICATES: &[u8] = b"etc/ssl/certs/";
 
@@ -20,16 +25,24 @@ pub(super) fn machine_id(view: &View<'_>) -> Option<Finding> {
 /// Private keys of one form, and the public halves of host keys. The evidence is the form, never the key.
 pub(super) fn key_material(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.texts()?;
-    let form = |bytes: &[u8]| {
-        let line = bytes.lines().next().unwrap_or_default();
-        (line.starts_with(b"-----BEGIN ") && line.ends_with(b" KEY-----")).then(|| line.to_vec())
-    };
-    if let Some(form) = form(a).filter(|form_a| form(b).as_ref() == Some(form_a)) {
-        return Some(Finding::certain(Cause::KeyMaterial).shown(printable(&form.to_str_lossy())));
+    if let Some(label) = private(a, b) {
+        return Some(Finding::certain(Cause::KeyMaterial).shown(printable(&label.to_str_lossy())));
     }
-    let public = |bytes: &[u8]| bytes.starts_with(b"ssh-") || bytes.starts_with(b"ecdsa-sha2-");
-    let host = view.path().starts_with(b"etc/ssh/ssh_host_") && view.name().ends_with(b".pub");
-    (host && public(a) && public(b)).then(|| Finding::certain(Cause::KeyMaterial))
+    let host = view.path().starts_with(b"etc/ssh/ssh_host_");
+    let public = |bytes: &[u8]| {
+        let one_line = bytes.trim_end().lines().count() == 1;
+        one_line && (bytes.starts_with(b"ssh-") || bytes.starts_with(b"ecdsa-sha2-"))
+    };
+    let half = view.path().strip_suffix(b".pub").filter(|_| host && public(a) && public(b))?;
+    // Without a new private half it is somebody else's key.
+    let (whole_a, whole_b) = view.siblings.content(half)?.contents.as_ref()?;
+    private(whole_a, whole_b)?;
+    Some(Finding { consequence_of: Some(encode(half).0), ..Finding::certain(Cause::KeyMaterial) })
+}
+
+/// The form of two private keys, if it is one.
+fn private<'a>(a: &'a [u8], b: &[u8]) -> Option<&'a [u8]> {
+    pem::private_key(a).filter(|label| pem::private_key(b) == Some(label))
 }
 
 /// What gpg keeps of a key that it made: files named after the key's grip or fingerprint, of which the other image has
@@ -59,17 +72,18 @@ pub(super) fn gnupg(view: &View<'_>) -> Option<Finding> {
     let ring = matches!(name, b"pubring.kbx" | b"pubring.kbx~" | b"trustdb.gpg") && view.content_alone();
     let keys = [home, b"/private-keys-v1.d/"].concat();
     let drifted = ring.then(|| view.siblings.first_below(&keys))??;
-    let consequence_of = Some(crate::model::path::encode(drifted).0);
+    let consequence_of = Some(encode(drifted).0);
     Some(Finding { consequence_of, ..Finding::likely(Cause::KeyMaterial) })
 }
 
-/// PEM certificates.
+/// PEM certificates, one each: a bundle with another member is not a reissued certificate. Where programs look for whom
+/// to trust, only beside a private key that was made anew: else it is somebody else's.
 pub(super) fn certificate(view: &View<'_>) -> Option<Finding> {
-    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE";
     let (a, b) = view.texts()?;
-    // A bundle with another member is not a reissued certificate.
-    let one = |bytes: &[u8]| bytes.starts_with(BEGIN) && bytes.find_iter(b"-----BEGIN ").count() == 1;
-    (one(a) && one(b)).then(|| Finding::likely(Cause::Certificate))
+    let one = |text| matches!(pem::only_label(text), Some(b"CERTIFICATE" | b"CERTIFICATE REQUEST"));
+    let new_key = || view.siblings.contents().any(|(a, b)| private(a, b).is_some());
+    let ours = !view.path().starts_with(CERTIFICATES) || new_key();
+    (one(a) && one(b) && ours).then(|| Finding::likely(Cause::Certificate))
 }
 
 /// `etc/ssl/certs/<8 hex>.0`, named after a certificate that was issued anew; the other image has another.
@@ -83,7 +97,7 @@ pub(super) fn hash_link(view: &View<'_>) -> Option<Finding> {
         entry.link.strip_prefix(b"/").map_or_else(|| [CERTIFICATES, &entry.link].concat(), <[u8]>::to_vec);
     let drifted = *named.then(|| view.siblings.paths.get(target.as_bstr())).flatten()?;
     Some(Finding {
-        consequence_of: Some(crate::model::path::encode(drifted).0),
+        consequence_of: Some(encode(drifted).0),
         ..Finding::likely(Cause::KeyMaterial).shown(format!("→ {}", printable(&entry.link.to_str_lossy())))
     })
 }

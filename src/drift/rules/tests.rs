@@ -1,11 +1,15 @@
 mod made;
+mod trust;
 
 use std::io::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     diff::tests::compare,
     drift::{Context, Drift, InstructionRef, explain},
     layer::fake::FakeLayer,
+    model::Digest,
 };
 
 fn drifts(a: FakeLayer, b: FakeLayer, context: &Context) -> Vec<Drift> {
@@ -76,30 +80,6 @@ fn metadata_by_instruction_and_window() {
 }
 
 #[test]
-fn privileges_are_never_explained() {
-    let file = || fake().file("a", b"1");
-    let capability = |value: &[u8]| file().pax(&[("SCHILY.xattr.security.capability", value)]);
-    check_layers(file(), file().mode(0o4644), "a unexplained!");
-    check_layers(file(), file().owner(1), "a unexplained!");
-    check_layers(file().at(1), file().at(2).owner(1), "a unexplained!");
-    check_layers(capability(b"\x01"), capability(b"\x02").at(9), "a unexplained!");
-    check_layers(file(), capability(b"\x01"), "a unexplained!");
-    check_layers(fake(), file().mode(0o4755), "a unexplained!");
-    check_layers(fake(), fake().entry(b'3', "n", "", b""), "n unexplained!");
-    check_layers(
-        fake(),
-        fake().file("root/.npm/_logs/x", b"0 x").mode(0o4755),
-        "root/.npm/_logs/x unexplained!",
-    );
-    let log = |time: &str| fake().file("var/log/dpkg.log", format!("{time} startup\n").as_bytes());
-    check_layers(
-        log("2026-11-24 21:15:12"),
-        log("2026-11-24 22:15:12").owner(5),
-        "var/log/dpkg.log unexplained!",
-    );
-}
-
-#[test]
 fn builders_marks() {
     check_layers(
         fake().dir("run/").file("etc/hosts", b""),
@@ -165,39 +145,6 @@ fn accounts() {
 }
 
 #[test]
-fn entropy() {
-    let id = |digit: &str| digit.repeat(32) + "\n";
-    check("etc/machine-id", id("a"), id("b"), "machine-id");
-    check("etc/machine-id", id("a"), "uninitialized\n", "unexplained");
-    let key = |body: &str| {
-        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n")
-    };
-    check("etc/ssh/ssh_host_rsa_key", key("abc"), key("defg"), "key-material");
-    check("etc/ssh/ssh_host_rsa_key.pub", "ssh-rsa AAAA root@a\n", "ssh-rsa BBBB root@b\n", "key-material");
-    check("root/.ssh/authorized_keys", "ssh-rsa AAAA root@a\n", "ssh-rsa BBBB root@b\n", "unexplained");
-    let certificate =
-        |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
-    check("etc/ssl/certs/x.pem", certificate("abc"), certificate("def"), "certificate");
-    check("etc/ssl/certs/all.crt", certificate("abc").repeat(2), certificate("def").repeat(2), "unexplained");
-    let snakeoil = |hash: &str, body: &str| {
-        let link = format!("etc/ssl/certs/{hash}.0");
-        fake().file("etc/ssl/certs/x.pem", certificate(body).as_bytes()).symlink(&link, "x.pem")
-    };
-    check_layers(
-        snakeoil("0123abcd", "one"),
-        snakeoil("dcba3210", "two"),
-        "etc/ssl/certs/0123abcd.0 key-material<etc/ssl/certs/x.pem; \
-         etc/ssl/certs/dcba3210.0 key-material<etc/ssl/certs/x.pem; etc/ssl/certs/x.pem certificate",
-    );
-    check_layers(
-        fake().file("tmp/tmp.Ab3dE6gH9j", b"x"),
-        fake().file("tmp/tmp.zY8xW5vU2t", b"x"),
-        "tmp/tmp.Ab3dE6gH9j random-name; tmp/tmp.zY8xW5vU2t random-name",
-    );
-    check_layers(fake().file("tmp/tmp.Ab3dE6gH9j", b"x"), fake(), "tmp/tmp.Ab3dE6gH9j unexplained");
-}
-
-#[test]
 fn python() {
     let pyc = |flags: u8, time: u8, body: u8| {
         [&[0xa7, 0x0d, 13, 10, flags, 0, 0, 0, time, 0, 0, 0][..], &[body; 9]].concat()
@@ -205,20 +152,22 @@ fn python() {
     check("a.pyc", pyc(0, 1, 7), pyc(0, 2, 7), "pyc-timestamp");
     check("a.pyc", pyc(0, 1, 7), pyc(0, 2, 8), "unexplained");
     check("a.pyc", pyc(1, 1, 7), pyc(1, 2, 7), "unexplained");
-    let wheel = |so: &[u8], other: &str| {
-        let record = format!("pkg/x.so,sha256={},9\npkg/y.py,{other},1\n../../bin/x,,\n", so[0]);
+    let listed = |so: &[u8], hash_of: &[u8], other: &str, end: &str| {
+        let hash = URL_SAFE_NO_PAD.encode(Digest::of(hash_of).bytes());
+        let size = so.len();
+        let record = format!("pkg/x.so,sha256={hash},{size}{end}\npkg/y.py,{other},1\n../../bin/x,,\n");
         fake().file("lib/pkg/x.so", so).file("lib/pkg-1.dist-info/RECORD", record.as_bytes())
     };
+    let wheel = |so: &[u8], other: &str| listed(so, so, other, "");
     check_layers(
         wheel(b"\0a", "x"),
         wheel(b"\x01b", "x"),
         "lib/pkg/x.so unexplained; lib/pkg-1.dist-info/RECORD record-consequence<lib/pkg/x.so",
     );
-    check_layers(
-        wheel(b"\0a", "x"),
-        wheel(b"\x01b", "z"),
-        "lib/pkg/x.so unexplained; lib/pkg-1.dist-info/RECORD unexplained",
-    );
+    let not = "lib/pkg/x.so unexplained; lib/pkg-1.dist-info/RECORD unexplained";
+    check_layers(wheel(b"\0a", "x"), wheel(b"\x01b", "z"), not);
+    check_layers(wheel(b"\0a", "x"), listed(b"\x01b", b"\x01c", "x", ""), not);
+    check_layers(wheel(b"\0a", "x"), listed(b"\x01b", b"\x01b", "x", "\r"), not);
 }
 
 fn gzip(time: u32, level: u32, content: &[u8]) -> Vec<u8> {
@@ -300,6 +249,8 @@ fn texts() {
     check("etc/id", "n 2026-11-24 q8Zr5LkPw2Xv7TnB", "n 2026-11-25 Jd4HsYc9GfUe3MaR", "random-token");
     check("app/lock", "sha256:0123abcd4567ef89", "sha256:f9e8d7c6b5a41230", "unexplained");
     check("etc/list", "a\nb\nc\n", "c\na\nb\n", "line-order");
+    check("etc/list", "a\nb\nc\n", "c\na\nb\r\n", "unexplained");
+    check("etc/list", "a\nb\nc\n", "c\na\nb", "unexplained");
     check("etc/run", "#!/bin/sh\na\nb\n", "#!/bin/sh\nb\na\n", "unexplained");
     check("app/x.js", "console.log(1)", "console.log(2)", "unexplained");
     check("bin", "\x00at 1795554912", "\x00at 1795554999", "unexplained");

@@ -1,9 +1,10 @@
 //! Texts that differ only in times, names of containers, random tokens or the order of lines.
 
-use bstr::ByteSlice as _;
-
 use super::{Cause, Finding, checksum};
-use crate::drift::{clock, token, view::View};
+use crate::drift::{
+    clock, token,
+    view::{View, lines},
+};
 
 /// Only dates, times and epochs, each possible in its own build.
 pub(super) fn clock(view: &View<'_>) -> Option<Finding> {
@@ -40,9 +41,9 @@ pub(super) fn line_order(view: &View<'_>) -> Option<Finding> {
 }
 
 fn sorted_lines(text: &[u8]) -> Vec<&[u8]> {
-    let mut lines: Vec<&[u8]> = text.lines().collect();
-    lines.sort_unstable();
-    lines
+    let mut sorted: Vec<&[u8]> = lines(text).collect();
+    sorted.sort_unstable();
+    sorted
 }
 
 fn masked(view: &View<'_>) -> Option<(Vec<u8>, Vec<u8>)> {

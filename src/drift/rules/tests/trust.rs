@@ -1,0 +1,143 @@
+//! What is drawn from entropy, and what nobody may explain away.
+
+use super::{check, check_layers, drifts, fake};
+use crate::{
+    diff::tests::compare,
+    drift::{Cause, Context, Security, explain},
+    layer::fake::FakeLayer,
+    model::Verdict,
+};
+
+#[test]
+fn privileges_are_never_explained() {
+    let file = || fake().file("a", b"1");
+    let capability = |value: &[u8]| file().pax(&[("SCHILY.xattr.security.capability", value)]);
+    check_layers(file(), file().mode(0o4644), "a unexplained!");
+    check_layers(file(), file().owner(1), "a unexplained!");
+    check_layers(file().at(1), file().at(2).owner(1), "a unexplained!");
+    check_layers(capability(b"\x01"), capability(b"\x02").at(9), "a unexplained!");
+    check_layers(file(), capability(b"\x01"), "a unexplained!");
+    check_layers(fake(), file().mode(0o4755), "a unexplained!");
+    check_layers(fake(), fake().entry(b'3', "n", "", b""), "n unexplained!");
+    check_layers(
+        fake(),
+        fake().file("root/.npm/_logs/x", b"0 x").mode(0o4755),
+        "root/.npm/_logs/x unexplained!",
+    );
+    let log = |time: &str| fake().file("var/log/dpkg.log", format!("{time} startup\n").as_bytes());
+    check_layers(
+        log("2026-11-24 21:15:12"),
+        log("2026-11-24 22:15:12").owner(5),
+        "var/log/dpkg.log unexplained!",
+    );
+}
+
+#[test]
+fn entropy() {
+    let id = |digit: &str| digit.repeat(32) + "\n";
+    check("etc/machine-id", id("a"), id("b"), "machine-id");
+    check("etc/machine-id", id("a"), "uninitialized\n", "unexplained");
+    let key = |body: &str| {
+        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n")
+    };
+    check("etc/ssh/ssh_host_rsa_key", key("abc"), key("defg"), "key-material");
+    check("etc/ssh/ssh_host_rsa_key", key("abc"), key("defg") + "PermitRootLogin yes\n", "unexplained");
+    let pair = |body: &str, public: &str| {
+        let private = fake().file("etc/ssh/ssh_host_rsa_key", key(body).as_bytes());
+        private.file("etc/ssh/ssh_host_rsa_key.pub", format!("ssh-rsa {public} root@a\n").as_bytes())
+    };
+    check_layers(
+        pair("abc", "AAAA"),
+        pair("defg", "BBBB"),
+        "etc/ssh/ssh_host_rsa_key key-material; \
+         etc/ssh/ssh_host_rsa_key.pub key-material<etc/ssh/ssh_host_rsa_key",
+    );
+    check_layers(pair("abc", "AAAA"), pair("abc", "BBBB"), "etc/ssh/ssh_host_rsa_key.pub unexplained");
+    let public = |body: &str| format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
+    check("usr/share/app/release.pem", public("abc"), public("def"), "unexplained");
+    let certificate =
+        |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+    check("srv/x.pem", certificate("abc"), certificate("def"), "certificate");
+    check("srv/x.pem", certificate("abc"), certificate("def") + "x", "unexplained");
+    check("etc/ssl/certs/x.pem", certificate("abc"), certificate("def"), "unexplained");
+    check("etc/ssl/certs/all.crt", certificate("abc").repeat(2), certificate("def").repeat(2), "unexplained");
+    let snakeoil = |hash: &str, body: &str| {
+        let link = format!("etc/ssl/certs/{hash}.0");
+        let issued = fake().file("etc/ssl/certs/x.pem", certificate(body).as_bytes()).symlink(&link, "x.pem");
+        issued.file("etc/ssl/private/x.key", key(body).as_bytes())
+    };
+    check_layers(
+        snakeoil("0123abcd", "one"),
+        snakeoil("dcba3210", "two"),
+        "etc/ssl/certs/0123abcd.0 key-material<etc/ssl/certs/x.pem; \
+         etc/ssl/certs/dcba3210.0 key-material<etc/ssl/certs/x.pem; etc/ssl/certs/x.pem certificate; \
+         etc/ssl/private/x.key key-material",
+    );
+    check_layers(
+        fake().file("tmp/tmp.Ab3dE6gH9j", b"x"),
+        fake().file("tmp/tmp.zY8xW5vU2t", b"x"),
+        "tmp/tmp.Ab3dE6gH9j random-name; tmp/tmp.zY8xW5vU2t random-name",
+    );
+    check_layers(fake().file("tmp/tmp.Ab3dE6gH9j", b"x"), fake(), "tmp/tmp.Ab3dE6gH9j unexplained");
+}
+
+/// Which kind of security the only drift between two layers is.
+#[track_caller]
+fn check_kind(a: FakeLayer, b: FakeLayer, expected: Security) {
+    let found = drifts(a, b, &Context::default());
+    assert_eq!((found.len(), found[0].security_kind), (1, Some(expected)), "{}", found[0].path);
+    assert!(found[0].security);
+    assert_eq!(found[0].cause, Cause::Unexplained);
+}
+
+#[test]
+fn attributes_in_other_forms_are_attributes() {
+    let file = || fake().file("a", b"1");
+    for record in ["LIBARCHIVE.xattr.security.capability", "SCHILY.acl.access", "RHT.security.selinux"] {
+        check_kind(file(), file().pax(&[(record, b"x")]).at(5), Security::Attribute);
+        check_kind(file().pax(&[(record, b"x")]), file().pax(&[(record, b"y")]), Security::Attribute);
+        check_kind(fake(), file().pax(&[(record, b"y")]), Security::Attribute);
+    }
+    check_layers(file(), file().pax(&[("LIBARCHIVE.xattr.user.x", b"eA")]), "a unexplained");
+    check_layers(file(), file().pax(&[("comment", b"x")]), "a layer-shape");
+}
+
+#[test]
+fn whom_the_system_trusts_is_never_explained() {
+    let date = |time: &str| format!("# {time}\nx\n");
+    for (path, kind) in [
+        ("root/.ssh/authorized_keys", Security::Login),
+        ("etc/sudoers.d/app", Security::Login),
+        ("etc/ld.so.preload", Security::Preload),
+        ("usr/local/share/ca-certificates/x.crt", Security::TrustedCertificate),
+    ] {
+        let of = |time: &str| fake().file(path, date(time).as_bytes());
+        check_kind(of("2026-11-24 21:15:12"), of("2026-11-24 22:15:12"), kind);
+        check_kind(fake(), of("2026-11-24 22:15:12"), kind);
+        let mtime = |at| fake().file(path, b"1").at(at);
+        check_layers(mtime(1_700_000_000), mtime(1_700_000_001), &format!("{path} mtime"));
+    }
+    check_layers(fake(), fake().dir("etc/sudoers.d/"), "etc/sudoers.d unexplained");
+}
+
+#[test]
+fn programs_are_never_explained_away() {
+    let program = |path: &str, content: &[u8]| fake().file(path, content).mode(0o755);
+    check_kind(fake(), program("usr/bin/x", b"#!/bin/sh\n"), Security::NewProgram);
+    check_kind(program("opt/a/bin/tmp.Ab3dE6gH9j", b"\x7fELF"), fake(), Security::NewProgram);
+    check_layers(fake(), fake().file("usr/bin/x", b"#!/bin/sh\n"), "usr/bin/x unexplained");
+    check_layers(fake(), program("usr/share/x", b"\x7fELF"), "usr/share/x unexplained");
+    check_kind(program("x", b"\x7fELF\0a"), program("x", b"\x7fELF\0b"), Security::ChangedProgram);
+    let dated = |time: &str| program("x", format!("#!/bin/sh\n# {time}\n").as_bytes());
+    check_layers(dated("2026-11-24 21:15:12"), dated("2026-11-24 22:15:12"), "x clock-in-text");
+}
+
+/// What the layers come to counts, not in which of them it lies.
+#[test]
+fn a_privilege_in_another_layer_is_none_that_differs() {
+    let (one, other) = (fake().file("a", b"1").mode(0o4755), fake().file("b", b"2"));
+    let both = fake().file("a", b"1").mode(0o4755).file("b", b"2");
+    let explained = explain(&compare(&[one, other], &[both, fake()]), &Context::default());
+    assert_eq!(explained.verdict, Verdict::SameFilesystem);
+    assert!(explained.drifts.iter().all(|drift| !drift.security && drift.cause == Cause::LayerShape));
+}
