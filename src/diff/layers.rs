@@ -1,12 +1,15 @@
 //! Layers paired by index, opened only where their blobs differ.
 
-use std::io::{self, Read};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Read},
+};
 
 use rayon::prelude::*;
 
-use super::{Change, ChangeKind, DiffError, change};
+use super::{Change, ChangeKind, DiffError, Field, change};
 use crate::{
-    layer::{self, Entry, Index, Kind, Layer, LayerError},
+    layer::{self, BLOB_HEAD_BYTES, Entry, Index, Kind, Layer, LayerError, Shape, compressed},
     model::{
         Blobs, Descriptor, DiffId, Digest, Hasher,
         limits::{CAPTURE_FILE_BYTES_MAX, CAPTURE_SIZE_BYTES_MAX},
@@ -34,6 +37,10 @@ pub struct LayerPair {
     pub b: Option<LayerRef>,
     /// What differs, in order of paths.
     pub changes: Vec<Change>,
+    /// What differs of the archive as a whole and its compression: `compression`, `gzip-time`, `gzip-level`,
+    /// `gzip-system`, `gzip-name`, `zstd-frame`; `order` (of entries that are the same), `dialect`, `dotted`, `comment`,
+    /// `padding` (of archives that end in one place).
+    pub whole: Vec<Field>,
 }
 
 impl LayerPair {
@@ -84,14 +91,27 @@ impl<'a> Side<'a> {
     }
 
     fn open<'b>(&self, blobs: &'b dyn Blobs, layer: usize) -> Result<Box<dyn Read + Send + 'b>, DiffError> {
-        let descriptor = &self.descriptors[layer];
-        let blob = blobs.open(&descriptor.digest).map_err(|source| DiffError::Open {
-            image: self.name,
-            layer,
-            digest: descriptor.digest,
-            source,
-        })?;
-        layer::inflate(&descriptor.media_type, blob).map_err(|source| self.refuses(layer, source))
+        let blob = self.blob(blobs, layer)?;
+        let media_type = &self.descriptors[layer].media_type;
+        layer::inflate(media_type, blob).map_err(|source| self.refuses(layer, source))
+    }
+
+    fn blob<'b>(&self, blobs: &'b dyn Blobs, layer: usize) -> Result<Box<dyn Read + Send + 'b>, DiffError> {
+        let digest = self.descriptors[layer].digest;
+        let open = |source| DiffError::Open { image: self.name, layer, digest, source };
+        Ok(Box::new(blobs.open(&digest).map_err(open)?))
+    }
+
+    /// How the blob is compressed, by name.
+    fn compressed(
+        &self,
+        blobs: &dyn Blobs,
+        layer: usize,
+    ) -> Result<BTreeMap<&'static str, String>, DiffError> {
+        let mut head = Vec::new();
+        let read = self.blob(blobs, layer)?.take(BLOB_HEAD_BYTES as u64).read_to_end(&mut head);
+        read.map_err(|source| self.refuses(layer, LayerError::Read(source)))?;
+        Ok(compressed(&head).into_iter().collect())
     }
 
     pub(super) fn refuses(&self, layer: usize, source: LayerError) -> DiffError {
@@ -147,7 +167,8 @@ pub(super) fn read<'a>(
 }
 
 fn read_pair(blobs: &dyn Blobs, [a, b]: &[Side<'_>; 2], index: usize) -> Result<Read2, DiffError> {
-    let mut pair = LayerPair { index, a: a.layer(index), b: b.layer(index), changes: Vec::new() };
+    let mut pair =
+        LayerPair { index, a: a.layer(index), b: b.layer(index), changes: Vec::new(), whole: Vec::new() };
     if pair.same_blob() {
         // One blob under two claims: at most one of them is true.
         if !pair.equal() {
@@ -156,6 +177,7 @@ fn read_pair(blobs: &dyn Blobs, [a, b]: &[Side<'_>; 2], index: usize) -> Result<
         }
         return Ok(Read2 { pair, layers: None });
     }
+    pair.whole = compression(blobs, [a, b], index)?;
     if pair.equal() {
         let (one, other) = rayon::join(|| a.check(blobs, index), || b.check(blobs, index));
         one.and(other)?;
@@ -164,8 +186,46 @@ fn read_pair(blobs: &dyn Blobs, [a, b]: &[Side<'_>; 2], index: usize) -> Result<
     let (one, other) = rayon::join(|| a.index(blobs, index), || b.index(blobs, index));
     let (one, other) = (one?, other?);
     pair.changes = change::changes(index, &one, &other).map_err(|source| a.refuses(index, source))?;
+    if let (Some(one), Some(other)) = (one.shape(), other.shape()) {
+        pair.whole.extend(shapes(one, other, &pair.changes));
+    }
     let layers = Some([a.canonical(blobs, index, one)?, b.canonical(blobs, index, other)?]);
     Ok(Read2 { pair, layers })
+}
+
+/// What differs of how two blobs are compressed.
+fn compression(blobs: &dyn Blobs, sides: [&Side<'_>; 2], index: usize) -> Result<Vec<Field>, DiffError> {
+    if sides.iter().any(|side| side.layer(index).is_none()) {
+        return Ok(Vec::new());
+    }
+    let [a, b] = [sides[0].compressed(blobs, index)?, sides[1].compressed(blobs, index)?];
+    let of = |facts: &BTreeMap<&str, String>, name: &str| facts.get(name).cloned();
+    let names = a.keys().chain(b.keys()).collect::<BTreeSet<_>>();
+    Ok(names.into_iter().filter_map(|name| field(name, of(&a, name), of(&b, name))).collect())
+}
+
+/// What differs of how two archives are written whose entries differ in `changes`.
+fn shapes(a: &Shape, b: &Shape, changes: &[Change]) -> Vec<Field> {
+    let only = |change: &Change| matches!(change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB);
+    if a.dialect.is_empty() || b.dialect.is_empty() {
+        return Vec::new(); // One holds nothing.
+    }
+    let (same_paths, same_end) = (!changes.iter().any(only), a.end == b.end);
+    let both = |name, of: fn(&Shape) -> Option<String>| field(name, of(a), of(b));
+    [
+        both("order", |shape| Some(shape.order.short())).filter(|_| same_paths),
+        both("dialect", |shape| Some(shape.dialect.clone())),
+        both("dotted", |shape| Some(shape.dotted.to_string())),
+        both("comment", |shape| shape.comment.clone()),
+        both("padding", |shape| Some(shape.padding_bytes.to_string())).filter(|_| same_end),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn field(name: &str, a: Option<String>, b: Option<String>) -> Option<Field> {
+    (a != b).then(|| Field { name: name.to_owned(), a, b })
 }
 
 /// Fetches the contents that differ, first come first served in order of layer and path.
@@ -211,7 +271,7 @@ fn capture_pair(
         let plain: Vec<_> = ranges.iter().map(|(offset, size, _)| (*offset, *size)).collect();
         let bytes = layer::capture(side.open(blobs, pair.index)?, &plain)
             .map_err(|source| side.refuses(pair.index, LayerError::Read(source)))?;
-        Ok(ranges.into_iter().map(|(_, _, at)| at).zip(bytes).collect::<std::collections::BTreeMap<_, _>>())
+        Ok(ranges.into_iter().map(|(_, _, at)| at).zip(bytes).collect::<BTreeMap<_, _>>())
     };
     let (one, other) =
         rayon::join(|| fetch(a, |change| change.a.as_ref()), || fetch(b, |change| change.b.as_ref()));

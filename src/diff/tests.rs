@@ -155,9 +155,46 @@ fn compression_is_checked_not_believed() {
     let comparison = images(&shelf, &a, &b).unwrap();
     assert!(comparison.layers[0].equal() && !comparison.layers[0].same_blob() && comparison.same_filesystem);
     assert_eq!(comparison.config, []);
+    assert_eq!(
+        whole(&comparison),
+        "compression gzip → zstd, gzip-level 4 → none, gzip-system 255 → none, gzip-time 0 → none, zstd-frame none → 60"
+    );
     let lie = gzip(&fake().file("a", b"2").tar());
     let c = shelf.image_of(&[(OCI_LAYER_GZIP, tar, lie)], &json!({}));
     assert!(matches!(images(&shelf, &a, &c), Err(DiffError::DiffId { image: 'b', layer: 0, .. })));
+}
+
+fn whole(comparison: &Comparison) -> String {
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
+    let shown = comparison.layers[0].whole.iter();
+    let shown = shown.map(|field| format!("{} {} → {}", field.name, value(&field.a), value(&field.b)));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn how_an_archive_is_written_shows_whatever_else_differs() {
+    let two = || fake().file("a", b"1").file("b", b"2");
+    let names = |a: &FakeLayer, b: &FakeLayer| {
+        let comparison = compare(std::slice::from_ref(a), std::slice::from_ref(b));
+        let names: Vec<_> = comparison.layers[0].whole.iter().map(|field| field.name.clone()).collect();
+        (names.join(","), comparison.layers[0].changes.len())
+    };
+    let turned = || fake().file("b", b"2").file("a", b"1");
+    for (at, changes) in [(0, 0), (9, 1)] {
+        assert_eq!(names(&two().at(at), &two().at(at)), (String::new(), 0));
+        assert_eq!(names(&two(), &two().at(at)), (String::new(), changes));
+        assert_eq!(names(&two(), &fake().file("b", b"2").file("a", b"1").at(at)), ("order".into(), changes));
+        let gnu = || fake().file("a", b"1").put(257, b"ustar  \0").file("b", b"2").at(at);
+        assert_eq!(names(&two(), &gnu()), ("dialect".into(), changes));
+        let commented = two().extension(b'g', b"15 comment=abc\n").at(at);
+        assert_eq!(names(&two(), &commented), ("comment".into(), changes));
+    }
+    assert_eq!(names(&two(), &turned().file("c", b"3")), (String::new(), 1), "of other entries");
+    let padded = [two().tar(), vec![0; 512]].concat();
+    let mut shelf = Shelf::default();
+    let a = shelf.image(&[two()], &json!({}));
+    let b = shelf.image_of(&[(OCI_LAYER, padded.clone(), padded)], &json!({}));
+    assert_eq!(whole(&images(&shelf, &a, &b).unwrap()), "padding 1024 → 1536");
 }
 
 #[test]

@@ -4,7 +4,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Cause, Class, clock, token, view::Context};
-use crate::diff::{ConfigChange, Of};
+use crate::{
+    diff::{ConfigChange, Of},
+    model::names,
+};
 
 /// One place of config or manifest that differs, explained (CLI.md, diff).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,12 +49,35 @@ fn cause(change: &ConfigChange, context: &Context) -> Option<Cause> {
         (Of::Config, ["container" | "parent"] | ["config" | "container_config", "Image"]) => {
             Some(Cause::HistoryConsequence)
         }
+        (Of::Manifest, ["mediaType"] | ["config", "mediaType"] | ["layers", _, "mediaType"]) => {
+            (kind_of_blob(change.a.as_ref())? == kind_of_blob(change.b.as_ref())?)
+                .then_some(Cause::LayerShape)
+        }
         (Of::Config, ["docker_version"]) => Some(Cause::BuilderLabel),
         (Of::Config, ["config" | "container_config", "Labels", name])
         | (Of::Manifest, ["annotations", name]) => {
             label(&name.replace("~1", "/").replace("~0", "~"), change, context)
         }
         _ => None,
+    }
+}
+
+/// What a media type is of, the same for Docker's names and OCI's; a manifest may leave its own out (image-spec,
+/// manifest.md).
+fn kind_of_blob(media_type: Option<&Value>) -> Option<&'static str> {
+    match media_type {
+        None => Some("manifest"),
+        Some(Value::String(name)) => match name.as_str() {
+            names::OCI_MANIFEST | names::DOCKER_MANIFEST => Some("manifest"),
+            names::OCI_CONFIG | names::DOCKER_CONFIG => Some("config"),
+            names::OCI_LAYER
+            | names::OCI_LAYER_GZIP
+            | names::OCI_LAYER_ZSTD
+            | names::DOCKER_LAYER
+            | names::DOCKER_LAYER_GZIP => Some("layer"),
+            _ => None,
+        },
+        Some(_) => None,
     }
 }
 
@@ -115,6 +141,10 @@ mod tests {
         check(Of::Config, "/config/Labels/io.buildah.version", "1.28.2", "1.43.2", "builder-label");
         check(Of::Manifest, "/annotations/org.opencontainers.image.created", one, other, "builder-label");
         check(Of::Manifest, "/annotations/org.opencontainers.image.base.digest", "a", "b", "base-moved");
+        check(Of::Manifest, "/mediaType", names::OCI_MANIFEST, names::DOCKER_MANIFEST, "layer-shape");
+        check(Of::Manifest, "/config/mediaType", names::DOCKER_CONFIG, names::OCI_CONFIG, "layer-shape");
+        check(Of::Manifest, "/layers/0/mediaType", names::DOCKER_LAYER_GZIP, names::OCI_LAYER, "layer-shape");
+        check(Of::Manifest, "/layers/0/mediaType", names::OCI_LAYER, "text/plain", "unexplained");
         check(Of::Config, "/config/Env/0", "A=1", "A=2", "unexplained");
         check(Of::Config, "/config/User", "root", "app", "unexplained");
         check(Of::Config, "/config/Labels/built", one, other, "clock-in-text");

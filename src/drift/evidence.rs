@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use bstr::ByteSlice as _;
 use similar::{ChangeTag, TextDiff};
 
-use crate::{diff::Change, model::path::printable};
+use crate::{
+    diff::{Change, Field},
+    model::path::printable,
+};
 
 const SHOWN_CHARS_MAX: usize = 100;
 /// Beyond this, lines are paired by number: aligning them costs the product of the texts.
@@ -22,14 +25,16 @@ pub(super) fn show(change: &Change) -> String {
             }
             None => String::new(),
         },
-        (None, fields) => {
-            let value = |value: &Option<String>| shorten(value.as_deref().unwrap_or("none"), 0);
-            let shown = |field: &crate::diff::Field| {
-                format!("{} {} → {}", field.name, value(&field.a), value(&field.b))
-            };
-            fields.iter().take(3).map(shown).collect::<Vec<_>>().join(", ")
-        }
+        (None, all) => fields(all),
     }
+}
+
+/// The first fields that differ.
+pub(super) fn fields(fields: &[Field]) -> String {
+    const SHOWN: usize = 3;
+    let value = |value: &Option<String>| shorten(value.as_deref().unwrap_or("none"), 0);
+    let shown = |field: &Field| format!("{} {} → {}", field.name, value(&field.a), value(&field.b));
+    fields.iter().take(SHOWN).map(shown).collect::<Vec<_>>().join(", ")
 }
 
 /// The first lines that differ.

@@ -129,8 +129,12 @@ fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) ->
     let explained =
         drifts.iter().all(|drift| drift.consequence_of.is_some() || drift.class != Class::Unexplained)
             && config.iter().all(|drift| drift.class != Class::Unexplained);
-    let builder =
-        |cause: Cause| matches!(cause, Cause::ModeTypeBits | Cause::BuilderMountPoint | Cause::BuilderLabel);
+    let builder = |cause: Cause| {
+        matches!(
+            cause,
+            Cause::ModeTypeBits | Cause::BuilderMountPoint | Cause::BuilderLabel | Cause::Compression
+        )
+    };
     if comparison.same_manifest {
         Verdict::Reproduced
     } else if config.is_empty() && comparison.layers.iter().all(LayerPair::equal) {
@@ -149,28 +153,43 @@ fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) ->
 }
 
 fn layer(pair: &LayerPair, same_filesystem: bool, context: &Context) -> Vec<Drift> {
-    if !pair.equal() && pair.changes.is_empty() {
-        return vec![shape(pair, context)];
-    }
     let siblings = Siblings::new(&pair.changes);
-    pair.changes
+    let of_entries = pair
+        .changes
         .par_iter()
-        .map(|change| drift(View { change, siblings: &siblings, context }, same_filesystem))
-        .collect()
+        .map(|change| drift(View { change, siblings: &siblings, context }, same_filesystem));
+    let mut drifts = whole(pair, context);
+    drifts.par_extend(of_entries);
+    drifts
 }
 
-/// The entries are equal but the archives are not: order, form of headers, padding.
-fn shape(pair: &LayerPair, context: &Context) -> Drift {
-    let (one, change) = match (pair.a, pair.b) {
-        (Some(_), None) => ("the layer is empty and only the first image has it", ChangeKind::OnlyInA),
-        (None, Some(_)) => ("the layer is empty and only the second image has it", ChangeKind::OnlyInB),
-        _ => (
-            "all entries are equal; their order, the headers' form or the padding differ",
-            ChangeKind::Metadata,
-        ),
+/// What differs of a layer as a whole: its compression, and how its archive is written.
+fn whole(pair: &LayerPair, context: &Context) -> Vec<Drift> {
+    let (compressed, written): (Vec<_>, Vec<_>) =
+        pair.whole.iter().cloned().partition(|field| is_compression(&field.name));
+    let one = |cause, change, fields: &[Field], otherwise: &str| {
+        let shown = if fields.is_empty() { otherwise.to_owned() } else { evidence::fields(fields) };
+        let finding = Finding::certain(cause).shown(shown);
+        make(pair.index, (String::new(), false), change, fields, finding, None, context)
     };
-    let finding = Finding::certain(Cause::LayerShape).shown(one);
-    make(pair.index, (String::new(), false), change, &[], finding, None, context)
+    let mut found = Vec::new();
+    if !compressed.is_empty() || (pair.equal() && !pair.same_blob()) {
+        let otherwise = "one archive, compressed by another program, version or level";
+        found.push(one(Cause::Compression, ChangeKind::Metadata, &compressed, otherwise));
+    }
+    if !written.is_empty() || (!pair.equal() && pair.changes.is_empty()) {
+        let (change, otherwise) = match (pair.a, pair.b) {
+            (Some(_), None) => (ChangeKind::OnlyInA, "the layer is empty and only the first image has it"),
+            (None, Some(_)) => (ChangeKind::OnlyInB, "the layer is empty and only the second image has it"),
+            _ => (ChangeKind::Metadata, "all entries are equal; the headers' form or the padding differ"),
+        };
+        found.push(one(Cause::LayerShape, change, &written, otherwise));
+    }
+    found
+}
+
+fn is_compression(field: &str) -> bool {
+    field == "compression" || field.starts_with("gzip-") || field.starts_with("zstd-")
 }
 
 fn drift(view: View<'_>, same_filesystem: bool) -> Drift {

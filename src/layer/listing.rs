@@ -3,7 +3,7 @@
 use std::{borrow::Borrow, io::Read, sync::Arc};
 
 use super::{
-    Entry, Kind, LayerError, code,
+    Entry, Kind, LayerError, Shape, code,
     links::turned,
     read::{refuse_twice, walk},
     records::{Reader, Records, Sorter},
@@ -12,7 +12,10 @@ use crate::model::Scratch;
 
 /// The entries of an archive as it has them, each path once.
 #[derive(Debug, Clone)]
-pub struct Index(Listing);
+pub struct Index {
+    listing: Listing,
+    shape: Option<Shape>,
+}
 
 /// The entries of a layer in canonical form: of the names of a file, the first in order is the file, the others are
 /// hard links to it and hold otherwise what the file holds. What links elsewhere is as it was.
@@ -38,8 +41,8 @@ impl Index {
         each_chunk: impl FnMut(&Entry, &[u8]),
     ) -> Result<Self, LayerError> {
         let mut entries = Entering::new(scratch);
-        walk(tar, each_chunk, |entry| entries.push(&entry))?;
-        entries.index()
+        let shape = walk(tar, each_chunk, |entry| entries.push(&entry))?;
+        Ok(Self { shape: Some(shape), ..entries.index()? })
     }
 
     /// Takes entries that somebody holds.
@@ -60,7 +63,12 @@ impl Index {
     /// # Errors
     /// Those of the scratch file.
     pub fn entries(&self) -> Result<Entries<'_>, LayerError> {
-        self.0.entries()
+        self.listing.entries()
+    }
+
+    /// How the archive was written, if there was one.
+    pub fn shape(&self) -> Option<&Shape> {
+        self.shape.as_ref()
     }
 
     /// The layer of these entries.
@@ -68,7 +76,7 @@ impl Index {
     /// # Errors
     /// Those of `scratch`.
     pub fn canonical(self, scratch: &dyn Scratch) -> Result<Layer, LayerError> {
-        turned(self.0, scratch).map(Layer)
+        turned(self.listing, scratch).map(Layer)
     }
 }
 
@@ -172,7 +180,7 @@ impl<'a> Entering<'a> {
             record.key.clone_into(&mut last);
         }
         drop(records);
-        Ok(Index(listing))
+        Ok(Index { listing, shape: None })
     }
 }
 

@@ -24,6 +24,7 @@ mod read;
 mod records;
 mod root;
 mod rules;
+mod shape;
 mod sqlite;
 mod write;
 
@@ -42,6 +43,7 @@ pub use order::compare as compare_paths;
 pub use read::{PEEK_SIZE_BYTES, bounds, capture, index, walk};
 pub use root::{Root, whole};
 pub use rules::{Applied, Around, Open, Patched, Patches, Profile, RuleCount, drop_rule};
+pub use shape::{BLOB_HEAD_BYTES, Shape, compressed};
 pub use write::{Written, write};
 
 use std::io;

@@ -7,7 +7,10 @@ use std::io::{self, Read};
 use bstr::{BStr, BString, ByteSlice as _};
 use tar::Header;
 
-use super::{Entry, Kind, LayerError, number, pax};
+use super::{
+    Entry, Kind, LayerError, number, pax,
+    shape::{Shape, Shaping},
+};
 use crate::model::{
     Hasher,
     limits::{
@@ -41,7 +44,7 @@ pub fn index(tar: impl Read) -> Result<Vec<Entry>, LayerError> {
 }
 
 /// Gives `each` the entries of an uncompressed archive in its order, reading it to the physical end; `each_chunk` sees
-/// the content of every file before that, piece by piece.
+/// the content of every file before that, piece by piece. Returns how the archive is written.
 ///
 /// # Errors
 /// Those of `each`. Refused are: absolute paths, `..`, NUL, paths over `PATH_SIZE_BYTES_MAX`, sparse files,
@@ -52,7 +55,7 @@ pub fn walk(
     tar: impl Read,
     each_chunk: impl FnMut(&Entry, &[u8]),
     each: impl FnMut(Entry) -> Result<(), LayerError>,
-) -> Result<(), LayerError> {
+) -> Result<Shape, LayerError> {
     pass(tar, Contents::Digested, each_chunk, each)
 }
 
@@ -70,10 +73,10 @@ fn pass(
     contents: Contents,
     mut each_chunk: impl FnMut(&Entry, &[u8]),
     mut each: impl FnMut(Entry) -> Result<(), LayerError>,
-) -> Result<(), LayerError> {
+) -> Result<Shape, LayerError> {
     let mut blocks = Blocks { inner: io::BufReader::with_capacity(256 << 10, tar), position: 0 };
     let (mut count, mut names_bytes) = (0, 0);
-    let mut extensions = Extensions::default();
+    let (mut extensions, mut shape) = (Extensions::default(), Shaping::default());
     loop {
         let header = blocks.header()?;
         if header.as_bytes().iter().all(|byte| *byte == 0) {
@@ -89,10 +92,14 @@ fn pass(
             let bytes = blocks.extension(size);
             let bytes =
                 bytes.map_err(|error| error.unwrap_or_else(|| refuse("its extension is too large")))?;
-            extensions.add(flag, &bytes).map_err(refuse)?;
+            if let Some(comment) = extensions.add(flag, &bytes).map_err(refuse)? {
+                shape.comment(&comment);
+            }
             continue;
         }
+        shape.header(&header);
         let Some(mut entry) = std::mem::take(&mut extensions).entry(&header, size)? else { continue };
+        shape.entry(&entry);
         blocks.content(&mut entry, contents, &mut each_chunk)?;
         names_bytes += entry.held_bytes();
         count += 1;
@@ -102,7 +109,9 @@ fn pass(
     if !extensions.is_empty() {
         return Err(LayerError::Truncated("an extension header stands before the end mark"));
     }
-    blocks.end()
+    let end = blocks.position - BLOCK as u64;
+    blocks.end()?;
+    Ok(shape.end(end, blocks.position - end))
 }
 
 /// Reads the content of some entries in one pass: `wanted` are (offset, size) pairs in ascending order.
@@ -258,14 +267,17 @@ impl Extensions {
         self.pax.is_none() && self.name.is_none() && self.link.is_none()
     }
 
-    fn add(&mut self, kind: u8, bytes: &[u8]) -> Result<(), &'static str> {
-        let records = if matches!(kind, b'x' | b'g') { pax::parse(bytes)? } else { Records::new() };
+    /// Takes one; gives back a comment for all entries, if it is that.
+    fn add(&mut self, kind: u8, bytes: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
+        let mut records = if matches!(kind, b'x' | b'g') { pax::parse(bytes)? } else { Records::new() };
         let slot = match kind {
-            b'g' if records.keys().all(|key| key == b"comment") => return Ok(()),
+            b'g' if records.keys().all(|key| key == b"comment") => {
+                return Ok(records.remove(&b"comment"[..]));
+            }
             b'g' => return Err("a global PAX header changes the entries after it"),
             b'x' if self.is_empty() => {
                 self.pax = Some(records);
-                return Ok(());
+                return Ok(None);
             }
             _ if kind == b'x' || self.pax.is_some() => {
                 return Err("it has more than one PAX header, or PAX beside a GNU long name");
@@ -276,7 +288,7 @@ impl Extensions {
         let text = bytes.strip_suffix(b"\0").unwrap_or(bytes).to_vec();
         match slot.replace(text) {
             Some(_) => Err("it has two GNU long names"),
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 

@@ -38,16 +38,16 @@ fn without_durations(text: &[u8]) -> Vec<u8> {
     text.lines_with_terminator().flat_map(|line| line[..cut(line)].to_vec()).collect()
 }
 
-/// apt's caches of one size; they are not walked (DRIFT.md §3.1, row 11).
+/// apt's caches of one size; they are not walked (DRIFT.md §3.1, row 11), so that is likely, not certain.
 pub(super) fn apt_cache(view: &View<'_>) -> Option<Finding> {
     magic(view, &["var/cache/apt/*pkgcache.bin"], b"\xdc\x76\xfe\x98")
-        .then(|| Finding::certain(Cause::AptCache))
+        .then(|| Finding::likely(Cause::AptCache))
 }
 
 /// The dynamic linker's cache: inodes and times of every library.
 pub(super) fn ldconfig_cache(view: &View<'_>) -> Option<Finding> {
     magic(view, &["var/cache/ldconfig/aux-cache"], b"glibc-ld.so.auxcache")
-        .then(|| Finding::certain(Cause::LdconfigCache))
+        .then(|| Finding::likely(Cause::LdconfigCache))
 }
 
 /// fontconfig's caches, if only the directory's time differs.

@@ -1,0 +1,111 @@
+//! How an archive is written and compressed, apart from what its entries say.
+
+use bstr::ByteSlice as _;
+use tar::Header;
+
+use super::{Compression, Entry};
+use crate::model::{Digest, Hasher, path::printable};
+
+/// Bytes of a blob that [`compressed`] looks at.
+pub const BLOB_HEAD_BYTES: usize = 512;
+/// Flags of gzip: an extra field, and a name, which comes after it.
+const EXTRA: u8 = 4;
+const NAME: u8 = 8;
+/// Characters of a name or comment that are kept.
+const TEXT_CHARS_MAX: usize = 80;
+
+/// How an uncompressed archive is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Digest of its paths, in its order.
+    pub order: Digest,
+    /// `v7`, `ustar`, `gnu`, or several of them.
+    pub dialect: String,
+    /// Whether names begin with `./`; that of the root directory counts.
+    pub dotted: bool,
+    /// The first comment for all entries.
+    pub comment: Option<String>,
+    /// Where its end mark stands, in bytes from the start.
+    pub end: u64,
+    /// Zeros from there on, in bytes.
+    pub padding_bytes: u64,
+}
+
+/// A [`Shape`] in the making.
+#[derive(Default)]
+pub(super) struct Shaping {
+    order: Hasher,
+    dialects: [bool; 3],
+    dotted: bool,
+    comment: Option<String>,
+}
+
+const DIALECTS: [&str; 3] = ["v7", "ustar", "gnu"];
+
+impl Shaping {
+    pub(super) fn header(&mut self, header: &Header) {
+        let dialect = if header.as_gnu().is_some() { 2 } else { usize::from(header.as_ustar().is_some()) };
+        self.dialects[dialect] = true;
+        self.dotted |= header.as_old().name.starts_with(b"./");
+    }
+
+    pub(super) fn comment(&mut self, text: &[u8]) {
+        self.comment.get_or_insert_with(|| shorten(text));
+    }
+
+    pub(super) fn entry(&mut self, entry: &Entry) {
+        self.order.update(&entry.path);
+        self.order.update(&[0]);
+    }
+
+    pub(super) fn end(self, end: u64, padding_bytes: u64) -> Shape {
+        let known = DIALECTS.iter().zip(self.dialects).filter(|(_, there)| *there);
+        let dialect = known.map(|(name, _)| *name).collect::<Vec<_>>().join("+");
+        let Self { order, dotted, comment, .. } = self;
+        Shape { order: order.finish(), dialect, dotted, comment, end, padding_bytes }
+    }
+}
+
+/// What the first bytes of a blob say of its compression, by name (RFC 1952, RFC 8878); of gzip's only the first member.
+#[must_use]
+pub fn compressed(head: &[u8]) -> Vec<(&'static str, String)> {
+    let compression = Compression::of_magic(head);
+    let mut facts = vec![("compression", compression.name().to_owned())];
+    if let ([_, _, _, flags, t0, t1, t2, t3, extra, system, rest @ ..], Compression::Gzip) =
+        (head, compression)
+    {
+        facts.push(("gzip-time", u32::from_le_bytes([*t0, *t1, *t2, *t3]).to_string()));
+        facts.push(("gzip-level", extra.to_string()));
+        facts.push(("gzip-system", system.to_string()));
+        if flags & NAME != 0 && flags & EXTRA == 0 {
+            facts.push(("gzip-name", shorten(rest.split(|byte| *byte == 0).next().unwrap_or_default())));
+        }
+    }
+    if let ([_, _, _, _, descriptor, ..], Compression::Zstd) = (head, compression) {
+        facts.push(("zstd-frame", format!("{descriptor:02x}")));
+    }
+    facts
+}
+
+fn shorten(text: &[u8]) -> String {
+    printable(&text.to_str_lossy()).chars().take(TEXT_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_says_how_it_was_compressed() {
+        let shown = |head: &[u8]| {
+            let facts = compressed(head);
+            facts.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        };
+        let gzip = |flags: u8| [&[0x1f, 0x8b, 8, flags, 1, 0, 0, 0, 2, 3][..], b"a.tar\0rest"].concat();
+        assert_eq!(shown(&gzip(0)), "compression=gzip gzip-time=1 gzip-level=2 gzip-system=3");
+        assert!(shown(&gzip(8)).ends_with(" gzip-name=a.tar"));
+        assert_eq!(shown(&[0x28, 0xb5, 0x2f, 0xfd, 0x64]), "compression=zstd zstd-frame=64");
+        assert_eq!(shown(&gzip(8)[..5]), "compression=gzip");
+        assert_eq!((shown(b"").as_str(), shown(b"a\0").as_str()), ("compression=none", "compression=none"));
+    }
+}
