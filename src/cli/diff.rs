@@ -7,13 +7,14 @@ use super::{
 };
 use crate::{
     compute, diff,
-    drift::{self, Explained},
+    drift::{self, Explained, InstructionRef},
     job::{
         Ports,
         bases::{self, Base},
         lineage,
     },
     model::Verdict,
+    oci::Config,
     report::{self, diff as view},
 };
 
@@ -39,7 +40,8 @@ impl Args {
         let (store, one, two) = (ports.store.clone(), a.image.clone(), b.image.clone());
         let compared = compute::run(move || {
             let comparison = diff::images(&store, &one, &two)?;
-            let context = drift::Context::default();
+            let instructions = made_by(&one.config, &two.config);
+            let context = drift::Context { instructions, ..drift::Context::default() };
             Ok::<_, diff::DiffError>(drift::explain(&comparison, &context))
         });
         let explained = compared.await.map_err(Failure::unavailable)?;
@@ -49,6 +51,14 @@ impl Args {
         context.console.answer(&answer, &answer.text());
         Ok(exit)
     }
+}
+
+/// The instruction of each layer, as far as the images' own histories tell.
+fn made_by(a: &Config, b: &Config) -> Vec<Option<InstructionRef>> {
+    let (a, b) = (a.made_by(), b.made_by());
+    let of = |texts: &[Option<String>], layer: usize| texts.get(layer).cloned().flatten();
+    let either = |layer| of(&a, layer).or_else(|| of(&b, layer));
+    (0..a.len().max(b.len())).map(|layer| Some(InstructionRef { line: None, text: either(layer)? })).collect()
 }
 
 /// What an image has of the base that its provenance, whoever wrote it, names: the digests of the layers decide.

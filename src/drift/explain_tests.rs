@@ -53,7 +53,7 @@ fn config_counts_too() {
 
 #[test]
 fn a_drift_as_json() {
-    let instructions = vec![Some(InstructionRef { line: 3, text: "RUN date > /built".into() })];
+    let instructions = vec![Some(InstructionRef { line: Some(3), text: "RUN date > /built".into() })];
     let context = Context { instructions, ..Context::default() };
     let at = |time: &str| fake().file("built", format!("at {time}\n").as_bytes());
     let explained = explain(&compare(&[at("21:15:12")], &[at("21:20:00")]), &context);

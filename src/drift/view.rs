@@ -11,9 +11,9 @@ use crate::diff::{Change, ChangeKind};
 /// An instruction of the Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InstructionRef {
-    /// Its first line, from 1.
-    pub line: u32,
-    /// As written.
+    /// Its first line, from 1; none where only the image's history tells of it.
+    pub line: Option<u32>,
+    /// As written, or as the history has it.
     pub text: String,
 }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     buildroot::{Announced, Announcements, Strays},
-    engine::{Hint, LogLine, hints, read_line},
+    engine::{Hint, LogLine, hints},
     host,
     model::{limits::EVENT_STEP_SIZE_BYTES_MAX, path::printable},
     progress::{Progress, Update},
@@ -101,7 +101,7 @@ impl Log {
         self.hear()?;
         self.settle_begun()?;
         let text = String::from_utf8_lossy(line);
-        if !matches!(read_line(text.trim_end()), LogLine::Output(_)) {
+        if self.tracker.may_follow(text.trim_end()) {
             self.settle_ended()?; // The engine prints such lines between steps.
         }
         let reached = if let LogLine::Step { number, count, text, .. } = self.tracker.line(text.trim_end()) {

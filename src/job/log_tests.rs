@@ -151,3 +151,27 @@ fn secrets_are_in_neither() {
     let events = scene.events();
     assert_eq!(events, ["output it is ***", "refused http://mirror.example.org/***", "output s3c", "ended"]);
 }
+
+/// The end of a step may be known before its last words are read; they are its own all the same.
+#[test]
+fn the_last_words_of_a_step_are_not_the_engines() {
+    for mine in ["STEP 3/9: RUN two\n", "STEP 1/3: FROM a\n", "[9/9] STEP 2/7: RUN x\n"] {
+        let mut scene = Scene::new(1 << 20);
+        scene.says("STEP 2/3: RUN one\n");
+        scene.announces(ONE);
+        scene.says("of one\n");
+        scene.announces(END_OF_ONE);
+        scene.says(mine);
+        scene.says("--> 0123456789a\n");
+        scene.says("STEP 3/3: RUN two\n");
+        scene.announces(TWO);
+        scene.says("of two\n");
+        scene.announces(END_OF_TWO);
+        let events = scene.events();
+        let mine = format!("output 2 {}", mine.trim_end());
+        assert!(events.contains(&mine), "{events:#?}");
+        let without: Vec<_> = events.into_iter().skip(1).filter(|event| *event != mine).collect();
+        let expected = ORDERED.iter().filter(|event| **event != "output 3 STEP 2/3: RUN one");
+        assert_eq!(without, expected.copied().collect::<Vec<_>>());
+    }
+}

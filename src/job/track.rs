@@ -67,10 +67,38 @@ impl Tracker {
         Self { stages, state: Mutex::default() }
     }
 
+    /// Whether the engine may print `line` once the RUN at hand has ended: its steps follow each other. A step that prints
+    /// the words of another is told by that, also if its end is known before its words are read.
+    pub fn may_follow(&self, line: &str) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match read_line(line) {
+            LogLine::Step { stage, number, count, .. } => self.follows(&state, (stage, number, count)),
+            LogLine::Committed(_) => true,
+            LogLine::Output(_) => false,
+        }
+    }
+
+    fn follows(&self, state: &State, (stage, number, count): (usize, u32, u32)) -> bool {
+        match (state.current, self.find(stage, number, count)) {
+            // A trigger of the base counts as a step, and is found where the one before it is.
+            (Some((at, now)), Some((to, next))) if at == to => next == now || next == now + 1,
+            (Some((at, _)), Some((to, next))) => to > at && next == 0,
+            // The first triggers of several are found nowhere; they come right after FROM.
+            (Some((_, now)), None) => now == 0,
+            (None, _) => true,
+        }
+    }
+
     /// Takes a line of output; what it means.
     pub fn line<'a>(&self, line: &'a str) -> LogLine<'a> {
-        let read = read_line(line);
+        let mut read = read_line(line);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let LogLine::Step { stage, number, count, .. } = read
+            && state.running
+            && !self.follows(&state, (stage, number, count))
+        {
+            read = LogLine::Output(line);
+        }
         match read {
             LogLine::Step { stage, number, count, .. } => {
                 state.stage = stage;

@@ -4,6 +4,7 @@
 //! two images are compared. Knows no registry, file or layer content.
 
 mod config;
+mod history;
 mod image;
 mod index;
 mod manifest;

@@ -69,7 +69,8 @@ fn drifts() -> Vec<Drift> {
     ];
     let drift = |(index, cause): (usize, &Cause)| Drift {
         layer: index,
-        instruction: (index > 0).then(|| InstructionRef { line: 7, text: "RUN true".into() }),
+        instruction: (index > 0)
+            .then(|| InstructionRef { line: (index > 1).then_some(7), text: "RUN true".into() }),
         path_encoded: index == 1,
         fields: vec![Field { name: "mode".into(), a: Some("0644".into()), b: None }],
         consequence_of: (index == 2).then(|| "etc/y".into()),

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::{drift::Drift, model::path::printable};
+use crate::{
+    drift::{Drift, InstructionRef},
+    model::path::printable,
+};
 
 /// How many drifts are listed for people; JSON has all.
 const SHOWN_MAX: usize = 20;
@@ -15,7 +18,10 @@ pub fn drift_lines(drifts: &[Drift]) -> String {
     own.sort_by_key(|drift| !drift.security); // Stable: each kind stays in order of layers and paths.
     for drift in own.iter().take(SHOWN_MAX) {
         let place = match &drift.instruction {
-            Some(instruction) => format!("line {}: {}", instruction.line, printable(&instruction.text)),
+            Some(InstructionRef { line: Some(line), text }) => format!("line {line}: {}", printable(text)),
+            Some(InstructionRef { line: None, text }) => {
+                format!("layer {}: {}", drift.layer, printable(text))
+            }
             None => format!("layer {}", drift.layer),
         };
         // Writing to a String cannot fail.

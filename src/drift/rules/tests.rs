@@ -60,12 +60,12 @@ fn metadata() {
 
 #[test]
 fn metadata_by_instruction_and_window() {
-    let instructions = vec![Some(InstructionRef { line: 3, text: "COPY . /app".into() })];
+    let instructions = vec![Some(InstructionRef { line: Some(3), text: "COPY . /app".into() })];
     let windows = Some([(100, 200), (300, 400)]);
     let copied = Context { instructions, windows, ..Context::default() };
     let first = |a: FakeLayer, b: FakeLayer, context: &Context| {
         let drift = drifts(a, b, context).remove(0);
-        let line = drift.instruction.map(|instruction| instruction.line);
+        let line = drift.instruction.and_then(|instruction| instruction.line);
         (drift.cause.code(), serde_json::to_value(drift.confidence).unwrap(), line)
     };
     let file = || fake().file("a", b"1").at(150);

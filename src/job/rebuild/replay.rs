@@ -172,7 +172,7 @@ impl Original<'_> {
             instructions: instructions
                 .unwrap_or_default()
                 .into_iter()
-                .map(|made_by| made_by.map(|(line, text)| InstructionRef { line, text }))
+                .map(|made_by| made_by.map(|(line, text)| InstructionRef { line: Some(line), text }))
                 .collect(),
             windows: Some([
                 (run.started_on_s, run.finished_on_s),

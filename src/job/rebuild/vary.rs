@@ -11,6 +11,7 @@ use crate::{
     },
     buildroot::possible,
     diff::Of,
+    drift::InstructionRef,
     model::{Variation, Variations, Verdict, limits::VARY_PLACES_MAX},
     progress::Update,
 };
@@ -136,8 +137,8 @@ fn places(outcome: &Outcome) -> Places {
     let mut places = Places::new();
     if let Some(explained) = &outcome.explained {
         places.extend(explained.drifts.iter().map(|drift| match &drift.instruction {
-            Some(made_by) => format!("line {}: {}", made_by.line, drift.path),
-            None => format!("layer {}: {}", drift.layer, drift.path),
+            Some(InstructionRef { line: Some(line), .. }) => format!("line {line}: {}", drift.path),
+            _ => format!("layer {}: {}", drift.layer, drift.path),
         }));
         places.extend(explained.config.iter().map(|drift| match drift.of {
             Of::Config => format!("config {}", drift.pointer),
