@@ -90,3 +90,21 @@ impl Limits {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::limits;
+    use crate::model::Limit;
+
+    #[test]
+    fn limits_for_people() {
+        assert_eq!(
+            limits(None).text(),
+            "1.0 GiB of memory, all disk but 4 B, 5 B of inputs, 6 processes (enforced by watch)"
+        );
+        assert_eq!(
+            limits(Some(Limit::Disk)).text(),
+            "1.0 GiB of memory, 3 B of disk, 10 files, 6 processes (enforced by watch)"
+        );
+    }
+}

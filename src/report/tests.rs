@@ -99,7 +99,7 @@ fn config() -> Vec<ConfigDrift> {
     vec![change(Of::Config, None), change(Of::Manifest, Some(json!("a")))]
 }
 
-fn limits(hit: Option<Limit>) -> Limits {
+pub(super) fn limits(hit: Option<Limit>) -> Limits {
     let allowance = Allowance {
         memory_bytes: 1 << 30,
         memory_reserve_bytes: 2,
@@ -112,18 +112,6 @@ fn limits(hit: Option<Limit>) -> Limits {
     };
     let hit = hit.map(|limit| Exceeded { limit, allowed: 7, found: 8 });
     Limits::new(&allowance, 9, hit.is_none(), hit.as_ref())
-}
-
-#[test]
-fn limits_for_people() {
-    assert_eq!(
-        limits(None).text(),
-        "1.0 GiB of memory, all disk but 4 B, 5 B of inputs, 6 processes (enforced by watch)"
-    );
-    assert_eq!(
-        limits(Some(Limit::Disk)).text(),
-        "1.0 GiB of memory, 3 B of disk, 10 files, 6 processes (enforced by watch)"
-    );
 }
 
 #[test]
