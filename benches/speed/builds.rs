@@ -18,17 +18,19 @@ const BASE: &str = "base.example/debian:bookworm";
 
 pub(crate) fn rows() -> Vec<Row> {
     let site = Site::new();
-    let [mut plain, mut build, mut checked, mut replay, mut inside, mut again] = [const { Vec::new() }; 6];
+    let [mut plain, mut build, mut clock, mut checked, mut replay, mut inside, mut again] =
+        [const { Vec::new() }; 7];
     for round in 0..=ROUNDS {
         eprintln!("round {round} of {ROUNDS}");
         plain.push(site.plain(round));
         build.push(site.build(round, "ours", &[]));
+        clock.push(site.build(round, "clock", &["--clock", "commit"]));
         checked.push(site.build(round, "checked", &["--check"]));
         replay.push(site.rebuild(&[round], "ours", 1));
         inside.push(site.build(round, "inside", &["--buildroot", &site.buildroot]));
         again.push(site.rebuild(&[round], "inside", 1));
     }
-    for all in [&mut plain, &mut build, &mut checked, &mut replay, &mut inside, &mut again] {
+    for all in [&mut plain, &mut build, &mut clock, &mut checked, &mut replay, &mut inside, &mut again] {
         all.remove(0); // It filled the stores.
     }
     eprintln!("4 rebuilds, two at a time"); // An even number: the last of an odd one has the machine to itself.
@@ -41,6 +43,7 @@ pub(crate) fn rows() -> Vec<Row> {
         build.iter().chain(&checked).chain(&replay).map(|cost| cost.peak_mib).fold(many.peak_mib, f64::max);
     vec![
         against("`reprov build`; peer: `buildah bud` and `push`", &build, &plain, 1.10),
+        against("`reprov build --clock commit`; peer: without", &clock, &build, 1.05),
         against("`reprov build --check`; peer: without", &checked, &build, 1.6),
         against("`reprov rebuild`; peer: the same", &replay, &plain, 1.0),
         Row {

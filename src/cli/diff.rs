@@ -4,12 +4,13 @@ use super::{
     Context,
     failure::{Exit, Failure},
     global::image_name,
+    ignore::Ignore,
 };
 use crate::{
     compute, diff,
     drift::{self, Explained, InstructionRef},
     job::{
-        Ports,
+        Ports, accepted,
         bases::{self, Base},
         lineage,
     },
@@ -25,6 +26,8 @@ pub(super) struct Args {
     a: String,
     /// The second
     b: String,
+    #[command(flatten)]
+    ignore: Ignore,
     /// Which manifest of multi-platform images
     #[arg(long, default_value = "linux/amd64", env = "REPROV_DIFF_PLATFORM")]
     platform: String,
@@ -44,7 +47,8 @@ impl Args {
             let context = drift::Context { instructions, ..drift::Context::default() };
             Ok::<_, diff::DiffError>(drift::explain(&comparison, &context))
         });
-        let explained = compared.await.map_err(Failure::unavailable)?;
+        let mut explained = compared.await.map_err(Failure::unavailable)?;
+        accepted::mark(ports.progress.as_ref(), &mut explained.drifts, &self.ignore.acceptances());
         let exit = if explained.verdict == Verdict::Reproduced { Exit::Ok } else { Exit::Findings };
         let mut answer = answer(&a, &b, inherited, explained);
         answer.leave_out_bases();

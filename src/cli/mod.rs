@@ -15,6 +15,7 @@ mod failed;
 mod failure;
 mod follow;
 mod global;
+mod ignore;
 mod import;
 mod key;
 mod log;

@@ -11,6 +11,7 @@ use super::{
     credentials,
     failure::{Exit, Failure},
     global::image_name,
+    ignore::Ignore,
     size::parse_maximum,
 };
 use crate::{
@@ -68,6 +69,8 @@ pub(super) struct Args {
     /// hostname, cpus, uid, locale, path, order, kernel, aslr
     #[arg(long, value_name = "LIST", env = "REPROV_REBUILD_VARY")]
     vary: Option<Variations>,
+    #[command(flatten)]
+    ignore: Ignore,
     /// Find out by two more replays which drifts a standing clock would cure
     #[arg(long = "try", value_name = "REMEDY", conflicts_with = "vary", env = "REPROV_REBUILD_TRY")]
     remedy: Option<Remedy>,
@@ -227,6 +230,7 @@ impl Args {
             },
             buildroot: self.buildroot.clone(),
             vary: self.vary.clone().unwrap_or_default(),
+            ignore: self.ignore.acceptances(),
             try_commit_clock: matches!(self.remedy, Some(Remedy::Clock)),
         }
     }

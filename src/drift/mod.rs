@@ -4,6 +4,7 @@
 //! [`Security`]: such a difference is always unexplained. Knows no file, registry or clock;
 //! what is known of the builds comes as [`Context`].
 
+mod accept;
 mod cause;
 mod clock;
 mod config;
@@ -16,6 +17,7 @@ mod security;
 mod token;
 mod view;
 
+pub use accept::accept;
 pub use cause::{Cause, Class};
 pub use config::ConfigDrift;
 pub use explain::{Accepted, Confidence, Drift, Explained, explain};

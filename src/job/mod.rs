@@ -1,5 +1,6 @@
 //! One verb each: gather → judge → commit.
 
+pub mod accepted;
 pub mod assemble;
 pub mod bases;
 pub mod build;

@@ -67,16 +67,6 @@ pub enum RecipeError {
         /// What is wrong, what to write instead.
         reason: String,
     },
-    /// Documented, but not done by this release; ignoring it would build something else than asked for.
-    #[error("line {line}: `{what}` is not supported in this release; {instead}")]
-    Unsupported {
-        /// Where.
-        line: usize,
-        /// The key, or key and value.
-        what: String,
-        /// What to do instead.
-        instead: &'static str,
-    },
     /// A repository that cannot be allowed.
     #[error("line {line}: bad [[repository]]")]
     Repository {

@@ -49,6 +49,8 @@ pub struct Recipe {
     pub buildroot: Buildroot,
     /// What time RUN steps see.
     pub clock: Clock,
+    /// Drift that is put up with.
+    pub accept: Vec<Acceptance>,
 }
 
 /// What time RUN steps see.
@@ -143,6 +145,23 @@ pub enum Auth {
     Netrc,
 }
 
+/// Drift that is put up with: of this cause, at this path, or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Code of the cause; any if none.
+    pub cause: Option<String>,
+    /// Pattern over paths without a leading slash (`?`, `*`, `**`); any if none.
+    pub path: Option<String>,
+    /// Why that is acceptable.
+    pub because: String,
+    /// The last day it holds, `YYYY-MM-DD`.
+    pub until: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Where it stands, from 1.
+    pub line: usize,
+}
+
 /// A path dropped from layers, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
@@ -188,6 +207,7 @@ impl Default for Recipe {
             on_refused: OnRefused::Fail,
             buildroot: Buildroot::Host,
             clock: Clock::Real,
+            accept: Vec::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::{
-    Access, Auth, Dropped, GitDirectory, OnRefused, Recipe, RecipeError, Repositories,
+    Acceptance, Access, Auth, Dropped, GitDirectory, OnRefused, Recipe, RecipeError, Repositories,
     repositories::{check_repositories, prefix},
     written::{Text, Value, Written},
 };
@@ -47,7 +47,7 @@ impl Recipe {
                 "from" => recipe.from = from(&value)?,
                 "normalize" => normalize(&mut recipe, &value)?,
                 "build" => build(&mut recipe, &value)?,
-                _ => drift(&value)?,
+                _ => drift(&mut recipe, &value)?,
             }
         }
         Ok(recipe)
@@ -310,15 +310,38 @@ fn on_refused(value: &Value<'_>) -> Result<OnRefused, RecipeError> {
     }
 }
 
-fn drift(value: &Value<'_>) -> Result<(), RecipeError> {
-    match value.table("[drift]", &["accept"])?.get("accept") {
-        Some(accept) => {
-            Err(unsupported(accept.line(), "accept", "use `--accept VERDICT` on the command line"))
-        }
-        None => Ok(()),
+fn drift(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {
+    if let Some(accept) = value.table("[drift]", &["accept"])?.get("accept") {
+        recipe.accept = accept.array()?.iter().map(accepted).collect::<Result<_, _>>()?;
     }
+    Ok(())
 }
 
-fn unsupported(line: usize, what: &str, instead: &'static str) -> RecipeError {
-    RecipeError::Unsupported { line, what: what.to_owned(), instead }
+fn accepted(value: &Value<'_>) -> Result<Acceptance, RecipeError> {
+    let table = value.table("accept", &["cause", "path", "because", "until", "owner"])?;
+    let said = |key: &str| {
+        let Some(value) = table.get(key) else { return Ok(None) };
+        match value.string()?.trim() {
+            "" => Err(value.refuse("write something, or leave it out")),
+            text => Ok(Some(text.to_owned())),
+        }
+    };
+    let because = table.required("because")?;
+    let reason = said("because")?.ok_or_else(|| because.refuse("say why it is acceptable"))?;
+    let until = said("until")?;
+    if until.as_deref().is_some_and(|day| !is_day(day))
+        && let Some(value) = table.get("until")
+    {
+        return Err(value.refuse("write the last day as YYYY-MM-DD"));
+    }
+    let (cause, path) = (said("cause")?, said("path")?);
+    if cause.is_none() && path.is_none() {
+        return Err(because.refuse("say what is accepted: `cause`, `path` or both"));
+    }
+    Ok(Acceptance { cause, path, because: reason, until, owner: said("owner")?, line: table.line() })
+}
+
+/// Whether `text` is a day of the calendar, `YYYY-MM-DD`.
+fn is_day(text: &str) -> bool {
+    text.len() == 10 && crate::model::time::parse_rfc3339(&format!("{text}T00:00:00Z")).is_some()
 }

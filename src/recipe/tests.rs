@@ -58,6 +58,7 @@ on-refused = "record"
         build_args: BTreeMap::from([("VERSION".into(), "1.2".into())]),
         buildroot: Buildroot::Host,
         clock: Clock::Commit,
+        accept: Vec::new(),
         access: BTreeMap::new(),
         repositories: Repositories::Only(vec![Repository {
             replace: vec!["http://security.example.org/debian-security".into()],
@@ -124,12 +125,22 @@ fn a_buildroot_is_the_hosts_or_named_by_digest() {
 }
 
 #[test]
-fn what_this_release_does_not_do_is_said() {
-    let release = "is not supported in this release;";
-    refuses(
-        "[drift]\naccept = [{ cause = \"x\" }]\n",
-        &format!("line 2: `accept` {release} use `--accept VERDICT` on the command line"),
+fn accepted_drift() {
+    let one = |more: &str| format!("[drift]\naccept = [{{ because = \"known\"{more} }}]\n");
+    let all =
+        one(", cause = \"password-salt\", path = \"etc/shadow\", until = \"2027-06-30\", owner = \"a@b\"");
+    let accepted = Recipe::parse(&all).unwrap().accept.remove(0);
+    assert_eq!(
+        (accepted.cause.as_deref(), accepted.path.as_deref()),
+        (Some("password-salt"), Some("etc/shadow"))
     );
+    assert_eq!((accepted.until.as_deref(), accepted.owner.as_deref()), (Some("2027-06-30"), Some("a@b")));
+    assert_eq!((accepted.because.as_str(), accepted.line), ("known", 2));
+    refuses(&one(""), "line 2: `because = \"known\"`: say what is accepted: `cause`, `path` or both");
+    refuses("[drift]\naccept = [{ path = \"x\" }]\n", "line 2: accept has no `because`");
+    let wrong = one(", path = \"x\", until = \"2027-6-30\"");
+    refuses(&wrong, "line 2: `until = \"2027-6-30\"`: write the last day as YYYY-MM-DD");
+    refuses(&one(", path = \"\""), "line 2: `path = \"\"`: write something, or leave it out");
 }
 
 #[test]

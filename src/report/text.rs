@@ -3,19 +3,21 @@
 use std::fmt::Write as _;
 
 use crate::{
-    drift::{Drift, InstructionRef},
+    drift::{Accepted, Drift, InstructionRef},
     model::path::printable,
 };
 
 /// How many drifts are listed for people; JSON has all.
 const SHOWN_MAX: usize = 20;
 
-/// Drifts for people: place, cause, evidence, remedy; what concerns security first. Consequences are only counted.
+/// Drifts for people: place, cause, evidence, remedy; what concerns security first, what is accepted last. Consequences are
+/// only counted.
 #[must_use]
 pub fn drift_lines(drifts: &[Drift]) -> String {
     let mut out = String::new();
     let mut own: Vec<_> = drifts.iter().filter(|drift| drift.consequence_of.is_none()).collect();
-    own.sort_by_key(|drift| !drift.security); // Stable: each kind stays in order of layers and paths.
+    // Stable: each kind stays in order of layers and paths.
+    own.sort_by_key(|drift| (drift.accepted.is_some(), !drift.security));
     for drift in own.iter().take(SHOWN_MAX) {
         let place = match &drift.instruction {
             Some(InstructionRef { line: Some(line), text }) => format!("line {line}: {}", printable(text)),
@@ -40,7 +42,14 @@ pub fn drift_lines(drifts: &[Drift]) -> String {
         if !drift.evidence.is_empty() {
             let _ = writeln!(out, "    evidence  {}", printable(&drift.evidence));
         }
-        let _ = writeln!(out, "    remedy    {}", drift.remedy);
+        match &drift.accepted {
+            Some(accepted) => {
+                let _ = writeln!(out, "    accepted  {}", shown(accepted));
+            }
+            None => {
+                let _ = writeln!(out, "    remedy    {}", drift.remedy);
+            }
+        }
     }
     if own.len() > SHOWN_MAX {
         let security = own.iter().skip(SHOWN_MAX).filter(|drift| drift.security).count();
@@ -48,9 +57,19 @@ pub fn drift_lines(drifts: &[Drift]) -> String {
         let more = own.len() - SHOWN_MAX;
         let _ = writeln!(out, "  and {more} more{security}; --format json lists all");
     }
+    let accepted = own.iter().filter(|drift| drift.accepted.is_some()).count();
+    if accepted > 0 {
+        let _ = writeln!(out, "  {accepted} of {} drift(s) accepted; the verdict stays", own.len());
+    }
     let folded = drifts.len() - own.len();
     if folded > 0 {
         let _ = writeln!(out, "  and {folded} consequences of these");
     }
     out
+}
+
+fn shown(accepted: &Accepted) -> String {
+    let until = accepted.until.as_ref().map(|until| format!(", until {}", printable(until)));
+    let owner = accepted.owner.as_ref().map(|owner| format!(" ({})", printable(owner)));
+    [Some(printable(&accepted.because)), until, owner].into_iter().flatten().collect()
 }

@@ -5,7 +5,7 @@ use std::{
     ops::Range,
 };
 
-use super::{Cause, Finding, zip};
+use super::{Cause, Finding, tar, zip};
 use crate::{
     drift::{clock, evidence, view::View},
     model::limits::{INFLATE_FREE_BYTES, XZ_MEMORY_KIB_MAX},
@@ -28,7 +28,7 @@ pub(super) fn zip_timestamp(view: &View<'_>) -> Option<Finding> {
 /// tar: members' times (and so their headers' checksums) alone differ.
 pub(super) fn tar_timestamp(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.contents()?;
-    (tar_without_times(a)? == tar_without_times(b)?).then(|| Finding::certain(Cause::TarTimestamp))
+    (tar::without_times(a)? == tar::without_times(b)?).then(|| Finding::certain(Cause::TarTimestamp))
 }
 
 /// ar: members' times alone differ.
@@ -54,7 +54,7 @@ pub(super) fn compressed(view: &View<'_>) -> Option<Finding> {
         return Some(Finding::certain(Cause::CompressedMember));
     }
     let inner: [(Masked, Cause); 4] = [
-        (tar_without_times, Cause::TarTimestamp),
+        (tar::without_times, Cause::TarTimestamp),
         (cpio_without_times, Cause::CpioTimestamp),
         (ar_without_times, Cause::ArTimestamp),
         (zip::without_times, Cause::ZipTimestamp),
@@ -95,23 +95,6 @@ fn whole(reader: impl Read) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     reader.take(INFLATE_FREE_BYTES + 1).read_to_end(&mut out).ok()?;
     (out.len() as u64 <= INFLATE_FREE_BYTES).then_some(out)
-}
-
-fn tar_without_times(bytes: &[u8]) -> Option<Vec<u8>> {
-    const BLOCK: usize = 512;
-    let mut out = bytes.to_vec();
-    let mut at = 0;
-    while let Some(header) = out.get_mut(at..at + BLOCK).filter(|header| header[0] != 0) {
-        if header[257..262] != *b"ustar" {
-            return None;
-        }
-        header[136..156].fill(0); // Time and checksum.
-        let digits = header[124..136].iter().take_while(|byte| byte.is_ascii_digit());
-        let size = digits
-            .fold(0_usize, |size, digit| size.saturating_mul(8).saturating_add(usize::from(digit - b'0')));
-        at = at.checked_add(BLOCK)?.checked_add(size.checked_next_multiple_of(BLOCK)?)?;
-    }
-    (at > 0).then_some(out)
 }
 
 /// newc and its twin with checksums (`070701`, `070702`), and the old portable form (`070707`), as in cpio(5).

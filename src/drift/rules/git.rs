@@ -16,8 +16,8 @@ pub(super) fn metadata(view: &View<'_>) -> Option<Finding> {
     let at = path.find(DIRECTORY).filter(|at| *at == 0 || path[at - 1] == b'/')?;
     let below = &path[at + DIRECTORY.len()..];
     let known = if below == b"index" || (below.starts_with(b"modules/") && below.ends_with(b"/index")) {
-        let (a, b, _) = view.heads()?;
-        a.starts_with(b"DIRC") && b.starts_with(b"DIRC")
+        let (a, b) = view.contents()?;
+        return (without_status(a)? == without_status(b)?).then(|| Finding::certain(Cause::GitMetadata));
     } else if below.starts_with(b"objects/") {
         is_object(view, &below[8..])
     } else {
@@ -26,6 +26,39 @@ pub(super) fn metadata(view: &View<'_>) -> Option<Finding> {
         token::differing_ids(&a, &b)
     };
     known.then(|| Finding::likely(Cause::GitMetadata))
+}
+
+/// An index (gitformat-index, versions 2 to 4, SHA-1) without what it copies of files' status: times, device, inode,
+/// owner; and without the checksum at its end, which follows from that.
+fn without_status(index: &[u8]) -> Option<Vec<u8>> {
+    const HEADER: usize = 12;
+    const SUM: usize = 20;
+    /// Times, device and inode; then the mode; then user and group.
+    const STATUS: [std::ops::Range<usize>; 2] = [0..24, 28..36];
+    const FLAGS: usize = 60;
+    const PATH: usize = 62;
+    const EXTENDED: u8 = 0x40;
+    let number = |at: usize| Some(u32::from_be_bytes(index.get(at..at + 4)?.try_into().ok()?));
+    let version = number(4).filter(|version| index.starts_with(b"DIRC") && (2..=4).contains(version))?;
+    let mut masked = index.get(..index.len().checked_sub(SUM)?)?.to_vec();
+    let mut at = HEADER;
+    for _ in 0..number(8)? {
+        let entry = masked.get_mut(at..)?;
+        let extended = entry.get(FLAGS)? & EXTENDED != 0;
+        for range in STATUS {
+            entry.get_mut(range)?.fill(0);
+        }
+        let mut path = PATH + if extended { 2 } else { 0 };
+        if version == 4 {
+            path += entry.get(path..)?.iter().position(|byte| byte & 0x80 == 0)? + 1; // The length of a prefix.
+        }
+        let mut end = path + entry.get(path..)?.find_byte(0)?;
+        if version < 4 {
+            end |= 7; // Padded with NULs, one at least, to a multiple of eight.
+        }
+        at += end + 1;
+    }
+    (at <= masked.len()).then_some(masked)
 }
 
 /// An object, a pack or a directory of objects that one image has alone, under a name of hex digits.

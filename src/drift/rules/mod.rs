@@ -14,6 +14,7 @@ mod metadata;
 mod name;
 mod python;
 mod secret;
+mod tar;
 mod text;
 mod zip;
 

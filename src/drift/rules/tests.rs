@@ -214,6 +214,14 @@ fn archives() {
     let tar = |time: u64, content: &[u8]| fake().file("a", content).at(time).tar();
     check("a.tar", tar(1, b"x"), tar(2, b"x"), "tar-timestamp");
     check("a.tar", tar(1, b"x"), tar(2, b"y"), "unexplained");
+    let with = |time: u64, record: &[u8]| {
+        fake().file("a", b"x").at(time).pax(&[("mtime", record), ("comment", b"c")]).tar()
+    };
+    check("a.tar", with(1, b"1.25"), with(2, b"2.50"), "tar-timestamp");
+    check("a.tar", with(1, b"1.25"), with(2, b"2.5"), "unexplained");
+    let mut wrong = tar(2, b"x");
+    wrong[150] ^= 1;
+    check("a.tar", tar(1, b"x"), wrong, "unexplained");
     let ar = |time: &str, body: &str| {
         format!("!<arch>\n{:<16}{time:<12}{:<12}{:<8}{:<10}`\n{body}", "a.o/", "0 0", "644", body.len())
     };

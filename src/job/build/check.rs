@@ -15,6 +15,7 @@ use crate::{
     host,
     job::{
         Ports, SharedCheckout,
+        accepted::of_recipe,
         bases::Base,
         evidence::Believed,
         execute::{Execution, Gathered, Secrets},
@@ -123,11 +124,13 @@ impl Replaying {
         let run = self.end().await?;
         let assembled = execution.outcome.as_ref().ok()?;
         let name = request.to.at(assembled.manifest.digest);
+        let accepted = of_recipe(ports, &request.checkout, &believed.provenance.definition);
         let original = Original {
             name: &name,
             manifest: &assembled.manifest,
             image: assembled.image.clone(),
             provenance: &believed.provenance,
+            accepted: &accepted,
             shifted_s: 0,
         };
         let mut judged = match run.replayed {

@@ -6,6 +6,7 @@ use super::{BuildError, Overrides, Request, Wanted, environment::internal};
 use crate::{
     attest::{self, BuildDefinition, Clock, Dropped, ExternalParameters, Normalize, OnRefused, RecipeFile},
     buildroot::Tools,
+    drift::Cause,
     gateway,
     job::{
         Ports, SharedCheckout,
@@ -20,7 +21,7 @@ use crate::{
     layer::Profile,
     model::{Digest, ImageName, Repository, ResourceDescriptor, limits, reference::normalised},
     progress::Update,
-    recipe::{self, Recipe, Repositories},
+    recipe::{self, Recipe, RecipeError, Repositories},
     registry,
 };
 
@@ -211,6 +212,18 @@ fn read_recipe(
     };
     let text = String::from_utf8_lossy(&bytes);
     let recipe = Recipe::parse(&text).map_err(|source| BuildError::Recipe { path: path.clone(), source })?;
+    let known = |acceptance: &&recipe::Acceptance| {
+        acceptance.cause.as_deref().is_none_or(|code| Cause::ALL.iter().any(|cause| cause.code() == code))
+    };
+    if let Some(unknown) = recipe.accept.iter().find(|acceptance| !known(acceptance)) {
+        let source = RecipeError::Value {
+            line: unknown.line,
+            key: "cause".to_owned(),
+            value: unknown.cause.clone().unwrap_or_default(),
+            reason: "no cause of drift has this code; `reprov explain` lists them".to_owned(),
+        };
+        return Err(BuildError::Recipe { path, source });
+    }
     Ok((recipe, Some(RecipeFile { path, digest: Digest::of(&bytes) })))
 }
 

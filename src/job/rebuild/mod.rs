@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use super::{
     Ports, SharedCheckout,
+    accepted::of_recipe,
     bases::{self, Base},
     builder::{Builder, BuilderError},
     check::check,
@@ -28,7 +29,7 @@ use crate::{
     model::{Descriptor, Digest, ImageName, Location, Maxima, Selector, Variations, Verdict, names},
     oci::{Image, OciError},
     progress::Update,
-    recipe::Buildroot,
+    recipe::{Acceptance, Buildroot},
     registry::RegistryError,
     signing::PrivateKey,
     source::SourceError,
@@ -69,6 +70,8 @@ pub struct Request {
     pub secrets: Secrets,
     /// `--vary`: what the replay does otherwise on purpose.
     pub vary: Variations,
+    /// `--ignore`: drift that the caller puts up with.
+    pub ignore: Vec<Acceptance>,
     /// `--try clock=commit`: whether to find out what a standing clock cures.
     pub try_commit_clock: bool,
 }
@@ -229,6 +232,8 @@ struct Ready<'a> {
     bases: Vec<Base>,
     checkout: SharedCheckout,
     builder: Builder,
+    /// Drift that is put up with, by the recipe or the caller.
+    accepted: Vec<Acceptance>,
 }
 
 struct Job<'a> {
@@ -302,7 +307,9 @@ impl Job<'_> {
             Ok(builder) => builder,
             Err(Incomplete(why)) => return say(Verdict::InputsMissing, why),
         };
-        Ok(Ok(Ready { believed, original, transcript, bases, checkout, builder }))
+        let mut accepted = self.request.ignore.clone();
+        accepted.extend(of_recipe(self.ports, &checkout, definition));
+        Ok(Ok(Ready { believed, original, transcript, bases, checkout, builder, accepted }))
     }
 
     /// Runs the definition and judges what comes out; with `kept`, it is what `--keep` asks for.
@@ -320,6 +327,7 @@ impl Job<'_> {
             manifest: self.manifest,
             image: ready.original.clone(),
             provenance: &believed.provenance,
+            accepted: &ready.accepted,
             shifted_s: varied.time_s().unwrap_or_default(),
         };
         let replayed = self.run_again(ready, definition, varied.clone()).await?;

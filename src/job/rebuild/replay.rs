@@ -8,7 +8,7 @@ use crate::{
     gateway::Mode,
     host,
     job::{
-        Ports,
+        Ports, accepted,
         assemble::Assembled,
         evidence::{chain, whole},
         execute::{ExecuteError, Execution, Gathered, Removing, execute},
@@ -18,6 +18,7 @@ use crate::{
     model::{Descriptor, ImageName, Maxima, Verdict},
     oci::Image,
     progress::Update,
+    recipe::Acceptance,
     store::LogDir,
     transcript::Transcript,
 };
@@ -77,6 +78,8 @@ pub(in crate::job) struct Original<'a> {
     pub(in crate::job) image: Image,
     /// How it was built.
     pub(in crate::job) provenance: &'a Provenance,
+    /// Drift that is put up with.
+    pub(in crate::job) accepted: &'a [Acceptance],
     /// By how many seconds the date of steps was another in the replay.
     pub(in crate::job) shifted_s: i64,
 }
@@ -185,7 +188,9 @@ impl Original<'_> {
         let explained = compute::run(move || {
             diff::images(&store, &a, &b).map(|comparison| drift::explain(&comparison, &context))
         });
-        Ok(explained.await?)
+        let mut explained = explained.await?;
+        accepted::mark(ports.progress.as_ref(), &mut explained.drifts, self.accepted);
+        Ok(explained)
     }
 }
 

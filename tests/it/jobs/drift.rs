@@ -49,10 +49,45 @@ fn two_images_side_by_side() {
     let paths: Vec<_> =
         answer["drifts"].as_array().unwrap().iter().map(|drift| drift["path"].clone()).collect();
     assert_eq!(paths, ["word"], "{ran}");
+    let made_by = &answer["drifts"][0]["instruction"];
+    assert_eq!(made_by["line"], Value::Null, "{ran}");
+    assert!(made_by["text"].as_str().unwrap().starts_with("RUN echo $WORD > /word"), "{ran}");
     assert_eq!(
         answer["layers"].as_array().unwrap().iter().filter(|layer| layer["equal"] == false).count(),
         1
     );
+}
+
+#[test]
+fn what_is_accepted_is_marked_and_stays() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let dockerfile = "FROM base.example/tiny:1\nRUN date > /a; date > /b; date > /c\n";
+    let recipe = |cause: &str| {
+        format!(
+            "[drift]\naccept = [\n  {{ cause = \"{cause}\", path = \"a\", because = \"known\", owner = \"me\" }},\n  \
+             {{ path = \"b\", because = \"once\", until = \"2020-01-01\" }},\n]\n"
+        )
+    };
+    let source =
+        |cause: &str| lab.source(cause, &[("Dockerfile", dockerfile), ("reprov.toml", &recipe(cause))]);
+    let to = registry.name("accepted");
+    let wrong = lab.build(registry, &source("no-such-cause"), &to, &[]).exits(2);
+    wrong.says("line 3: `cause = \"no-such-cause\"`: no cause of drift has this code");
+    let built = lab.build(registry, &source("clock-in-text"), &to, &["--check"]).exits(1);
+    let of = |image: &Value| -> Vec<Value> {
+        let drifts = image["drifts"].as_array().unwrap().iter();
+        drifts.map(|drift| drift["accepted"]["because"].clone()).collect()
+    };
+    assert_eq!(of(&built.json()["check"]), [Value::from("known"), Value::Null, Value::Null], "{built}");
+
+    let ran = lab.rebuild(&to, &["--ignore", "c", "--because", "not read"]).exits(1);
+    let image = &ran.json()["images"][0];
+    assert_eq!(image["verdict"], "explained", "{ran}");
+    assert_eq!(of(image), [Value::from("known"), Value::Null, Value::from("not read")], "{ran}");
+    ran.says("drift is no longer accepted since 2020-01-01: b");
+    let text = lab.rebuild(&to, &["--format", "text"]).exits(1);
+    text.says("    accepted  known (me)").says("  1 of 3 drift(s) accepted; the verdict stays");
+    lab.rebuild(&to, &["--ignore", "c"]).exits(2).says("--because");
 }
 
 #[test]

@@ -168,9 +168,23 @@ fn caches_and_links_into_them() {
 
 #[test]
 fn git() {
-    let index = |byte: u8| [&b"DIRC\0\0\0\x02"[..], &[byte; 90]].concat();
-    check("srv/.git/index", index(1), index(2), "git-metadata");
-    check("srv/index", index(1), index(2), "unexplained");
+    let index = |version: u8, time: u8, hash: u8, path: &[u8], extension: &[u8]| {
+        let entry = [&[time; 24][..], &[0, 0, 0x81, 0xa4], &[time; 8], &[7; 4], &[hash; 20], &[0, 3], path];
+        let entry = entry.concat();
+        let (count, header) = (2, [b"DIRC\0\0\0", &[version][..], &[0, 0, 0, 2]].concat());
+        [header, entry.repeat(count), extension.to_vec(), vec![time; 20]].concat()
+    };
+    let padded = b"abc\0\0\0\0\0\0\0";
+    let v2 = |time, hash, extension: &[u8]| index(2, time, hash, padded, extension);
+    check("srv/.git/index", v2(1, 5, b"TREE"), v2(2, 5, b"TREE"), "git-metadata");
+    check("srv/.git/modules/x/index", v2(1, 5, b""), v2(2, 5, b""), "git-metadata");
+    check("srv/.git/index", index(4, 1, 5, b"\0abc\0", b""), index(4, 2, 5, b"\0abc\0", b""), "git-metadata");
+    check("srv/.git/index", v2(1, 5, b""), v2(2, 6, b""), "unexplained");
+    check("srv/.git/index", v2(1, 5, b"TREE"), v2(2, 5, b"TREF"), "unexplained");
+    check("srv/.git/index", v2(1, 5, b""), index(2, 2, 5, b"abd\0\0\0\0\0\0\0", b""), "unexplained");
+    check("srv/.git/index", v2(1, 5, b""), index(5, 2, 5, padded, b""), "unexplained");
+    check("srv/.git/index", &v2(1, 5, b"")[..90], &v2(2, 5, b"")[..90], "unexplained");
+    check("srv/index", v2(1, 5, b""), v2(2, 5, b""), "unexplained");
     let log =
         |id: &str, time: &str| format!("{} {} A <a@b> {time} +0000\tclone\n", "0".repeat(40), id.repeat(20));
     check("srv/.git/logs/HEAD", log("a1", "1795554912"), log("b2", "1795554999"), "git-metadata");
