@@ -147,6 +147,10 @@ causes! {
     Unexplained "unexplained" Unexplained "Look at the difference; nothing that is known makes it.",
     /// Dates, times or epochs in a text.
     ClockInText "clock-in-text" Known "Write SOURCE_DATE_EPOCH instead of the present time, or remove the file.",
+    /// Another version of a package, or a file of one.
+    PackageVersion "package-version" Package "Pin the version, or build from a repository that stands still (a snapshot, or the recorded inputs).",
+    /// What a repository had that day.
+    PackageLists "package-lists" Package "Run `rm -rf /var/lib/apt/lists/*` in the same RUN step.",
     /// Compressed data whose contents are equal.
     CompressedMember "compressed-member" Known "Fix the compressor's version, level and threads.",
 }

@@ -10,6 +10,7 @@ mod clock;
 mod config;
 mod evidence;
 mod explain;
+mod packages;
 mod page;
 mod pem;
 mod rules;

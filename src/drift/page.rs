@@ -194,6 +194,14 @@ impl Cause {
                 "A text differs only in dates and times, and each lies within its own build. Whatever wrote it asked the clock.",
                 "etc/build-date: Tue Nov 24 22:11:19 UTC 2026 → Tue Nov 24 22:11:28 UTC 2026",
             ),
+            Self::PackageVersion => (
+                "The repository had another version of a package the second time. dpkg's status says which, and the package's own checksums say which files are its own. A rebuild from recorded inputs does not have this.",
+                "usr/lib/x86_64-linux-gnu/libssl.so.3: package libssl3:amd64 3.0.15-1 → 3.0.16-1",
+            ),
+            Self::PackageLists => (
+                "The lists that `apt-get update` fetches say what the repository had at that time. Nothing in a finished image needs them.",
+                "var/lib/apt/lists/…_InRelease: another day",
+            ),
             Self::CompressedMember => (
                 "The file is compressed, and what it holds is the same on both sides. Another version, level or number of threads packed it.",
                 "opt/app/table.xz: 2 threads → 8 threads",

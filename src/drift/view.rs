@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 use serde::Serialize;
 
-use super::{rules::is_free_record, token};
+use super::{packages::Packages, rules::is_free_record, token};
 use crate::diff::{Change, ChangeKind};
 
 /// An instruction of the Dockerfile.
@@ -118,6 +118,8 @@ pub(super) struct Siblings<'a> {
     all_only_b: BTreeSet<&'a BStr>,
     only_a: BTreeMap<BString, &'a Change>,
     only_b: BTreeMap<BString, &'a Change>,
+    /// Packages of other versions.
+    pub(super) packages: Packages,
 }
 
 impl<'a> Siblings<'a> {
@@ -139,6 +141,7 @@ impl<'a> Siblings<'a> {
                 side.insert(masked, change);
             }
         }
+        siblings.packages = Packages::of(|path| siblings.captured(path));
         siblings
     }
 
@@ -162,6 +165,11 @@ impl<'a> Siblings<'a> {
         let prefix = BString::from([directory, b"/"].concat());
         let from = (std::ops::Bound::Included(prefix.as_bstr()), std::ops::Bound::Unbounded);
         other.range::<BStr, _>(from).take_while(|path| path.starts_with(&prefix)).any(|path| like(path))
+    }
+
+    /// Both contents of the file at `path`, if they differ and were captured.
+    fn captured(&self, path: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+        self.content(path)?.contents.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()))
     }
 
     /// Both contents of each file whose content differs and was captured.

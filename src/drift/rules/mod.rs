@@ -12,6 +12,7 @@ mod git;
 mod keystore;
 mod metadata;
 mod name;
+mod package;
 mod python;
 mod secret;
 mod tar;
@@ -60,6 +61,8 @@ pub(super) const RULES: &[Rule] = &[
     metadata::mtime,
     metadata::pax_time,
     metadata::header_names,
+    package::version,
+    package::lists,
     account::backup,
     account::shadow,
     secret::machine_id,

@@ -1,4 +1,5 @@
 mod made;
+mod package;
 mod trust;
 
 use std::io::Write as _;
