@@ -217,6 +217,11 @@ const ADDED_IN_2: &[Rule] = &[
         paths: &["var/log/dnf.log", "var/log/dnf.librepo.log", "var/log/dnf.rpm.log", "var/log/hawkey.log"],
         format: Format::Head(format::starts_with_iso_time),
     },
+    Rule {
+        name: "dnf-expired",
+        paths: &["var/cache/dnf/expired_repos.json"],
+        format: Format::Head(|head| head.starts_with(b"[")),
+    },
 ];
 
 const TIMES_2: &[Times] = &[

@@ -229,6 +229,8 @@ fn what_is_new_in_default_2() {
     check_2("var/log/dnf.log", line, "dnf-log");
     check_2("var/log/hawkey.log", line, "dnf-log");
     check_2("var/log/dnf.log", b"my own notes", "");
+    check_2("var/cache/dnf/expired_repos.json", b"[\"local\"]", "dnf-expired");
+    check_2("var/cache/dnf/expired_repos.json", b"{}", "");
     check_2("var/log/mine.log", line, "");
 }
 
