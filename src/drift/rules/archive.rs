@@ -97,8 +97,12 @@ fn whole(reader: impl Read) -> Option<Vec<u8>> {
     (out.len() as u64 <= INFLATE_FREE_BYTES).then_some(out)
 }
 
-/// newc and its twin with checksums (`070701`, `070702`), and the old portable form (`070707`), as in cpio(5).
+/// newc and its twin with checksums (`070701`, `070702`), the old portable form (`070707`) and the old binary one, as in
+/// cpio(5).
 fn cpio_without_times(bytes: &[u8]) -> Option<Vec<u8>> {
+    if bytes.starts_with(&BINARY) {
+        return cpio_binary_without_times(bytes);
+    }
     let mut out = bytes.to_vec();
     let mut at = 0;
     loop {
@@ -120,6 +124,29 @@ fn cpio_without_times(bytes: &[u8]) -> Option<Vec<u8>> {
         }
         let aligned = |end: usize| end.checked_next_multiple_of(form.aligned);
         at = aligned(aligned(name_end)?.checked_add(size)?)?;
+        if last {
+            return Some(out);
+        }
+    }
+}
+
+/// Magic number of the old binary form, whose numbers are 16 bits each, here of a machine with the low byte first.
+const BINARY: [u8; 2] = 0o070_707_u16.to_le_bytes();
+
+fn cpio_binary_without_times(bytes: &[u8]) -> Option<Vec<u8>> {
+    const HEADER: usize = 26;
+    let mut out = bytes.to_vec();
+    let mut at = 0_usize;
+    loop {
+        let header = out.get_mut(at..at.checked_add(HEADER)?).filter(|header| header.starts_with(&BINARY))?;
+        let number = |at: usize| usize::from(u16::from_le_bytes([header[at], header[at + 1]]));
+        let (name, size) = (number(20), number(22) << 16 | number(24)); // Of two, the higher comes first.
+        header[2..6].fill(0); // Device and inode.
+        header[16..20].fill(0);
+        let name_at = at + HEADER;
+        let last = out.get(name_at..name_at.checked_add(name)?)? == b"TRAILER!!!\0";
+        let content = name_at.checked_add(name.checked_next_multiple_of(2)?)?;
+        at = content.checked_add(size.checked_next_multiple_of(2)?)?;
         if last {
             return Some(out);
         }

@@ -202,6 +202,8 @@ pub(super) const FIXTURES: &[Fixture] = &[
         name: "git",
         files: Files::Ours("ecosystems/git"),
         what: "git clone over smart HTTP, shallow and whole; `.git` stays",
+        needed: "`ENV EMAIL`, since git writes the host's name into its logs where nobody says who is at work; with the name that every \
+            build has (`reprov`) it is the same without",
         needs: &["apt"],
         serves: &[Serve::Git],
         ..PLAIN

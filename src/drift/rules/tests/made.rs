@@ -61,6 +61,18 @@ fn cpio() {
     };
     check("a.cpio", odc(1, 1), odc(2, 2), "cpio-timestamp");
     check("a.cpio", odc(1, 1), &odc(2, 2)[..100], "unexplained");
+    let binary = |inode: u8, time: u8, body: &[u8; 2]| {
+        let member = |name: &[u8], body: &[u8]| {
+            let header = [0xc7, 0x71, 1, 0, inode, 0, 0xa4, 0x81, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, time, 0];
+            let size = |of: &[u8]| u8::try_from(of.len()).unwrap();
+            let sizes = [size(name), 0, 0, 0, size(body), 0];
+            let padding = &[0][..name.len() % 2];
+            [&header[..], &sizes, name, padding, body].concat()
+        };
+        [member(b"ab\0", body), member(b"TRAILER!!!\0", b"")].concat()
+    };
+    check("a.cpio", binary(1, 1, b"xy"), binary(2, 2, b"xy"), "cpio-timestamp");
+    check("a.cpio", binary(1, 1, b"xy"), binary(2, 2, b"xz"), "unexplained");
 }
 
 #[test]
