@@ -111,8 +111,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
         files: Files::Ours("ecosystems/cargo"),
         what: "cargo build with crates from the registry, index and target kept",
         more: &["--learn"],
-        needed: "Debian's `cargo-web` (sparse index); `--learn`, since cargo has its hosts built in; `target/.rustc_info.json` removed, \
-            cargo's note about its compiler",
+        needed: "Debian's `cargo-web` (sparse index); `--learn`, since cargo has its hosts built in",
         ..PLAIN
     },
     Fixture {
@@ -135,8 +134,8 @@ pub(super) const FIXTURES: &[Fixture] = &[
         name: "gem",
         files: Files::Ours("ecosystems/gem"),
         what: "gem build, gem install with an extension in C",
-        needed: "a gem made in the step, since no public repository is reached from here; two leftovers of the compilation removed, \
-            which hold a random name",
+        needed: "a gem made in the step, since no public repository is reached from here; `--no-document`, since what `ri` writes differs \
+            and nobody knows why",
         ..PLAIN
     },
     Fixture {

@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Fault, Faulty, Lab, Mirror, Process, Ran, Registry};
+use crate::support::{Fault, Faulty, Lab, Mirror, Process, Ran, Registry, fixtures};
 
 const VERDICT: &str = "https://reprov.example/rebuild/v1";
 
@@ -117,7 +117,9 @@ fn what_reproduces_is_said_at_once_and_beside_the_image() {
 fn what_drifts_is_an_image_and_a_no() {
     let (lab, registry) = (Lab::new(), Registry::shared());
     let to = registry.name("check-drift");
-    let source = lab.fixture("drift");
+    // The replay begins once the last step is over, so not in the second of the first.
+    let dockerfile = fs::read_to_string(fixtures("drift/Dockerfile")).unwrap() + "RUN sleep 1\n";
+    let source = lab.source("drift", &[("Dockerfile", &dockerfile)]);
     let ran = lab.build(registry, &source, &to, &["--check"]).exits(1);
     let answer = ran.json();
     assert_eq!(answer["check"]["verdict"], "explained", "{ran}");

@@ -61,7 +61,7 @@ fn two_images_side_by_side() {
 #[test]
 fn what_is_accepted_is_marked_and_stays() {
     let (lab, registry) = (Lab::new(), Registry::shared());
-    let dockerfile = "FROM base.example/tiny:1\nRUN date > /a; date > /b; date > /c\n";
+    let dockerfile = "FROM base.example/tiny:1\nRUN date > /a; date > /b; date > /c; sleep 1\n";
     let recipe = |cause: &str| {
         format!(
             "[drift]\naccept = [\n  {{ cause = \"{cause}\", path = \"a\", because = \"known\", owner = \"me\" }},\n  \
