@@ -188,6 +188,11 @@ fn how_an_archive_is_written_shows_whatever_else_differs() {
         assert_eq!(names(&two(), &gnu()), ("dialect".into(), changes));
         let commented = two().extension(b'g', b"15 comment=abc\n").at(at);
         assert_eq!(names(&two(), &commented), ("comment".into(), changes));
+        let long = |last: &str| {
+            let text = format!("comment={}{last}\n", "x".repeat(120));
+            two().extension(b'g', format!("{} {text}", text.len() + 4).as_bytes()).at(at)
+        };
+        assert_eq!(names(&long("a").at(0), &long("b")), ("comment".into(), changes));
     }
     assert_eq!(names(&two(), &turned().file("c", b"3")), (String::new(), 1), "of other entries");
     let padded = [two().tar(), vec![0; 512]].concat();

@@ -89,7 +89,7 @@ const PRELOAD: [&str; 1] = ["etc/ld.so.preload"];
 const PROGRAMS: [&str; 5] = ["bin/*", "sbin/*", "**/bin/*", "**/sbin/*", "**/libexec/**"];
 
 /// Whether `path` is where certificates lie that are trusted.
-pub(super) fn is_trusted(path: &[u8]) -> bool {
+fn is_trusted(path: &[u8]) -> bool {
     fits(path, &TRUST)
 }
 
@@ -148,7 +148,8 @@ fn place(change: &Change) -> Option<Security> {
         return None;
     }
     let path = &change.path;
-    if change.entry()?.kind == Kind::Directory {
+    let directory = |entry: &Entry| entry.kind == Kind::Directory;
+    if [&change.a, &change.b].into_iter().flatten().all(directory) {
         None
     } else if is_trusted(path) {
         Some(Security::TrustedCertificate)

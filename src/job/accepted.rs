@@ -1,6 +1,6 @@
 //! What a recipe says of drift, read where the build's source is.
 
-use super::{Ports, SharedCheckout};
+use super::{Ports, SharedCheckout, evidence::chain};
 use crate::{
     attest::BuildDefinition,
     drift::{self, Drift},
@@ -18,15 +18,19 @@ pub(super) fn of_recipe(
 ) -> Vec<Acceptance> {
     let Some(file) = &definition.external.recipe else { return Vec::new() };
     let read = checkout.lock().read(&file.path, RECIPE_SIZE_BYTES_MAX);
-    let bytes = match read {
-        Ok(Some(bytes)) if Digest::of(&bytes) == file.digest => bytes,
-        Ok(_) | Err(_) => {
-            let text = format!("no drift is accepted: the source has not the recorded `{}`", file.path);
-            ports.progress.update(Update::Warning(&text));
-            return Vec::new();
+    let found = match read {
+        Ok(Some(bytes)) if Digest::of(&bytes) == file.digest => {
+            Recipe::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| chain(&error))
         }
+        Ok(_) => Err("the source has another one than was recorded, or none".to_owned()),
+        Err(error) => Err(chain(&error)),
     };
-    Recipe::parse(&String::from_utf8_lossy(&bytes)).map(|recipe| recipe.accept).unwrap_or_default()
+    let unread = |why: String| {
+        let text = format!("no drift is accepted: cannot read `{}`: {why}", file.path);
+        ports.progress.update(Update::Warning(&text));
+        Vec::new()
+    };
+    found.map_or_else(unread, |recipe| recipe.accept)
 }
 
 /// Marks what is accepted today, and says what would be, had it not expired.
@@ -36,7 +40,10 @@ pub fn mark(progress: &dyn Progress, drifts: &mut [Drift], acceptances: &[Accept
     for expired in drift::accept(drifts, acceptances, today) {
         let what = [&expired.cause, &expired.path].into_iter().flatten().cloned().collect::<Vec<_>>();
         let until = expired.until.as_deref().unwrap_or_default();
-        let text = format!("drift is no longer accepted since {until}: {}", what.join(" at "));
+        let what = what.join(" at ");
+        let text = format!(
+            "drift that was accepted until {until} is still there: {what}; mend it, or accept it anew"
+        );
         progress.update(Update::Warning(&text));
     }
 }

@@ -23,7 +23,7 @@ pub struct Shape {
     pub dialect: String,
     /// Whether names begin with `./`; that of the root directory counts.
     pub dotted: bool,
-    /// The first comment for all entries.
+    /// The first comment for all entries; of a long one, or of several, with a digest of them all.
     pub comment: Option<String>,
     /// Where its end mark stands, in bytes from the start.
     pub end: u64,
@@ -38,6 +38,9 @@ pub(super) struct Shaping {
     dialects: [bool; 3],
     dotted: bool,
     comment: Option<String>,
+    comments: Hasher,
+    /// Whether [`Shaping::comment`] is not all that was said.
+    more_comments: bool,
 }
 
 const DIALECTS: [&str; 3] = ["v7", "ustar", "gnu"];
@@ -50,7 +53,11 @@ impl Shaping {
     }
 
     pub(super) fn comment(&mut self, text: &[u8]) {
-        self.comment.get_or_insert_with(|| shorten(text));
+        self.comments.update(text);
+        self.comments.update(&[0]);
+        let shown = shorten(text);
+        self.more_comments |= self.comment.is_some() || shown.len() < text.len();
+        self.comment.get_or_insert(shown);
     }
 
     pub(super) fn entry(&mut self, entry: &Entry) {
@@ -61,7 +68,9 @@ impl Shaping {
     pub(super) fn end(self, end: u64, padding_bytes: u64) -> Shape {
         let known = DIALECTS.iter().zip(self.dialects).filter(|(_, there)| *there);
         let dialect = known.map(|(name, _)| *name).collect::<Vec<_>>().join("+");
-        let Self { order, dotted, comment, .. } = self;
+        let Self { order, dotted, comments, more_comments, .. } = self;
+        let all = more_comments.then(|| format!("… ({})", comments.finish().short()));
+        let comment = self.comment.map(|text| text + &all.unwrap_or_default());
         Shape { order: order.finish(), dialect, dotted, comment, end, padding_bytes }
     }
 }

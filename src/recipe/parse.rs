@@ -266,13 +266,7 @@ fn profile(value: &Value<'_>) -> Result<String, RecipeError> {
 fn dropped(value: &Value<'_>) -> Result<Dropped, RecipeError> {
     let table = value.table("drop", &["path", "because"])?;
     let (path, because) = (table.required("path")?, table.required("because")?);
-    let pattern = path.string()?;
-    let component = |part: &str| !matches!(part, "" | "." | "..");
-    if pattern.len() > PATH_SIZE_BYTES_MAX || pattern.contains('\0') || !pattern.split('/').all(component) {
-        return Err(path.refuse(
-            "write a path in the image without leading slash or `..`; `*` and `**` may stand in it",
-        ));
-    }
+    let pattern = pattern(&path)?;
     if pattern.chars().all(|c| matches!(c, '*' | '?' | '/')) {
         return Err(path.refuse("this would drop whole layers; name a path"));
     }
@@ -280,7 +274,19 @@ fn dropped(value: &Value<'_>) -> Result<Dropped, RecipeError> {
     if reason.is_empty() {
         return Err(because.refuse("say why dropping it is harmless"));
     }
-    Ok(Dropped { path: pattern.to_owned(), because: reason.to_owned() })
+    Ok(Dropped { path: pattern, because: reason.to_owned() })
+}
+
+/// A pattern over paths in an image.
+fn pattern(path: &Value<'_>) -> Result<String, RecipeError> {
+    let pattern = path.string()?;
+    let component = |part: &str| !matches!(part, "" | "." | "..");
+    if pattern.len() > PATH_SIZE_BYTES_MAX || pattern.contains('\0') || !pattern.split('/').all(component) {
+        return Err(path.refuse(
+            "write a path in the image without leading slash or `..`; `*` and `**` may stand in it",
+        ));
+    }
+    Ok(pattern.to_owned())
 }
 
 fn build(recipe: &mut Recipe, value: &Value<'_>) -> Result<(), RecipeError> {
@@ -334,7 +340,7 @@ fn accepted(value: &Value<'_>) -> Result<Acceptance, RecipeError> {
     {
         return Err(value.refuse("write the last day as YYYY-MM-DD"));
     }
-    let (cause, path) = (said("cause")?, said("path")?);
+    let (cause, path) = (said("cause")?, table.get("path").as_ref().map(pattern).transpose()?);
     if cause.is_none() && path.is_none() {
         return Err(because.refuse("say what is accepted: `cause`, `path` or both"));
     }

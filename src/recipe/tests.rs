@@ -140,7 +140,9 @@ fn accepted_drift() {
     refuses("[drift]\naccept = [{ path = \"x\" }]\n", "line 2: accept has no `because`");
     let wrong = one(", path = \"x\", until = \"2027-6-30\"");
     refuses(&wrong, "line 2: `until = \"2027-6-30\"`: write the last day as YYYY-MM-DD");
-    refuses(&one(", path = \"\""), "line 2: `path = \"\"`: write something, or leave it out");
+    refuses(&one(", cause = \"\""), "line 2: `cause = \"\"`: write something, or leave it out");
+    let slash = "write a path in the image without leading slash or `..`; `*` and `**` may stand in it";
+    refuses(&one(", path = \"/etc/x\""), &format!("line 2: `path = \"/etc/x\"`: {slash}"));
 }
 
 #[test]

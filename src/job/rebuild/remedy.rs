@@ -11,7 +11,7 @@ use crate::{
     compute,
     diff::{self, ChangeKind, Comparison},
     drift::Drift,
-    job::Ports,
+    job::{Ports, evidence::chain},
     model::{Variations, path::encode},
     oci::Image,
     progress::Update,
@@ -100,9 +100,12 @@ pub(super) async fn attempt(
         tried.error = Some("the image was built so already".to_owned());
     } else {
         definition.external.clock = Clock::Commit;
-        match with(job, ready, &definition, &mut tried.replays).await? {
-            Ok(images) => tried.cured = judge(job.ports, &mut outcome, images).await?,
-            Err(why) => tried.error = Some(why),
+        // The verdict stands, whatever comes of this, unless the user wants no answer.
+        match try_it(job, ready, &definition, (&mut outcome, &mut tried.replays)).await {
+            Ok(Ok(cured)) => tried.cured = cured,
+            Ok(Err(why)) => tried.error = Some(why),
+            Err(error) if job.ports.cancel.is_cancelled() => return Err(error),
+            Err(error) => tried.error = Some(chain(&error)),
         }
         tried.left -= tried.cured;
     }
@@ -111,6 +114,19 @@ pub(super) async fn attempt(
     }
     outcome.tried = Some(tried);
     Ok(outcome)
+}
+
+/// How many drifts are cured, or why nothing could be shown.
+async fn try_it(
+    job: &Job<'_>,
+    ready: &Ready<'_>,
+    definition: &BuildDefinition,
+    (outcome, replays): (&mut Outcome, &mut usize),
+) -> Result<Result<usize, String>, RebuildError> {
+    match with(job, ready, definition, replays).await? {
+        Ok(images) => judge(job.ports, outcome, images).await.map(Ok),
+        Err(why) => Ok(Err(why)),
+    }
 }
 
 /// The images of two replays of `definition`, or why one of them gave none.

@@ -33,6 +33,14 @@ fn a_file_of_a_package_that_moved() {
         layer("1.1", "b", "11", "").file("usr/y", b"2"),
         "usr/lib/libx.so unexplained; usr/y unexplained; var/lib/dpkg/status package-version",
     );
+    // Checksums say nothing of modes (the last entry is the list), and one status file nothing of another.
+    check_layers(
+        layer("1.0", "a", "11", "").mode(0o600).file("var/lib/dpkg/status-old", b"a"),
+        layer("1.1", "b", "22", "").mode(0o640).file("var/lib/dpkg/status-old", b"b"),
+        "usr/lib/libx.so package-version<var/lib/dpkg/status; \
+         var/lib/dpkg/info/libx:amd64.md5sums unexplained; \
+         var/lib/dpkg/status package-version; var/lib/dpkg/status-old unexplained",
+    );
     // No version moved.
     check_layers(
         layer("1.0", "a", "11", ""),

@@ -118,6 +118,8 @@ fn whom_the_system_trusts_is_never_explained() {
         check_layers(mtime(1_700_000_000), mtime(1_700_000_001), &format!("{path} mtime"));
     }
     check_layers(fake(), fake().dir("etc/sudoers.d/"), "etc/sudoers.d unexplained");
+    let keys = "root/.ssh/authorized_keys";
+    check_kind(fake().dir("root/.ssh/authorized_keys/"), fake().file(keys, b"x"), Security::Login);
 }
 
 #[test]
