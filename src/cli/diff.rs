@@ -5,6 +5,7 @@ use super::{
     failure::{Exit, Failure},
     global::image_name,
     ignore::Ignore,
+    report::{self as reports, Report},
 };
 use crate::{
     compute, diff,
@@ -16,7 +17,7 @@ use crate::{
     },
     model::Verdict,
     oci::Config,
-    report::{self, diff as view},
+    report::{self, Compares as _, diff as view},
 };
 
 /// Arguments of `diff`.
@@ -31,6 +32,9 @@ pub(super) struct Args {
     /// Which manifest of multi-platform images
     #[arg(long, default_value = "linux/amd64", env = "REPROV_DIFF_PLATFORM")]
     platform: String,
+    /// Write a report to this file too; its ending says which: .html, .md, .json, .xml (JUnit), .sarif, .txt
+    #[arg(long, value_name = "FILE", value_parser = reports::parse, env = "REPROV_DIFF_REPORT", value_delimiter = '\n')]
+    report: Vec<Report>,
 }
 
 impl Args {
@@ -41,19 +45,27 @@ impl Args {
         let b = bases::fetch(&ports, &name(&self.b)?, &self.platform).await?;
         let inherited = view::Inherited { a: inherited(&ports, &a).await, b: inherited(&ports, &b).await };
         let (store, one, two) = (ports.store.clone(), a.image.clone(), b.image.clone());
+        let instructions = made_by(&a.image.config, &b.image.config);
+        let known = instructions.clone();
         let compared = compute::run(move || {
             let comparison = diff::images(&store, &one, &two)?;
-            let instructions = made_by(&one.config, &two.config);
+            let instructions = known;
             let context = drift::Context { instructions, ..drift::Context::default() };
             Ok::<_, diff::DiffError>(drift::explain(&comparison, &context))
         });
         let mut explained = compared.await.map_err(Failure::unavailable)?;
         accepted::mark(ports.progress.as_ref(), &mut explained.drifts, &self.ignore.acceptances());
         let exit = if explained.verdict == Verdict::Reproduced { Exit::Ok } else { Exit::Findings };
-        let mut answer = answer(&a, &b, inherited, explained);
+        let mut answer = answer(&a, &b, inherited, (explained, instructions));
         answer.leave_out_bases();
-        context.console.answer(&answer, &answer.text());
-        Ok(exit)
+        context.console.answer(&answer, &answer.text(context.console.verbose()));
+        match reports::write(&self.report, &answer) {
+            Ok(()) => Ok(exit),
+            Err(failure) => {
+                context.console.complain(&failure);
+                Ok(exit.worse(failure.exit))
+            }
+        }
     }
 }
 
@@ -72,7 +84,16 @@ async fn inherited(ports: &Ports, image: &Base) -> Option<view::OfBase> {
     Some(view::OfBase { base, layers })
 }
 
-fn answer(a: &Base, b: &Base, inherited: view::Inherited, explained: Explained) -> view::Diff {
+fn answer(
+    a: &Base,
+    b: &Base,
+    inherited: view::Inherited,
+    (explained, instructions): (Explained, Vec<Option<InstructionRef>>),
+) -> view::Diff {
+    let images = view::Images {
+        a: a.name.at(a.manifest.digest).to_string(),
+        b: b.name.at(b.manifest.digest).to_string(),
+    };
     let ids = |base: &Base| -> Vec<report::LayerId> {
         let layers = base.image.manifest.layers().iter().zip(base.image.config.diff_ids());
         layers.map(|(layer, diff_id)| report::LayerId { digest: layer.digest, diff_id: *diff_id }).collect()
@@ -80,10 +101,12 @@ fn answer(a: &Base, b: &Base, inherited: view::Inherited, explained: Explained) 
     let (a, b) = (ids(a), ids(b));
     let layers = (0..a.len().max(b.len())).map(|index| {
         let (original, rebuilt) = (a.get(index).copied(), b.get(index).copied());
-        report::LayerPair { index, instruction: None, original, rebuilt, equal: original == rebuilt }
+        let instruction = instructions.get(index).cloned().flatten();
+        report::LayerPair { index, instruction, original, rebuilt, equal: original == rebuilt }
     });
     view::Diff {
         schema: "reprov.diff/v1",
+        images,
         verdict: explained.verdict,
         inherited,
         layers: layers.collect(),

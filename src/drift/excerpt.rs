@@ -116,7 +116,11 @@ pub(super) fn of(change: &Change, unexplained: bool) -> Option<Excerpt> {
     };
     let (a, b) = (change.a.as_ref().and_then(facts), change.b.as_ref().and_then(facts));
     let differs = change.a.is_none() || change.b.is_none() || change.has("content");
-    (unexplained && differs && (a.is_some() || b.is_some())).then_some(Excerpt::Bytes { a, b, windows: Vec::new() })
+    (unexplained && differs && (a.is_some() || b.is_some())).then_some(Excerpt::Bytes {
+        a,
+        b,
+        windows: Vec::new(),
+    })
 }
 
 /// Both texts between what they share at both ends, but for a little of that.
@@ -138,8 +142,11 @@ fn texts(a: &[u8], b: &[u8]) -> Excerpt {
     let mut more = cut_a || cut_b || groups.len() > HUNKS_MAX;
     let mut hunks = Vec::new();
     for group in groups.iter().take(HUNKS_MAX) {
-        let mut rows: Vec<Row> =
-            group.iter().flat_map(|operation| rows(operation, &lines_a, &lines_b, before)).take(ROWS_MAX + 1).collect();
+        let mut rows: Vec<Row> = group
+            .iter()
+            .flat_map(|operation| rows(operation, &lines_a, &lines_b, before))
+            .take(ROWS_MAX + 1)
+            .collect();
         more |= rows.len() > ROWS_MAX;
         rows.truncate(ROWS_MAX);
         hunks.push(Hunk { rows });
@@ -188,7 +195,8 @@ fn rows<'a>(
 ) -> impl Iterator<Item = Row> + 'a {
     let (old, new) = (operation.old_range(), operation.new_range());
     let equal = matches!(operation, DiffOp::Equal { .. });
-    let text = |line: Option<&&[u8]>| line.map(|line| line.trim_end_with(|c| c == '\n').to_str_lossy().into_owned());
+    let text =
+        |line: Option<&&[u8]>| line.map(|line| line.trim_end_with(|c| c == '\n').to_str_lossy().into_owned());
     (0..old.len().max(new.len())).map(move |index| {
         let (at_a, at_b) = (old.start + index, new.start + index);
         let one = text(a.get(at_a).filter(|_| old.contains(&at_a)));
@@ -241,7 +249,12 @@ fn entropy(bytes: &[u8]) -> f64 {
         counts[usize::from(*byte)] += 1;
     }
     let all = bytes.len().max(1) as f64;
-    let bits: f64 = counts.iter().filter(|count| **count > 0).map(|count| *count as f64 / all).map(|p| -p * p.log2()).sum();
+    let bits: f64 = counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| *count as f64 / all)
+        .map(|p| -p * p.log2())
+        .sum();
     (bits * 10.0).round().abs() / 10.0
 }
 

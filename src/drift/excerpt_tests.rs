@@ -3,7 +3,9 @@ use super::*;
 /// `3=3 line`, `4-|+4 old → new`: the rows of the hunks, hunks apart by a line.
 fn shown(a: &[u8], b: &[u8]) -> String {
     let Excerpt::Text { hunks, more } = texts(a, b) else { panic!("not a text") };
-    let line = |line: &Option<Line>| line.as_ref().map_or("-".to_owned(), |line| format!("{} {}", line.number, line.text));
+    let line = |line: &Option<Line>| {
+        line.as_ref().map_or("-".to_owned(), |line| format!("{} {}", line.number, line.text))
+    };
     let row = |row: &Row| format!("{} {} {}", line(&row.a), if row.equal { "=" } else { "|" }, line(&row.b));
     let hunk = |hunk: &Hunk| hunk.rows.iter().map(row).collect::<Vec<_>>().join("\n");
     let hunks: Vec<_> = hunks.iter().map(hunk).collect();
@@ -15,10 +17,15 @@ fn lines_side_by_side() {
     assert_eq!(shown(b"a\nb\nc\n", b"a\nx\nc\n"), "1 a = 1 a\n2 b | 2 x\n3 c = 3 c");
     assert_eq!(shown(b"", b"new\n"), "- | 1 new");
     assert_eq!(shown(b"a\n", b"a"), "1 a | 1 a");
-    assert_eq!(shown(b"1\n2\n3\n4\n5\n", b"1\n2\n3\nn\n4\n5\n"), "2 2 = 2 2\n3 3 = 3 3\n- | 4 n\n4 4 = 5 4\n5 5 = 6 5");
+    assert_eq!(
+        shown(b"1\n2\n3\n4\n5\n", b"1\n2\n3\nn\n4\n5\n"),
+        "2 2 = 2 2\n3 3 = 3 3\n- | 4 n\n4 4 = 5 4\n5 5 = 6 5"
+    );
     let long: Vec<String> = (1..=1_000).map(|line| format!("{line}\n")).collect();
     let other = |at: &[usize]| -> String {
-        let line = |(index, line): (usize, &String)| if at.contains(&(index + 1)) { "x\n".to_owned() } else { line.clone() };
+        let line = |(index, line): (usize, &String)| {
+            if at.contains(&(index + 1)) { "x\n".to_owned() } else { line.clone() }
+        };
         long.iter().enumerate().map(line).collect()
     };
     let (long, two) = (long.concat(), other(&[500, 520]));
@@ -42,7 +49,9 @@ fn texts_that_want_to_be_expensive_or_to_steer() {
     let other = [b"x".repeat(1 << 20), b"2\n".to_vec()].concat();
     let found = shown(&long, &other);
     assert!(found.len() < 500, "{found}");
-    let mixed = |start: usize| -> Vec<u8> { (0..1 << 20).flat_map(|at| [b"abcdefg"[(at * at + start) % 7], b'\n']).collect() };
+    let mixed = |start: usize| -> Vec<u8> {
+        (0..1 << 20).flat_map(|at| [b"abcdefg"[(at * at + start) % 7], b'\n']).collect()
+    };
     let (a, b) = (mixed(1), mixed(3));
     assert!(shown(&a, &b).ends_with("more"));
     assert_eq!(shown(b"\x1b[2J\xff\n", "\u{202e}\n".as_bytes()), "1 \\u{1b}[2J\u{fffd} | 1 \\u{202e}");
@@ -64,7 +73,9 @@ fn bytes_from_both_ends() {
     assert_eq!(shown(&a, &b), [[(16, 32), (16, 32)], [(85, 32), (86, 32)]]);
     assert_eq!(shown(&[0], &[]), [[(0, 1), (0, 0)]]);
     assert_eq!(shown(&[0; 100], &[0; 90]), [[(80, 20), (80, 10)]]);
-    let Excerpt::Bytes { a: Some(facts), .. } = bytes([b"\x7fELF\0", b"\0"], true) else { panic!("no bytes") };
+    let Excerpt::Bytes { a: Some(facts), .. } = bytes([b"\x7fELF\0", b"\0"], true) else {
+        panic!("no bytes")
+    };
     assert_eq!((facts.kind, facts.size, facts.entropy), ("ELF", 5, Some(2.3)));
     assert_eq!((entropy(&a), entropy(b"aaaa"), entropy(b"")), (7.6, 0.0, 0.0));
 }

@@ -212,8 +212,15 @@ fn drift(view: View<'_>, same_filesystem: bool) -> Drift {
     let excerpt = shown.then(|| excerpt::of(change, finding.cause == Cause::Unexplained)).flatten();
     let evidence = finding.evidence.or(secret).or_else(|| Some(evidence::show(change)));
     let finding = Finding { evidence, ..finding };
-    let drift =
-        make(change.layer, encode(&change.path), change.kind, &change.fields, finding, security, view.context);
+    let drift = make(
+        change.layer,
+        encode(&change.path),
+        change.kind,
+        &change.fields,
+        finding,
+        security,
+        view.context,
+    );
     Drift { excerpt, ..drift }
 }
 

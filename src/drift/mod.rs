@@ -5,6 +5,7 @@
 //! what is known of the builds comes as [`Context`].
 
 mod accept;
+mod background;
 mod cause;
 mod clock;
 mod config;
@@ -21,6 +22,7 @@ mod token;
 mod view;
 
 pub use accept::accept;
+pub use background::Background;
 pub use cause::{Cause, Class};
 pub use config::ConfigDrift;
 pub use excerpt::{Excerpt, Facts, Hunk, Line, Row, Run, Window};

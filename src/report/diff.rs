@@ -1,12 +1,9 @@
 //! `reprov.diff/v1`.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
-use super::{LayerPair, drift_lines};
+use super::{LayerPair, form::Compares, pair::Pair};
 use crate::{
-    diff::Of,
     drift::{ConfigDrift, Drift},
     model::{Digest, Verdict, path::printable},
 };
@@ -16,6 +13,8 @@ use crate::{
 pub struct Diff {
     /// `reprov.diff/v1`.
     pub schema: &'static str,
+    /// What they are called.
+    pub images: Images,
     /// How the second image stands to the first.
     pub verdict: Verdict,
     /// Which layers are a base's.
@@ -26,6 +25,15 @@ pub struct Diff {
     pub config: Vec<ConfigDrift>,
     /// What differs in layers; not in those of two different bases.
     pub drifts: Vec<Drift>,
+}
+
+/// Two images by name and digest.
+#[derive(Debug, Clone, Serialize)]
+pub struct Images {
+    /// The first.
+    pub a: String,
+    /// The second.
+    pub b: String,
 }
 
 /// Which of their layers two images have from a base that their provenance names.
@@ -62,36 +70,37 @@ impl Diff {
             self.drifts.retain(|drift| drift.layer >= a.layers.min(b.layers));
         }
     }
-
-    /// The answer for people.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut out = String::new();
-        let equal = self.layers.iter().filter(|pair| pair.equal).count();
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{}  {equal} of {} layers equal", self.verdict, self.layers.len());
-        if let Some([a, b]) = self.inherited.two() {
-            let _ =
-                writeln!(out, "  the bases differ: {} and {}; only own layers are listed", a.base, b.base);
-        }
-        for drift in &self.config {
-            let _ = writeln!(out, "  {}", config_line(drift));
-        }
-        out.push_str(&drift_lines(&self.drifts));
-        out
-    }
 }
 
-/// One line of what differs in config or manifest.
-pub(super) fn config_line(drift: &ConfigDrift) -> String {
-    let shown = |value: &Option<serde_json::Value>| {
-        let text = value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string);
-        printable(&text.chars().take(120).collect::<String>())
-    };
-    let pointer = printable(&drift.pointer);
-    let of = match drift.of {
-        Of::Config => "config",
-        Of::Manifest => "manifest",
-    };
-    format!("{of} {pointer}: {} → {} ({})", shown(&drift.a), shown(&drift.b), drift.cause.code())
+impl Compares for Diff {
+    fn pairs(&self) -> Vec<Pair<'_>> {
+        let equal = self.layers.iter().filter(|pair| pair.equal).count();
+        let names = vec![("image a", printable(&self.images.a)), ("image b", printable(&self.images.b))];
+        let bases = self.inherited.two().map(|[a, b]| {
+            let text = format!("the bases differ: {} and {}; only own layers are listed", a.base, b.base);
+            ("bases", text)
+        });
+        vec![Pair {
+            headline: format!("{equal} of {} layers equal", self.layers.len()),
+            sides: ["image a", "image b"],
+            verdict: Some(self.verdict),
+            facts: names.iter().cloned().chain(bases).collect(),
+            names,
+            ends: Vec::new(),
+            error: None,
+            tail: None,
+            dockerfile: None,
+            layers: &self.layers,
+            config: &self.config,
+            drifts: &self.drifts,
+        }]
+    }
+
+    fn text(&self, verbose: bool) -> String {
+        let mut out = String::new();
+        for pair in self.pairs() {
+            pair.write(&mut out, verbose);
+        }
+        out
+    }
 }

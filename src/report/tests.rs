@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     diff::{ChangeKind, Field, Of},
-    drift::{Accepted, Cause, Class, Confidence, ConfigDrift, Drift, InstructionRef, Security},
+    drift::{
+        Accepted, Cause, Class, Confidence, ConfigDrift, Drift, Excerpt, Facts, Hunk, InstructionRef, Line,
+        Row, Run, Security, Window,
+    },
     model::{Allowance, Exceeded, Limit, Repository, RepositoryKind, SignerFile, Verdict},
 };
 
@@ -40,7 +43,7 @@ fn pairs() -> Vec<LayerPair> {
     let id = LayerId { digest: digest(), diff_id: DiffId(digest()) };
     let pair = |original, rebuilt| LayerPair {
         index: 0,
-        instruction: Some(instruction()),
+        instruction: Some(instruction().into()),
         original,
         rebuilt,
         equal: false,
@@ -55,6 +58,31 @@ fn repository() -> Repository {
         key: Some(SignerFile { path: "keys/main.asc".into(), digest: Digest::of(b"key") }),
         configure: true,
         ..Repository::plain("main".into(), RepositoryKind::Apt, url)
+    }
+}
+
+fn excerpt(index: usize) -> Option<Excerpt> {
+    let line = |number: usize| Some(Line { number, text: format!("line {number}") });
+    let row = |a, b, equal| Row { a, b, equal };
+    let run = |hex: &str| Run { offset: 16, hex: hex.to_owned() };
+    let facts = |entropy| Some(Facts { kind: "ELF", size: 5, entropy });
+    match index % 3 {
+        0 => Some(Excerpt::Text {
+            hunks: vec![Hunk {
+                rows: vec![
+                    row(line(1), line(1), true),
+                    row(line(2), line(3), false),
+                    row(None, line(4), false),
+                ],
+            }],
+            more: index > 0,
+        }),
+        1 => Some(Excerpt::Bytes {
+            a: facts(Some(1.5)),
+            b: facts(None).filter(|_| index > 1),
+            windows: vec![Window { a: run("00ff2041"), b: run("01ff") }],
+        }),
+        _ => None,
     }
 }
 
@@ -74,6 +102,7 @@ fn drifts() -> Vec<Drift> {
         path_encoded: index == 1,
         fields: vec![Field { name: "mode".into(), a: Some("0644".into()), b: None }],
         consequence_of: (index == 2).then(|| "etc/y".into()),
+        excerpt: excerpt(index),
         cured_by: (index == 6).then_some("clock=commit"),
         security: index % 2 == 1,
         security_kind: (index % 2 == 1).then(|| Security::ALL[index / 2 % Security::ALL.len()]),
@@ -181,6 +210,7 @@ fn image(verdict: Option<Verdict>, full: bool) -> rebuild::Image {
     rebuild::Image {
         image: "oci:x:1".into(),
         verdict,
+        dockerfile: full.then(|| "Dockerfile".into()),
         layers: if full { pairs() } else { Vec::new() },
         config: if full { config() } else { Vec::new() },
         drifts: if full { drifts() } else { Vec::new() },
@@ -227,6 +257,7 @@ fn where_bases_differ_their_drift_is_not_listed() {
     let [a, b] = [b"a", b"b"].map(|base| Some(diff::OfBase { base: Digest::of(base), layers: 2 }));
     let mut answer = diff::Diff {
         schema: "reprov.diff/v1",
+        images: images(),
         verdict: Verdict::Unexplained,
         inherited: diff::Inherited { a, b: a },
         layers: pairs(),
@@ -239,7 +270,11 @@ fn where_bases_differ_their_drift_is_not_listed() {
     answer.inherited.b = b;
     answer.leave_out_bases();
     assert_eq!((answer.drifts.len(), answer.drifts[0].layer), (count - 2, 2));
-    assert!(answer.text().contains("the bases differ"), "{}", answer.text());
+    assert!(answer.text(false).contains("the bases differ"), "{}", answer.text(false));
+}
+
+fn images() -> diff::Images {
+    diff::Images { a: "oci:a:1@sha256:x".into(), b: "oci:b:1@sha256:y".into() }
 }
 
 fn of_base(layers: usize) -> diff::OfBase {
@@ -252,6 +287,7 @@ fn diff_answers() {
         let schema = "reprov.diff/v1";
         follows(&diff::Diff {
             schema,
+            images: images(),
             verdict,
             inherited: diff::Inherited { a: Some(of_base(1)), b: None },
             layers: pairs(),
@@ -474,6 +510,7 @@ fn store_and_explain_answers() {
 fn the_schemas_can_say_no() {
     let mut answer = follows(&diff::Diff {
         schema: "reprov.diff/v1",
+        images: images(),
         verdict: Verdict::Explained,
         inherited: diff::Inherited { a: None, b: Some(of_base(2)) },
         layers: pairs(),
