@@ -88,6 +88,17 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// What follows from a path.
+    pub(super) fn hence(&self) -> BTreeMap<&'a str, Vec<&'a Drift>> {
+        let mut hence: BTreeMap<&str, Vec<&Drift>> = BTreeMap::new();
+        for drift in self.drifts {
+            if let Some(of) = &drift.consequence_of {
+                hence.entry(of).or_default().push(drift);
+            }
+        }
+        hence
+    }
+
     /// The instruction that made a layer, where anything tells of it.
     pub(super) fn made_by(&self, layer: usize) -> Option<&InstructionRef> {
         let of_layer = self.layers.get(layer).and_then(|pair| pair.instruction.as_ref());

@@ -1,12 +1,14 @@
 //! The text about two images, in 80 columns: the answer first, then what differs.
 
+use std::collections::BTreeMap;
+
 use super::{
     columns::{field, line, middle_cut},
     config::{said, value},
     pair::{Pair, Summary, cause_and_class, counted, kinds, place},
 };
 use crate::{
-    drift::{Accepted, Drift, Excerpt, Facts, Hunk, Line, Window},
+    drift::{Accepted, Drift, Excerpt, Facts, Hunk, Line, Row, Run, Window},
     model::path::printable,
 };
 
@@ -86,6 +88,7 @@ impl Pair<'_> {
 
     fn write_drifts(&self, out: &mut String, summary: &Summary<'_>, verbose: bool) {
         let shown = if verbose { usize::MAX } else { SHOWN_MAX };
+        let hence = if verbose { self.hence() } else { BTreeMap::new() };
         let mut last = None;
         for drift in summary.own.iter().take(shown) {
             let place = place(drift);
@@ -98,8 +101,8 @@ impl Pair<'_> {
             write_drift(out, drift);
             if verbose {
                 self.write_excerpt(out, drift);
-                let follows = self.drifts.iter().filter(|other| follows(other, drift));
-                for other in follows {
+                let hence = hence.get(drift.path.as_str()).into_iter().flatten();
+                for other in hence.filter(|other| other.layer >= drift.layer) {
                     let cause = other.cause.code();
                     field(out, 4, "hence", &format!("{} ({cause})", path(&other.path)));
                 }
@@ -134,17 +137,8 @@ impl Pair<'_> {
                     }
                 }
                 for Window { a, b } in windows {
-                    for (mark, run) in [('-', a), ('+', b)] {
-                        // In words of eight bytes, so that it can be broken.
-                        let hex = run
-                            .hex
-                            .as_bytes()
-                            .chunks(16)
-                            .map(String::from_utf8_lossy)
-                            .collect::<Vec<_>>()
-                            .join(" ");
-                        line(out, 4, 2, &format!("{mark} {:>8x}: {hex}", run.offset));
-                    }
+                    write_run(out, '-', a);
+                    write_run(out, '+', b);
                 }
             }
             None => {}
@@ -152,12 +146,7 @@ impl Pair<'_> {
     }
 }
 
-/// Whether `other` follows from `drift`, in the same layer or above it.
-pub(super) fn follows(other: &Drift, drift: &Drift) -> bool {
-    other.consequence_of.as_ref() == Some(&drift.path) && other.layer >= drift.layer
-}
-
-/// `ELF, 14,512 bytes, 6.1 bits a byte`
+/// `ELF, 14512 bytes, 6.1 bits of entropy a byte`
 pub(super) fn said_of(facts: &Facts) -> String {
     let entropy = facts.entropy.map(|bits| format!(", {bits:.1} bits of entropy a byte")).unwrap_or_default();
     format!("{}, {} bytes{entropy}", facts.kind, facts.size)
@@ -187,7 +176,7 @@ fn write_drift(out: &mut String, drift: &Drift) {
     }
     field(out, 4, "cause", &cause_and_class(drift.cause));
     if !drift.evidence.is_empty() {
-        field(out, 4, "evidence", &printable(&drift.evidence));
+        field(out, 4, "evidence", &middle_cut(&printable(&drift.evidence), 2 * OF_IMAGE_COLUMNS_MAX));
     }
     match &drift.accepted {
         Some(accepted) => field(out, 4, "accepted", &said_accepted(accepted)),
@@ -196,20 +185,29 @@ fn write_drift(out: &mut String, drift: &Drift) {
 }
 
 fn write_hunk(out: &mut String, hunk: &Hunk) {
-    let first = |side: fn(&crate::drift::Row) -> &Option<Line>| {
+    let first = |side: fn(&Row) -> &Option<Line>| {
         hunk.rows.iter().find_map(|row| side(row).as_ref()).map_or(0, |line| line.number)
     };
     let (a, b) = (first(|row| &row.a), first(|row| &row.b));
     line(out, 4, 2, &format!("@@ line {a} → line {b}"));
     // Lines of one side together, as patches have them.
     for part in hunk.rows.chunk_by(|one, other| one.equal == other.equal) {
-        let sides: &[(char, fn(&crate::drift::Row) -> &Option<Line>)] =
+        let sides: &[(char, fn(&Row) -> &Option<Line>)] =
             if part[0].equal { &[(' ', |row| &row.a)] } else { &[('-', |row| &row.a), ('+', |row| &row.b)] };
         for (mark, side) in sides {
             for said in part.iter().filter_map(|row| side(row).as_ref()) {
-                line(out, 4, 2, format!("{mark} {}", said.text).trim_end());
+                let text = middle_cut(&printable(&said.text), OF_IMAGE_COLUMNS_MAX);
+                line(out, 4, 2, format!("{mark} {text}").trim_end());
             }
         }
+    }
+}
+
+/// Sixteen bytes a line.
+fn write_run(out: &mut String, mark: char, run: &Run) {
+    for (index, digits) in run.hex.as_bytes().chunks(32).enumerate() {
+        let hex: Vec<_> = digits.chunks(16).map(String::from_utf8_lossy).collect();
+        line(out, 4, 2, &format!("{mark} {:08x}  {}", run.offset + 16 * index, hex.join(" ")));
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
     pair::{Pair, counted, place_of, weight},
-    text::{follows, said_accepted, said_of},
+    text::{said_accepted, said_of},
 };
 use crate::{
     diff::ChangeKind,
@@ -108,12 +108,7 @@ pub(super) fn layers(id: &str, pair: &Pair<'_>) -> Vec<Layer> {
         by_layer.entry(drift.layer).or_default().push(drift);
     }
     let few = pair.drifts.len() <= OPEN_MAX;
-    let mut hence: BTreeMap<&str, Vec<&Drift>> = BTreeMap::new();
-    for drift in pair.drifts {
-        if let Some(of) = &drift.consequence_of {
-            hence.entry(of).or_default().push(drift);
-        }
-    }
+    let hence = pair.hence();
     let layer = |(index, drifts): (usize, Vec<&Drift>)| Layer {
         id: format!("{id}-layer-{index}"),
         place: place_of(index, pair.made_by(index)),
@@ -167,8 +162,8 @@ fn drifting(
             .as_deref()
             .map_or("none".to_owned(), |text| printable(text).chars().take(VALUE_CHARS_MAX).collect())
     };
-    let follow: Vec<_> =
-        hence.get(drift.path.as_str()).into_iter().flatten().filter(|other| follows(other, drift)).collect();
+    let follow = hence.get(drift.path.as_str()).into_iter().flatten();
+    let follow: Vec<_> = follow.filter(|other| other.layer >= drift.layer).collect();
     let (texts, more) = texts(drift.excerpt.as_ref());
     let (facts, dumps) = dumps(drift.excerpt.as_ref());
     Drifting {
