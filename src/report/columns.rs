@@ -55,7 +55,7 @@ pub(super) fn line(out: &mut String, indent: usize, hanging: usize, text: &str) 
 pub(super) fn field(out: &mut String, indent: usize, label: &str, text: &str) {
     let label = format!("{label:<width$}", width = LABEL.max(label.len() + 2));
     let beside = COLUMNS - indent - LABEL;
-    let longest = text.split(' ').map(columns).max().unwrap_or_default();
+    let longest = text.split([' ', '@']).map(columns).max().unwrap_or_default();
     let below = COLUMNS - indent - 2;
     if longest > beside && longest <= below {
         out.push_str(&format!("{:indent$}{}\n", "", label.trim_end()));

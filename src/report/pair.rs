@@ -39,7 +39,8 @@ pub struct Pair<'a> {
 /// What the drifts come to.
 #[derive(Debug)]
 pub(super) struct Summary<'a> {
-    /// Drifts of their own: what concerns security first, what is accepted last, else by layer and path.
+    /// Drifts of their own: what concerns security first, what is accepted last; else by layer, by cause with what matters
+    /// most first, and by path.
     pub(super) own: Vec<&'a Drift>,
     /// How many follow from these.
     pub(super) consequences: usize,
@@ -62,7 +63,10 @@ impl<'a> Pair<'a> {
 
     pub(super) fn summary(&self) -> Summary<'a> {
         let mut own: Vec<_> = self.drifts.iter().filter(|drift| drift.consequence_of.is_none()).collect();
-        own.sort_by_key(|drift| (drift.accepted.is_some(), !drift.security)); // Stable.
+        own.sort_by_key(|drift| {
+            let cause = (weight(drift.class), drift.cause.code());
+            (drift.accepted.is_some(), !drift.security, drift.layer, cause, drift.security_kind) // Stable.
+        });
         let (mut causes, mut security) = (BTreeMap::new(), BTreeMap::new());
         for drift in &own {
             *causes.entry(drift.cause).or_insert(0) += 1;

@@ -8,12 +8,13 @@ use super::{
     pair::{Pair, Summary, cause_and_class, counted, kinds, place},
 };
 use crate::{
-    drift::{Accepted, Drift, Excerpt, Facts, Hunk, Line, Row, Run, Window},
+    drift::{Accepted, Cause, Drift, Excerpt, Facts, Hunk, Line, Row, Run, Security, Window},
     model::path::printable,
 };
 
-/// How many drifts are listed for people who did not ask for all.
-const SHOWN_MAX: usize = 20;
+/// For people who did not ask for all: how many groups of drifts are listed, and how many of one group.
+const GROUPS_MAX: usize = 20;
+const ALIKE_MAX: usize = 3;
 /// The longest path, and whatever else an image brings, in columns.
 const OF_IMAGE_COLUMNS_MAX: usize = 240;
 /// Lines of a failed build's log.
@@ -86,11 +87,13 @@ impl Pair<'_> {
         }
     }
 
+    /// By place, then by what is the same of several: cause, what is said of them, remedy.
     fn write_drifts(&self, out: &mut String, summary: &Summary<'_>, verbose: bool) {
-        let shown = if verbose { usize::MAX } else { SHOWN_MAX };
         let hence = if verbose { self.hence() } else { BTreeMap::new() };
-        let mut last = None;
-        for drift in summary.own.iter().take(shown) {
+        let (groups, alike) = if verbose { (usize::MAX, usize::MAX) } else { (GROUPS_MAX, ALIKE_MAX) };
+        let (mut last, mut shown) = (None, 0);
+        for group in summary.own.chunk_by(|one, other| alike_to(one) == alike_to(other)).take(groups) {
+            let drift = group[0];
             let place = place(drift);
             if last.as_ref() == Some(&place) {
                 out.push('\n');
@@ -98,15 +101,25 @@ impl Pair<'_> {
                 line(out, 2, 4, &place);
             }
             last = Some(place);
-            write_drift(out, drift);
-            if verbose {
-                self.write_excerpt(out, drift);
+            field(out, 4, "cause", &cause_and_class(drift.cause));
+            for drift in group.iter().take(alike) {
+                write_drift(out, drift);
+                if verbose {
+                    self.write_excerpt(out, drift);
+                }
                 let hence = hence.get(drift.path.as_str()).into_iter().flatten();
                 for other in hence.filter(|other| other.layer >= drift.layer) {
-                    let cause = other.cause.code();
-                    field(out, 4, "hence", &format!("{} ({cause})", path(&other.path)));
+                    field(out, 4, "hence", &format!("{} ({})", path(&other.path), other.cause.code()));
                 }
             }
+            if group.len() > alike {
+                line(out, 4, 2, &format!("and {} more like these", group.len() - alike));
+            }
+            match &drift.accepted {
+                Some(accepted) => field(out, 4, "accepted", &said_accepted(accepted)),
+                None => field(out, 4, "remedy", drift.remedy),
+            }
+            shown += group.len();
         }
         if let Some(rest) = summary.own.get(shown..).filter(|rest| !rest.is_empty()) {
             let security = rest.iter().filter(|drift| drift.security).count();
@@ -160,6 +173,11 @@ fn path(path: &str) -> String {
     }
 }
 
+/// What drifts have in common that are listed together.
+fn alike_to(drift: &Drift) -> (usize, Cause, Option<Security>, &str, Option<&Accepted>) {
+    (drift.layer, drift.cause, drift.security_kind, drift.remedy, drift.accepted.as_ref())
+}
+
 fn write_drift(out: &mut String, drift: &Drift) {
     let only = match drift.change {
         crate::diff::ChangeKind::OnlyInA => " (only in the first image)",
@@ -174,13 +192,8 @@ fn write_drift(out: &mut String, drift: &Drift) {
     if let Some(kind) = drift.security_kind {
         field(out, 4, "security", kind.words());
     }
-    field(out, 4, "cause", &cause_and_class(drift.cause));
     if !drift.evidence.is_empty() {
         field(out, 4, "evidence", &middle_cut(&printable(&drift.evidence), 2 * OF_IMAGE_COLUMNS_MAX));
-    }
-    match &drift.accepted {
-        Some(accepted) => field(out, 4, "accepted", &said_accepted(accepted)),
-        None => field(out, 4, "remedy", drift.remedy),
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Caused {
     pub(super) marks: String,
     pub(super) drifts: Vec<Drifting>,
     pub(super) more: usize,
+    /// What is seen of it while it is folded.
+    pub(super) peek: String,
 }
 
 /// A path that differs.
@@ -144,10 +146,24 @@ fn causes(id: &str, drifts: &[&Drift], hence: &BTreeMap<&str, Vec<&Drift>>, few:
             open: few || security(&drifts),
             marks: marks(drifts.iter().copied()),
             more: drifts.len().saturating_sub(DRIFTS_MAX),
+            peek: peek(&drifts),
             drifts: drifts.iter().take(DRIFTS_MAX).enumerate().map(view).collect(),
         }
     };
     groups.into_iter().map(group).collect()
+}
+
+/// The first path, and how many more there are.
+fn peek(drifts: &[&Drift]) -> String {
+    let first = drifts.first().map(|drift| shown_path(&drift.path)).unwrap_or_default();
+    match drifts.len() {
+        0 | 1 => first,
+        count => format!("{first} and {} more", count - 1),
+    }
+}
+
+fn shown_path(path: &str) -> String {
+    if path.is_empty() { "the layer as a whole".to_owned() } else { printable(path) }
 }
 
 fn drifting(
@@ -168,7 +184,7 @@ fn drifting(
     let (facts, dumps) = dumps(drift.excerpt.as_ref());
     Drifting {
         id,
-        path: if drift.path.is_empty() { "the layer as a whole".to_owned() } else { printable(&drift.path) },
+        path: shown_path(&drift.path),
         change: match drift.change {
             ChangeKind::Content => "content",
             ChangeKind::Metadata => "metadata",
@@ -238,7 +254,9 @@ fn dumps(excerpt: Option<&Excerpt>) -> (Vec<String>, Dumps) {
     (facts.into(), windows.iter().map(dump).collect())
 }
 
-/// Sixteen bytes a line.
+/// Bytes of a line of a dump: two lines stand side by side.
+const DUMP_BYTES: usize = 8;
+
 fn dump(Window { a, b }: &Window) -> Vec<[Option<Dump>; 2]> {
     let bytes = |run: &Run| -> Vec<u8> {
         let digits: Vec<_> = run.hex.chars().filter_map(|digit| digit.to_digit(16)).collect();
@@ -246,7 +264,7 @@ fn dump(Window { a, b }: &Window) -> Vec<[Option<Dump>; 2]> {
     };
     let (all_a, all_b) = (bytes(a), bytes(b));
     let line = |run: &Run, own: &[u8], other: &[u8], at: usize| {
-        let own_line: Vec<_> = own.iter().copied().enumerate().skip(at).take(16).collect();
+        let own_line: Vec<_> = own.iter().copied().enumerate().skip(at).take(DUMP_BYTES).collect();
         (!own_line.is_empty()).then(|| Dump {
             offset: format!("{:08x}", run.offset + at),
             bytes: own_line
@@ -259,6 +277,6 @@ fn dump(Window { a, b }: &Window) -> Vec<[Option<Dump>; 2]> {
                 .collect(),
         })
     };
-    let starts = (0..all_a.len().max(all_b.len())).step_by(16);
+    let starts = (0..all_a.len().max(all_b.len())).step_by(DUMP_BYTES);
     starts.map(|at| [line(a, &all_a, &all_b, at), line(b, &all_b, &all_a, at)]).collect()
 }
