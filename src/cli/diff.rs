@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// Which manifest of multi-platform images
     #[arg(long, default_value = "linux/amd64", env = "REPROV_DIFF_PLATFORM")]
     platform: String,
-    /// Write a report to this file too; its ending says which: .html, .md, .json, .xml (JUnit), .sarif, .txt
+    /// Write a report to this file too; its ending says which: .html, .md, .json, .xml (for those who show tests), .sarif, .txt
     #[arg(long, value_name = "FILE", value_parser = reports::parse, env = "REPROV_DIFF_REPORT", value_delimiter = '\n')]
     report: Vec<Report>,
 }

@@ -81,7 +81,7 @@ pub(super) struct Args {
     /// Most files and directories of each rebuild (2000000) [default: what the disk can take, but for a reserve]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(FILES_MIN..), env = "REPROV_REBUILD_MAX_FILES")]
     max_files: Option<u64>,
-    /// Write a report to this file too; its ending says which: .html, .md, .json, .xml (JUnit), .sarif, .txt
+    /// Write a report to this file too; its ending says which: .html, .md, .json, .xml (for those who show tests), .sarif, .txt
     #[arg(long, value_name = "FILE", value_parser = report::parse, env = "REPROV_REBUILD_REPORT", value_delimiter = '\n')]
     report: Vec<Report>,
     /// Keep the rebuilt images in this OCI layout

@@ -17,8 +17,8 @@ pub(super) fn said(drift: &ConfigDrift) -> String {
 }
 
 /// A value as JSON, shortened, fit to print.
-pub(super) fn value(value: &Option<Value>) -> String {
-    let text = value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string);
+pub(super) fn value(value: Option<&Value>) -> String {
+    let text = value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
     let mut shown: String = text.chars().take(VALUE_CHARS_MAX).collect();
     if shown.len() < text.len() {
         shown.push('…');

@@ -69,6 +69,9 @@ pub fn render(form: Form, answer: &impl Compares) -> String {
 }
 
 /// As `--format json` prints it.
+///
+/// # Panics
+/// Never: answers have text keys and finite numbers.
 #[must_use]
 pub fn json(answer: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(answer);

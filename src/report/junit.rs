@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     drift::{ConfigDrift, Drift},
-    model::path::printable,
+    model::{Verdict, path::printable},
 };
 
 /// What came of one test.
@@ -41,7 +41,9 @@ pub(super) fn render(pairs: &[Pair<'_>]) -> String {
             count(|outcome| matches!(outcome, Outcome::Error(_))),
             count(|outcome| matches!(outcome, Outcome::Skipped(_))),
         ));
-        cases.iter().for_each(|case| write(&mut out, name, case));
+        for case in cases {
+            write(&mut out, name, case);
+        }
         out.push_str("  </testsuite>\n");
     }
     out.push_str("</testsuites>\n");
@@ -74,7 +76,7 @@ fn write(out: &mut String, suite: &str, case: &Case) {
 
 fn cases(pair: &Pair<'_>) -> Vec<Case> {
     let mut cases = Vec::new();
-    if pair.error.is_some() || pair.verdict.is_none_or(|verdict| verdict.undecided()) {
+    if pair.error.is_some() || pair.verdict.is_none_or(Verdict::undecided) {
         let why = pair.error.map(printable).unwrap_or_default();
         cases.push(Case {
             name: "verdict".to_owned(),
@@ -95,7 +97,10 @@ fn cases(pair: &Pair<'_>) -> Vec<Case> {
 
 fn of_layer(drifts: &[&Drift]) -> Outcome {
     let own: Vec<_> = drifts.iter().filter(|drift| drift.consequence_of.is_none()).collect();
-    let message = counted(own.len(), "drift", "drifts");
+    let message = match drifts {
+        [] => "the layers differ".to_owned(),
+        _ => counted(own.len(), "drift", "drifts"),
+    };
     if !own.is_empty() && own.iter().all(|drift| drift.accepted.is_some()) {
         return Outcome::Skipped(format!("{message}, accepted"));
     }
@@ -117,7 +122,13 @@ fn of_config(config: &[ConfigDrift]) -> Outcome {
         return Outcome::Passed;
     }
     let line = |drift: &ConfigDrift| {
-        format!("{}: {} → {} ({})\n", said(drift), value(&drift.a), value(&drift.b), drift.cause.code())
+        format!(
+            "{}: {} → {} ({})\n",
+            said(drift),
+            value(drift.a.as_ref()),
+            value(drift.b.as_ref()),
+            drift.cause.code()
+        )
     };
     let message = format!("{} differ", counted(config.len(), "place", "places"));
     Outcome::Failed { message, text: config.iter().map(line).collect() }

@@ -57,7 +57,7 @@ fn write(out: &mut String, pair: &Pair<'_>) {
             if full(out, pair.config.len() - index) {
                 break;
             }
-            let (a, b) = (cell(&value(&drift.a)), cell(&value(&drift.b)));
+            let (a, b) = (cell(&value(drift.a.as_ref())), cell(&value(drift.b.as_ref())));
             out.push_str(&format!("| {} | {a} | {b} | {} |\n", cell(&said(drift)), drift.cause.code()));
         }
         out.push('\n');
@@ -114,7 +114,7 @@ fn full(out: &mut String, left: usize) -> bool {
     full
 }
 
-/// A code span (CommonMark 0.31, 6.1): fenced by more backticks than it holds.
+/// A code span (`CommonMark` 0.31, 6.1): fenced by more backticks than it holds.
 fn code(text: &str) -> String {
     let shown: String = printable(text).chars().take(SPAN_CHARS_MAX).collect();
     let cut = if shown.len() < printable(text).len() { "…" } else { "" };

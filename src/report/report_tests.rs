@@ -10,8 +10,8 @@ use super::{
 use crate::{
     diff::{ChangeKind, Field, Of},
     drift::{
-        Accepted, Cause, ConfigDrift, Drift, Excerpt, Facts, Hunk, InstructionRef, Line, Row, Run, Security,
-        Window,
+        Accepted, Cause, Confidence, ConfigDrift, Drift, Excerpt, Facts, Hunk, InstructionRef, Line, Row,
+        Run, Security, Window,
     },
     model::{DiffId, Digest, Verdict},
 };
@@ -29,7 +29,87 @@ const HOSTILE: [&str; 9] = [
     "",
 ];
 
-pub(super) fn hostile() -> diff::Diff {
+/// One of every cause, class, kind of change and confidence.
+pub(super) fn drifts() -> Vec<Drift> {
+    let changes = [
+        ChangeKind::Content,
+        ChangeKind::Metadata,
+        ChangeKind::OnlyInA,
+        ChangeKind::OnlyInB,
+        ChangeKind::Type,
+    ];
+    let drift = |(index, cause): (usize, &Cause)| Drift {
+        layer: index,
+        instruction: (index > 0)
+            .then(|| InstructionRef { line: (index > 1).then_some(7), text: "RUN true".into() }),
+        path_encoded: index == 1,
+        fields: vec![Field { name: "mode".into(), a: Some("0644".into()), b: None }],
+        consequence_of: (index == 2).then(|| "etc/y".into()),
+        excerpt: excerpt(index),
+        cured_by: (index == 6).then_some("clock=commit"),
+        security: index % 2 == 1,
+        security_kind: (index % 2 == 1).then(|| Security::ALL[index / 2 % Security::ALL.len()]),
+        confidence: if index == 4 { Confidence::Likely } else { Confidence::Certain },
+        accepted: (index == 5).then(|| {
+            let until = Some("2027-06-30".into());
+            Accepted { because: "known".into(), until, owner: None }
+        }),
+        ..Drift::sample("etc/x", changes[index % changes.len()], *cause)
+    };
+    Cause::ALL.iter().enumerate().map(drift).collect()
+}
+
+/// One of each kind, or none.
+fn excerpt(index: usize) -> Option<Excerpt> {
+    let line = |number: usize| Some(Line { number, text: format!("line {number}") });
+    let row = |a, b, equal| Row { a, b, equal };
+    let run = |hex: &str| Run { offset: 16, hex: hex.to_owned() };
+    let facts = |entropy| Some(Facts { kind: "ELF", size: 5, entropy });
+    match index % 3 {
+        0 => Some(Excerpt::Text {
+            hunks: vec![Hunk {
+                rows: vec![
+                    row(line(1), line(1), true),
+                    row(line(2), line(3), false),
+                    row(None, line(4), false),
+                ],
+            }],
+            more: index > 0,
+        }),
+        1 => Some(Excerpt::Bytes {
+            a: facts(Some(1.5)),
+            b: facts(None).filter(|_| index > 1),
+            windows: vec![Window { a: run("00ff2041"), b: run("01ff") }],
+        }),
+        _ => None,
+    }
+}
+
+fn hostile_config(text: &str) -> ConfigDrift {
+    ConfigDrift {
+        of: Of::Config,
+        pointer: format!("/config/Labels/{text}"),
+        a: Some(json!({"<b>": text})),
+        b: None,
+        cause: Cause::Unexplained,
+        class: Cause::Unexplained.class(),
+    }
+}
+
+fn hostile_layer(index: usize, text: &str) -> LayerPair {
+    let id =
+        |text: String| LayerId { digest: Digest::of(text.as_bytes()), diff_id: DiffId(Digest::of(b"x")) };
+    let rebuilt = if index > 4 { index } else { index + 100 };
+    LayerPair {
+        index,
+        instruction: (index % 2 == 1).then(|| InstructionRef { line: Some(9), text: text.to_owned() }),
+        original: Some(id(index.to_string())),
+        rebuilt: Some(id(rebuilt.to_string())),
+        equal: index > 4,
+    }
+}
+
+fn hostile() -> diff::Diff {
     let mut names: Vec<String> = HOSTILE.map(str::to_owned).into();
     names.push("n".repeat(4_096));
     names.push("deep/".repeat(800) + "end");
@@ -77,34 +157,13 @@ pub(super) fn hostile() -> diff::Diff {
             ..Drift::sample(&text, changes[index % changes.len()], *cause)
         }
     };
-    let config = |text: &String| ConfigDrift {
-        of: Of::Config,
-        pointer: format!("/config/Labels/{text}"),
-        a: Some(json!({"<b>": text})),
-        b: None,
-        cause: Cause::Unexplained,
-        class: Cause::Unexplained.class(),
-    };
-    let layer = |index: usize| {
-        let id =
-            |text: String| LayerId { digest: Digest::of(text.as_bytes()), diff_id: DiffId(Digest::of(b"x")) };
-        let rebuilt = if index > 4 { index } else { index + 100 };
-        LayerPair {
-            index,
-            instruction: (index % 2 == 1)
-                .then(|| InstructionRef { line: Some(9), text: names[index].clone() }),
-            original: Some(id(index.to_string())),
-            rebuilt: Some(id(rebuilt.to_string())),
-            equal: index > 4,
-        }
-    };
     diff::Diff {
         schema: "reprov.diff/v1",
         images: diff::Images { a: names[0].clone(), b: names.concat() },
         verdict: Verdict::Unexplained,
         inherited: diff::Inherited { a: None, b: None },
-        layers: (0..9).map(layer).collect(),
-        config: names.iter().map(config).collect(),
+        layers: (0..9).map(|index| hostile_layer(index, &names[index])).collect(),
+        config: names.iter().map(|name| hostile_config(name)).collect(),
         drifts: Cause::ALL.iter().enumerate().map(drift).collect(),
     }
 }
@@ -221,10 +280,10 @@ fn markdown_keeps_what_is_not_its_own_in_spans() {
         let fence = rest[at..].chars().take_while(|c| *c == '`').count();
         let body = &rest[at + fence..];
         let ticks = "`".repeat(fence);
-        let ticks = body.match_indices(&ticks).map(|(at, _)| at);
+        let mut ticks = body.match_indices(&ticks).map(|(at, _)| at);
         let exact = |at: &usize| !body[..*at].ends_with('`') && !body[at + fence..].starts_with('`');
-        let end = ticks.filter(exact).next().unwrap_or_else(|| panic!("a span that never ends: {body:.80}"));
-        assert!(!body[..end].contains('\n'), "{:.80}", body);
+        let end = ticks.find(exact).unwrap_or_else(|| panic!("a span that never ends: {body:.80}"));
+        assert!(!body[..end].contains('\n'), "{body:.80}");
         rest = &body[end + fence..];
     }
     outside.push_str(rest);

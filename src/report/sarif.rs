@@ -123,7 +123,7 @@ fn result(pair: &Pair<'_>, drift: &Drift, rule: Option<usize>) -> Value {
 }
 
 fn of_config_result(pair: &Pair<'_>, drift: &ConfigDrift, rule: Option<usize>) -> Value {
-    let (name, a, b) = (said(drift), value(&drift.a), value(&drift.b));
+    let (name, a, b) = (said(drift), value(drift.a.as_ref()), value(drift.b.as_ref()));
     let identity = format!("{}\0{name}", drift.cause.code());
     json!({
         "ruleId": drift.cause.code(),

@@ -9,13 +9,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{report_tests::drifts, *};
 use crate::{
-    diff::{ChangeKind, Field, Of},
-    drift::{
-        Accepted, Cause, Class, Confidence, ConfigDrift, Drift, Excerpt, Facts, Hunk, InstructionRef, Line,
-        Row, Run, Security, Window,
-    },
+    diff::Of,
+    drift::{Cause, Class, ConfigDrift},
     model::{Allowance, Exceeded, Limit, Repository, RepositoryKind, SignerFile, Verdict},
 };
 
@@ -59,61 +56,6 @@ fn repository() -> Repository {
         configure: true,
         ..Repository::plain("main".into(), RepositoryKind::Apt, url)
     }
-}
-
-fn excerpt(index: usize) -> Option<Excerpt> {
-    let line = |number: usize| Some(Line { number, text: format!("line {number}") });
-    let row = |a, b, equal| Row { a, b, equal };
-    let run = |hex: &str| Run { offset: 16, hex: hex.to_owned() };
-    let facts = |entropy| Some(Facts { kind: "ELF", size: 5, entropy });
-    match index % 3 {
-        0 => Some(Excerpt::Text {
-            hunks: vec![Hunk {
-                rows: vec![
-                    row(line(1), line(1), true),
-                    row(line(2), line(3), false),
-                    row(None, line(4), false),
-                ],
-            }],
-            more: index > 0,
-        }),
-        1 => Some(Excerpt::Bytes {
-            a: facts(Some(1.5)),
-            b: facts(None).filter(|_| index > 1),
-            windows: vec![Window { a: run("00ff2041"), b: run("01ff") }],
-        }),
-        _ => None,
-    }
-}
-
-/// One of every cause, class, kind of change and confidence.
-fn drifts() -> Vec<Drift> {
-    let changes = [
-        ChangeKind::Content,
-        ChangeKind::Metadata,
-        ChangeKind::OnlyInA,
-        ChangeKind::OnlyInB,
-        ChangeKind::Type,
-    ];
-    let drift = |(index, cause): (usize, &Cause)| Drift {
-        layer: index,
-        instruction: (index > 0)
-            .then(|| InstructionRef { line: (index > 1).then_some(7), text: "RUN true".into() }),
-        path_encoded: index == 1,
-        fields: vec![Field { name: "mode".into(), a: Some("0644".into()), b: None }],
-        consequence_of: (index == 2).then(|| "etc/y".into()),
-        excerpt: excerpt(index),
-        cured_by: (index == 6).then_some("clock=commit"),
-        security: index % 2 == 1,
-        security_kind: (index % 2 == 1).then(|| Security::ALL[index / 2 % Security::ALL.len()]),
-        confidence: if index == 4 { Confidence::Likely } else { Confidence::Certain },
-        accepted: (index == 5).then(|| {
-            let until = Some("2027-06-30".into());
-            Accepted { because: "known".into(), until, owner: None }
-        }),
-        ..Drift::sample("etc/x", changes[index % changes.len()], *cause)
-    };
-    Cause::ALL.iter().enumerate().map(drift).collect()
 }
 
 fn config() -> Vec<ConfigDrift> {

@@ -38,7 +38,7 @@ impl Pair<'_> {
             field(out, 2, label, text);
         }
         for drift in self.config {
-            let shown = |side| middle_cut(&value(side), OF_IMAGE_COLUMNS_MAX);
+            let shown = |side: &Option<_>| middle_cut(&value(side.as_ref()), OF_IMAGE_COLUMNS_MAX);
             let (a, b, cause) = (shown(&drift.a), shown(&drift.b), drift.cause.code());
             line(
                 out,
@@ -197,16 +197,17 @@ fn write_drift(out: &mut String, drift: &Drift) {
     }
 }
 
+/// One of the lines of a row.
+type Side = fn(&Row) -> &Option<Line>;
+
 fn write_hunk(out: &mut String, hunk: &Hunk) {
-    let first = |side: fn(&Row) -> &Option<Line>| {
-        hunk.rows.iter().find_map(|row| side(row).as_ref()).map_or(0, |line| line.number)
-    };
-    let (a, b) = (first(|row| &row.a), first(|row| &row.b));
-    line(out, 4, 2, &format!("@@ line {a} → line {b}"));
+    let first =
+        |side: Side| hunk.rows.iter().find_map(|row| side(row).as_ref()).map_or(0, |line| line.number);
+    let (a, b): (Side, Side) = (|row| &row.a, |row| &row.b);
+    line(out, 4, 2, &format!("@@ line {} → line {}", first(a), first(b)));
     // Lines of one side together, as patches have them.
     for part in hunk.rows.chunk_by(|one, other| one.equal == other.equal) {
-        let sides: &[(char, fn(&Row) -> &Option<Line>)] =
-            if part[0].equal { &[(' ', |row| &row.a)] } else { &[('-', |row| &row.a), ('+', |row| &row.b)] };
+        let sides = if part[0].equal { vec![(' ', a)] } else { vec![('-', a), ('+', b)] };
         for (mark, side) in sides {
             for said in part.iter().filter_map(|row| side(row).as_ref()) {
                 let text = middle_cut(&printable(&said.text), OF_IMAGE_COLUMNS_MAX);

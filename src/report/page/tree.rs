@@ -8,7 +8,7 @@ use super::super::{
 };
 use crate::{
     diff::ChangeKind,
-    drift::{Cause, Confidence, Drift, Excerpt, Line, Row, Run, Window},
+    drift::{Cause, Class, Confidence, Drift, Excerpt, Line, Row, Run, Window},
     model::path::printable,
 };
 
@@ -135,15 +135,16 @@ fn causes(id: &str, drifts: &[&Drift], hence: &BTreeMap<&str, Vec<&Drift>>, few:
     let group = |(cause, mut drifts): (Cause, Vec<&Drift>)| {
         drifts.sort_by_key(|drift| !drift.security); // Stable.
         let id = format!("{id}-{}", cause.code());
+        let open = few || (cause.class() == Class::Unexplained && drifts.len() <= OPEN_MAX);
         let view =
-            |(index, drift): (usize, &&Drift)| drifting(format!("{id}-{index}"), drift, cause, hence, few);
+            |(index, drift): (usize, &&Drift)| drifting(format!("{id}-{index}"), drift, cause, hence, open);
         Caused {
             code: cause.code(),
             class: cause.class().name(),
             meaning: cause.meaning(),
             remedy: cause.remedy(),
             count: drifts.len(),
-            open: few || security(&drifts),
+            open: open || security(&drifts),
             marks: marks(drifts.iter().copied()),
             more: drifts.len().saturating_sub(DRIFTS_MAX),
             peek: peek(&drifts),
@@ -171,7 +172,7 @@ fn drifting(
     drift: &Drift,
     cause: Cause,
     hence: &BTreeMap<&str, Vec<&Drift>>,
-    few: bool,
+    open: bool,
 ) -> Drifting {
     let value = |value: &Option<String>| {
         value
@@ -213,7 +214,7 @@ fn drifting(
             .map(|other| (printable(&other.path), other.cause.code()))
             .collect(),
         hence_more: follow.len().saturating_sub(HENCE_MAX),
-        open: few || drift.security,
+        open: open || drift.security,
         marks: marks(std::iter::once(drift)),
     }
 }

@@ -128,8 +128,8 @@ impl Compared {
         let layers = tree::layers(&id, pair);
         let place = |drift: &crate::drift::ConfigDrift| Place {
             name: said(drift),
-            a: value(&drift.a),
-            b: value(&drift.b),
+            a: value(drift.a.as_ref()),
+            b: value(drift.b.as_ref()),
             code: drift.cause.code(),
             class: drift.class.name(),
         };

@@ -12,7 +12,9 @@ fn every_cause_has_its_page_in_docs() {
     if std::env::var_os(WRITE).is_some() {
         let _ = fs::remove_dir_all(&directory); // It may not be there yet.
         fs::create_dir_all(&directory).unwrap();
-        pages.iter().for_each(|(name, page)| fs::write(directory.join(name), page).unwrap());
+        for (name, page) in &pages {
+            fs::write(directory.join(name), page).unwrap();
+        }
     }
     let file = |entry: std::io::Result<fs::DirEntry>| {
         let path = entry.unwrap().path();

@@ -56,14 +56,15 @@ fn one_answer_in_every_form() {
 #[test]
 fn what_cannot_be_written_is_said_before_anything_is_done() {
     let lab = Lab::new();
+    let never = lab.path("never");
     let refused = |report: &str, words: &str| {
         for command in
             [&["diff", "oci:none:1", "oci:none:1"][..], &["rebuild", "oci:none:1", "--insecure-skip-verify"]]
         {
-            let args = [command, &["--report", report, "--store", &lab.path("never")]].concat();
+            let args = [command, &["--report", report, "--store", &never]].concat();
             lab.reprov(&args).exits(2).says(words);
         }
-        assert!(!Path::new(&lab.path("never")).exists());
+        assert!(!Path::new(&never).exists());
     };
     refused("drift.pdf", "the name of a report ends in one of .html, .md, .json, .xml, .sarif, .txt");
     refused("", "the name of a report ends in one of");
@@ -150,7 +151,7 @@ fn hostile_pair(lab: &Lab) -> [String; 2] {
     ["one", "two"].map(|word| {
         let mut names: Vec<Vec<u8>> = HOSTILE.iter().map(|name| [b"srv/", *name].concat()).collect();
         names.push([&b"srv/"[..], &[b'n'; 250]].concat());
-        names.push([&b"srv"[..], &b"/nnnnnnnnnnnnnnn".repeat(255), b"/end-of-it-all"].concat());
+        names.push([&b"srv"[..], &b"/nnnnnnnnnnnnnnn".repeat(255), b"/the-very-end"].concat());
         let mut tar = tar::Builder::new(Vec::new());
         for (index, name) in names.iter().enumerate() {
             let content = if index % 2 == 0 {
