@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
+    LayerId, LayerPair,
     pair::{Pair, counted, place_of, weight},
     text::{said_accepted, said_of},
 };
@@ -26,6 +27,8 @@ pub(super) struct Layer {
     pub(super) id: String,
     pub(super) place: String,
     pub(super) note: String,
+    /// Both diffIDs, shortened.
+    pub(super) ids: String,
     pub(super) marks: String,
     pub(super) causes: Vec<Caused>,
 }
@@ -115,6 +118,7 @@ pub(super) fn layers(id: &str, pair: &Pair<'_>) -> Vec<Layer> {
         id: format!("{id}-layer-{index}"),
         place: place_of(index, pair.made_by(index)),
         note: counted(drifts.len(), "drift", "drifts"),
+        ids: pair.layers.get(index).map(ids).unwrap_or_default(),
         marks: marks(drifts.iter().copied()),
         causes: causes(&format!("{id}-layer-{index}"), &drifts, &hence, few),
     };
@@ -152,6 +156,11 @@ fn causes(id: &str, drifts: &[&Drift], hence: &BTreeMap<&str, Vec<&Drift>>, few:
         }
     };
     groups.into_iter().map(group).collect()
+}
+
+fn ids(layer: &LayerPair) -> String {
+    let id = |id: Option<LayerId>| id.map_or("none".to_owned(), |id| id.diff_id.0.short());
+    format!("layer {}, {} → {}", layer.index, id(layer.original), id(layer.rebuilt))
 }
 
 /// The first path, and how many more there are.
@@ -198,7 +207,7 @@ fn drifting(
         likely: drift.confidence == Confidence::Likely,
         remedy: Some(drift.remedy).filter(|remedy| *remedy != cause.remedy()),
         consequence_of: drift.consequence_of.as_deref().map(printable),
-        evidence: printable(&drift.evidence),
+        evidence: if said_by_rows(drift) { String::new() } else { printable(&drift.evidence) },
         fields: drift
             .fields
             .iter()
@@ -217,6 +226,14 @@ fn drifting(
         open: open || drift.security,
         marks: marks(std::iter::once(drift)),
     }
+}
+
+/// Whether the first lines that differ say what the evidence says.
+fn said_by_rows(drift: &Drift) -> bool {
+    let Some(Excerpt::Text { hunks, .. }) = &drift.excerpt else { return false };
+    let row = hunks.iter().flat_map(|hunk| &hunk.rows).find(|row| !row.equal);
+    let lines = row.and_then(|row| Some((row.a.as_ref()?, row.b.as_ref()?)));
+    lines.is_some_and(|(a, b)| drift.evidence == format!("{} → {}", a.text, b.text))
 }
 
 fn texts(excerpt: Option<&Excerpt>) -> (Vec<Vec<Lines>>, bool) {

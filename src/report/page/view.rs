@@ -220,8 +220,7 @@ fn bars(id: &str, pair: &Pair<'_>) -> Vec<Bar> {
             class,
             width: format!("{}.{}%", count * 1000 / most / 10, count * 1000 / most % 10),
         };
-        let plain =
-            if run[0].equal { "one of the base, or nothing tells" } else { "nothing tells what made it" };
+        let plain = if run[0].equal { "base image" } else { "nothing tells what made it" };
         bars.push(Bar {
             layer: if first == last { first.to_string() } else { format!("{first}–{last}") },
             line: made_by.and_then(|instruction| instruction.line),
