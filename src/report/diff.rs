@@ -93,6 +93,7 @@ impl Compares for Diff {
             layers: &self.layers,
             config: &self.config,
             drifts: &self.drifts,
+            logs: &[],
         }]
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Instruction, LayerPair, columns::cut};
 use crate::{
-    drift::{Cause, Class, ConfigDrift, Drift, InstructionRef, Security},
+    drift::{Cause, Class, ConfigDrift, Drift, InstructionRef, LogDrift, Security},
     model::{Verdict, path::printable},
 };
 
@@ -34,6 +34,8 @@ pub struct Pair<'a> {
     pub(super) layers: &'a [LayerPair],
     pub(super) config: &'a [ConfigDrift],
     pub(super) drifts: &'a [Drift],
+    /// What drifting steps said otherwise.
+    pub(super) logs: &'a [LogDrift],
 }
 
 /// What the drifts come to.

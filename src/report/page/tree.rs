@@ -31,6 +31,9 @@ pub(super) struct Layer {
     pub(super) ids: String,
     pub(super) marks: String,
     pub(super) causes: Vec<Caused>,
+    /// What the step said otherwise.
+    pub(super) log: Vec<Vec<Lines>>,
+    pub(super) log_more: bool,
 }
 
 /// Drifts of one cause.
@@ -114,12 +117,19 @@ pub(super) fn layers(id: &str, pair: &Pair<'_>) -> Vec<Layer> {
     }
     let few = pair.drifts.len() <= OPEN_MAX;
     let hence = pair.hence();
+    let said = |index: usize| {
+        let line = pair.made_by(index).and_then(|instruction| instruction.line);
+        let log = pair.logs.iter().find(|log| line.is_some() && log.instruction.line == line);
+        texts(log.map(|log| &log.excerpt))
+    };
     let layer = |(index, drifts): (usize, Vec<&Drift>)| Layer {
         id: format!("{id}-layer-{index}"),
         place: place_of(index, pair.made_by(index)),
         note: counted(drifts.len(), "drift", "drifts"),
         ids: pair.layers.get(index).map(ids).unwrap_or_default(),
         marks: marks(drifts.iter().copied()),
+        log: said(index).0,
+        log_more: said(index).1,
         causes: causes(&format!("{id}-layer-{index}"), &drifts, &hence, few),
     };
     by_layer.into_iter().map(layer).collect()
