@@ -63,6 +63,11 @@ impl<'a> Pair<'a> {
         self.verdict.map_or("could not tell", Verdict::name)
     }
 
+    /// What is compared, in one line.
+    pub(super) fn named(&self) -> String {
+        self.names.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" → ")
+    }
+
     pub(super) fn summary(&self) -> Summary<'a> {
         let mut own: Vec<_> = self.drifts.iter().filter(|drift| drift.consequence_of.is_none()).collect();
         own.sort_by_key(|drift| {

@@ -191,12 +191,15 @@ fn rebuild_answers() {
     images.push(image(None, false));
     let names = Verdict::ALL.map(Verdict::name).into_iter().chain(["error"]);
     let summary: BTreeMap<String, u64> = names.map(|name| (name.to_owned(), 1)).collect();
-    follows(&rebuild::Rebuild {
-        schema: "reprov.rebuild/v1",
-        images,
-        summary,
-        accepted: Verdict::ALL.to_vec(),
-    });
+    let accepted = Verdict::ALL.to_vec();
+    let answer = rebuild::Rebuild { schema: "reprov.rebuild/v1", images, summary, accepted };
+    follows(&answer);
+    for form in Form::ALL {
+        let report = render(form, &answer);
+        assert_eq!(report, render(form, &answer));
+        assert!(Verdict::ALL.iter().all(|verdict| report.contains(verdict.name())), "{form:?}");
+        assert!(form != Form::Text || report.lines().all(|line| line.chars().count() <= 80), "{report}");
+    }
 }
 
 #[test]
