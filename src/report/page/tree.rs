@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
     LayerId, LayerPair,
+    columns::middle_cut,
     pair::{Pair, counted, place_of, weight},
     text::{said_accepted, said_of},
 };
@@ -19,6 +20,8 @@ const DRIFTS_MAX: usize = 200;
 const HENCE_MAX: usize = 50;
 /// Unfolded from the start, if there are no more in all.
 const OPEN_MAX: usize = 8;
+/// The longest path in a line of the tree, in columns.
+const PATH_COLUMNS_MAX: usize = 240;
 /// The longest value of a field, in characters.
 const VALUE_CHARS_MAX: usize = 300;
 
@@ -54,7 +57,10 @@ pub(super) struct Caused {
 /// A path that differs.
 pub(super) struct Drifting {
     pub(super) id: String,
+    /// Where, shortened.
     pub(super) path: String,
+    /// All of it, if that is longer.
+    pub(super) whole: Option<String>,
     pub(super) change: &'static str,
     pub(super) security: Option<&'static str>,
     pub(super) accepted: Option<String>,
@@ -183,7 +189,11 @@ fn peek(drifts: &[&Drift]) -> String {
 }
 
 fn shown_path(path: &str) -> String {
-    if path.is_empty() { "the layer as a whole".to_owned() } else { printable(path) }
+    if path.is_empty() {
+        "the layer as a whole".to_owned()
+    } else {
+        middle_cut(&printable(path), PATH_COLUMNS_MAX)
+    }
 }
 
 fn drifting(
@@ -204,6 +214,8 @@ fn drifting(
     let (facts, dumps) = dumps(drift.excerpt.as_ref());
     Drifting {
         id,
+        whole: Some(printable(&drift.path))
+            .filter(|path| !path.is_empty() && *path != shown_path(&drift.path)),
         path: shown_path(&drift.path),
         change: match drift.change {
             ChangeKind::Content => "content",
