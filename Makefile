@@ -1,7 +1,7 @@
 # Everything a person or a machine does with this repository; each is one line of shell behind it.
 CARGO ?= cargo
 
-.PHONY: build demo test acceptance ecosystems causes lint bench fuzz buildroot needs
+.PHONY: build demo test acceptance ecosystems causes screenshot lint bench fuzz buildroot needs
 
 build:
 	$(CARGO) build --release --locked
@@ -35,8 +35,8 @@ ecosystems: needs
 causes:
 	REPROV_WRITE_CAUSES=1 $(CARGO) test --locked --test it -- --exact cli::causes::every_cause_has_its_page_in_docs
 
-# The report of the demo's drifting image, as a browser shows it.
-docs/report.png: needs
+# docs/report.png: the report of the demo's drifting image, as a browser shows it.
+screenshot: needs
 	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
 	REPROV_WRITE_SCREENSHOT=1 $(CARGO) test --locked --test it -- --ignored --exact jobs::report::the_demos_drifting_image_in_a_browser
 

@@ -138,7 +138,7 @@ fn the_demos_drifting_image_in_a_browser() {
     {
         assert!(dom.contains(words), "{words}");
     }
-    let shot = screenshot(&lab, &page, "1180,1460");
+    let shot = screenshot(&lab, &page, "1180,1490");
     assert!((20_000..300 << 10).contains(&shot.len()), "{} bytes", shot.len());
     if std::env::var_os(WRITE).is_some() {
         fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/report.png"), shot).unwrap();
