@@ -10,7 +10,7 @@ use super::{
     view::{Context, InstructionRef, Siblings, View},
 };
 use crate::{
-    diff::{ChangeKind, Comparison, Field, LayerPair},
+    diff::{ChangeKind, Comparison, Field, LayerPair, LayerRef},
     model::{Verdict, path::encode},
 };
 
@@ -38,7 +38,7 @@ pub struct Accepted {
 /// One path that differs, explained (CLI.md, DRIFT).
 #[derive(Debug, Clone, Serialize)]
 pub struct Drift {
-    /// Which layer, lowest is 0.
+    /// Which pair of layers, lowest is 0.
     pub layer: usize,
     /// The instruction that made the layer.
     pub instruction: Option<InstructionRef>,
@@ -107,6 +107,8 @@ pub struct Explained {
     pub drifts: Vec<Drift>,
     /// Every place of config and manifest that differs.
     pub config: Vec<ConfigDrift>,
+    /// Which layers stood beside each other, by their index in each image.
+    pub layers: Vec<[Option<usize>; 2]>,
     /// The rung of the ladder.
     pub verdict: Verdict,
 }
@@ -122,7 +124,9 @@ pub fn explain(comparison: &Comparison, context: &Context) -> Explained {
         comparison.layers.iter().flat_map(|pair| layer(pair, comparison.same_filesystem, context)).collect();
     let config: Vec<_> = comparison.config.iter().map(|change| config::explain(change, context)).collect();
     let verdict = verdict(comparison, &drifts, &config);
-    Explained { drifts, config, verdict }
+    let index = |layer: Option<LayerRef>| layer.map(|layer| layer.index);
+    let layers = comparison.layers.iter().map(|pair| [index(pair.a), index(pair.b)]).collect();
+    Explained { drifts, config, layers, verdict }
 }
 
 fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) -> Verdict {

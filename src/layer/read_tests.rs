@@ -1,4 +1,4 @@
-use bstr::ByteSlice as _;
+use bstr::{BStr, ByteSlice as _};
 
 use super::*;
 use crate::{layer::fake::FakeLayer, model::Digest};
@@ -11,7 +11,7 @@ fn a_walk_digests_contents() {
         found.push(entry.content);
         Ok(())
     };
-    walk(&layer.tar()[..], |_, _| {}, each).unwrap();
+    walk(&layer.tar()[..], Reading::Strict, |_, _| {}, each).unwrap();
     assert_eq!(found, [Some(Digest::of(b"hi")), Some(Digest::of(b"")), None]);
 }
 
@@ -45,8 +45,6 @@ fn reads_every_kind() {
     assert_eq!((motd.content, motd.size_bytes, motd.offset), (None, 2, 1536));
     assert_eq!(motd.peek, b"hi");
     assert_eq!(entries[4].device, (1, 3));
-    assert_eq!(capture(&layer.tar()[..], &[(1536, 2)]).unwrap(), [b"hi"]);
-    assert!(capture(&layer.tar()[..], &[(1 << 30, 2)]).is_err());
 }
 
 #[test]
