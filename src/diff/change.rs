@@ -117,8 +117,9 @@ fn content(a: &Entry, b: &Entry, contents: &Contents) -> Field {
     };
     let of = |entry: &Entry, bytes: fn(&Run) -> &[u8]| {
         let place = |run: &Run| {
-            let hex = bytes(run).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            format!("{hex} from byte {}", run.offset)
+            let shown = bytes(run)[run.differing()].iter();
+            let hex = shown.map(|byte| format!("{byte:02x}")).collect::<String>();
+            format!("{hex} from byte {}", run.offset + run.first() as u64)
         };
         entry.content.map(|digest| digest.to_string()).or_else(|| first.map(place))
     };

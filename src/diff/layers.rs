@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read},
+    ops::Range,
 };
 
 use rayon::prelude::*;
@@ -14,10 +15,12 @@ use super::{
     ahead::Ahead,
     align::align,
     lockstep::{self, Compared, Refusal},
-    sorted,
+    moved, sorted,
 };
 use crate::{
-    layer::{self, Archive, BLOB_HEAD_BYTES, Entry, Index, Layer, LayerError, Reading, Shape, compressed},
+    layer::{
+        self, Archive, BLOB_HEAD_BYTES, Entry, Index, Kind, Layer, LayerError, Reading, Shape, compressed,
+    },
     model::{Blobs, Descriptor, DiffId, Digest, Hasher, limits::CAPTURE_SIZE_BYTES_MAX, path::printable},
     oci::Image,
 };
@@ -47,7 +50,8 @@ pub struct LayerPair {
     /// What differs of the archive as a whole and its compression: `compression`, `gzip-time`, `gzip-level`,
     /// `gzip-system`, `gzip-name`, `zstd-frame`; `order` (of entries that are the same), `dialect`, `dotted`, `absolute`,
     /// `comment`, `repeated` (paths that come more than once), `trailing` (bytes after the end mark), `padding` (of archives
-    /// that end in one place); `layers`, if the same files lie in another number of layers.
+    /// that end in one place); `links` (which names of files are called links); `layers`
+    /// (how many of them were compared as what they come to, where the images have not as many).
     pub whole: Vec<Field>,
 }
 
@@ -90,7 +94,7 @@ impl<'a> Side<'a> {
         self.descriptors[layer.index].size
     }
 
-    fn open<'b>(
+    pub(super) fn open<'b>(
         &self,
         blobs: &'b dyn Blobs,
         layer: LayerRef,
@@ -137,9 +141,9 @@ impl<'a> Side<'a> {
             let none = Index::of([] as [Entry; 0], blobs);
             return none.map_err(|source| DiffError::Scratch { layer: 0, source });
         };
-        let mut hashed = Hashed { inner: self.open(blobs, layer)?, hasher: Hasher::default() };
+        let mut hashed = Hashed::new(self.open(blobs, layer)?);
         let index = Index::lenient(&mut hashed, blobs).map_err(|source| self.refuses(layer, source))?;
-        self.claim(layer, hashed.hasher.finish())?;
+        self.claim(layer, hashed.finish())?;
         Ok(index)
     }
 
@@ -155,7 +159,7 @@ impl<'a> Side<'a> {
         self.claim(layer, actual.map_err(|source| self.refuses(layer, LayerError::Read(source)))?)
     }
 
-    fn claim(&self, layer: LayerRef, actual: Digest) -> Result<(), DiffError> {
+    pub(super) fn claim(&self, layer: LayerRef, actual: Digest) -> Result<(), DiffError> {
         let LayerRef { index, diff_id: claimed, .. } = layer;
         if claimed.0 == actual {
             return Ok(());
@@ -180,9 +184,32 @@ pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<Layer
         .collect();
     let differing = pairs.iter().filter(|pair| !pair.equal()).count() as u64;
     let left = CAPTURE_SIZE_BYTES_MAX / differing.max(1);
-    let done: Vec<_> = pairs.par_iter_mut().map(|pair| pair.read(blobs, sides, left)).collect();
+    let uneven = uneven(&pairs);
+    let single = |pair: &LayerPair| !uneven.iter().any(|run| run.contains(&pair.index));
+    let read = |pair: &mut LayerPair| if single(pair) { pair.read(blobs, sides, left) } else { Ok(()) };
+    let done: Vec<_> = pairs.par_iter_mut().map(read).collect();
     done.into_iter().collect::<Result<(), _>>()?;
+    for run in uneven {
+        let left = left * run.len() as u64;
+        let (below, rest) = pairs.split_at_mut(run.start);
+        moved::read(blobs, sides, below, &mut rest[..run.len()], left)?;
+    }
     Ok(pairs)
+}
+
+/// Runs of several differing pairs in which some layer stands alone.
+fn uneven(pairs: &[LayerPair]) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let mut from = 0;
+    while from < pairs.len() {
+        let length = pairs[from..].iter().take_while(|pair| !pair.equal()).count();
+        let alone = |pair: &LayerPair| pair.a.is_none() || pair.b.is_none();
+        if length > 1 && pairs[from..from + length].iter().any(alone) {
+            runs.push(from..from + length);
+        }
+        from += length.max(1);
+    }
+    runs
 }
 
 impl LayerPair {
@@ -200,7 +227,9 @@ impl LayerPair {
             (Some(one), Some(other)) => side_by_side(blobs, [a, b], [one, other], self.index, left)?,
             _ => None,
         };
-        let Some(Compared { changes, shapes }) = compared else {
+        // Which name of a file is called a link is no difference of files.
+        let Some(Compared { changes, shapes }) = compared.filter(|found| !found.changes.iter().any(of_links))
+        else {
             return self.read_sorted(blobs, [a, b], left);
         };
         self.changes = changes;
@@ -214,18 +243,27 @@ impl LayerPair {
         let (one, other) = rayon::join(|| a.index(blobs, self.a), || b.index(blobs, self.b));
         let (one, other) = (one?, other?);
         let scratch = |source| DiffError::Scratch { layer: self.index, source };
-        self.changes = sorted::changes(self.index, &one, &other).map_err(scratch)?;
-        if let (Some(one), Some(other)) = (one.shape(), other.shape()) {
-            self.whole.extend(shapes(one, other, &self.changes));
+        let known = one.shape().cloned().zip(other.shape().cloned());
+        let links = [&one, &other].map(|index| links(index).map_err(scratch));
+        let [one, other] = [one, other].map(|index| index.canonical(blobs).map_err(scratch));
+        self.changes = sorted::changes(self.index, &one?, &other?).map_err(scratch)?;
+        if let Some((one, other)) = known {
+            self.whole.extend(shapes(&one, &other, &self.changes));
         }
+        let [one, other] = links;
+        self.whole.extend(field("links", one?, other?).filter(|_| !self.changes.iter().any(of_links)));
         let (Some(layer_a), Some(layer_b)) = (self.a, self.b) else { return Ok(()) };
-        let chosen = sorted::wanted(&self.changes, left);
+        let chosen = sorted::wanted(self.changes.iter(), left);
         if chosen.is_empty() {
             return Ok(());
         }
         let fetch = |side: &Side<'_>, layer: LayerRef, entry: fn(&Change) -> Option<&Entry>| {
-            let offset = |at: &usize| Some((entry(&self.changes[*at])?.offset, *at));
-            let wanted: BTreeMap<u64, usize> = chosen.iter().filter_map(offset).collect();
+            let mut wanted = sorted::Wanted::new();
+            for at in &chosen {
+                if let Some(entry) = entry(&self.changes[*at]) {
+                    wanted.entry(entry.offset).or_default().push(*at);
+                }
+            }
             sorted::capture(side.open(blobs, layer)?, &wanted).map_err(|source| side.refuses(layer, source))
         };
         let (one, other) = rayon::join(
@@ -238,6 +276,25 @@ impl LayerPair {
         }
         Ok(())
     }
+}
+
+/// Whether a change may be one of which name of a file is called a link.
+fn of_links(change: &Change) -> bool {
+    let link = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.kind == Kind::Hardlink);
+    (link(&change.a) || link(&change.b)) && (change.kind == ChangeKind::Type || change.has("link"))
+}
+
+/// The archive's hard links, as it has them: how many, and the digest of names and targets.
+fn links(index: &Index) -> Result<Option<String>, LayerError> {
+    let (mut count, mut hasher) = (0_u64, Hasher::default());
+    for entry in index.entries()? {
+        let entry = entry?;
+        if entry.kind == Kind::Hardlink {
+            count += 1;
+            [&entry.path[..], &[0], &entry.link[..], &[0]].into_iter().for_each(|part| hasher.update(part));
+        }
+    }
+    Ok((count > 0).then(|| format!("{count} ({})", hasher.finish().short())))
 }
 
 /// Reads two archives in one pass, and holds each against its diffID; none if it takes more than one.
@@ -309,9 +366,20 @@ fn field(name: &str, a: Option<String>, b: Option<String>) -> Option<Field> {
     (a != b).then(|| Field { name: name.to_owned(), a, b })
 }
 
-struct Hashed<R> {
+/// A reader that hashes what it gives.
+pub(super) struct Hashed<R> {
     inner: R,
     hasher: Hasher,
+}
+
+impl<R> Hashed<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self { inner, hasher: Hasher::default() }
+    }
+
+    pub(super) fn finish(self) -> Digest {
+        self.hasher.finish()
+    }
 }
 
 impl<R: Read> Read for Hashed<R> {

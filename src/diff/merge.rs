@@ -17,6 +17,10 @@ pub(super) fn same_filesystem(
     pairs: &[LayerPair],
 ) -> Result<bool, DiffError> {
     let Some(first) = pairs.iter().position(|pair| !pair.equal()) else { return Ok(true) };
+    // Some read on after an end mark.
+    if pairs.iter().any(|pair| pair.whole.iter().any(|field| field.name == "trailing")) {
+        return Ok(false);
+    }
     // Nothing lies over the last layers: what differs there stays so.
     if pairs.last().is_some_and(|pair| pair.a.is_some() && pair.b.is_some() && pair.changes.iter().any(stays))
     {

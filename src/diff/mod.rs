@@ -115,7 +115,7 @@ impl Comparison {
 ///    equal. Others are inflated and held against their diffIDs, all pairs on the cores there are.
 /// 2. Entries are paired by path: in one pass while both archives have one order (`lockstep`), else sorted (`sorted`).
 ///    Contents that differ are held up to `CAPTURE_FILE_BYTES_MAX` a file and `CAPTURE_SIZE_BYTES_MAX` in all.
-/// 3. What only lies in another layer of as many or more is no difference of files.
+/// 3. Of a run of differing layers of which the images have not as many, what they merge to is compared.
 /// 4. Where layers differ, the merged file systems are compared.
 ///
 /// # Errors
@@ -125,8 +125,7 @@ pub fn images(blobs: &dyn Blobs, a: &Image, b: &Image) -> Result<Comparison, Dif
     let config = json::compare(a, b);
     let same_manifest = a.manifest_digest == b.manifest_digest;
     let sides = [layers::Side::new('a', a)?, layers::Side::new('b', b)?];
-    let mut layers = layers::read(blobs, &sides)?;
-    moved::fold(&mut layers);
+    let layers = layers::read(blobs, &sides)?;
     let same_filesystem = merge::same_filesystem(blobs, &sides, &layers)?;
     Ok(Comparison { same_manifest, layers, config, same_filesystem })
 }

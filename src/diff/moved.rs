@@ -1,66 +1,125 @@
-//! Files that lie in other layers of the two images, where these have not as many.
+//! Runs of layers of which the two images have not as many: compared as what they come to.
 
-use std::{collections::BTreeMap, mem::take};
+use std::{collections::BTreeMap, io};
 
-use bstr::BString;
+use super::{
+    Change, DiffError, Field, LayerPair, LayerRef,
+    layers::{Hashed, Side},
+    sorted,
+};
+use crate::{
+    layer::{Lower, Union},
+    model::Blobs,
+};
 
-use super::{Change, ChangeKind, Field, LayerPair, sorted};
-use crate::layer::Entry;
-
-/// Takes together, in each run of differing pairs in which some layer stands alone, what the two images have of one path in
-/// different layers. What is the same is no change any more; a layer without any says so in its `whole`.
-pub(super) fn fold(pairs: &mut [LayerPair]) {
-    let mut from = 0;
-    while from < pairs.len() {
-        let length = pairs[from..].iter().take_while(|pair| !pair.equal()).count();
-        let run = &mut pairs[from..from + length];
-        let alone = |pair: &LayerPair| pair.a.is_none() || pair.b.is_none();
-        if run.len() > 1 && run.iter().any(alone) {
-            fold_run(run);
+/// Compares what the layers of `run` merge to, and puts each change where the second image's layer stands that it is of, else the
+/// first's. `below` are the pairs under it; `left` is how many bytes of contents may be held.
+///
+/// # Errors
+/// Those of reading layers.
+pub(super) fn read(
+    blobs: &dyn Blobs,
+    sides: &[Side<'_>; 2],
+    below: &[LayerPair],
+    run: &mut [LayerPair],
+    left: u64,
+) -> Result<(), DiffError> {
+    let first = run.first().map_or(0, |pair| pair.index);
+    let scratch = |source| DiffError::Scratch { layer: first, source };
+    let mut union = Union::new(blobs);
+    // By stack and number in it: where the layer stands, and which it is.
+    let mut places: [Vec<(usize, LayerRef)>; 2] = [Vec::new(), Vec::new()];
+    for (at, pair) in run.iter().enumerate() {
+        for (side, layer) in [pair.a, pair.b].into_iter().enumerate() {
+            let Some(layer) = layer else { continue };
+            let mut hashed = Hashed::new(sides[side].open(blobs, layer)?);
+            let added = union.add(side, places[side].len(), &mut hashed);
+            added.map_err(|source| sides[side].refuses(layer, source))?;
+            sides[side].claim(layer, hashed.finish())?;
+            places[side].push((at, layer));
         }
-        from += length.max(1);
     }
-}
-
-/// What one image has of a path that the other has in another layer, and in which pair.
-#[derive(Default)]
-struct Both {
-    a: Option<(usize, Entry)>,
-    b: Option<(usize, Entry)>,
-}
-
-fn fold_run(run: &mut [LayerPair]) {
-    let mut ends: BTreeMap<BString, Both> = BTreeMap::new();
+    let lower = lower(blobs, sides, below, &union)?;
+    let mut changes: Vec<(Change, [Option<LayerRef>; 2])> = Vec::new();
+    let each = |both: [Option<crate::layer::Placed>; 2]| {
+        let place =
+            |side: usize| both[side].as_ref().and_then(|(layer, _)| places[side].get(*layer).copied());
+        let placed = [place(0), place(1)];
+        let at = placed[1].or(placed[0]).map_or(0, |(at, _)| at);
+        let [a, b] = both.map(|placed| placed.map(|(_, entry)| entry));
+        let found = sorted::by_digest(first + at, a, b);
+        changes.extend(found.map(|change| (change, placed.map(|place| place.map(|(_, layer)| layer)))));
+    };
+    union.finish(|path| lower.contains_key(path), each).map_err(scratch)?;
+    hold(blobs, sides, &mut changes, left)?;
+    let counts = places.map(|layers| Some(layers.len().to_string()));
     for pair in &mut *run {
-        for change in take(&mut pair.changes) {
-            let ends = ends.entry(change.path.clone()).or_default();
-            match change.kind {
-                ChangeKind::OnlyInA => ends.a = change.a.map(|entry| (pair.index, entry)),
-                ChangeKind::OnlyInB => ends.b = change.b.map(|entry| (pair.index, entry)),
-                _ => pair.changes.push(change),
-            }
-        }
+        let [a, b] = counts.clone();
+        pair.whole.push(Field { name: "layers".to_owned(), a, b });
     }
-    let mut moved = 0;
-    for both in ends.into_values() {
-        let at = [&both.a, &both.b].into_iter().flatten().map(|(index, _)| *index).max();
-        let (two, a, b) = (both.a.is_some() && both.b.is_some(), both.a, both.b);
-        let found =
-            at.and_then(|at| sorted::by_digest(at, a.map(|(_, entry)| entry), b.map(|(_, entry)| entry)));
-        moved += usize::from(two);
-        if let Some(change) = found
-            && let Some(pair) = run.iter_mut().find(|pair| pair.index == change.layer)
-        {
+    for (change, _) in changes {
+        if let Some(pair) = run.iter_mut().find(|pair| pair.index == change.layer) {
             pair.changes.push(change);
         }
     }
-    let counts = [run.iter().filter_map(|pair| pair.a).count(), run.iter().filter_map(|pair| pair.b).count()]
-        .map(|count| Some(count.to_string()));
-    for pair in run {
-        pair.changes.sort_by(|one: &Change, other| crate::layer::compare_paths(&one.path, &other.path));
-        if moved > 0 {
-            let [a, b] = counts.clone();
-            pair.whole.push(Field { name: "layers".to_owned(), a, b });
+    Ok(())
+}
+
+/// What the layers below have of what `union` deletes. They are opened only if it deletes something; what is not at hand is
+/// taken for something that is there.
+fn lower(
+    blobs: &dyn Blobs,
+    sides: &[Side<'_>; 2],
+    below: &[LayerPair],
+    union: &Union<'_>,
+) -> Result<BTreeMap<bstr::BString, ()>, DiffError> {
+    let deleted: Vec<_> = union.deleted().cloned().collect();
+    if deleted.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut lower = Lower::default();
+    for layer in below.iter().filter_map(|pair| pair.a) {
+        let refuses = |source| sides[0].refuses(layer, source);
+        match sides[0].layer_of(blobs, layer) {
+            Ok(layer) => lower.apply(&layer, blobs).map_err(refuses)?,
+            Err(DiffError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(deleted.into_iter().map(|path| (path, ())).collect());
+            }
+            Err(error) => return Err(error),
         }
     }
+    let kinds = lower.kinds(deleted.iter().map(|path| path.as_slice()));
+    let kinds = kinds.map_err(|source| DiffError::Scratch { layer: 0, source })?;
+    Ok(kinds.into_keys().map(|path| (path, ())).collect())
+}
+
+/// Reads the contents that differ.
+fn hold(
+    blobs: &dyn Blobs,
+    sides: &[Side<'_>; 2],
+    changes: &mut [(Change, [Option<LayerRef>; 2])],
+    left: u64,
+) -> Result<(), DiffError> {
+    let chosen = sorted::wanted(changes.iter().map(|(change, _)| change), left);
+    let mut contents: [BTreeMap<usize, Vec<u8>>; 2] = [BTreeMap::new(), BTreeMap::new()];
+    for side in 0..2 {
+        let mut wanted: BTreeMap<usize, (LayerRef, sorted::Wanted)> = BTreeMap::new();
+        for at in &chosen {
+            let (change, layers) = &changes[*at];
+            let entry = if side == 0 { &change.a } else { &change.b };
+            if let (Some(layer), Some(entry)) = (layers[side], entry) {
+                let (_, offsets) = wanted.entry(layer.index).or_insert_with(|| (layer, BTreeMap::new()));
+                offsets.entry(entry.offset).or_default().push(*at);
+            }
+        }
+        for (layer, offsets) in wanted.into_values() {
+            let captured = sorted::capture(sides[side].open(blobs, layer)?, &offsets);
+            contents[side].extend(captured.map_err(|source| sides[side].refuses(layer, source))?);
+        }
+    }
+    let [mut a, mut b] = contents;
+    for at in chosen {
+        changes[at].0.contents = a.remove(&at).zip(b.remove(&at));
+    }
+    Ok(())
 }

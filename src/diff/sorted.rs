@@ -12,12 +12,13 @@ use super::{
     change::{Contents, change},
 };
 use crate::{
-    layer::{Archive, Entry, Index, Kind, LayerError, Reading, compare_paths},
+    layer::{Archive, Entry, Kind, Layer, LayerError, Reading, compare_paths},
     model::limits::CAPTURE_FILE_BYTES_MAX,
 };
 
-/// Pairs the entries of two layers by path; what differs, in order of paths.
-pub(super) fn changes(layer: usize, a: &Index, b: &Index) -> Result<Vec<Change>, LayerError> {
+/// Pairs the entries of two layers by path; what differs, in order of paths. Of the names of a file the first in order is the
+/// file, whichever the archives call a link.
+pub(super) fn changes(layer: usize, a: &Layer, b: &Layer) -> Result<Vec<Change>, LayerError> {
     let (mut all_a, mut all_b) = (a.entries()?, b.entries()?);
     let (mut a, mut b) = (all_a.next().transpose()?, all_b.next().transpose()?);
     let mut found = Vec::new();
@@ -46,9 +47,9 @@ pub(super) fn by_digest(layer: usize, a: Option<Entry>, b: Option<Entry>) -> Opt
 }
 
 /// Which changes have contents that are to be held, by their index; first come, first served.
-pub(super) fn wanted(changes: &[Change], mut left: u64) -> Vec<usize> {
+pub(super) fn wanted<'a>(changes: impl Iterator<Item = &'a Change>, mut left: u64) -> Vec<usize> {
     let mut chosen = Vec::new();
-    for (at, change) in changes.iter().enumerate() {
+    for (at, change) in changes.enumerate() {
         if let Some(rest) = size_bytes(change).and_then(|bytes| left.checked_sub(bytes)) {
             left = rest;
             chosen.push(at);
@@ -64,17 +65,18 @@ fn size_bytes(change: &Change) -> Option<u64> {
     (change.kind == ChangeKind::Content && small(a) && small(b)).then_some(a.size_bytes + b.size_bytes)
 }
 
-/// Reads the contents that begin at the keys of `wanted` in an archive, and gives them by what `wanted` has there.
-pub(super) fn capture(
-    tar: impl Read,
-    wanted: &BTreeMap<u64, usize>,
-) -> Result<BTreeMap<usize, Vec<u8>>, LayerError> {
+/// By where a content begins in the uncompressed archive: for which changes it is wanted.
+pub(super) type Wanted = BTreeMap<u64, Vec<usize>>;
+
+/// Reads the contents that are wanted of an archive, by the change they are for.
+pub(super) fn capture(tar: impl Read, wanted: &Wanted) -> Result<BTreeMap<usize, Vec<u8>>, LayerError> {
     let mut archive = Archive::new(BufReader::with_capacity(256 << 10, tar), Reading::Lenient);
-    let mut found = BTreeMap::new();
-    while found.len() < wanted.len()
+    let (mut found, mut left) = (BTreeMap::new(), wanted.len());
+    while left > 0
         && let Some(entry) = archive.entry()?
     {
-        let Some(at) = wanted.get(&entry.offset).filter(|_| entry.kind == Kind::File) else { continue };
+        let Some(all) = wanted.get(&entry.offset).filter(|_| entry.kind == Kind::File) else { continue };
+        left -= 1;
         let mut bytes = Vec::new();
         loop {
             let piece = archive.piece()?;
@@ -85,7 +87,7 @@ pub(super) fn capture(
             bytes.extend_from_slice(piece);
             archive.take(count);
         }
-        found.insert(*at, bytes);
+        found.extend(all.iter().map(|at| (*at, bytes.clone())));
     }
     Ok(found)
 }

@@ -234,7 +234,15 @@ fn bytes_after_the_end_are_seen() {
     let b = shelf.image_of(&[(OCI_LAYER, hidden.clone(), hidden)], &json!({}));
     let comparison = images(&shelf, &a, &b).unwrap();
     assert!(whole(&comparison).starts_with("trailing none → 7 bytes ("), "{}", whole(&comparison));
-    assert!(comparison.same_filesystem && comparison.layers[0].changes.is_empty());
+    assert!(!comparison.same_filesystem && comparison.layers[0].changes.is_empty(), "some read on");
+    let open = fake().file("a", b"1").open_end();
+    for (blob, expected) in
+        [(open.clone(), "padding 1024 → 0"), ([open, vec![0; 512]].concat(), "padding 1024 → 512")]
+    {
+        let b = shelf.image_of(&[(OCI_LAYER, blob.clone(), blob)], &json!({}));
+        let comparison = images(&shelf, &a, &b).unwrap();
+        assert!(comparison.same_filesystem && whole(&comparison) == expected, "{}", whole(&comparison));
+    }
 }
 
 #[test]
@@ -293,6 +301,49 @@ fn an_order_that_is_not_common_changes_nothing() {
 }
 
 #[test]
+fn which_name_is_the_link_is_no_difference_of_files() {
+    let one = || fake().file("p", b"1").hardlink("q", "p");
+    let turned = || fake().file("q", b"1").hardlink("p", "q");
+    assert_eq!(seen(&one(), &turned()), (String::new(), "order,links".into()));
+    let (changes, whole) = seen(&one().file("z", b"").at(1), &turned().file("z", b"").at(2));
+    assert_eq!((changes.as_str(), whole.as_str()), ("z Metadata mtime", "order,links"));
+    assert_eq!(seen(&one(), &fake().file("p", b"1").file("q", b"1")).0, "q Type type,size,link");
+    assert_eq!(seen(&one(), &fake().file("q", b"2").hardlink("p", "q")).0, "p Content content");
+}
+
+#[test]
+fn other_numbers_of_layers_are_compared_as_what_they_come_to() {
+    let (one, two) =
+        (fake().dir("d/").file("d/a", b"1").file("d/b", b"2"), fake().dir("d/").file("d/c", b"3"));
+    let whole = fake().dir("d/").file("d/a", b"1").file("d/b", b"2").file("d/c", b"3");
+    let base = fake().file("base", b"");
+    let seen = |a: &[FakeLayer], b: &[FakeLayer]| {
+        let with_base = |layers: &[FakeLayer]| [&[base.clone()], layers].concat();
+        let comparison = compare(&with_base(a), &with_base(b));
+        let shown: Vec<_> = comparison
+            .layers
+            .iter()
+            .flat_map(|pair| pair.changes.iter().map(|change| (pair.index, change)))
+            .map(|(pair, change)| {
+                assert_eq!(pair, change.layer);
+                format!("{pair} {} {:?} {}", change.path, change.kind, change.contents.is_some())
+            })
+            .collect();
+        (shown.join("; "), comparison.same_filesystem)
+    };
+    assert_eq!(seen(&[one.clone(), two.clone()], &[whole.clone()]), (String::new(), true));
+    let drifted = fake().dir("d/").file("d/a", b"1").file("d/b", b"x").file("d/c", b"3").file("d/e", b"");
+    assert_eq!(
+        seen(&[one.clone(), two.clone()], &[drifted.clone()]),
+        ("1 d/b Content true; 1 d/e OnlyInB false".into(), false)
+    );
+    let deleting = [drifted.clone(), fake().file("d/.wh.e", b"").file("d/b", b"2")];
+    assert_eq!(seen(&[whole.clone()], &deleting), (String::new(), true));
+    let of_base = [one, two, fake().file(".wh.base", b"")];
+    assert_eq!(seen(&[whole], &of_base), ("3 .wh.base OnlyInB false".into(), false));
+}
+
+#[test]
 fn large_files_are_compared_and_not_held() {
     let mut large = vec![7; (8 << 20) + 5];
     let a = fake().file("a", &large);
@@ -301,7 +352,8 @@ fn large_files_are_compared_and_not_held() {
     let change = &comparison.layers[0].changes[0];
     let delta = change.delta.as_ref().unwrap();
     assert_eq!((delta.bytes, delta.complete, delta.runs[0].offset), (1, true, 5_000_000));
-    assert_eq!((&delta.runs[0].a[..], &delta.runs[0].b[..]), (&[7][..], &[8][..]));
+    assert_eq!((&delta.runs[0].a[..], &delta.runs[0].b[..]), (&[7; 8][..], &[8, 7, 7, 7, 7, 7, 7, 7][..]));
+    assert_eq!(change.fields[0].b.as_deref(), Some("08 from byte 5000000"));
     assert!(change.contents.is_none() && change.has("content"));
 }
 

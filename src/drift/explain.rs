@@ -187,7 +187,10 @@ fn whole(pair: &LayerPair, context: &Context) -> Vec<Drift> {
             (None, Some(_)) => (ChangeKind::OnlyInB, "the layer is empty and only the second image has it"),
             _ => (ChangeKind::Metadata, "all entries are equal; the headers' form or the padding differ"),
         };
-        found.push(one(Cause::LayerShape, change, &written, otherwise));
+        // What some programs read and others do not is more than a form.
+        let hidden = written.iter().any(|field| field.name == "trailing");
+        let cause = if hidden { Cause::Unexplained } else { Cause::LayerShape };
+        found.push(one(cause, change, &written, otherwise));
     }
     found
 }

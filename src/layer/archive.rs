@@ -24,7 +24,7 @@ pub enum Reading {
     /// It is refused.
     Strict,
     /// It is read as those do that unpack images, and its [`Shape`] says so: a leading slash is dropped, a sparse file is what it
-    /// is when unpacked, bytes after the end mark are passed over.
+    /// is when unpacked, bytes after the end mark are passed over, and that mark may be missing.
     Lenient,
 }
 
@@ -77,6 +77,10 @@ impl<R: BufRead> Archive<R> {
         let mut extensions = Extensions::new(self.reading);
         loop {
             let mut header = Header::new_old();
+            if self.reading == Reading::Lenient && extensions.is_empty() && self.at_end()? {
+                self.shaped(self.position, Trailing::default());
+                return Ok(None);
+            }
             self.fill(header.as_mut_bytes())?;
             if header.as_bytes().iter().all(|byte| *byte == 0) {
                 if !extensions.is_empty() {
@@ -232,13 +236,19 @@ impl<R: BufRead> Archive<R> {
         Ok(Some(bytes))
     }
 
+    fn at_end(&mut self) -> Result<bool, LayerError> {
+        self.inner.fill_buf().map(<[u8]>::is_empty).map_err(LayerError::Read)
+    }
+
     /// After the first zero block: one more, then zeros to the physical end.
     fn end(&mut self) -> Result<(), LayerError> {
         let end = self.position - BLOCK as u64;
-        let mut block = [0; BLOCK];
-        self.fill(&mut block)?;
         let mut trailing = Trailing::default();
-        trailing.bytes(&block);
+        if self.reading == Reading::Strict {
+            let mut block = [0; BLOCK];
+            self.fill(&mut block)?;
+            trailing.bytes(&block);
+        }
         loop {
             let bytes = self.inner.fill_buf().map_err(LayerError::Read)?;
             if bytes.is_empty() {
@@ -252,9 +262,13 @@ impl<R: BufRead> Archive<R> {
         if self.reading == Reading::Strict && trailing.any() {
             return Err(LayerError::Trailing(end + BLOCK as u64 + trailing.first()));
         }
+        self.shaped(end, trailing);
+        Ok(())
+    }
+
+    fn shaped(&mut self, end: u64, trailing: Trailing) {
         let shaping = std::mem::take(&mut self.shaping);
         self.shape = Some(shaping.end(end, self.position - end, trailing));
-        Ok(())
     }
 }
 

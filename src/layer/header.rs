@@ -88,6 +88,9 @@ impl Extensions {
         if path.is_empty() {
             return if kind == Kind::Directory { Ok(None) } else { Err(refuse("it has no name")) };
         }
+        if path.rsplit(|byte| *byte == b'/').next() == Some(b".wh.") {
+            return Err(refuse("it is a whiteout of nothing, which some take for one of its directory"));
+        }
         let link = pax.remove(&b"linkpath"[..]).or(self.link);
         let link = link.unwrap_or_else(|| until_nul(&header.as_old().linkname).to_vec());
         let mut entry = Entry::new(path, kind, 0, 0);

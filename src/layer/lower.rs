@@ -276,12 +276,13 @@ fn first_name(groups: &mut BTreeMap<u64, BString>, path: &[u8], inode: u64) -> B
     }
 }
 
-enum Whiteout<'a> {
+/// What an entry's name deletes of the layers below.
+pub(super) enum Whiteout<'a> {
     Opaque(&'a [u8]),
     Hides(Vec<u8>),
 }
 
-fn whiteout(path: &[u8]) -> Option<Whiteout<'_>> {
+pub(super) fn whiteout(path: &[u8]) -> Option<Whiteout<'_>> {
     let at = path.rfind_byte(b'/').map_or(0, |slash| slash + 1);
     let (directory, name) = path.split_at(at);
     match name.strip_prefix(b".wh.")? {

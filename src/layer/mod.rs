@@ -29,6 +29,7 @@ mod rules;
 mod shape;
 mod sparse;
 mod sqlite;
+mod union;
 mod write;
 
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use read::{PEEK_SIZE_BYTES, bounds, index, walk};
 pub use root::{Root, whole};
 pub use rules::{Applied, Around, Open, Patched, Patches, Profile, RuleCount, drop_rule};
 pub use shape::{BLOB_HEAD_BYTES, Shape, compressed};
+pub use union::{Placed, Union};
 pub use write::{Written, write};
 
 use std::io;
