@@ -62,6 +62,11 @@ impl LayerPair {
         self.a.map(|layer| layer.diff_id) == self.b.map(|layer| layer.diff_id)
     }
 
+    /// Whether only one image has a layer here.
+    pub fn alone(&self) -> bool {
+        self.a.is_none() || self.b.is_none()
+    }
+
     /// Whether both are the same blob.
     pub fn same_blob(&self) -> bool {
         self.a.map(|layer| layer.digest) == self.b.map(|layer| layer.digest)
@@ -184,27 +189,33 @@ pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<Layer
         .collect();
     let differing = pairs.iter().filter(|pair| !pair.equal()).count() as u64;
     let left = CAPTURE_SIZE_BYTES_MAX / differing.max(1);
-    let uneven = uneven(&pairs);
-    let single = |pair: &LayerPair| !uneven.iter().any(|run| run.contains(&pair.index));
-    let read = |pair: &mut LayerPair| if single(pair) { pair.read(blobs, sides, left) } else { Ok(()) };
+    let runs = runs(&pairs);
+    let uneven: Vec<_> = runs.iter().map(|run| pairs[run.clone()].iter().any(LayerPair::alone)).collect();
+    let merged = |pair: &LayerPair| {
+        runs.iter().zip(&uneven).any(|(run, uneven)| *uneven && run.contains(&pair.index))
+    };
+    let read = |pair: &mut LayerPair| if merged(pair) { Ok(()) } else { pair.read(blobs, sides, left) };
     let done: Vec<_> = pairs.par_iter_mut().map(read).collect();
     done.into_iter().collect::<Result<(), _>>()?;
-    for run in uneven {
+    for (run, uneven) in runs.into_iter().zip(uneven) {
         let left = left * run.len() as u64;
         let (below, rest) = pairs.split_at_mut(run.start);
-        moved::read(blobs, sides, below, &mut rest[..run.len()], left)?;
+        let run = &mut rest[..run.len()];
+        if uneven || moved::any(run) {
+            run.iter_mut().for_each(|pair| pair.changes.clear());
+            moved::read(blobs, sides, below, run, left)?;
+        }
     }
     Ok(pairs)
 }
 
-/// Runs of several differing pairs in which some layer stands alone.
-fn uneven(pairs: &[LayerPair]) -> Vec<Range<usize>> {
+/// Runs of several pairs that differ.
+fn runs(pairs: &[LayerPair]) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let mut from = 0;
     while from < pairs.len() {
         let length = pairs[from..].iter().take_while(|pair| !pair.equal()).count();
-        let alone = |pair: &LayerPair| pair.a.is_none() || pair.b.is_none();
-        if length > 1 && pairs[from..from + length].iter().any(alone) {
+        if length > 1 {
             runs.push(from..from + length);
         }
         from += length.max(1);

@@ -1,16 +1,33 @@
-//! Runs of layers of which the two images have not as many: compared as what they come to.
+//! Runs of layers of which the two images have not as many, or in which files lie in other layers: compared as what they come
+//! to.
 
 use std::{collections::BTreeMap, io};
 
 use super::{
-    Change, DiffError, Field, LayerPair, LayerRef,
+    Change, ChangeKind, DiffError, Field, LayerPair, LayerRef,
     layers::{Hashed, Side},
     sorted,
 };
 use crate::{
-    layer::{Lower, Union},
+    layer::{Kind, Lower, Union},
     model::Blobs,
 };
+
+/// Whether both images have some file of the layers of `run`, and in different ones.
+pub(super) fn any(run: &[LayerPair]) -> bool {
+    let in_a: BTreeMap<_, _> =
+        only(run, ChangeKind::OnlyInA).map(|change| (change.path.as_slice(), change.layer)).collect();
+    only(run, ChangeKind::OnlyInB)
+        .any(|change| in_a.get(change.path.as_slice()).is_some_and(|layer| *layer != change.layer))
+}
+
+/// Files that only one image has in its layer.
+fn only(run: &[LayerPair], kind: ChangeKind) -> impl Iterator<Item = &Change> {
+    let of = move |change: &&Change| {
+        change.kind == kind && change.entry().is_some_and(|entry| entry.kind == Kind::File)
+    };
+    run.iter().flat_map(|pair| &pair.changes).filter(of)
+}
 
 /// Compares what the layers of `run` merge to, and puts each change where the second image's layer stands that it is of, else the
 /// first's. `below` are the pairs under it; `left` is how many bytes of contents may be held.

@@ -163,7 +163,14 @@ fn layer(pair: &LayerPair, same_filesystem: bool, context: &Context) -> Vec<Drif
         .par_iter()
         .map(|change| drift(View { change, siblings: &siblings, context }, same_filesystem));
     let mut drifts = whole(pair, context);
-    drifts.par_extend(of_entries);
+    if same_filesystem && pair.alone() && !pair.changes.is_empty() {
+        // All of it is in other layers, or covered.
+        let finding = Finding::certain(Cause::LayerShape).shown(format!("{} entries", pair.changes.len()));
+        let change = if pair.a.is_none() { ChangeKind::OnlyInB } else { ChangeKind::OnlyInA };
+        drifts.push(make(pair.index, (String::new(), false), change, &[], finding, None, context));
+    } else {
+        drifts.par_extend(of_entries);
+    }
     drifts
 }
 
