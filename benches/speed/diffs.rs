@@ -271,7 +271,8 @@ const PYC: [u8; 8] = [0xa7, 0x0d, 0x0d, 0x0a, 0, 0, 0, 0];
 
 fn pycs(count: usize) -> Vec<u8> {
     let file = |archive: Archive, at: usize| {
-        let content = [&PYC[..], &[1; 4], &Digest::of(&at.to_le_bytes()).hex().repeat(150).into_bytes()].concat();
+        let content =
+            [&PYC[..], &[1; 4], &Digest::of(&at.to_le_bytes()).hex().repeat(150).into_bytes()].concat();
         archive.file(&format!("usr/lib/python3/{at:06}.pyc"), &content)
     };
     (0..count).fold(Archive::default(), file).end()
@@ -283,7 +284,8 @@ fn drifted(archive: &[u8], count: usize, like: impl Fn(&[u8]) -> bool) -> Vec<u8
     let mut entries = tar::Archive::new(archive);
     for entry in entries.entries().unwrap() {
         let entry = entry.unwrap();
-        let (at, size) = (usize::try_from(entry.raw_file_position()).unwrap(), entry.header().size().unwrap());
+        let (at, size) =
+            (usize::try_from(entry.raw_file_position()).unwrap(), entry.header().size().unwrap());
         let plain = entry.header().entry_type().is_file() && size > 64;
         if plain && like(&archive[at..at + 64]) {
             places.push(at);

@@ -25,8 +25,11 @@ const DIFF: &str = "compare-two-images";
 
 fn main() {
     let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let children =
-        [(MILLION, layers::a_million_entries as fn()), (BELOW, layers::a_million_below), (DIFF, diffs::compare)];
+    let children = [
+        (MILLION, layers::a_million_entries as fn()),
+        (BELOW, layers::a_million_below),
+        (DIFF, diffs::compare),
+    ];
     for (word, measured) in children {
         if words.iter().any(|given| given == word) {
             return measured();

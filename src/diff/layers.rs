@@ -191,9 +191,8 @@ pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<Layer
     let left = CAPTURE_SIZE_BYTES_MAX / differing.max(1);
     let runs = runs(&pairs);
     let uneven: Vec<_> = runs.iter().map(|run| pairs[run.clone()].iter().any(LayerPair::alone)).collect();
-    let merged = |pair: &LayerPair| {
-        runs.iter().zip(&uneven).any(|(run, uneven)| *uneven && run.contains(&pair.index))
-    };
+    let merged =
+        |pair: &LayerPair| runs.iter().zip(&uneven).any(|(run, uneven)| *uneven && run.contains(&pair.index));
     let read = |pair: &mut LayerPair| if merged(pair) { Ok(()) } else { pair.read(blobs, sides, left) };
     let done: Vec<_> = pairs.par_iter_mut().map(read).collect();
     done.into_iter().collect::<Result<(), _>>()?;

@@ -18,6 +18,8 @@ pub const STATEMENT_SUBJECTS_MAX: usize = 1024;
 pub const JSON_DEPTH_MAX: usize = 128;
 /// Most layers of one image.
 pub const LAYERS_MAX: usize = 512;
+/// Most files of an archive of images.
+pub const ARCHIVE_FILES_MAX: usize = 100_000;
 /// Largest blob a manifest may name.
 pub const BLOB_SIZE_BYTES_MAX: u64 = 1 << 40;
 /// Largest extension record (PAX, GNU long name) of one tar entry.

@@ -34,8 +34,18 @@ impl Config {
 /// Whether an instruction can put files into a layer; of what is none that is known, it can.
 fn makes_files(text: &str) -> bool {
     const OTHERS: [&str; 12] = [
-        "ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "SHELL",
-        "STOPSIGNAL", "USER",
+        "ARG",
+        "CMD",
+        "ENTRYPOINT",
+        "ENV",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "LABEL",
+        "MAINTAINER",
+        "ONBUILD",
+        "SHELL",
+        "STOPSIGNAL",
+        "USER",
     ];
     let word = text.split(' ').next().unwrap_or_default();
     !word.is_empty() && !OTHERS.iter().any(|other| word.eq_ignore_ascii_case(other))
