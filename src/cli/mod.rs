@@ -21,6 +21,7 @@ mod key;
 mod log;
 mod network;
 mod rebuild;
+mod report;
 mod size;
 mod store;
 mod trace;

@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::{
     Cause, Class, ConfigDrift, config, evidence,
+    excerpt::{self, Excerpt},
+    hidden,
     rules::{self, Finding},
     security::{self, Security},
     view::{Context, InstructionRef, Siblings, View},
@@ -64,6 +66,9 @@ pub struct Drift {
     pub cured_by: Option<&'static str>,
     /// The difference, shortened.
     pub evidence: String,
+    /// A part of it to be shown side by side, but of what must not be shown, or follows from another drift.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Excerpt>,
     /// Whether privileges differ, a program, or what decides whom the system trusts.
     pub security: bool,
     /// Which of these.
@@ -92,6 +97,7 @@ impl Drift {
             remedy: cause.remedy(),
             cured_by: None,
             evidence: "a → b".to_owned(),
+            excerpt: None,
             security: false,
             security_kind: None,
             confidence: Confidence::Certain,
@@ -215,8 +221,21 @@ fn drift(view: View<'_>, same_filesystem: bool) -> Drift {
         .or_else(|| security::of_unexplained(change).filter(|_| finding.is_none() && !same_filesystem));
     let otherwise = if same_filesystem { Cause::LayerShape } else { Cause::Unexplained };
     let finding = finding.unwrap_or_else(|| Finding::certain(otherwise));
-    let finding = Finding { evidence: finding.evidence.or_else(|| Some(evidence::show(change))), ..finding };
-    make(change.layer, encode(&change.path), change.kind, &change.fields, finding, security, view.context)
+    let secret = hidden::evidence(change, finding.cause);
+    let shown = secret.is_none() && finding.consequence_of.is_none();
+    let excerpt = shown.then(|| excerpt::of(change, finding.cause == Cause::Unexplained)).flatten();
+    let evidence = finding.evidence.or(secret).or_else(|| Some(evidence::show(change)));
+    let finding = Finding { evidence, ..finding };
+    let drift = make(
+        change.layer,
+        encode(&change.path),
+        change.kind,
+        &change.fields,
+        finding,
+        security,
+        view.context,
+    );
+    Drift { excerpt, ..drift }
 }
 
 fn make(
@@ -241,6 +260,7 @@ fn make(
         remedy: finding.cause.remedy(),
         cured_by: None,
         evidence: finding.evidence.unwrap_or_default(),
+        excerpt: None,
         security: security.is_some(),
         security_kind: security,
         confidence: finding.confidence,

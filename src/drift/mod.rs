@@ -5,11 +5,14 @@
 //! what is known of the builds comes as [`Context`].
 
 mod accept;
+mod background;
 mod cause;
 mod clock;
 mod config;
 mod evidence;
+mod excerpt;
 mod explain;
+mod hidden;
 mod packages;
 mod page;
 mod pem;
@@ -19,8 +22,10 @@ mod token;
 mod view;
 
 pub use accept::accept;
+pub use background::Background;
 pub use cause::{Cause, Class};
 pub use config::ConfigDrift;
+pub use excerpt::{Excerpt, Facts, Hunk, Line, Row, Run, Window};
 pub use explain::{Accepted, Confidence, Drift, Explained, explain};
 pub use security::Security;
 pub use view::{Context, InstructionRef};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outcome, RebuildError, Varied};
+use super::{Outcome, RebuildError, Varied, answer};
 use crate::{
     attest::{
         BuildDefinition, Rebuilt, Subject,
         rebuilt::{
             DriftCounts, InputsFrom, Instruction, LayerId, LayerPair, ProvenanceRef, Rebuilder, RebuiltImage,
-            UndeclaredInput,
+            ReportRef, UndeclaredInput,
         },
     },
     buildroot::HOSTNAME,
@@ -18,6 +18,7 @@ use crate::{
         Ports,
         assemble::Assembled,
         builder::{Builder, image_of},
+        execute::Kept,
         publish::Publisher,
     },
     model::{Digest, ImageName, limits, names},
@@ -62,7 +63,7 @@ pub(super) fn builder_changed(definition: &BuildDefinition, builder: &Builder) -
 
 /// The layers of both images side by side.
 #[must_use]
-pub fn layer_pairs(outcome: &Outcome) -> Vec<LayerPair> {
+pub(super) fn layer_pairs(outcome: &Outcome) -> Vec<LayerPair> {
     let ids = |image: &Image| -> Vec<LayerId> {
         let layers = image.manifest.layers().iter().zip(image.config.diff_ids());
         layers.map(|(layer, diff_id)| LayerId { digest: layer.digest, diff_id: *diff_id }).collect()
@@ -129,6 +130,8 @@ pub(super) async fn attach(
     let execution = outcome.execution.as_ref();
     let assembled = execution.and_then(|execution| execution.outcome.as_ref().ok());
     let undeclared = execution.map(|execution| execution.closed.undeclared.clone()).unwrap_or_default();
+    let publisher = Publisher::new(ports, image, outcome.manifest.clone());
+    let report = report(ports, &publisher, &answer::kept(image, outcome)).await?;
     let statement = Rebuilt {
         verdict: outcome.verdict,
         provenance: ProvenanceRef { digest: believed.referrer },
@@ -144,7 +147,7 @@ pub(super) async fn attach(
             .collect(),
         layers: layer_pairs(outcome).into_iter().take(limits::REBUILT_LAYERS_MAX).collect(),
         drifts: counts(outcome.explained.as_ref()),
-        report: None,
+        report: Some(report),
         varied: outcome.varied.as_ref().map(|varied| varied.on.names()).unwrap_or_default(),
         variations: outcome.varied.as_ref().map(Varied::stated),
         rebuilder: Rebuilder { id: rebuilder_id.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
@@ -154,9 +157,15 @@ pub(super) async fn attach(
         finished_on_s: host::now_s(),
     };
     let subject = Subject::new(image.repository(), &outcome.manifest.digest);
-    let publisher = Publisher::new(ports, image, outcome.manifest.clone());
     let attached = publisher.statement(&statement.statement(subject), Some(key)).await?;
     Ok(Some(attached.digest))
+}
+
+/// Attaches the whole answer, so that the statement can name it.
+async fn report(ports: &Ports, publisher: &Publisher<'_>, answer: &[u8]) -> Result<ReportRef, RebuildError> {
+    let digest = ports.store.put(answer)?;
+    publisher.kept(names::REPORT, Kept { digest, size: answer.len() as u64 }).await?;
+    Ok(ReportRef { media_type: names::REPORT.to_owned(), digest })
 }
 
 fn counts(explained: Option<&Explained>) -> DriftCounts {

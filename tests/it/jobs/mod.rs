@@ -19,6 +19,7 @@ mod plain;
 mod private;
 mod proxy;
 mod remedy;
+mod report;
 mod shapes;
 mod tamper;
 mod vary;
