@@ -5,16 +5,23 @@
 //! what is known of the builds comes as [`Context`].
 
 mod accept;
+mod accounts;
+mod archive;
 mod cause;
 mod clock;
 mod config;
+mod der;
+mod elf;
 mod evidence;
 mod explain;
+mod marshal;
 mod packages;
 mod page;
 mod pem;
+mod rpm;
 mod rules;
 mod security;
+mod sqlite;
 mod token;
 mod view;
 

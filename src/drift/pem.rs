@@ -1,9 +1,12 @@
 //! PEM (RFC 7468), to the extent that tells one block from anything more.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bstr::ByteSlice as _;
 
 /// What ends the label of a private key, whatever its form.
-const PRIVATE: &[u8] = b"PRIVATE KEY";
+pub(super) const PRIVATE: &[u8] = b"PRIVATE KEY";
+/// Most blocks of one text that are read.
+const BLOCKS_MAX: usize = 1000;
 
 /// The label of the one block that `text` consists of, with nothing before or after it.
 pub(super) fn only_label(text: &[u8]) -> Option<&[u8]> {
@@ -27,6 +30,23 @@ pub(super) fn only_label(text: &[u8]) -> Option<&[u8]> {
         }
     }
     (body && lines.all(<[u8]>::is_empty)).then_some(label)
+}
+
+/// The blocks that `text` consists of, each with its label and what it holds.
+pub(super) fn blocks(text: &[u8]) -> Option<Vec<(&[u8], Vec<u8>)>> {
+    let mut blocks = Vec::new();
+    let mut rest = text;
+    while !rest.iter().all(u8::is_ascii_whitespace) {
+        let label = rest.strip_prefix(b"-----BEGIN ")?.split_once_str("-----")?.0;
+        let end = [b"-----END ", label, b"-----"].concat();
+        let after = rest.find(&end)? + end.len();
+        let (block, behind) = rest.split_at(after);
+        (only_label(block)? == label && blocks.len() < BLOCKS_MAX).then_some(())?;
+        let body = block.lines().filter(|line| !line.starts_with(b"-----") && !line.contains_str(": "));
+        blocks.push((label, STANDARD.decode(body.flat_map(<[u8]>::trim).copied().collect::<Vec<_>>()).ok()?));
+        rest = behind.trim_start_with(|letter| matches!(letter, '\r' | '\n'));
+    }
+    Some(blocks)
 }
 
 /// The label of the one private key that `text` is.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::view::View;
 use crate::{
     diff::{Change, ChangeKind},
     layer::{Entry, Kind, is_attribute_record, matches},
@@ -94,8 +95,10 @@ fn is_trusted(path: &[u8]) -> bool {
 }
 
 /// What of security `change` touches by itself, whatever its cause.
-pub(super) fn of(change: &Change) -> Option<Security> {
-    privilege(change).or_else(|| place(change))
+pub(super) fn of(view: &View<'_>) -> Option<Security> {
+    let change = view.change;
+    let renumbered = view.siblings.accounts.is_some_and(|accounts| accounts.own(change));
+    if renumbered { None } else { privilege(change).or_else(|| place(change)) }
 }
 
 /// A changed program that nothing explains.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 use serde::Serialize;
 
-use super::{packages::Packages, rules::is_free_record, token};
+use super::{accounts::Accounts, archive::Budget, packages::Packages, rules::is_free_record, token};
 use crate::diff::{Change, ChangeKind};
 
 /// An instruction of the Dockerfile.
@@ -52,6 +52,9 @@ pub(super) struct View<'a> {
     pub(super) change: &'a Change,
     pub(super) siblings: &'a Siblings<'a>,
     pub(super) context: &'a Context,
+    /// How many archives and compressed files it is in.
+    pub(super) depth: u8,
+    pub(super) budget: &'a Budget,
 }
 
 impl<'a> View<'a> {
@@ -113,6 +116,7 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[derive(Debug, Default)]
 pub(super) struct Siblings<'a> {
     pub(super) paths: BTreeSet<&'a BStr>,
+    changes: BTreeMap<&'a BStr, &'a Change>,
     contents: BTreeMap<&'a BStr, &'a Change>,
     all_only_a: BTreeSet<&'a BStr>,
     all_only_b: BTreeSet<&'a BStr>,
@@ -120,13 +124,16 @@ pub(super) struct Siblings<'a> {
     only_b: BTreeMap<BString, &'a Change>,
     /// Packages of other versions.
     pub(super) packages: Packages,
+    /// Numbers of users and groups; nothing inside an archive.
+    pub(super) accounts: Option<&'a Accounts>,
 }
 
 impl<'a> Siblings<'a> {
-    pub(super) fn new(changes: &'a [Change]) -> Self {
-        let mut siblings = Self::default();
+    pub(super) fn new(changes: &'a [Change], accounts: Option<&'a Accounts>) -> Self {
+        let mut siblings = Self { accounts, ..Self::default() };
         for change in changes {
             siblings.paths.insert(change.path.as_bstr());
+            siblings.changes.insert(change.path.as_bstr(), change);
             if change.kind == ChangeKind::Content {
                 siblings.contents.insert(change.path.as_bstr(), change);
             }
@@ -141,7 +148,7 @@ impl<'a> Siblings<'a> {
                 side.insert(masked, change);
             }
         }
-        siblings.packages = Packages::of(|path| siblings.captured(path));
+        siblings.packages = Packages::of(changes);
         siblings
     }
 
@@ -167,9 +174,9 @@ impl<'a> Siblings<'a> {
         other.range::<BStr, _>(from).take_while(|path| path.starts_with(&prefix)).any(|path| like(path))
     }
 
-    /// Both contents of the file at `path`, if they differ and were captured.
-    fn captured(&self, path: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-        self.content(path)?.contents.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()))
+    /// The change at `path`, whatever differs of it.
+    pub(super) fn change(&self, path: &[u8]) -> Option<&'a Change> {
+        self.changes.get(path.as_bstr()).copied()
     }
 
     /// Both contents of each file whose content differs and was captured.

@@ -22,26 +22,15 @@ pub(super) fn machine_id(view: &View<'_>) -> Option<Finding> {
     (id(a) && id(b)).then(|| Finding::certain(Cause::MachineId))
 }
 
-/// Private keys of one form, and the public halves of host keys. The evidence is the form, never the key.
+/// Private keys of one form. The evidence is the form, never the key.
 pub(super) fn key_material(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.texts()?;
-    if let Some(label) = private(a, b) {
-        return Some(Finding::certain(Cause::KeyMaterial).shown(printable(&label.to_str_lossy())));
-    }
-    let host = view.path().starts_with(b"etc/ssh/ssh_host_");
-    let public = |bytes: &[u8]| {
-        let one_line = bytes.trim_end().lines().count() == 1;
-        one_line && (bytes.starts_with(b"ssh-") || bytes.starts_with(b"ecdsa-sha2-"))
-    };
-    let half = view.path().strip_suffix(b".pub").filter(|_| host && public(a) && public(b))?;
-    // Without a new private half it is somebody else's key.
-    let (whole_a, whole_b) = view.siblings.content(half)?.contents.as_ref()?;
-    private(whole_a, whole_b)?;
-    Some(Finding { consequence_of: Some(encode(half).0), ..Finding::certain(Cause::KeyMaterial) })
+    let label = private(a, b)?;
+    Some(Finding::certain(Cause::KeyMaterial).shown(printable(&label.to_str_lossy())))
 }
 
 /// The form of two private keys, if it is one.
-fn private<'a>(a: &'a [u8], b: &[u8]) -> Option<&'a [u8]> {
+pub(super) fn private<'a>(a: &'a [u8], b: &[u8]) -> Option<&'a [u8]> {
     pem::private_key(a).filter(|label| pem::private_key(b) == Some(label))
 }
 
@@ -74,16 +63,6 @@ pub(super) fn gnupg(view: &View<'_>) -> Option<Finding> {
     let drifted = ring.then(|| view.siblings.first_below(&keys))??;
     let consequence_of = Some(encode(drifted).0);
     Some(Finding { consequence_of, ..Finding::likely(Cause::KeyMaterial) })
-}
-
-/// PEM certificates, one each: a bundle with another member is not a reissued certificate. Where programs look for whom
-/// to trust, only beside a private key that was made anew: else it is somebody else's.
-pub(super) fn certificate(view: &View<'_>) -> Option<Finding> {
-    let (a, b) = view.texts()?;
-    let one = |text| matches!(pem::only_label(text), Some(b"CERTIFICATE" | b"CERTIFICATE REQUEST"));
-    let new_key = || view.siblings.contents().any(|(a, b)| private(a, b).is_some());
-    let ours = !view.path().starts_with(CERTIFICATES) || new_key();
-    (one(a) && one(b) && ours).then(|| Finding::likely(Cause::Certificate))
 }
 
 /// `etc/ssl/certs/<8 hex>.0`, named after a certificate that was issued anew; the other image has another.

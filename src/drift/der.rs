@@ -1,0 +1,162 @@
+//! X.509 certificates and PKCS#10 requests in DER (RFC 5280, RFC 2986; X.690), as far as it takes to say whether one is the
+//! other issued anew.
+
+/// Deepest nesting that is gone through.
+const DEPTH_MAX: usize = 16;
+const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 2;
+const BIT_STRING: u8 = 3;
+const OID: u8 = 6;
+/// Extensions whose values follow from keys: subject and authority key identifier.
+const KEY_IDS: [&[u8]; 2] = [&[0x55, 0x1d, 0x0e], &[0x55, 0x1d, 0x23]];
+
+/// One value: its tag and what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Value<'a> {
+    tag: u8,
+    content: &'a [u8],
+}
+
+/// The first value of `bytes`, and what follows it.
+fn value(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
+    let (&[tag, first], rest) = bytes.split_first_chunk::<2>()?;
+    let (length, rest) = match first {
+        0..=0x7f => (usize::from(first), rest),
+        0x81..=0x84 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(first - 0x80))?;
+            (digits.iter().fold(0_usize, |length, digit| length << 8 | usize::from(*digit)), rest)
+        }
+        _ => return None,
+    };
+    // Tags of several bytes are none of a certificate's.
+    let (content, rest) = rest.split_at_checked(length).filter(|_| tag & 0x1f != 0x1f)?;
+    Some((Value { tag, content }, rest))
+}
+
+/// All values of `bytes`, nothing left.
+fn values(mut bytes: &[u8]) -> Option<Vec<Value<'_>>> {
+    let mut values = Vec::new();
+    while !bytes.is_empty() {
+        let (next, rest) = value(bytes)?;
+        values.push(next);
+        bytes = rest;
+    }
+    Some(values)
+}
+
+/// The values of the one value of tag `tag` that `bytes` are.
+fn inside(bytes: &[u8], tag: u8) -> Option<Vec<Value<'_>>> {
+    let (whole, rest) = value(bytes)?;
+    (whole.tag == tag && rest.is_empty()).then(|| values(whole.content))?
+}
+
+/// What of a certificate, or of a request for one, a reissue leaves as it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Issued<'a> {
+    /// Version, algorithms, and extensions but for the identifiers of keys.
+    pub(super) fixed: Vec<u8>,
+    /// Names: issuer, subject, subject's other names.
+    pub(super) names: Vec<&'a [u8]>,
+}
+
+/// Reads a certificate.
+pub(super) fn certificate(bytes: &[u8]) -> Option<Issued<'_>> {
+    let whole = inside(bytes, SEQUENCE)?;
+    let [body, algorithm, signature] = whole[..] else { return None };
+    let body = (body.tag == SEQUENCE && signature.tag == BIT_STRING).then(|| values(body.content))??;
+    let (version, body) = match body.split_first()? {
+        (first, rest) if first.tag == 0xa0 => (first.content, rest),
+        _ => (&b""[..], &body[..]),
+    };
+    let [serial, signed, issuer, validity, subject, key, rest @ ..] = body else { return None };
+    if serial.tag != INTEGER || validity.tag != SEQUENCE || values(validity.content)?.len() != 2 {
+        return None;
+    }
+    let mut issued = Issued { fixed: Vec::new(), names: vec![issuer.content, subject.content] };
+    for part in [version, signed.content, algorithm.content, key_algorithm(key)?] {
+        put(&mut issued.fixed, part);
+    }
+    match rest {
+        [] => {}
+        [extensions] if extensions.tag == 0xa3 => {
+            let inner = inside(extensions.content, SEQUENCE)?;
+            extended(&inner, &mut issued)?;
+        }
+        _ => return None,
+    }
+    Some(issued)
+}
+
+/// Reads a request for a certificate.
+pub(super) fn request(bytes: &[u8]) -> Option<Issued<'_>> {
+    let whole = inside(bytes, SEQUENCE)?;
+    let [body, algorithm, signature] = whole[..] else { return None };
+    let body = (body.tag == SEQUENCE && signature.tag == BIT_STRING).then(|| values(body.content))??;
+    let [version, subject, key, attributes] = &body[..] else { return None };
+    let mut issued = Issued { fixed: Vec::new(), names: vec![subject.content] };
+    for part in [version.content, algorithm.content, key_algorithm(key)?, attributes.content] {
+        put(&mut issued.fixed, part);
+    }
+    Some(issued)
+}
+
+fn key_algorithm<'a>(key: &Value<'a>) -> Option<&'a [u8]> {
+    let parts = values(key.content).filter(|_| key.tag == SEQUENCE)?;
+    let [algorithm, bits] = parts[..] else { return None };
+    (bits.tag == BIT_STRING).then_some(algorithm.content)
+}
+
+fn extended<'a>(extensions: &[Value<'a>], issued: &mut Issued<'a>) -> Option<()> {
+    const OTHER_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+    for extension in extensions {
+        let parts = values(extension.content)?;
+        let (name, parts) = parts.split_first().filter(|(name, _)| name.tag == OID)?;
+        let (last, critical) = parts.split_last()?;
+        put(&mut issued.fixed, name.content);
+        put(&mut issued.fixed, critical.first().map_or(&[], |flag| flag.content));
+        if name.content == OTHER_NAMES {
+            issued.names.push(last.content);
+        } else if !KEY_IDS.contains(&name.content) {
+            put(&mut issued.fixed, last.content);
+        }
+    }
+    Some(())
+}
+
+fn put(into: &mut Vec<u8>, part: &[u8]) {
+    into.extend_from_slice(&part.len().to_be_bytes());
+    into.extend_from_slice(part);
+}
+
+/// The texts in `names`, and the tags and object identifiers between them.
+pub(super) fn texts<'a>(names: &'a [u8]) -> Option<Vec<(u8, &'a [u8])>> {
+    fn collect<'a>(bytes: &'a [u8], depth: usize, into: &mut Vec<(u8, &'a [u8])>) -> Option<()> {
+        for value in values(bytes)? {
+            into.push((value.tag, if value.tag & 0x20 == 0 { value.content } else { &[] }));
+            if value.tag & 0x20 != 0 && depth < DEPTH_MAX {
+                collect(value.content, depth + 1, into)?;
+            }
+        }
+        Some(())
+    }
+    let mut found = Vec::new();
+    collect(names, 0, &mut found)?;
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let framed = [&[0x30, u8::try_from(bytes.len().min(127)).unwrap()], &bytes[..bytes.len().min(127)]].concat();
+            for bytes in [&bytes, &framed] {
+                certificate(bytes);
+                request(bytes);
+                texts(bytes);
+            }
+        }
+    }
+}
