@@ -50,6 +50,34 @@ fn inside(bytes: &[u8], tag: u8) -> Option<Vec<Value<'_>>> {
     (whole.tag == tag && rest.is_empty()).then(|| values(whole.content))?
 }
 
+/// Whether `bytes` are one sequence of values, and nothing else.
+pub(super) fn is_sequence(bytes: &[u8]) -> bool {
+    inside(bytes, SEQUENCE).is_some_and(|values| !values.is_empty())
+}
+
+/// Whether `bytes` are a PKCS #12 file (RFC 7292): version 3, and data.
+pub(super) fn is_pkcs12(bytes: &[u8]) -> bool {
+    const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
+    let of_data = |content: Value<'_>| {
+        let kind = values(content.content).and_then(|values| values.first().copied());
+        kind.is_some_and(|kind| kind.tag == OID && kind.content == DATA)
+    };
+    let content = |values: Vec<Value<'_>>| match values[..] {
+        [version, content, ..] => version.content == [3] && of_data(content),
+        _ => false,
+    };
+    inside(bytes, SEQUENCE).is_some_and(content)
+}
+
+/// What identifies a public key (RFC 5280, `SubjectPublicKeyInfo`): an RSA modulus, else all of its bits.
+pub(super) fn public_number(bytes: &[u8]) -> Option<&[u8]> {
+    let parts = inside(bytes, SEQUENCE)?;
+    let [algorithm, bits] = parts[..] else { return None };
+    let bits = bits.content.strip_prefix(&[0]).filter(|_| algorithm.tag == SEQUENCE && bits.tag == BIT_STRING)?;
+    let modulus = inside(bits, SEQUENCE).and_then(|values| values.first().map(|value| value.content));
+    Some(modulus.unwrap_or(bits))
+}
+
 /// What of a certificate, or of a request for one, a reissue leaves as it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Issued<'a> {

@@ -124,7 +124,9 @@ pub fn explain(comparison: &Comparison, context: &Context) -> Explained {
     let accounts = Accounts::of(&comparison.layers);
     let of_layer = |pair| layer(pair, comparison.same_filesystem, &accounts, context);
     let drifts: Vec<Drift> = comparison.layers.iter().flat_map(of_layer).collect();
-    let config: Vec<_> = comparison.config.iter().map(|change| config::explain(change, context)).collect();
+    let same_base = comparison.layers.first().is_some_and(LayerPair::equal);
+    let explained = |change| config::explain(change, same_base, context);
+    let config: Vec<_> = comparison.config.iter().map(explained).collect();
     let verdict = verdict(comparison, &drifts, &config);
     Explained { drifts, config, verdict }
 }
@@ -200,10 +202,12 @@ fn drift(view: View<'_>, same_filesystem: bool) -> Drift {
     let change = view.change;
     // What the layers come to decides, not in which of them it lies.
     let security = if same_filesystem { None } else { security::of(&view) };
-    let finding = if security.is_some() { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
+    let lies = rules::lies(change);
+    let silent = security.is_some() || lies;
+    let finding = if silent { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
     let security = security
-        .or_else(|| security::of_unexplained(change).filter(|_| finding.is_none() && !same_filesystem));
-    let otherwise = if same_filesystem { Cause::LayerShape } else { Cause::Unexplained };
+        .or_else(|| security::of_unexplained(&view).filter(|_| finding.is_none() && !same_filesystem));
+    let otherwise = if same_filesystem && !lies { Cause::LayerShape } else { Cause::Unexplained };
     let finding = finding.unwrap_or_else(|| Finding::certain(otherwise));
     let finding = Finding { evidence: finding.evidence.or_else(|| Some(evidence::show(change))), ..finding };
     make(change.layer, encode(&change.path), change.kind, &change.fields, finding, security, view.context)

@@ -95,15 +95,15 @@ impl<'a> View<'a> {
         self.change.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
-    /// For a path only one image has: the change that has it under another random name.
-    pub(super) fn partner(&self) -> Option<&'a Change> {
+    /// For a path only one image has: those that the other has under other random names.
+    pub(super) fn partners(&self) -> Option<&'a [&'a Change]> {
         let masked = token::mask_random_name(self.path())?;
         let other = match self.change.kind {
             ChangeKind::OnlyInA => &self.siblings.only_b,
             ChangeKind::OnlyInB => &self.siblings.only_a,
             _ => return None,
         };
-        other.get(&masked).copied()
+        other.get(&masked).map(Vec::as_slice)
     }
 }
 
@@ -120,8 +120,8 @@ pub(super) struct Siblings<'a> {
     contents: BTreeMap<&'a BStr, &'a Change>,
     all_only_a: BTreeSet<&'a BStr>,
     all_only_b: BTreeSet<&'a BStr>,
-    only_a: BTreeMap<BString, &'a Change>,
-    only_b: BTreeMap<BString, &'a Change>,
+    only_a: BTreeMap<BString, Vec<&'a Change>>,
+    only_b: BTreeMap<BString, Vec<&'a Change>>,
     /// Packages of other versions.
     pub(super) packages: Packages,
     /// Numbers of users and groups; nothing inside an archive.
@@ -145,7 +145,7 @@ impl<'a> Siblings<'a> {
             };
             all.insert(change.path.as_bstr());
             if let Some(masked) = masked {
-                side.insert(masked, change);
+                side.entry(masked).or_default().push(change);
             }
         }
         siblings.packages = Packages::of(changes);
@@ -172,6 +172,13 @@ impl<'a> Siblings<'a> {
         let prefix = BString::from([directory, b"/"].concat());
         let from = (std::ops::Bound::Included(prefix.as_bstr()), std::ops::Bound::Unbounded);
         other.range::<BStr, _>(from).take_while(|path| path.starts_with(&prefix)).any(|path| like(path))
+    }
+
+    /// The changes of files in `directory` itself, which ends in a slash, whose content differs.
+    pub(super) fn contents_in(&self, directory: &'a [u8]) -> impl Iterator<Item = &'a Change> {
+        let from = (std::ops::Bound::Included(directory.as_bstr()), std::ops::Bound::Unbounded);
+        let below = self.contents.range::<BStr, _>(from).take_while(move |(path, _)| path.starts_with(directory));
+        below.map(|(_, change)| *change).filter(move |change| !change.path[directory.len()..].contains(&b'/'))
     }
 
     /// The change at `path`, whatever differs of it.

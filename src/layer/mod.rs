@@ -7,6 +7,7 @@
 //! that, a byte an entry tells which are left out, and the names of one file (hard links) are held while they are looked
 //! at. [`index`] and [`whole`] hold all entries.
 
+mod capability;
 mod clamp;
 mod code;
 mod entry;
@@ -33,6 +34,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod stack_tests;
 
+pub use capability::capability;
 pub use entry::{Entry, Kind, is_attribute_record};
 pub use glob::matches;
 pub use gzip::Gzip1;

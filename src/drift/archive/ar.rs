@@ -29,7 +29,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
         masked[48..58].fill(b' ');
         if content.len() % 2 == 1 {
             // The last one's may be missing.
-            masked.extend_from_slice(bytes.get(to..to + 1).unwrap_or_default());
+            masked.extend(bytes.get(to).filter(|padding| **padding != b'\n'));
         }
         starts.push(at);
         let name = header[..16].trim_end().strip_suffix(b"/").filter(|name| !name.is_empty());
@@ -38,7 +38,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
             header: masked,
             times: header[16..28].to_vec(),
             packed: Cow::Borrowed(content),
-            packing: Vec::new(), deflated: None,
+            packing: Vec::new(), claim: None,
         })?;
         at = to.checked_next_multiple_of(2)?;
     }

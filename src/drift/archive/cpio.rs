@@ -69,7 +69,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
         let last = name == TRAILER;
         let plain = name.strip_suffix(b"\0").unwrap_or(name);
         let packed = Cow::Borrowed(content);
-        archive.add(Member { name: plain.into(), header: masked, times, packed, packing: Vec::new(), deflated: None })?;
+        archive.add(Member { name: plain.into(), header: masked, times, packed, packing: Vec::new(), claim: None })?;
         at = end;
         if last {
             break;
@@ -85,7 +85,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
             header: Vec::new(),
             times: Vec::new(),
             packed: Cow::Borrowed(&tail[zeros..]),
-            packing: Vec::new(), deflated: None,
+            packing: Vec::new(), claim: None,
         })?;
     } else {
         archive.end(tail);

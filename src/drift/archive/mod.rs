@@ -80,8 +80,8 @@ pub(super) struct Member<'a> {
     packing: Vec<u8>,
     /// Its content as it lies in the archive.
     packed: Cow<'a, [u8]>,
-    /// How it is deflated, if it is: size and CRC-32 of the content.
-    deflated: Option<(u64, u32)>,
+    /// What the archive claims of the content of a zip's member.
+    claim: Option<zip::Claim>,
 }
 
 impl Member<'_> {
@@ -95,13 +95,15 @@ impl Member<'_> {
     }
 
     pub(super) fn same_packed(&self, other: &Self) -> bool {
-        self.packing == other.packing && self.packed == other.packed && self.deflated == other.deflated
+        self.packing == other.packing && self.packed == other.packed && self.claim == other.claim
     }
 
     /// Its content; nothing if it is not what the archive says.
     pub(super) fn content(&self, budget: &Budget) -> Option<Vec<u8>> {
-        let Some((size, sum)) = self.deflated else { return Some(self.packed.to_vec()) };
-        zip::inflated(&self.packed, size, sum, budget)
+        match &self.claim {
+            None => Some(self.packed.to_vec()),
+            Some(claim) => claim.content(&self.packed, budget),
+        }
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
                 whole.extend_from_slice(&masked);
                 let name = name.unwrap_or_else(|| name_of(header));
                 let packed = Cow::Borrowed(content);
-                archive.add(Member { name, header: whole, times, packed, packing: Vec::new(), deflated: None })?;
+                archive.add(Member { name, header: whole, times, packed, packing: Vec::new(), claim: None })?;
             }
         }
     }

@@ -67,7 +67,7 @@ fn member(bytes: &[u8], at: usize) -> Option<(Member<'_>, usize, usize)> {
         times: header[12..16].to_vec(),
         packing: header[6..12].to_vec(),
         packed: Cow::Borrowed(&[]),
-        deflated: (method == 8).then_some((long(header, 24)? as u64, word(header, 16)?)),
+        claim: Some(Claim { deflated: method == 8, size: long(header, 24)?, sum: word(header, 16)? }),
     };
     extra(bytes.get(extra_at..comment_at)?, &mut member);
     Some((member, long(header, 42)?, next))
@@ -94,9 +94,6 @@ fn fill<'a>(member: &mut Member<'a>, bytes: &'a [u8], at: usize, central: &[u8])
     member.times.extend_from_slice(&header[10..14]);
     extra(bytes.get(extra_at..from)?, member);
     member.packed = Cow::Borrowed(bytes.get(from..to)?);
-    if member.deflated.is_none() && (long(central, 4)? != long(central, 8)? || crc(&member.packed) != word(central, 0)?) {
-        return None;
-    }
     let rest = bytes.get(to..)?;
     Some(match (described, rest.strip_prefix(DESCRIPTOR)) {
         (true, Some(rest)) if rest.starts_with(central) => to + 16,
@@ -118,17 +115,28 @@ fn extra(mut fields: &[u8], member: &mut Member<'_>) {
     member.header.extend_from_slice(fields);
 }
 
-/// What `packed` inflates to, if that has this size and checksum and nothing is left.
-pub(super) fn inflated(packed: &[u8], size: u64, sum: u32, budget: &Budget) -> Option<Vec<u8>> {
-    let mut decoder = flate2::bufread::DeflateDecoder::new(packed);
-    let out = budget.read(&mut decoder)?;
-    (decoder.total_in() == packed.len() as u64 && out.len() as u64 == size && crc(&out) == sum).then_some(out)
+/// What headers say of a content: how it is packed, its size and its CRC-32.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    deflated: bool,
+    size: usize,
+    sum: u32,
 }
 
-fn crc(bytes: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    crc.sum()
+impl Claim {
+    /// What `packed` holds, if that has this size and checksum and nothing is left.
+    pub(super) fn content(&self, packed: &[u8], budget: &Budget) -> Option<Vec<u8>> {
+        let out = if self.deflated {
+            let mut decoder = flate2::bufread::DeflateDecoder::new(packed);
+            let out = budget.read(&mut decoder)?;
+            (decoder.total_in() == packed.len() as u64).then_some(out)?
+        } else {
+            packed.to_vec()
+        };
+        let mut crc = flate2::Crc::new();
+        crc.update(&out);
+        (out.len() == self.size && crc.sum() == self.sum).then_some(out)
+    }
 }
 
 fn short(bytes: &[u8], at: usize) -> Option<usize> {

@@ -46,7 +46,7 @@ fn packages(status: &[u8]) -> BTreeMap<BString, Said> {
 }
 
 /// Paths of a list, with the checksums of those that have one.
-fn files(list: &[u8], sums: &[u8]) -> BTreeMap<BString, Vec<u8>> {
+pub(super) fn files(list: &[u8], sums: &[u8]) -> BTreeMap<BString, Vec<u8>> {
     let path = |line: &[u8]| Some((BString::from(line.strip_prefix(b"/")?), Vec::new()));
     let mut files: BTreeMap<_, _> = list.lines().filter_map(path).collect();
     let lines = sums.lines().filter_map(|line| line.split_once_str("  "));

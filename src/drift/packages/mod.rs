@@ -6,7 +6,7 @@ mod dpkg;
 mod python;
 mod rpm;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice as _};
 use serde_json::Value;
@@ -58,6 +58,14 @@ struct Said {
     files: BTreeMap<BString, Vec<u8>>,
 }
 
+/// Paths of which two lists say something else.
+fn differing<'a>(
+    a: &'a BTreeMap<BString, Vec<u8>>,
+    b: &'a BTreeMap<BString, Vec<u8>>,
+) -> impl Iterator<Item = &'a BString> {
+    a.keys().chain(b.keys()).filter(|path| a.get(*path) != b.get(*path))
+}
+
 /// All of one pair of layers.
 #[derive(Debug, Default)]
 pub(super) struct Packages {
@@ -68,6 +76,8 @@ pub(super) struct Packages {
     directories: BTreeMap<BString, usize>,
     /// Files in which packages differ, and nothing else: which packages.
     databases: BTreeMap<BString, Vec<usize>>,
+    /// Files of which a package of one version says that they are others.
+    same_version: BTreeSet<BString>,
 }
 
 impl Packages {
@@ -93,6 +103,7 @@ impl Packages {
         }
         for change in changes {
             packages.add_npm(change, &content);
+            packages.add_sums(change);
         }
         python::add(changes, &mut packages);
         packages
@@ -105,14 +116,16 @@ impl Packages {
             let version = |said: Option<&Said>| said.map(|said| said.version.clone());
             if version(one) == version(other) {
                 only &= one.map(|said| &said.whole) == other.map(|said| &said.whole);
+                if let (Some(one), Some(other)) = (one, other) {
+                    self.same_version.extend(differing(&one.files, &other.files).cloned());
+                }
                 continue;
             }
             let empty = BTreeMap::new();
-            let files = |said: Option<&'_ Said>| said.map_or(&empty, |said| &said.files).clone();
+            let files = |said: Option<&Said>| said.map_or_else(|| empty.clone(), |said| said.files.clone());
             let (files_a, files_b) = (files(one), files(other));
             // What the package says is the same is not its doing.
-            let changed = files_a.keys().chain(files_b.keys()).filter(|path| files_a.get(*path) != files_b.get(*path));
-            self.owners.extend(changed.map(|path| (path.clone(), self.moved.len())));
+            self.owners.extend(differing(&files_a, &files_b).map(|path| (path.clone(), self.moved.len())));
             all.push(self.moved.len());
             let versions = [version(one), version(other)];
             self.moved.push(Moved { name: name.clone(), versions, record: record.into() });
@@ -120,6 +133,21 @@ impl Packages {
         if only && !all.is_empty() {
             self.databases.insert(record.into(), all);
         }
+    }
+
+    /// dpkg's checksums of a package that did not move.
+    fn add_sums(&mut self, change: &Change) {
+        let name = change.path.strip_prefix(dpkg::INFO).and_then(|name| name.strip_suffix(b".md5sums"));
+        let (Some(name), Some((a, b))) = (name, &change.contents) else { return };
+        if !self.moved.iter().any(|moved| moved.name == name && moved.record == dpkg::STATUS) {
+            self.same_version.insert(change.path.clone());
+            self.same_version.extend(differing(&dpkg::files(b"", a), &dpkg::files(b"", b)).cloned());
+        }
+    }
+
+    /// Whether a package says that the file at `path` is another, and has the same version on both sides.
+    pub(super) fn is_of_same_version(&self, path: &[u8]) -> bool {
+        self.same_version.contains(path.as_bstr())
     }
 
     /// `node_modules/NAME/package.json` of another version: all below is the package's, but for other packages.

@@ -85,7 +85,7 @@ pub(super) fn archive(view: &View<'_>) -> Option<Finding> {
         (finding, format!("{}: {shown}", printable(&change.path.to_str_lossy())))
     });
     parts.extend(of_members);
-    together(parts)
+    together(parts, a.kind.of_times())
 }
 
 type Part = (Finding, String);
@@ -154,22 +154,19 @@ fn nested(view: &View<'_>, changes: &[Change]) -> Option<Vec<Part>> {
     explained.collect()
 }
 
-/// The cause that says most, if there is any: of a member's content before that of a header, of what was drawn or moved
-/// before the rest, and none that only follows from another.
-fn together(parts: Vec<Part>) -> Option<Finding> {
+/// The cause that says most, if there is any: of a member that was drawn or is another's, then the archive's own times, then
+/// what else members differ in; none that only follows from another.
+fn together(parts: Vec<Part>, of_times: Cause) -> Option<Finding> {
     let rank = |(finding, _): &Part| {
-        let frame = match finding.cause {
-            Cause::ArTimestamp | Cause::CpioTimestamp | Cause::TarTimestamp | Cause::ZipTimestamp => 1,
-            Cause::CompressedMember | Cause::CpuDependent => 2,
-            Cause::LineOrder => 3,
-            _ => 0,
+        let rank = match (finding.cause, finding.cause.class()) {
+            (_, Class::Unexplained | Class::Package) => 0,
+            (_, Class::Entropy) => 1,
+            (cause, _) if cause == of_times => 2,
+            (Cause::CompressedMember | Cause::CpuDependent, _) => 4,
+            (Cause::LineOrder, _) => 5,
+            _ => 3,
         };
-        let class = match finding.cause.class() {
-            Class::Unexplained | Class::Package => 0,
-            Class::Entropy => 1,
-            Class::Known => 2,
-        };
-        (finding.consequence_of.is_some(), frame, class)
+        (finding.consequence_of.is_some(), rank)
     };
     let first = parts.iter().enumerate().min_by_key(|(at, part)| (rank(part), *at))?.0;
     let certain = parts.iter().all(|(finding, _)| finding.confidence == Confidence::Certain);

@@ -1,7 +1,5 @@
 //! Certificates that the build issued.
 
-use bstr::ByteSlice as _;
-
 use super::{Cause, Finding, secret};
 use crate::drift::{
     der::{self, Issued},
@@ -27,20 +25,20 @@ pub(super) fn certificate(view: &View<'_>) -> Option<Finding> {
     if one.len() != other.len() || one.is_empty() {
         return None;
     }
-    for ((label_a, der_a), (label_b, der_b)) in one.iter().zip(&other) {
-        if label_a != label_b {
+    for (one, other) in one.iter().zip(&other) {
+        if one.label != other.label {
             return None;
         }
-        if label_a.ends_with(pem::PRIVATE) && der_a != der_b {
+        if secret::is_new_key(one, other) {
             keys += 1;
-        } else if !reissued(label_a, der_a, der_b) {
+        } else if !reissued(one.label, &one.bytes, &other.bytes) {
             return None;
         }
     }
     // Several certificates and no key of them: a bundle, whose members are others'.
     (keys < one.len() && (one.len() == 1 || keys > 0) && ours(keys > 0)).then(|| {
-        let certificate = one.iter().zip(&other).find(|((label, _), _)| !label.ends_with(pem::PRIVATE));
-        certificate.map_or_else(|| Finding::likely(Cause::Certificate), |((_, a), (_, b))| found(a, b))
+        let certificate = one.iter().zip(&other).find(|(block, _)| block.label.starts_with(b"CERTIFICATE"));
+        certificate.map_or_else(|| Finding::likely(Cause::Certificate), |(a, b)| found(&a.bytes, &b.bytes))
     })
 }
 
@@ -74,33 +72,4 @@ fn same_names(a: &Issued<'_>, b: &Issued<'_>) -> bool {
         one.len() == other.len() && one.iter().zip(&other).all(text)
     };
     a.names.len() == b.names.len() && a.names.iter().zip(&b.names).all(same)
-}
-
-/// The public half of a key that OpenSSH made, beside the private one; the comment may name another container.
-pub(super) fn ssh_public(view: &View<'_>) -> Option<Finding> {
-    let (a, b) = view.texts()?;
-    let half = view.path().strip_suffix(b".pub")?;
-    let (one, other) = (public(a)?, public(b)?);
-    let comment = |one: &[u8], other: &[u8]| {
-        one == other
-            || token::differing(one, other)
-                .is_some_and(|pairs| pairs.iter().all(|(a, b)| token::kind(a, b) == Some(token::Kind::Container)))
-    };
-    // Without a new private half it is somebody else's key.
-    let (whole_a, whole_b) = view.siblings.content(half)?.contents.as_ref()?;
-    secret::private(whole_a, whole_b)?;
-    (one[0] == other[0] && comment(one[2], other[2])).then(|| Finding {
-        consequence_of: Some(crate::model::path::encode(half).0),
-        ..Finding::certain(Cause::KeyMaterial)
-    })
-}
-
-/// Kind, key and comment of the one line.
-fn public(text: &[u8]) -> Option<[&[u8]; 3]> {
-    let line = text.strip_suffix(b"\n").unwrap_or(text);
-    let (kind, rest) = line.split_once_str(" ")?;
-    let (key, comment) = rest.split_once_str(" ").unwrap_or((rest, b""));
-    let known = kind.starts_with(b"ssh-") || kind.starts_with(b"ecdsa-sha2-") || kind.starts_with(b"sk-");
-    let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    (known && !line.contains(&b'\n') && key.iter().all(base64)).then_some([kind, key, comment])
 }

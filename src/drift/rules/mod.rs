@@ -22,6 +22,8 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub(super) use metadata::lies;
+
 use super::{Cause, Confidence, view::View};
 use crate::layer::is_attribute_record;
 
@@ -69,7 +71,7 @@ pub(super) const RULES: &[Rule] = &[
     secret::machine_id,
     secret::key_material,
     secret::gnupg,
-    certificate::ssh_public,
+    secret::public_half,
     certificate::certificate,
     secret::hash_link,
     cache::package_log,
@@ -96,6 +98,7 @@ pub(super) const RULES: &[Rule] = &[
     text::clock,
     text::hostname,
     text::random_token,
+    text::set_order,
     text::line_order,
 ];
 

@@ -31,21 +31,35 @@ enum Values {
     Addresses,
 }
 
-const FORMS: [Form; 13] = [
-    Form { name: "/proc/meminfo", is: |l| keyed(l, b':') && has(l, b"MemTotal:") && has(l, b"MemFree:"), values: Values::Behind(b':') },
-    Form { name: "/proc/PID/status", is: |l| keyed(l, b':') && has(l, b"Pid:") && has(l, b"PPid:"), values: Values::Behind(b':') },
-    Form { name: "/proc/PID/io", is: |l| keyed(l, b':') && has(l, b"rchar:") && has(l, b"wchar:"), values: Values::Behind(b':') },
-    Form { name: "/proc/cpuinfo", is: |l| keyed(l, b':') && has(l, b"processor\t") && any(l, b"ogo"), values: Values::Behind(b':') },
-    Form { name: "/proc/stat", is: |l| has(l, b"cpu ") && has(l, b"ctxt ") && has(l, b"btime "), values: Values::AfterWord },
-    Form { name: "/proc/vmstat", is: |l| has(l, b"nr_free_pages ") && has(l, b"pgfault "), values: Values::AfterWord },
-    Form { name: "/proc/loadavg", is: is_loadavg, values: Values::All },
-    Form { name: "/proc/uptime", is: is_uptime, values: Values::All },
-    Form { name: "/proc/PID/stat", is: is_stat, values: Values::All },
-    Form { name: "/proc/PID/mountinfo", is: |l| each(l, is_mount), values: Values::Mounts },
-    Form { name: "/proc/PID/maps", is: |l| each(l, is_map), values: Values::Addresses },
-    Form { name: "ps", is: is_ps, values: Values::All },
-    Form { name: "ls -i", is: |l| each(l, is_inode), values: Values::First },
+const FORMS: [Form; 21] = [
+    Form::new("/proc/meminfo", |l| keyed(l) && has(l, b"MemTotal:") && has(l, b"MemFree:"), Values::Behind(b':')),
+    Form::new("/proc/PID/status", |l| keyed(l) && has(l, b"Pid:") && has(l, b"PPid:"), Values::Behind(b':')),
+    Form::new("/proc/PID/io", |l| keyed(l) && has(l, b"rchar:") && has(l, b"wchar:"), Values::Behind(b':')),
+    Form::new("/proc/cpuinfo", |l| keyed(l) && has(l, b"processor\t"), Values::Behind(b':')),
+    Form::new("/proc/interrupts", is_interrupts, Values::Behind(b':')),
+    Form::new("/proc/stat", |l| has(l, b"cpu ") && has(l, b"ctxt ") && has(l, b"btime "), Values::AfterWord),
+    Form::new("/proc/vmstat", |l| has(l, b"nr_free_pages ") && has(l, b"pgfault "), Values::AfterWord),
+    Form::new("/proc/loadavg", is_loadavg, Values::All),
+    Form::new("/proc/uptime", is_uptime, Values::All),
+    Form::new("/proc/diskstats", |l| each(l, is_disk), Values::All),
+    Form::new("/proc/PID/stat", is_stat, Values::All),
+    Form::new("/proc/PID/mountinfo", |l| each(l, is_mount), Values::Mounts),
+    Form::new("/proc/PID/cgroup", |l| each(l, is_cgroup), Values::Mounts),
+    Form::new("/proc/PID/maps", |l| each(l, is_map), Values::Addresses),
+    Form::new("ps", is_ps, Values::All),
+    Form::new("df", |l| headed(l, b"Filesystem", b"Mounted on"), Values::Mounts),
+    Form::new("free", |l| headed(l, b"total", b"available") && has(l, b"Mem:"), Values::All),
+    Form::new("stat", |l| has(l, b"  File: ") && any(l, b"Inode: "), Values::All),
+    Form::new("uptime", |l| each(l, |line| line.contains_str(" up ") && line.contains_str("load average: ")), Values::All),
+    Form::new("ls -li", |l| each(l, is_long_inode), Values::First),
+    Form::new("ls -i", is_inodes, Values::First),
 ];
+
+impl Form {
+    const fn new(name: &'static str, is: fn(&[&[u8]]) -> bool, values: Values) -> Self {
+        Self { name, is, values }
+    }
+}
 
 /// Texts of one known form in which only numbers differ, and only where the form has values.
 pub(super) fn capture(view: &View<'_>) -> Option<Finding> {
@@ -82,8 +96,31 @@ fn any(lines: &[&[u8]], part: &[u8]) -> bool {
     lines.iter().any(|line| line.contains_str(part))
 }
 
-fn keyed(lines: &[&[u8]], separator: u8) -> bool {
-    lines.iter().all(|line| line.is_empty() || line.contains(&separator))
+fn keyed(lines: &[&[u8]]) -> bool {
+    lines.iter().all(|line| line.is_empty() || line.contains(&b':'))
+}
+
+/// Whether the first line begins with one word and has another behind it.
+fn headed(lines: &[&[u8]], first: &[u8], other: &[u8]) -> bool {
+    lines.first().is_some_and(|line| line.trim_start().starts_with(first) && line.contains_str(other))
+}
+
+fn is_interrupts(lines: &[&[u8]]) -> bool {
+    headed(lines, b"CPU0", b"CPU0") && lines[1..].iter().all(|line| line.is_empty() || line.contains(&b':'))
+}
+
+/// `254 0 vda 105307 10703 …`
+fn is_disk(line: &[u8]) -> bool {
+    let words: Vec<_> = line.fields().collect();
+    let number = |word: &&[u8]| word.iter().all(u8::is_ascii_digit);
+    words.len() >= 14 && words[..2].iter().all(|word| number(&word)) && words[3..].iter().all(|word| number(&word))
+}
+
+/// `4:memory:/user.slice`
+fn is_cgroup(line: &[u8]) -> bool {
+    let mut parts = line.splitn_str(3, ":");
+    let number = parts.next().is_some_and(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit));
+    number && parts.next().is_some() && parts.next().is_some_and(|path| path.starts_with(b"/"))
 }
 
 fn is_numeric(word: &[u8]) -> bool {
@@ -136,13 +173,32 @@ fn is_ps(lines: &[&[u8]]) -> bool {
 }
 
 /// `1234567 -rw-r--r-- 1 root root …`, as of `ls -li`.
-fn is_inode(line: &[u8]) -> bool {
+fn is_long_inode(line: &[u8]) -> bool {
     let mut words = line.fields();
     let inode = words.next().is_some_and(|word| word.iter().all(u8::is_ascii_digit));
     let mode = |word: &[u8]| {
         word.len() >= 10 && b"-bcdlps".contains(&word[0]) && word[1..10].iter().all(|byte| b"rwxsStT-".contains(byte))
     };
     (inode && words.next().is_some_and(mode)) || line.starts_with(b"total ")
+}
+
+/// `1234567 name`, aligned to the right, several of them sorted by name and one large number at least: other lists of numbers
+/// and names are not so.
+fn is_inodes(lines: &[&[u8]]) -> bool {
+    const LINES_MIN: usize = 3;
+    const LARGE_DIGITS: usize = 6;
+    let listed = |line: &&[u8]| {
+        let (number, name) = line.trim_start().split_once_str(" ")?;
+        number.iter().all(u8::is_ascii_digit).then(|| (number.len(), name.to_vec()))
+    };
+    let whole = lines.strip_suffix(&[&b""[..]]).unwrap_or(lines);
+    let all: Option<Vec<_>> = whole.iter().map(listed).collect();
+    all.is_some_and(|all| {
+        all.len() >= LINES_MIN
+            && all.iter().any(|(digits, _)| *digits >= LARGE_DIGITS)
+            && all.windows(2).all(|pair| pair[0].1 < pair[1].1)
+            && all.iter().all(|(_, name)| name != b"total")
+    })
 }
 
 /// `NAME=VALUE` lines among which is what every process has.
