@@ -43,7 +43,8 @@ impl Args {
         let (store, one, two) = (ports.store.clone(), a.image.clone(), b.image.clone());
         let compared = compute::run(move || {
             let comparison = diff::images(&store, &one, &two)?;
-            let instructions = made_by(&one.config, &two.config);
+            let [a, b] = [&one, &two].map(|image| made_by(&image.config));
+            let instructions = comparison.by_pair(&a, &b);
             let context = drift::Context { instructions, ..drift::Context::default() };
             Ok::<_, diff::DiffError>(drift::explain(&comparison, &context))
         });
@@ -57,12 +58,10 @@ impl Args {
     }
 }
 
-/// The instruction of each layer, as far as the images' own histories tell.
-fn made_by(a: &Config, b: &Config) -> Vec<Option<InstructionRef>> {
-    let (a, b) = (a.made_by(), b.made_by());
-    let of = |texts: &[Option<String>], layer: usize| texts.get(layer).cloned().flatten();
-    let either = |layer| of(&a, layer).or_else(|| of(&b, layer));
-    (0..a.len().max(b.len())).map(|layer| Some(InstructionRef { line: None, text: either(layer)? })).collect()
+/// The instruction of each layer, as far as the image's own history tells.
+fn made_by(config: &Config) -> Vec<Option<InstructionRef>> {
+    let made_by = config.made_by().into_iter();
+    made_by.map(|text| text.map(|text| InstructionRef { line: None, text })).collect()
 }
 
 /// What an image has of the base that its provenance, whoever wrote it, names: the digests of the layers decide.
@@ -78,8 +77,9 @@ fn answer(a: &Base, b: &Base, inherited: view::Inherited, explained: Explained) 
         layers.map(|(layer, diff_id)| report::LayerId { digest: layer.digest, diff_id: *diff_id }).collect()
     };
     let (a, b) = (ids(a), ids(b));
-    let layers = (0..a.len().max(b.len())).map(|index| {
-        let (original, rebuilt) = (a.get(index).copied(), b.get(index).copied());
+    let layers = explained.layers.iter().enumerate().map(|(index, [one, other])| {
+        let of = |ids: &[report::LayerId], at: &Option<usize>| at.and_then(|at| ids.get(at).copied());
+        let (original, rebuilt) = (of(&a, one), of(&b, other));
         report::LayerPair { index, instruction: None, original, rebuilt, equal: original == rebuilt }
     });
     view::Diff {

@@ -85,6 +85,8 @@ pub(super) struct Issued<'a> {
     pub(super) fixed: Vec<u8>,
     /// Names: issuer, subject, subject's other names.
     pub(super) names: Vec<&'a [u8]>,
+    /// Whether it is signed with its own key, and by one that is not read here, or rightly.
+    pub(super) holds: bool,
 }
 
 /// Reads a certificate.
@@ -100,7 +102,9 @@ pub(super) fn certificate(bytes: &[u8]) -> Option<Issued<'_>> {
     if serial.tag != INTEGER || validity.tag != SEQUENCE || values(validity.content)?.len() != 2 {
         return None;
     }
-    let mut issued = Issued { fixed: Vec::new(), names: vec![issuer.content, subject.content] };
+    let own = issuer == subject;
+    let holds = !own || is_signed(signed_part(bytes)?, key, algorithm.content, signature.content);
+    let mut issued = Issued { fixed: Vec::new(), names: vec![issuer.content, subject.content], holds };
     for part in [version, signed.content, algorithm.content, key_algorithm(key)?] {
         put(&mut issued.fixed, part);
     }
@@ -121,11 +125,38 @@ pub(super) fn request(bytes: &[u8]) -> Option<Issued<'_>> {
     let [body, algorithm, signature] = whole[..] else { return None };
     let body = (body.tag == SEQUENCE && signature.tag == BIT_STRING).then(|| values(body.content))??;
     let [version, subject, key, attributes] = &body[..] else { return None };
-    let mut issued = Issued { fixed: Vec::new(), names: vec![subject.content] };
+    let holds = is_signed(signed_part(bytes)?, key, algorithm.content, signature.content);
+    let mut issued = Issued { fixed: Vec::new(), names: vec![subject.content], holds };
     for part in [version.content, algorithm.content, key_algorithm(key)?, attributes.content] {
         put(&mut issued.fixed, part);
     }
     Some(issued)
+}
+
+/// The bytes that are signed: the first value in the sequence.
+fn signed_part(bytes: &[u8]) -> Option<&[u8]> {
+    let (whole, _) = value(bytes)?;
+    let (_, rest) = value(whole.content)?;
+    Some(&whole.content[..whole.content.len() - rest.len()])
+}
+
+/// Whether `signature` is of `part` and by `key`; yes too of algorithms that are not known here.
+fn is_signed(part: &[u8], key: &Value<'_>, algorithm: &[u8], signature: &[u8]) -> bool {
+    use aws_lc_rs::signature as known;
+    const KNOWN: [(&[u8], &[&dyn known::VerificationAlgorithm]); 5] = [
+        (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11], &[&known::RSA_PKCS1_2048_8192_SHA256]),
+        (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13], &[&known::RSA_PKCS1_2048_8192_SHA512]),
+        (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], &[&known::ECDSA_P256_SHA256_ASN1, &known::ECDSA_P384_SHA256_ASN1]),
+        (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3], &[&known::ECDSA_P256_SHA384_ASN1, &known::ECDSA_P384_SHA384_ASN1]),
+        (&[0x2b, 0x65, 0x70], &[&known::ED25519]),
+    ];
+    let Some((oid, _)) = value(algorithm) else { return false };
+    let Some((_, algorithms)) = KNOWN.iter().find(|(known, _)| *known == oid.content) else { return true };
+    let bits = values(key.content).and_then(|parts| parts.get(1).copied());
+    let (Some(bits), Some(signature)) = (bits.and_then(|bits| bits.content.strip_prefix(&[0])), signature.strip_prefix(&[0])) else {
+        return false;
+    };
+    algorithms.iter().any(|algorithm| known::UnparsedPublicKey::new(*algorithm, bits).verify(part, signature).is_ok())
 }
 
 fn key_algorithm<'a>(key: &Value<'a>) -> Option<&'a [u8]> {

@@ -13,7 +13,7 @@ use super::{
     view::{Context, InstructionRef, Siblings, View},
 };
 use crate::{
-    diff::{ChangeKind, Comparison, Field, LayerPair},
+    diff::{ChangeKind, Comparison, Field, LayerPair, LayerRef},
     model::{Verdict, path::encode},
 };
 
@@ -41,7 +41,7 @@ pub struct Accepted {
 /// One path that differs, explained (CLI.md, DRIFT).
 #[derive(Debug, Clone, Serialize)]
 pub struct Drift {
-    /// Which layer, lowest is 0.
+    /// Which pair of layers, lowest is 0.
     pub layer: usize,
     /// The instruction that made the layer.
     pub instruction: Option<InstructionRef>,
@@ -110,6 +110,8 @@ pub struct Explained {
     pub drifts: Vec<Drift>,
     /// Every place of config and manifest that differs.
     pub config: Vec<ConfigDrift>,
+    /// Which layers stood beside each other, by their index in each image.
+    pub layers: Vec<[Option<usize>; 2]>,
     /// The rung of the ladder.
     pub verdict: Verdict,
 }
@@ -128,7 +130,9 @@ pub fn explain(comparison: &Comparison, context: &Context) -> Explained {
     let explained = |change| config::explain(change, same_base, context);
     let config: Vec<_> = comparison.config.iter().map(explained).collect();
     let verdict = verdict(comparison, &drifts, &config);
-    Explained { drifts, config, verdict }
+    let index = |layer: Option<LayerRef>| layer.map(|layer| layer.index);
+    let layers = comparison.layers.iter().map(|pair| [index(pair.a), index(pair.b)]).collect();
+    Explained { drifts, config, layers, verdict }
 }
 
 fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) -> Verdict {
@@ -189,7 +193,10 @@ fn whole(pair: &LayerPair, context: &Context) -> Vec<Drift> {
             (None, Some(_)) => (ChangeKind::OnlyInB, "the layer is empty and only the second image has it"),
             _ => (ChangeKind::Metadata, "all entries are equal; the headers' form or the padding differ"),
         };
-        found.push(one(Cause::LayerShape, change, &written, otherwise));
+        // What some programs read and others do not is more than a form.
+        let hidden = written.iter().any(|field| field.name == "trailing");
+        let cause = if hidden { Cause::Unexplained } else { Cause::LayerShape };
+        found.push(one(cause, change, &written, otherwise));
     }
     found
 }

@@ -20,7 +20,7 @@ pub struct InstructionRef {
 /// What is known of the two builds.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
-    /// By layer, the instruction that made it, if known.
+    /// By pair of layers, the instruction that made it, if known.
     pub instructions: Vec<Option<InstructionRef>>,
     /// Start and end of each build, seconds since 1970; without, any time from 2000 to 2100 may be a build's.
     pub windows: Option<[(i64, i64); 2]>,

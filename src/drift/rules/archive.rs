@@ -132,6 +132,7 @@ fn changed(name: BString, a: Vec<u8>, b: Vec<u8>) -> Change {
         a: one,
         b: other,
         contents: Some((a, b)),
+        delta: None,
     }
 }
 

@@ -4,7 +4,7 @@ use bstr::ByteSlice as _;
 
 use super::{Cause, Finding, only_fields, python::resolve};
 use crate::{
-    diff::ChangeKind,
+    diff::{ChangeKind, Run},
     drift::{Context, clock, token, view::View},
     layer::{Entry, Kind, matches},
 };
@@ -53,34 +53,44 @@ fn without_durations(text: &[u8]) -> Vec<u8> {
     text.lines_with_terminator().flat_map(|line| line[..cut(line)].to_vec()).collect()
 }
 
-/// apt's caches of one size: hash and checksum, and times of index files. They are not walked (DRIFT.md §3.1, row 11), so that
-/// is likely, not certain; and of one too large to be held, its beginning is looked at alone.
+/// apt's caches of one size: hash, checksum, and times of index files. The cache is not walked (DRIFT.md §3.1, row 11), so
+/// that is likely, not certain.
 pub(super) fn apt_cache(view: &View<'_>) -> Option<Finding> {
-    let known = magic(view, &["var/cache/apt/*pkgcache.bin"], b"\xdc\x76\xfe\x98");
-    let whole = view.contents().is_none_or(|(a, b)| only_apt_times(a, b, view.context) == Some(()));
-    (known && whole).then(|| Finding::likely(Cause::AptCache))
+    if !magic(view, &["var/cache/apt/*pkgcache.bin"], b"\xdc\x76\xfe\x98") {
+        return None;
+    }
+    let known = if let Some((a, b)) = view.contents() {
+        only_apt_times(a.chunks(8).zip(b.chunks(8)).enumerate().map(|(index, (a, b))| (index as u64 * 8, a, b)), view.context)
+    } else {
+        let delta = view.change.delta.as_ref().filter(|delta| delta.complete)?;
+        let words = |run: &'_ Run| {
+            let pairs = run.a.chunks(8).zip(run.b.chunks(8)).enumerate();
+            pairs.map(|(index, (a, b))| (run.offset + index as u64 * 8, a, b)).collect::<Vec<_>>()
+        };
+        only_apt_times(delta.runs.iter().flat_map(words), view.context)
+    };
+    known.then(|| Finding::likely(Cause::AptCache))
 }
 
-/// Whether what differs is where hash and checksum are, or in few aligned numbers of eight bytes that are times on both sides.
-fn only_apt_times(a: &[u8], b: &[u8], context: &Context) -> Option<()> {
-    const SUMS: [std::ops::Range<usize>; 2] = [16..24, 676..680];
+/// Whether what differs of `words` of eight bytes, each with its place, is where hash and checksum are, or few numbers that
+/// are times on both sides.
+fn only_apt_times<'a>(words: impl Iterator<Item = (u64, &'a [u8], &'a [u8])>, context: &Context) -> bool {
+    const SUMS: [std::ops::Range<u64>; 2] = [16..24, 676..680];
     const TIMES_MAX: usize = 64;
-    let (mut at, mut times) = (0, 0);
-    while let Some(next) = a[at..].iter().zip(&b[at..]).position(|(one, other)| one != other) {
-        let place = at + next;
-        at = place + 1;
-        if SUMS.iter().any(|sums| sums.contains(&place)) {
+    let mut times = 0;
+    for (place, a, b) in words.filter(|(_, a, b)| a != b) {
+        let sum = |(at, _): (u64, _)| SUMS.iter().any(|sums| sums.contains(&at));
+        if (place..).zip(a.iter().zip(b)).filter(|(_, (a, b))| a != b).all(sum) {
             continue;
         }
-        let start = place / 8 * 8;
-        let time = |bytes: &[u8]| Some(i64::from_le_bytes(bytes.get(start..start + 8)?.try_into().ok()?));
-        let (one, other) = (time(a)?, time(b)?);
+        let time = |word: &[u8]| word.try_into().ok().map(i64::from_le_bytes);
+        let (Some(one), Some(other)) = (time(a), time(b)) else { return false };
         times += 1;
-        let possible = context.touches(0, (one, one)) && context.touches(1, (other, other));
-        (possible && times <= TIMES_MAX).then_some(())?;
-        at = start + 8;
+        if !context.touches(0, (one, one)) || !context.touches(1, (other, other)) || times > TIMES_MAX {
+            return false;
+        }
     }
-    Some(())
+    true
 }
 
 /// The dynamic linker's cache: inodes and times of every library, which are the same libraries.

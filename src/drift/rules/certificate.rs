@@ -59,7 +59,7 @@ fn reissued(label: &[u8], a: &[u8], b: &[u8]) -> bool {
         _ => return false,
     };
     let (Some(a), Some(b)) = (read(a), read(b)) else { return false };
-    a.fixed == b.fixed && same_names(&a, &b)
+    a.fixed == b.fixed && same_names(&a, &b) && a.holds && b.holds
 }
 
 /// Whether all names are the same, but for a container's in the place of a container's.

@@ -27,7 +27,7 @@ enum Values {
     First,
     /// As [`Values::All`], and ids of containers and of layers of their storage.
     Mounts,
-    /// As [`Values::All`], and in hexadecimal.
+    /// Addresses of a process, devices and inodes.
     Addresses,
 }
 
@@ -249,6 +249,11 @@ fn is_number(view: &View<'_>, a: &[&[u8]], b: &[&[u8]]) -> bool {
 
 /// `line` with its numbers replaced by one mark where it has values, and blanks that align them by one.
 fn masked(line: &[u8], values: Values) -> Vec<u8> {
+    if let Values::Addresses = values {
+        // Addresses, device and inode; access, offset and path stay.
+        let words = line.fields().enumerate().filter(|(at, _)| !matches!(at, 0 | 3 | 4));
+        return words.flat_map(|(_, word)| [word, b" "].concat()).collect();
+    }
     let from = match values {
         Values::Behind(separator) => line.find_byte(separator).unwrap_or(line.len()),
         Values::AfterWord => line.find_byte(b' ').unwrap_or(line.len()),
@@ -271,7 +276,6 @@ fn masked(line: &[u8], values: Values) -> Vec<u8> {
         let whole = token.iter().all(u8::is_ascii_digit);
         match values {
             Values::Mounts if is_layer(token) => out.push(0),
-            Values::Addresses if token.len() >= 8 && token.iter().all(u8::is_ascii_hexdigit) => out.push(0),
             Values::First if whole && first => out.push(0),
             Values::First => out.extend_from_slice(token),
             _ => numbers(token, &mut out),

@@ -112,26 +112,30 @@ pub(super) fn public_half(view: &View<'_>) -> Option<Finding> {
     let of_openssh = || {
         let (one, other) = (ssh_public(a)?, ssh_public(b)?);
         let named = one.kind == other.kind && same_comment(one.comment, other.comment);
-        Some([one.number, other.number]).filter(|_| named)
+        Some([one.half, other.half]).filter(|_| named)
     };
     let of_pem = || {
         let (one, other) = (pem::blocks(a)?, pem::blocks(b)?);
         let public = |blocks: &[pem::Block<'_>]| {
             let [block] = blocks else { return None };
-            (block.label == b"PUBLIC KEY").then(|| der::public_number(&block.bytes).map(<[u8]>::to_vec))?
+            let number = der::public_number(&block.bytes).filter(|_| block.label == b"PUBLIC KEY")?;
+            Some(Half { number: number.to_vec(), whole: None })
         };
         Some([public(&one)?, public(&other)?])
     };
-    let numbers = of_openssh().or_else(of_pem)?;
+    let halves = of_openssh().or_else(of_pem)?;
     // Without a new private half it is somebody else's key.
-    let holds = |text: &[u8], number: &[u8]| {
-        let blocks = pem::blocks(text).unwrap_or_default();
-        number.len() >= NUMBER_BYTES_MIN && blocks.iter().any(|block| block.bytes.contains_str(number))
+    let holds = |text: &[u8], half: &Half| {
+        let of = |block: &pem::Block<'_>| match (&half.whole, block.label) {
+            (Some(whole), b"OPENSSH PRIVATE KEY") => block.bytes.contains_str(whole),
+            _ => half.number.len() >= NUMBER_BYTES_MIN && block.bytes.contains_str(&half.number),
+        };
+        pem::blocks(text).unwrap_or_default().iter().any(of)
     };
     let directory = &view.path()[..view.path().rfind_byte(b'/').map_or(0, |at| at + 1)];
     let half = view.siblings.contents_in(directory).find(|change| {
         change.contents.as_ref().is_some_and(|(one, other)| {
-            private(one, other).is_some() && holds(one, &numbers[0]) && holds(other, &numbers[1])
+            private(one, other).is_some() && holds(one, &halves[0]) && holds(other, &halves[1])
         })
     })?;
     Some(Finding { consequence_of: Some(encode(&half.path).0), ..Finding::certain(Cause::KeyMaterial) })
@@ -140,11 +144,18 @@ pub(super) fn public_half(view: &View<'_>) -> Option<Finding> {
 /// Shortest public number that is looked for in a private key: an Ed25519 key's.
 const NUMBER_BYTES_MIN: usize = 32;
 
+/// What of a public key is in its private half.
+struct Half {
+    /// A modulus, a point.
+    number: Vec<u8>,
+    /// All of it, as OpenSSH writes it.
+    whole: Option<Vec<u8>>,
+}
+
 /// A line of OpenSSH's.
 struct SshPublic<'a> {
     kind: &'a [u8],
-    /// The last field of the key: a modulus, a point.
-    number: Vec<u8>,
+    half: Half,
     comment: &'a [u8],
 }
 
@@ -159,7 +170,9 @@ fn ssh_public(text: &[u8]) -> Option<SshPublic<'_>> {
         let (size, behind) = rest.split_first_chunk::<4>()?;
         (number, rest) = behind.split_at_checked(usize::try_from(u32::from_be_bytes(*size)).ok()?)?;
     }
-    Some(SshPublic { kind, number: number.to_vec(), comment })
+    // The last field is the number that the private half has in any form.
+    let number = number.to_vec();
+    Some(SshPublic { kind, half: Half { number, whole: Some(blob) }, comment })
 }
 
 /// `user@host`, the host a container's on both sides, or the same.
