@@ -4,7 +4,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
-    Cause, Class, ConfigDrift, config, evidence,
+    Cause, Class, ConfigDrift,
+    accounts::Accounts,
+    archive::Budget,
+    config, evidence,
     excerpt::{self, Excerpt},
     hidden,
     rules::{self, Finding},
@@ -126,9 +129,12 @@ pub struct Explained {
 ///    the merged file systems are equal.
 /// 3. The verdict is the best that holds.
 pub fn explain(comparison: &Comparison, context: &Context) -> Explained {
-    let drifts: Vec<Drift> =
-        comparison.layers.iter().flat_map(|pair| layer(pair, comparison.same_filesystem, context)).collect();
-    let config: Vec<_> = comparison.config.iter().map(|change| config::explain(change, context)).collect();
+    let accounts = Accounts::of(&comparison.layers);
+    let of_layer = |pair| layer(pair, comparison.same_filesystem, &accounts, context);
+    let drifts: Vec<Drift> = comparison.layers.iter().flat_map(of_layer).collect();
+    let same_base = comparison.layers.first().is_some_and(LayerPair::equal);
+    let explained = |change| config::explain(change, same_base, context);
+    let config: Vec<_> = comparison.config.iter().map(explained).collect();
     let verdict = verdict(comparison, &drifts, &config);
     let index = |layer: Option<LayerRef>| layer.map(|layer| layer.index);
     let layers = comparison.layers.iter().map(|pair| [index(pair.a), index(pair.b)]).collect();
@@ -162,12 +168,12 @@ fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) ->
     }
 }
 
-fn layer(pair: &LayerPair, same_filesystem: bool, context: &Context) -> Vec<Drift> {
-    let siblings = Siblings::new(&pair.changes);
-    let of_entries = pair
-        .changes
-        .par_iter()
-        .map(|change| drift(View { change, siblings: &siblings, context }, same_filesystem));
+fn layer(pair: &LayerPair, same_filesystem: bool, accounts: &Accounts, context: &Context) -> Vec<Drift> {
+    let siblings = Siblings::new(&pair.changes, Some(accounts));
+    let of_entries = pair.changes.par_iter().map(|change| {
+        let budget = Budget::default();
+        drift(View { change, siblings: &siblings, context, depth: 0, budget: &budget }, same_filesystem)
+    });
     let mut drifts = whole(pair, context);
     if same_filesystem && pair.alone() && !pair.changes.is_empty() {
         // All of it is in other layers, or covered.
@@ -215,11 +221,13 @@ fn is_compression(field: &str) -> bool {
 fn drift(view: View<'_>, same_filesystem: bool) -> Drift {
     let change = view.change;
     // What the layers come to decides, not in which of them it lies.
-    let security = if same_filesystem { None } else { security::of(change) };
-    let finding = if security.is_some() { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
+    let security = if same_filesystem { None } else { security::of(&view) };
+    let lies = rules::lies(change);
+    let silent = security.is_some() || lies;
+    let finding = if silent { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
     let security = security
-        .or_else(|| security::of_unexplained(change).filter(|_| finding.is_none() && !same_filesystem));
-    let otherwise = if same_filesystem { Cause::LayerShape } else { Cause::Unexplained };
+        .or_else(|| security::of_unexplained(&view).filter(|_| finding.is_none() && !same_filesystem));
+    let otherwise = if same_filesystem && !lies { Cause::LayerShape } else { Cause::Unexplained };
     let finding = finding.unwrap_or_else(|| Finding::certain(otherwise));
     let secret = hidden::evidence(change, finding.cause);
     let shown = secret.is_none() && finding.consequence_of.is_none();

@@ -8,6 +8,7 @@
 //! at. [`index`] and [`whole`] hold all entries.
 
 mod archive;
+mod capability;
 mod clamp;
 mod code;
 mod entry;
@@ -38,6 +39,7 @@ pub(crate) mod fake;
 mod stack_tests;
 
 pub use archive::{Archive, Reading};
+pub use capability::capability;
 pub use entry::{Entry, Kind, is_attribute_record};
 pub use glob::matches;
 pub use gzip::Gzip1;
