@@ -1,0 +1,1 @@
+//! Pairs of images that plain buildah built twice with the real tools.
