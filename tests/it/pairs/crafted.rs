@@ -82,7 +82,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "same-filesystem; - layer-shape; srv/file layer-shape; srv/hard layer-shape",
         "srv/other mtime",
     ),
-    ("sparse-or-not", "same-filesystem; - layer-shape", "srv/file mtime"),
+    ("sparse-or-not", "same-filesystem; srv/sparse layer-shape", "srv/file mtime"),
     ("sparse-content", "unexplained; srv/sparse unexplained", "srv/file mtime"),
     ("sparse-map", "unexplained; srv/sparse unexplained", "srv/file mtime"),
     ("name-not-utf-8", "unexplained; srv/%FF%FE unexplained", "srv/file mtime"),
@@ -94,16 +94,13 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ),
     ("mount-point", "builder-normalised; run builder-mount-point", "srv/file mtime"),
     ("mount-point-full", "unexplained; etc/hosts unexplained", "srv/file mtime"),
-    ("data-after-end", "unexplained; - unexplained", ""),
-    ("garbage-after-end", "unexplained; - unexplained", ""),
+    ("data-after-end", "same-filesystem; - layer-shape", ""),
+    ("garbage-after-end", "same-filesystem; - layer-shape", ""),
     ("zero-blocks", "same-filesystem; - layer-shape", ""),
-    ("one-zero-block-fewer", "same-filesystem; - layer-shape", ""),
-    ("no-end", "same-filesystem; - layer-shape", ""),
     ("gzip-level", "compression-only; - compression", ""),
     ("gzip-mtime", "compression-only; - compression", ""),
     ("gzip-name", "compression-only; - compression", ""),
     ("gzip-members", "compression-only; - compression", ""),
-    ("gzip-after-end", "compression-only; - compression", ""),
     ("env-order", "unexplained; config:/config/Env/0 unexplained; config:/config/Env/1 unexplained", ""),
     ("env-value", "unexplained; config:/config/Env/1 unexplained", ""),
     ("cmd", "unexplained; config:/config/Cmd/0 unexplained", ""),
@@ -159,6 +156,10 @@ const BAD: &[(&str, i32, &[&str])] = &[
     ("gzip-truncated", 3, &["layer 2 of image b"]),
     ("gzip-empty", 3, &["layer 2 of image b"]),
     ("gzip-not", 3, &["layer 2 of image b", "gzip header"]),
+    ("gzip-garbage-after", 3, &["layer 2 of image b"]),
+    ("gzip-zeros-after", 3, &["layer 2 of image b", "gzip header"]),
+    ("one-zero-block", 3, &["layer 2 of image b", "cut off"]),
+    ("no-end", 3, &["layer 2 of image b", "`srv/tool`", "cut off"]),
     ("tar-truncated", 3, &["layer 2 of image b", "cut off"]),
     ("tar-truncated-header", 3, &["layer 2 of image b", "cut off"]),
     ("checksum", 3, &["layer 2 of image b", "`srv/file`", "checksum"]),
@@ -167,7 +168,7 @@ const BAD: &[(&str, i32, &[&str])] = &[
     ("size-negative", 3, &["layer 2 of image b", "`srv/neg`"]),
     ("escape-up", 3, &["layer 2 of image b", "`../../etc/passwd`", "`..`"]),
     ("escape-inside", 3, &["layer 2 of image b", "`srv/../../etc/passwd`", "`..`"]),
-    ("escape-absolute", 3, &["layer 2 of image b", "`/etc/passwd`", "absolute"]),
+    ("escape-absolute", 1, &["etc/passwd", "absolute", "unexplained"]),
     ("escape-hard-link", 3, &["layer 2 of image b", "`srv/h`"]),
     ("hard-link-loop", 1, &["srv/p", "srv/q", "unexplained"]),
     ("hard-link-self", 1, &["srv/p", "unexplained"]),
@@ -185,6 +186,7 @@ const BAD: &[(&str, i32, &[&str])] = &[
     ("pax-last", 3, &["layer 2 of image b", "extension header"]),
     ("gnu-and-pax", 3, &["layer 2 of image b", "GNU"]),
     ("gnu-long-last", 3, &["layer 2 of image b", "extension header"]),
+    ("gnu-sparse", 3, &["layer 2 of image b", "sparse"]),
     ("sparse-lies", 3, &["layer 2 of image b", "sparse"]),
     ("sparse-overlaps", 3, &["layer 2 of image b", "sparse"]),
     ("type-unknown", 3, &["layer 2 of image b", "`srv/x`", "type"]),
@@ -218,6 +220,7 @@ fn every_blind_spot_alone_and_beside_a_time() {
         let beside = beside(&expected, more);
         [(name.to_string(), expected), (format!("{name}.mtime"), beside)]
             .into_iter()
+            .filter(|(name, _)| *name != "gzip-members.mtime") // What else differs hides where one member ends.
             .filter_map(|(name, expected)| wrong(&pairs, &name, &expected))
             .collect()
     });
@@ -242,13 +245,14 @@ fn bad_images_are_refused_or_unexplained() {
     assert_eq!(judged, made);
     pairs.judge(BAD, |(name, code, says)| {
         let ran = pairs.diff(&format!("bad-{name}"));
-        ran.json();
         let absent = says.iter().filter(|words| !ran.out.contains(**words)).map(|words| format!("`{words}`"));
         let mut wrong: Vec<_> = absent.collect();
         if ran.code != Some(*code) || ran.err.contains("panicked") {
-            wrong.push(format!("exit {:?} instead of {code}", ran.code));
+            wrong.push(format!("exit {code}, but {:?}", ran.code));
         }
-        wrong.into_iter().map(|wrong| format!("{name}: {wrong}: {}", ran.out)).collect()
+        let answer = ran.json();
+        let shown = answer["message"].as_str().map_or_else(|| shown(&said(&answer)), str::to_owned);
+        wrong.into_iter().map(|wrong| format!("{name}: no {wrong}: {shown}; {}", ran.err)).collect()
     });
 }
 

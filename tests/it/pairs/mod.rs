@@ -37,7 +37,7 @@ impl Pairs {
     }
 
     /// What is wrong with each pair of the table, all of it.
-    fn judge<R: Sync>(&self, rows: &[R], wrong: impl Fn(&R) -> Vec<String> + Sync) {
+    fn judge<R: Sync>(&self, rows: &[R], wrong: impl Fn(&R) -> Vec<String> + Sync + Send) {
         let all: Vec<String> = rows.par_iter().flat_map_iter(wrong).collect();
         assert!(all.is_empty(), "\n{}", all.join("\n"));
     }

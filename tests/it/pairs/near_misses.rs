@@ -15,7 +15,7 @@ const CASES: &[(&str, &str)] = &[
     ("ar", "ar-timestamp"),
     ("elf-date", "compile-date"),
     ("elf-path", "build-path"),
-    ("xz", "compressed-member"),
+    ("xz", "cpu-dependent"),
     ("shadow-date", "shadow-date"),
     ("shadow-salt", "password-salt"),
     ("private-key", "key-material"),
