@@ -76,11 +76,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("duplicate-directory-mode", "unexplained; - layer-shape; srv/empty unexplained", "srv/file mtime"),
     ("duplicate-setuid", "unexplained; - layer-shape; srv/tool unexplained!", "srv/file mtime"),
     ("hard-link-or-copy", "unexplained; srv/hard unexplained", "srv/file mtime"),
-    (
-        "hard-link-elsewhere",
-        "unexplained; srv/hard unexplained; srv/other unexplained",
-        "srv/file mtime",
-    ),
+    ("hard-link-elsewhere", "unexplained; srv/hard unexplained; srv/other unexplained", "srv/file mtime"),
     ("hard-link-swapped", "same-filesystem; - layer-shape", "srv/other mtime"),
     ("sparse-or-not", "same-filesystem; srv/sparse layer-shape", "srv/file mtime"),
     ("sparse-content", "unexplained; srv/sparse unexplained", "srv/file mtime"),
@@ -121,11 +117,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("variant", "unexplained; config:/variant unexplained", ""),
     ("label-added", "unexplained; config:/config/Labels/made unexplained", ""),
     ("label-of-time", "explained; config:/config/Labels/made clock-in-text", ""),
-    (
-        "label-of-builder",
-        "builder-normalised; config:/config/Labels/io.buildah.version builder-label",
-        "",
-    ),
+    ("label-of-builder", "builder-normalised; config:/config/Labels/io.buildah.version builder-label", ""),
     ("annotation", "unexplained; manifest:/annotations/org.example.note unexplained", ""),
     ("annotation-value", "unexplained; manifest:/annotations/org.example.note unexplained", ""),
     (
@@ -279,9 +271,11 @@ fn wrong(pairs: &Pairs, name: &str, expected: &BTreeSet<String>) -> Option<Strin
         return Some(format!("{name}: exit {:?}: {}{}", ran.code, ran.out, ran.err));
     }
     let answer = ran.json();
-    let elsewhere = answer["drifts"].as_array().into_iter().flatten().find(|drift| {
-        drift["layer"] != 2 || drift["instruction"]["text"] != INSTRUCTION
-    });
+    let elsewhere = answer["drifts"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|drift| drift["layer"] != 2 || drift["instruction"]["text"] != INSTRUCTION);
     if let Some(drift) = elsewhere {
         return Some(format!("{name}: not of layer 2, `{INSTRUCTION}`: {drift}"));
     }

@@ -55,9 +55,11 @@ fn said(answer: &Value) -> BTreeSet<String> {
         format!("{path} {}{mark}", text(&drift["cause"]))
     }));
     let config = list("config");
-    said.extend(config.iter().map(|one| {
-        format!("{}:{} {}", text(&one["of"]), text(&one["pointer"]), text(&one["cause"]))
-    }));
+    said.extend(
+        config
+            .iter()
+            .map(|one| format!("{}:{} {}", text(&one["of"]), text(&one["pointer"]), text(&one["cause"]))),
+    );
     said
 }
 

@@ -42,7 +42,10 @@ fn the_right_signature_and_one_more_byte_is_unexplained() {
     let (pairs, paths) = made();
     let cases: BTreeSet<&str> = CASES.iter().map(|case| case.0).collect();
     let of = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-    assert_eq!(cases, paths.keys().map(|name| of(name)).collect::<BTreeSet<_>>().iter().map(String::as_str).collect());
+    assert_eq!(
+        cases,
+        paths.keys().map(|name| of(name)).collect::<BTreeSet<_>>().iter().map(String::as_str).collect()
+    );
     assert!(paths.len() - CASES.len() >= MISSES_MIN, "{} near misses", paths.len() - CASES.len());
     let rows: Vec<_> = paths.iter().collect();
     pairs.judge(&rows, |(name, path)| {
@@ -54,11 +57,15 @@ fn the_right_signature_and_one_more_byte_is_unexplained() {
         };
         let answer = pairs.diff(name).exits(1).json();
         let said = said(&answer);
-        let drift = answer["drifts"].as_array().into_iter().flatten().find(|drift| drift["path"] == path.as_str());
+        let drift =
+            answer["drifts"].as_array().into_iter().flatten().find(|drift| drift["path"] == path.as_str());
         let cause = drift.and_then(|drift| drift["cause"].as_str()).unwrap_or("nothing");
         let instruction = drift.map_or("", |drift| drift["instruction"]["text"].as_str().unwrap_or_default());
         let right = cause == expected && instruction == "RUN make files";
-        (!right).then(|| format!("{name}: {path} is {cause}, not {expected}, of `{instruction}`: {said:?}")).into_iter().collect()
+        (!right)
+            .then(|| format!("{name}: {path} is {cause}, not {expected}, of `{instruction}`: {said:?}"))
+            .into_iter()
+            .collect()
     });
 }
 

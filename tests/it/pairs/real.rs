@@ -1,12 +1,6 @@
 //! Pairs of images that plain buildah built twice with real tools: what drifts is named, and where it came from.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::Command,
-};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use reprov::layer::matches;
 use serde_json::Value;
@@ -214,12 +208,16 @@ fn judge(ran: &Ran, rows: &[Row]) {
         let word = |name: &str| drift[name].as_str().unwrap_or_default();
         let text = drift["instruction"]["text"].as_str().unwrap_or_default();
         let fits = |row: &&Row| {
-            text.contains(row.0) && matches(row.1.as_bytes(), word("path").as_bytes()) && word("cause") == row.2
+            text.contains(row.0)
+                && matches(row.1.as_bytes(), word("path").as_bytes())
+                && word("cause") == row.2
         };
         match rows.iter().find(fits) {
             Some(row) => drop(seen.insert(row)),
             None if word("cause") == "mtime" && word("change") == "metadata" => {}
-            None => wrong.push(format!("{} {} of `{text}`: {}", word("path"), word("cause"), word("evidence"))),
+            None => {
+                wrong.push(format!("{} {} of `{text}`: {}", word("path"), word("cause"), word("evidence")))
+            }
         }
     }
     wrong.extend(rows.iter().filter(|row| !seen.contains(row)).map(|row| format!("nothing fits {row:?}")));
@@ -287,7 +285,11 @@ fn one_layer_of_many_instructions() {
         let answer = plain.diff(a, b).exits(1).json();
         let found: BTreeSet<_> = said(&answer)
             .into_iter()
-            .filter(|word| !word.starts_with("config:") && !word.starts_with("manifest:") && !word.ends_with(" layer-shape"))
+            .filter(|word| {
+                !word.starts_with("config:")
+                    && !word.starts_with("manifest:")
+                    && !word.ends_with(" layer-shape")
+            })
             .collect();
         assert_eq!(found, expected.clone().into(), "{a} {b}");
         // CMD makes no file.
