@@ -73,7 +73,8 @@ pub(super) fn is_pkcs12(bytes: &[u8]) -> bool {
 pub(super) fn public_number(bytes: &[u8]) -> Option<&[u8]> {
     let parts = inside(bytes, SEQUENCE)?;
     let [algorithm, bits] = parts[..] else { return None };
-    let bits = bits.content.strip_prefix(&[0]).filter(|_| algorithm.tag == SEQUENCE && bits.tag == BIT_STRING)?;
+    let bits =
+        bits.content.strip_prefix(&[0]).filter(|_| algorithm.tag == SEQUENCE && bits.tag == BIT_STRING)?;
     let modulus = inside(bits, SEQUENCE).and_then(|values| values.first().map(|value| value.content));
     Some(modulus.unwrap_or(bits))
 }
@@ -144,19 +145,32 @@ fn signed_part(bytes: &[u8]) -> Option<&[u8]> {
 fn is_signed(part: &[u8], key: &Value<'_>, algorithm: &[u8], signature: &[u8]) -> bool {
     use aws_lc_rs::signature as known;
     const KNOWN: [(&[u8], &[&dyn known::VerificationAlgorithm]); 5] = [
-        (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11], &[&known::RSA_PKCS1_2048_8192_SHA256]),
+        (
+            &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11],
+            &[&known::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY],
+        ),
         (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13], &[&known::RSA_PKCS1_2048_8192_SHA512]),
-        (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], &[&known::ECDSA_P256_SHA256_ASN1, &known::ECDSA_P384_SHA256_ASN1]),
-        (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3], &[&known::ECDSA_P256_SHA384_ASN1, &known::ECDSA_P384_SHA384_ASN1]),
+        (
+            &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2],
+            &[&known::ECDSA_P256_SHA256_ASN1, &known::ECDSA_P384_SHA256_ASN1],
+        ),
+        (
+            &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3],
+            &[&known::ECDSA_P256_SHA384_ASN1, &known::ECDSA_P384_SHA384_ASN1],
+        ),
         (&[0x2b, 0x65, 0x70], &[&known::ED25519]),
     ];
     let Some((oid, _)) = value(algorithm) else { return false };
     let Some((_, algorithms)) = KNOWN.iter().find(|(known, _)| *known == oid.content) else { return true };
     let bits = values(key.content).and_then(|parts| parts.get(1).copied());
-    let (Some(bits), Some(signature)) = (bits.and_then(|bits| bits.content.strip_prefix(&[0])), signature.strip_prefix(&[0])) else {
+    let (Some(bits), Some(signature)) =
+        (bits.and_then(|bits| bits.content.strip_prefix(&[0])), signature.strip_prefix(&[0]))
+    else {
         return false;
     };
-    algorithms.iter().any(|algorithm| known::UnparsedPublicKey::new(*algorithm, bits).verify(part, signature).is_ok())
+    algorithms
+        .iter()
+        .any(|algorithm| known::UnparsedPublicKey::new(*algorithm, bits).verify(part, signature).is_ok())
 }
 
 fn key_algorithm<'a>(key: &Value<'a>) -> Option<&'a [u8]> {
@@ -188,7 +202,7 @@ fn put(into: &mut Vec<u8>, part: &[u8]) {
 }
 
 /// The texts in `names`, and the tags and object identifiers between them.
-pub(super) fn texts<'a>(names: &'a [u8]) -> Option<Vec<(u8, &'a [u8])>> {
+pub(super) fn texts(names: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     fn collect<'a>(bytes: &'a [u8], depth: usize, into: &mut Vec<(u8, &'a [u8])>) -> Option<()> {
         for value in values(bytes)? {
             into.push((value.tag, if value.tag & 0x20 == 0 { value.content } else { &[] }));

@@ -121,7 +121,10 @@ impl<'a> Elf<'a> {
         if count == 0 || size < 16 + 6 * word {
             return None;
         }
-        let raw: Vec<_> = bytes[headers.clone()].chunks_exact(size).map(|header| raw(form, header, bytes.len())).collect::<Option<_>>()?;
+        let raw: Vec<_> = bytes[headers.clone()]
+            .chunks_exact(size)
+            .map(|header| raw(form, header, bytes.len()))
+            .collect::<Option<_>>()?;
         let names = raw.get(short(5)?)?;
         let names = bytes.get(names.place.clone())?;
         let mut sections = Vec::with_capacity(raw.len());
@@ -130,7 +133,13 @@ impl<'a> Elf<'a> {
             let name = names.get(raw.name..)?;
             let name = &name[..name.find_byte(0)?];
             taken.push(raw.place.clone());
-            sections.push(Section { name, kind: raw.kind, flags: raw.flags, rest: raw.rest, content: &bytes[raw.place] });
+            sections.push(Section {
+                name,
+                kind: raw.kind,
+                flags: raw.flags,
+                rest: raw.rest,
+                content: &bytes[raw.place],
+            });
         }
         let mut head = bytes[header].to_vec();
         head[places + word..places + 2 * word].fill(0);
@@ -175,7 +184,11 @@ fn raw(form: Form, header: &[u8], within: usize) -> Option<Raw> {
     let kind = u32::try_from(form.number(header, 4, 4)?).ok()?;
     let none = matches!(kind, NOBITS | NULL);
     let length = form.number(header, size, word)?;
-    let place = if none { 0..0 } else { range(form.size(header, offset, word)?, usize::try_from(length).ok()?, within)? };
+    let place = if none {
+        0..0
+    } else {
+        range(form.size(header, offset, word)?, usize::try_from(length).ok()?, within)?
+    };
     Some(Raw {
         name: form.size(header, 0, 4)?,
         kind,
@@ -212,7 +225,8 @@ pub(super) fn without_build_ids(notes: &[u8], big: bool) -> Option<Vec<u8>> {
     let mut out = notes.to_vec();
     let mut at = 0_usize;
     while at < notes.len() {
-        let (name, size, kind) = (form.size(notes, at, 4)?, form.size(notes, at + 4, 4)?, form.size(notes, at + 8, 4)?);
+        let (name, size, kind) =
+            (form.size(notes, at, 4)?, form.size(notes, at + 4, 4)?, form.size(notes, at + 8, 4)?);
         let name_at = at + 12;
         let from = name_at.checked_add(name.checked_next_multiple_of(4)?)?;
         let to = from.checked_add(size)?;

@@ -23,7 +23,9 @@ pub(super) fn show(change: &Change) -> String {
         (None, []) => match change.entry() {
             Some(entry) => {
                 let value = entry.xattrs.get(b"security.capability".as_bstr());
-                let may = value.and_then(|value| capability(value)).map_or_else(String::new, |may| format!(", {may}"));
+                let may = value
+                    .and_then(|value| capability(value))
+                    .map_or_else(String::new, |may| format!(", {may}"));
                 format!("{}, {} bytes, mode {:04o}{may}", entry.kind.name(), entry.size_bytes, entry.mode)
             }
             None => String::new(),
@@ -112,7 +114,9 @@ pub(super) fn bytes(a: &[u8], b: &[u8]) -> String {
             out
         })
     };
-    let kind = kind(a).filter(|kind_a| kind(b) == Some(*kind_a)).map_or_else(String::new, |kind| format!("{kind}: "));
+    let kind = kind(a)
+        .filter(|kind_a| kind(b) == Some(*kind_a))
+        .map_or_else(String::new, |kind| format!("{kind}: "));
     let size = a.len().max(b.len());
     let random = entropy(&histogram).map_or_else(String::new, |bits| format!("; {bits:.1} bits a byte"));
     format!("{kind}{count} of {size} bytes differ{runs}, from byte {first}: {} → {}{random}", hex(a), hex(b))
@@ -148,7 +152,11 @@ fn entropy(histogram: &[u32; 256]) -> Option<f64> {
     const COUNT_MIN: u32 = 256;
     let count: u32 = histogram.iter().sum();
     let share = |share: &u32| f64::from(*share) / f64::from(count);
-    let bits = histogram.iter().filter(|share| **share > 0).map(|bucket| -share(bucket) * share(bucket).log2()).sum();
+    let bits = histogram
+        .iter()
+        .filter(|share| **share > 0)
+        .map(|bucket| -share(bucket) * share(bucket).log2())
+        .sum();
     (count >= COUNT_MIN).then_some(bits)
 }
 

@@ -1,4 +1,4 @@
-//! What CPython 3.8 to 3.14 write into compiled files (Python/marshal.c, version 4 and 5), with references followed: each
+//! What `CPython` 3.8 to 3.14 write into compiled files (Python/marshal.c, version 4 and 5), with references followed: each
 //! object becomes the number of what it is, the same for two objects that are the same.
 
 use std::collections::HashMap;

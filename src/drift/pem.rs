@@ -69,7 +69,10 @@ mod tests {
         for text in [key.to_owned(), key.replace('\n', "\r\n"), key.trim_end().to_owned()] {
             let found = blocks(text.as_bytes()).unwrap();
             let Block { label, encrypted, bytes } = &found[0];
-            assert_eq!((found.len(), *label, *encrypted, &bytes[..]), (1, &b"RSA PRIVATE KEY"[..], true, &[0, 0, 62, 4][..]));
+            assert_eq!(
+                (found.len(), *label, *encrypted, &bytes[..]),
+                (1, &b"RSA PRIVATE KEY"[..], true, &[0, 0, 62, 4][..])
+            );
         }
         assert_eq!(blocks(key.repeat(2).as_bytes()).map(|blocks| blocks.len()), Some(2));
         for other in [

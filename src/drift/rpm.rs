@@ -41,14 +41,18 @@ impl<'a> Header<'a> {
             let offset = i32::from_be_bytes(entry[8..12].try_into().ok()?);
             // What marks a region points behind itself; it holds no value that is asked for.
             let Ok(offset) = usize::try_from(offset) else { continue };
-            entries.insert(number(entry, 0)?, (number(entry, 4)?, offset, usize::try_from(number(entry, 12)?).ok()?));
+            entries.insert(
+                number(entry, 0)?,
+                (number(entry, 4)?, offset, usize::try_from(number(entry, 12)?).ok()?),
+            );
         }
         Some(Self { entries, store, store_at })
     }
 
     fn texts(&self, tag: u32) -> Option<Vec<&'a [u8]>> {
         let (kind, offset, count) = *self.entries.get(&tag)?;
-        let mut rest = self.store.get(offset..).filter(|_| matches!(kind, 6 | 8 | 9) && count <= FILES_MAX)?;
+        let mut rest =
+            self.store.get(offset..).filter(|_| matches!(kind, 6 | 8 | 9) && count <= FILES_MAX)?;
         let mut texts = Vec::new();
         for _ in 0..count {
             let (text, behind) = rest.split_once_str("\0")?;

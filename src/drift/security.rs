@@ -112,7 +112,9 @@ pub(super) fn of(view: &View<'_>) -> Option<Security> {
 pub(super) fn of_unexplained(view: &View<'_>) -> Option<Security> {
     let change = view.change;
     let code = |entry: &Option<Entry>| {
-        entry.as_ref().is_some_and(|entry| is_program(entry) || (entry.kind == Kind::File && entry.peek.starts_with(ELF)))
+        entry.as_ref().is_some_and(|entry| {
+            is_program(entry) || (entry.kind == Kind::File && entry.peek.starts_with(ELF))
+        })
     };
     if change.kind != ChangeKind::Content {
         None

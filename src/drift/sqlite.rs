@@ -130,7 +130,9 @@ impl<'a> Pages<'a> {
             let after = if interior { cell + 4 } else { cell };
             match kind {
                 TABLE_INTERIOR => {}
-                TABLE_LEAF | INDEX_LEAF | INDEX_INTERIOR => rows.push(self.row(page, after, kind == TABLE_LEAF)?),
+                TABLE_LEAF | INDEX_LEAF | INDEX_INTERIOR => {
+                    rows.push(self.row(page, after, kind == TABLE_LEAF)?);
+                }
                 _ => return None,
             }
             self.rows += 1;
@@ -197,7 +199,8 @@ pub(super) fn rows_of_page(page: &[u8], first: bool) -> Option<Vec<Row>> {
     let header = if first { HEADER } else { 0 };
     let kind = *page.get(header).filter(|kind| matches!(**kind, TABLE_LEAF | INDEX_LEAF))?;
     let row = |index| {
-        let Cell { rowid, size, from } = Cell::of(page, short(page, header + 8 + 2 * index)?, kind == TABLE_LEAF)?;
+        let Cell { rowid, size, from } =
+            Cell::of(page, short(page, header + 8 + 2 * index)?, kind == TABLE_LEAF)?;
         Some((rowid, page.get(from..from.checked_add(size)?)?.to_vec()))
     };
     (0..short(page, header + 3)?).map(row).collect()

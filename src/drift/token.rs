@@ -158,7 +158,8 @@ fn random_part(name: &[u8]) -> Option<&[u8]> {
 fn looks_drawn(text: &[u8]) -> bool {
     let kinds = [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit];
     let there = kinds.map(|is: fn(&u8) -> bool| text.iter().any(is));
-    let turns = text.windows(2).filter(|pair| kinds.map(|is| is(&pair[0])) != kinds.map(|is| is(&pair[1]))).count();
+    let turns =
+        text.windows(2).filter(|pair| kinds.map(|is| is(&pair[0])) != kinds.map(|is| is(&pair[1]))).count();
     text.iter().all(u8::is_ascii_alphanumeric) && there.iter().filter(|is| **is).count() >= 2 && turns >= 3
 }
 

@@ -177,7 +177,8 @@ impl<'a> Siblings<'a> {
     /// The changes of files in `directory` itself, which ends in a slash, whose content differs.
     pub(super) fn contents_in(&self, directory: &'a [u8]) -> impl Iterator<Item = &'a Change> {
         let from = (std::ops::Bound::Included(directory.as_bstr()), std::ops::Bound::Unbounded);
-        let below = self.contents.range::<BStr, _>(from).take_while(move |(path, _)| path.starts_with(directory));
+        let below =
+            self.contents.range::<BStr, _>(from).take_while(move |(path, _)| path.starts_with(directory));
         below.map(|(_, change)| *change).filter(move |change| !change.path[directory.len()..].contains(&b'/'))
     }
 

@@ -38,7 +38,8 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
             header: masked,
             times: header[16..28].to_vec(),
             packed: Cow::Borrowed(content),
-            packing: Vec::new(), claim: None,
+            packing: Vec::new(),
+            claim: None,
         })?;
         at = to.checked_next_multiple_of(2)?;
     }

@@ -69,7 +69,14 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
         let last = name == TRAILER;
         let plain = name.strip_suffix(b"\0").unwrap_or(name);
         let packed = Cow::Borrowed(content);
-        archive.add(Member { name: plain.into(), header: masked, times, packed, packing: Vec::new(), claim: None })?;
+        archive.add(Member {
+            name: plain.into(),
+            header: masked,
+            times,
+            packed,
+            packing: Vec::new(),
+            claim: None,
+        })?;
         at = end;
         if last {
             break;
@@ -85,7 +92,8 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
             header: Vec::new(),
             times: Vec::new(),
             packed: Cow::Borrowed(&tail[zeros..]),
-            packing: Vec::new(), claim: None,
+            packing: Vec::new(),
+            claim: None,
         })?;
     } else {
         archive.end(tail);
@@ -95,5 +103,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
 
 /// A number of 16-bit words, the higher first.
 fn words(bytes: &[u8]) -> usize {
-    bytes.chunks_exact(2).fold(0, |value, word| value << 16 | usize::from(word[1]) << 8 | usize::from(word[0]))
+    bytes
+        .chunks_exact(2)
+        .fold(0, |value, word| value << 16 | usize::from(word[1]) << 8 | usize::from(word[0]))
 }

@@ -122,7 +122,10 @@ pub(super) struct Archive<'a> {
 impl<'a> Archive<'a> {
     /// Takes `bytes` apart, if it is one of the kinds, and whole.
     pub(super) fn of(bytes: &'a [u8]) -> Option<Self> {
-        tar::read(bytes).or_else(|| zip::read(bytes)).or_else(|| ar::read(bytes)).or_else(|| cpio::read(bytes))
+        tar::read(bytes)
+            .or_else(|| zip::read(bytes))
+            .or_else(|| ar::read(bytes))
+            .or_else(|| cpio::read(bytes))
     }
 
     fn new(kind: Kind, size_bytes: usize) -> Self {
@@ -149,6 +152,7 @@ impl<'a> Archive<'a> {
         let in_records = |size: usize| RECORDS.iter().position(|record| size.is_multiple_of(*record));
         let contents = |archive: &Self| archive.size_bytes - archive.tail_bytes;
         self.tail_bytes == other.tail_bytes
-            || (contents(self) != contents(other) && in_records(self.size_bytes) == in_records(other.size_bytes))
+            || (contents(self) != contents(other)
+                && in_records(self.size_bytes) == in_records(other.size_bytes))
     }
 }

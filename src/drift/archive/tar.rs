@@ -66,7 +66,14 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
                 whole.extend_from_slice(&masked);
                 let name = name.unwrap_or_else(|| name_of(header));
                 let packed = Cow::Borrowed(content);
-                archive.add(Member { name, header: whole, times, packed, packing: Vec::new(), claim: None })?;
+                archive.add(Member {
+                    name,
+                    header: whole,
+                    times,
+                    packed,
+                    packing: Vec::new(),
+                    claim: None,
+                })?;
             }
         }
     }
@@ -80,7 +87,7 @@ fn name_of(header: &[u8]) -> BString {
         let field = &header[range];
         field[..field.find_byte(0).unwrap_or(field.len())].to_vec()
     };
-    let prefix = if header[MAGIC.start..MAGIC.end + 1] == *b"ustar\0" { text(PREFIX) } else { Vec::new() };
+    let prefix = if header[MAGIC.start..=MAGIC.end] == *b"ustar\0" { text(PREFIX) } else { Vec::new() };
     let joint = if prefix.is_empty() { &b""[..] } else { b"/" };
     [&prefix[..], joint, &text(NAME)].concat().into()
 }
@@ -100,7 +107,8 @@ fn sum(header: &[u8]) -> usize {
 fn mask_process(header: &mut [u8]) {
     const WORD: &[u8] = b"PaxHeaders.";
     if let Some(found) = header[NAME].find(WORD) {
-        let digits = header[found + WORD.len()..NAME.end].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits =
+            header[found + WORD.len()..NAME.end].iter().take_while(|byte| byte.is_ascii_digit()).count();
         // The rest of a name moves with the length of the number.
         let name = header[NAME].to_vec();
         let (kept, after) = (found + WORD.len(), found + WORD.len() + digits);

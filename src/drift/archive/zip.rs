@@ -19,9 +19,12 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
     }
     let last = bytes.len().checked_sub(22)?;
     let ends = (last.saturating_sub(0xffff)..=last).rev();
-    let end = ends.filter(|at| bytes[*at..].starts_with(END)).find(|at| end_of(bytes, *at) == Some(bytes.len()))?;
+    let end =
+        ends.filter(|at| bytes[*at..].starts_with(END)).find(|at| end_of(bytes, *at) == Some(bytes.len()))?;
     let (count, size, start) = (short(bytes, end + 10)?, long(bytes, end + 12)?, long(bytes, end + 16)?);
-    let whole = start.checked_add(size) == Some(end) && bytes[end + 4..end + 8] == [0; 4] && short(bytes, end + 8)? == count;
+    let whole = start.checked_add(size) == Some(end)
+        && bytes[end + 4..end + 8] == [0; 4]
+        && short(bytes, end + 8)? == count;
     if !whole {
         return None;
     }

@@ -6,7 +6,7 @@ use bstr::{BString, ByteSlice as _};
 
 use super::{Database, Pair, Said};
 
-pub(super) fn read((a, b): Pair<'_>, _: &dyn Fn(&[u8]) -> Option<(Vec<u8>, Vec<u8>)>) -> Option<Database> {
+pub(super) fn read((a, b): Pair<'_>) -> Option<Database> {
     Some(Database { packages: [packages(a)?, packages(b)?] })
 }
 

@@ -4,17 +4,14 @@ use std::collections::BTreeMap;
 
 use bstr::{BString, ByteSlice as _};
 
-use super::{Database, Pair, Said};
+use super::{Beside, Database, Pair, Said};
 
 /// Where dpkg says what is installed.
 pub(in crate::drift) const STATUS: &[u8] = b"var/lib/dpkg/status";
 /// Where it keeps what it knows of each package.
 pub(in crate::drift) const INFO: &[u8] = b"var/lib/dpkg/info/";
 
-/// Both sides of a file at a path, if they differ.
-type Beside<'a> = &'a dyn Fn(&[u8]) -> Option<(Vec<u8>, Vec<u8>)>;
-
-pub(super) fn read((a, b): Pair<'_>, beside: Beside<'_>) -> Option<Database> {
+pub(super) fn read((a, b): Pair<'_>, beside: Beside<'_>) -> Database {
     let (mut a, mut b) = (packages(a), packages(b));
     for name in a.keys().chain(b.keys()).cloned().collect::<std::collections::BTreeSet<_>>() {
         if a.get(&name).map(|said| &said.version) == b.get(&name).map(|said| &said.version) {
@@ -22,13 +19,13 @@ pub(super) fn read((a, b): Pair<'_>, beside: Beside<'_>) -> Option<Database> {
         }
         let lists = beside(&[INFO, &name, b".list"].concat()).unwrap_or_default();
         let sums = beside(&[INFO, &name, b".md5sums"].concat()).unwrap_or_default();
-        for (side, list, sums) in [(&mut a, &lists.0, &sums.0), (&mut b, &lists.1, &sums.1)] {
+        for (side, list, sums) in [(&mut a, lists.0, sums.0), (&mut b, lists.1, sums.1)] {
             if let Some(said) = side.get_mut(&name) {
                 said.files = files(list, sums);
             }
         }
     }
-    Some(Database { packages: [a, b] })
+    Database { packages: [a, b] }
 }
 
 /// The paragraphs of a status file, by the name that a package's files in [`INFO`] have.

@@ -19,6 +19,19 @@ use crate::{
 /// Both contents of a file that differs.
 type Pair<'a> = (&'a [u8], &'a [u8]);
 
+/// Gives both contents of the file at a path, if it differs.
+type Beside<'a> = &'a dyn Fn(&[u8]) -> Option<Pair<'a>>;
+/// Reads a database of packages.
+type Read = fn(Pair<'_>) -> Option<Database>;
+
+/// Where else packages are kept account of in one file.
+const DATABASES: &[(&[u8], Read)] = &[
+    (b"lib/apk/db/installed", apk::read),
+    (b"usr/lib/apk/db/installed", apk::read),
+    (b"var/lib/rpm/rpmdb.sqlite", rpm::read),
+    (b"usr/lib/sysimage/rpm/rpmdb.sqlite", rpm::read),
+];
+
 /// A package of two versions, or one that only one image has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Moved {
@@ -83,21 +96,18 @@ pub(super) struct Packages {
 impl Packages {
     /// Reads them from what differs.
     pub(super) fn of(changes: &[Change]) -> Self {
-        let by_path: BTreeMap<&BStr, &Change> = changes.iter().map(|change| (change.path.as_bstr(), change)).collect();
+        let by_path: BTreeMap<&BStr, &Change> =
+            changes.iter().map(|change| (change.path.as_bstr(), change)).collect();
         let content = |path: &[u8]| -> Option<Pair<'_>> {
             let change = by_path.get(path.as_bstr()).filter(|change| change.kind == ChangeKind::Content)?;
             change.contents.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()))
         };
         let mut packages = Self::default();
-        for (path, read) in [
-            (dpkg::STATUS, dpkg::read as fn(Pair<'_>, &dyn Fn(&[u8]) -> Option<(Vec<u8>, Vec<u8>)>) -> Option<Database>),
-            (b"lib/apk/db/installed", apk::read),
-            (b"usr/lib/apk/db/installed", apk::read),
-            (b"var/lib/rpm/rpmdb.sqlite", rpm::read),
-            (b"usr/lib/sysimage/rpm/rpmdb.sqlite", rpm::read),
-        ] {
-            let beside = |path: &[u8]| content(path).map(|(a, b)| (a.to_vec(), b.to_vec()));
-            if let Some(database) = content(path).and_then(|pair| read(pair, &beside)) {
+        if let Some(pair) = content(dpkg::STATUS) {
+            packages.add(dpkg::STATUS, &dpkg::read(pair, &content));
+        }
+        for (path, read) in DATABASES {
+            if let Some(database) = content(path).and_then(*read) {
                 packages.add(path, &database);
             }
         }
@@ -154,7 +164,8 @@ impl Packages {
     fn add_npm<'a>(&mut self, change: &Change, content: &impl Fn(&[u8]) -> Option<Pair<'a>>) {
         let Some(directory) = change.path.strip_suffix(b"/package.json") else { return };
         let Some((_, name)) = directory.rsplit_once_str("node_modules/") else { return };
-        let plain = name.iter().filter(|byte| **byte == b'/').count() == usize::from(name.starts_with(b"@"));
+        let parts = name.split_str("/").count();
+        let plain = parts == if name.starts_with(b"@") { 2 } else { 1 };
         let Some((a, b)) = content(&change.path).filter(|_| plain) else { return };
         let said = |text: &[u8]| {
             let value: Value = serde_json::from_slice(text).ok()?;
@@ -165,7 +176,11 @@ impl Packages {
         if name_a == name_b && one != other {
             self.databases.insert(change.path.clone(), vec![self.moved.len()]);
             self.directories.insert(directory.into(), self.moved.len());
-            self.moved.push(Moved { name: name_a, versions: [Some(one), Some(other)], record: change.path.clone() });
+            self.moved.push(Moved {
+                name: name_a,
+                versions: [Some(one), Some(other)],
+                record: change.path.clone(),
+            });
         }
     }
 
@@ -188,7 +203,11 @@ impl Packages {
                 above = directory;
             }
         };
-        self.owners.get(path.as_bstr()).map(|index| &self.moved[*index]).or_else(of_info).or_else(of_directory)
+        self.owners
+            .get(path.as_bstr())
+            .map(|index| &self.moved[*index])
+            .or_else(of_info)
+            .or_else(of_directory)
     }
 
     /// The packages, if these are all that differs in what the file at `path` says.

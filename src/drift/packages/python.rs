@@ -9,11 +9,15 @@ use crate::diff::{Change, ChangeKind};
 
 const METADATA: &[u8] = b".dist-info/METADATA";
 
+/// A version, and where it is said.
+type Version<'a> = (&'a [u8], &'a BString);
+type Sides<'a> = [Option<Version<'a>>; 2];
+
 /// Adds packages whose directories are named after another version, or are in one image only. What is theirs beside that
 /// directory is taken to be what is named like them.
 pub(super) fn add(changes: &[Change], packages: &mut Packages) {
     // By where it is installed, and its name: version and path on each side.
-    let mut found: BTreeMap<(&[u8], Vec<u8>), [Option<(&[u8], &BString)>; 2]> = BTreeMap::new();
+    let mut found: BTreeMap<(&[u8], Vec<u8>), Sides<'_>> = BTreeMap::new();
     for change in changes {
         let side = match change.kind {
             ChangeKind::OnlyInA => 0,
@@ -27,7 +31,9 @@ pub(super) fn add(changes: &[Change], packages: &mut Packages) {
     }
     for ((site, name), sides) in found {
         let index = packages.moved.len();
-        let path = |path: &[u8]| if site.is_empty() { path.into() } else { BString::from([site, b"/", path].concat()) };
+        let path = |path: &[u8]| {
+            if site.is_empty() { path.into() } else { BString::from([site, b"/", path].concat()) }
+        };
         for (_, metadata) in sides.iter().flatten() {
             let directory = metadata.strip_suffix(b"/METADATA").unwrap_or(metadata);
             packages.directories.insert(directory.into(), index);
@@ -43,5 +49,7 @@ pub(super) fn add(changes: &[Change], packages: &mut Packages) {
 
 /// A name as directories have it: small letters, `_` in place of `-` and `.`.
 fn normal(name: &[u8]) -> Vec<u8> {
-    name.iter().map(|byte| if matches!(byte, b'-' | b'.') { b'_' } else { byte.to_ascii_lowercase() }).collect()
+    name.iter()
+        .map(|byte| if matches!(byte, b'-' | b'.') { b'_' } else { byte.to_ascii_lowercase() })
+        .collect()
 }

@@ -10,7 +10,7 @@ use crate::drift::{
     sqlite::{self, Value},
 };
 
-pub(super) fn read((a, b): Pair<'_>, _: &dyn Fn(&[u8]) -> Option<(Vec<u8>, Vec<u8>)>) -> Option<Database> {
+pub(super) fn read((a, b): Pair<'_>) -> Option<Database> {
     Some(Database { packages: [packages(a)?, packages(b)?] })
 }
 
@@ -21,7 +21,8 @@ fn packages(database: &[u8]) -> Option<BTreeMap<BString, Said>> {
         let values = sqlite::values(record)?;
         let Some(Value::Blob(blob)) = values.get(1) else { return None };
         let header = Header::of(blob)?;
-        let files = header.files().unwrap_or_default().into_iter().map(|(path, sum)| (path, sum.to_vec())).collect();
+        let files =
+            header.files().unwrap_or_default().into_iter().map(|(path, sum)| (path, sum.to_vec())).collect();
         let said = Said { version: header.version()?, whole: without_install_times(blob)?, files };
         packages.insert(header.name()?, said);
     }

@@ -33,7 +33,7 @@ pub(super) fn compressed(view: &View<'_>) -> Option<Finding> {
     }
     let name = view.name();
     let name = [&b".gz"[..], b".xz", b".zst"].iter().find_map(|end| name.strip_suffix(*end)).unwrap_or(name);
-    let change = changed(name.into(), a, b);
+    let change = changed(name, a, b);
     let (finding, shown) = nested(view, &[change])?.pop()?;
     let finding = Finding { consequence_of: None, ..finding };
     Some(finding.shown(format!("decompressed: {shown}")))
@@ -78,14 +78,14 @@ pub(super) fn archive(view: &View<'_>) -> Option<Finding> {
         if old == new {
             parts.push(named(Cause::CompressedMember));
         } else {
-            changes.push(changed(one.name.clone(), old, new));
+            changes.push(changed(&one.name, old, new));
         }
     }
     let of_members = nested(view, &changes)?.into_iter().zip(&changes).map(|((finding, shown), change)| {
         (finding, format!("{}: {shown}", printable(&change.path.to_str_lossy())))
     });
     parts.extend(of_members);
-    together(parts, a.kind.of_times())
+    together(&parts, a.kind.of_times())
 }
 
 type Part = (Finding, String);
@@ -113,8 +113,8 @@ fn paired<'a, 'b>(
 }
 
 /// A file inside another that differs.
-fn changed(name: BString, a: Vec<u8>, b: Vec<u8>) -> Change {
-    let path: BString = name.strip_prefix(b"./").unwrap_or(&name).trim_start_with(|c| c == '/').into();
+fn changed(name: &[u8], a: Vec<u8>, b: Vec<u8>) -> Change {
+    let path: BString = name.strip_prefix(b"./").unwrap_or(name).trim_start_with(|c| c == '/').into();
     let entry = |content: &[u8]| {
         let mut entry = Entry::new(path.clone(), Kind::File, 0o644, 0);
         entry.size_bytes = content.len() as u64;
@@ -157,7 +157,7 @@ fn nested(view: &View<'_>, changes: &[Change]) -> Option<Vec<Part>> {
 
 /// The cause that says most, if there is any: of a member that was drawn or is another's, then the archive's own times, then
 /// what else members differ in; none that only follows from another.
-fn together(parts: Vec<Part>, of_times: Cause) -> Option<Finding> {
+fn together(parts: &[Part], of_times: Cause) -> Option<Finding> {
     let rank = |(finding, _): &Part| {
         let rank = match (finding.cause, finding.cause.class()) {
             (_, Class::Unexplained | Class::Package) => 0,

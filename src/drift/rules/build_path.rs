@@ -78,7 +78,9 @@ pub(super) fn walk(a: &[u8], b: &[u8], context: &Context) -> Option<Walked> {
         };
         let possible = |side, time: &clock::Found| time.span.is_none_or(|span| context.touches(side, span));
         match (at_next(times_a), at_next(times_b)) {
-            (Some(one), Some(other)) if one.range == other.range && possible(0, &one) && possible(1, &other) => {
+            (Some(one), Some(other))
+                if one.range == other.range && possible(0, &one) && possible(1, &other) =>
+            {
                 walked.date.get_or_insert_with(|| shown(&a[one.range.clone()], &b[one.range.clone()]));
                 at = one.range.end;
             }
@@ -109,7 +111,8 @@ fn component(bytes: &[u8], at: usize) -> Option<(Range<usize>, Range<usize>)> {
         .max()?;
     let from = bytes[..at].iter().rposition(|byte| *byte == b'/')? + 1;
     let length = bytes[at..].iter().take_while(|byte| **byte != b'/' && is_of_path(**byte)).count();
-    (from >= root.0 + root.1).then_some((root.0..at + length, from..at + length))
+    // A name that ends here is as long as that: what differs is behind it.
+    (from >= root.0 + root.1 && length > 0).then_some((root.0..at + length, from..at + length))
 }
 
 /// Whether two components are alike but for a run of random characters.

@@ -4,7 +4,7 @@ use bstr::ByteSlice as _;
 
 use super::{Cause, Finding, only_fields, python::resolve};
 use crate::{
-    diff::{ChangeKind, Run},
+    diff::ChangeKind,
     drift::{Context, clock, token, view::View},
     layer::{Entry, Kind, matches},
 };
@@ -37,9 +37,13 @@ fn without_fingerprints(text: &[u8]) -> Vec<u8> {
     const WORD: &[u8] = b" SHA256:";
     let masked = |line: &[u8]| {
         let found = line.find(WORD).filter(|at| line[..*at].iter().all(u8::is_ascii_digit));
-        let of_key = [&b"(RSA)"[..], b"(ECDSA)", b"(ED25519)", b"(DSA)"].iter().any(|kind| line.trim_end().ends_with(kind));
+        let of_key = [&b"(RSA)"[..], b"(ECDSA)", b"(ED25519)", b"(DSA)"]
+            .iter()
+            .any(|kind| line.trim_end().ends_with(kind));
         match found.filter(|_| of_key).map(|at| (at, line.get(at + WORD.len()..at + WORD.len() + 43))) {
-            Some((at, Some(sum))) if !sum.contains(&b' ') => [&line[..at], &line[at + WORD.len() + 43..]].concat(),
+            Some((at, Some(sum))) if !sum.contains(&b' ') => {
+                [&line[..at], &line[at + WORD.len() + 43..]].concat()
+            }
             _ => line.to_vec(),
         }
     };
@@ -60,16 +64,18 @@ pub(super) fn apt_cache(view: &View<'_>) -> Option<Finding> {
         return None;
     }
     let known = if let Some((a, b)) = view.contents() {
-        only_apt_times(a.chunks(8).zip(b.chunks(8)).enumerate().map(|(index, (a, b))| (index as u64 * 8, a, b)), view.context)
+        only_apt_times(words(0, a, b), view.context)
     } else {
         let delta = view.change.delta.as_ref().filter(|delta| delta.complete)?;
-        let words = |run: &'_ Run| {
-            let pairs = run.a.chunks(8).zip(run.b.chunks(8)).enumerate();
-            pairs.map(|(index, (a, b))| (run.offset + index as u64 * 8, a, b)).collect::<Vec<_>>()
-        };
-        only_apt_times(delta.runs.iter().flat_map(words), view.context)
+        only_apt_times(delta.runs.iter().flat_map(|run| words(run.offset, &run.a, &run.b)), view.context)
     };
     known.then(|| Finding::likely(Cause::AptCache))
+}
+
+/// Words of eight bytes, each with its place, the first at `start`.
+fn words<'a>(start: u64, a: &'a [u8], b: &'a [u8]) -> impl Iterator<Item = (u64, &'a [u8], &'a [u8])> {
+    let pairs = a.chunks(8).zip(b.chunks(8));
+    (start..).step_by(8).zip(pairs).map(|(place, (a, b))| (place, a, b))
 }
 
 /// Whether what differs of `words` of eight bytes, each with its place, is where hash and checksum are, or few numbers that
@@ -107,7 +113,8 @@ fn libraries(cache: &[u8]) -> Option<Vec<[&[u8]; 4]>> {
     let size = |at: usize| usize::try_from(number(at)?).ok();
     let (count, strings) = (size(24)?, size(28)?);
     let entries = cache.len().checked_sub(HEAD)?.checked_sub(strings)?;
-    let known = cache.starts_with(b"glibc-ld.so.auxcache-") && count > 0 && entries == count.checked_mul(48)?;
+    let known =
+        cache.starts_with(b"glibc-ld.so.auxcache-") && count > 0 && entries == count.checked_mul(48)?;
     let names = known.then(|| &cache[HEAD + entries..])?;
     let mut libraries = Vec::with_capacity(count + 1);
     for entry in cache[HEAD..HEAD + entries].chunks_exact(48) {

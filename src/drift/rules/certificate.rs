@@ -45,7 +45,8 @@ pub(super) fn certificate(view: &View<'_>) -> Option<Finding> {
 fn found(a: &[u8], b: &[u8]) -> Finding {
     let renamed = names(a) != names(b);
     let more = if renamed { ", and a container's name in the subject" } else { "" };
-    Finding::likely(Cause::Certificate).shown(format!("issued anew: serial number, validity, key or signature{more}"))
+    Finding::likely(Cause::Certificate)
+        .shown(format!("issued anew: serial number, validity, key or signature{more}"))
 }
 
 fn names(der: &[u8]) -> Option<Vec<&[u8]>> {
@@ -62,12 +63,16 @@ fn reissued(label: &[u8], a: &[u8], b: &[u8]) -> bool {
     a.fixed == b.fixed && same_names(&a, &b) && a.holds && b.holds
 }
 
+/// A tag, and what is in it.
+type Text<'a> = (u8, &'a [u8]);
+
 /// Whether all names are the same, but for a container's in the place of a container's.
 fn same_names(a: &Issued<'_>, b: &Issued<'_>) -> bool {
     let same = |(one, other): (&&[u8], &&[u8])| {
         let (Some(one), Some(other)) = (der::texts(one), der::texts(other)) else { return one == other };
-        let text = |((tag, one), (other_tag, other)): (&(u8, &[u8]), &(u8, &[u8]))| {
-            tag == other_tag && (one == other || token::kind(one, other) == Some(token::Kind::Container))
+        let text = |(one, other): (&Text<'_>, &Text<'_>)| {
+            one.0 == other.0
+                && (one.1 == other.1 || token::kind(one.1, other.1) == Some(token::Kind::Container))
         };
         one.len() == other.len() && one.iter().zip(&other).all(text)
     };

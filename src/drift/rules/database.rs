@@ -38,9 +38,9 @@ pub(super) fn database(view: &View<'_>) -> Option<Finding> {
     let rows = Rows { rpm: cause == Cause::RpmdbTime, context: view.context };
     if a.starts_with(MAGIC) {
         let (a, b) = (Database::of(a)?, Database::of(b)?);
-        return rows.of_databases(&a, &b)?.finding(cause);
+        return Some(rows.of_databases(&a, &b)?.finding(cause));
     }
-    rows.of_logs(a, b)?.finding(cause)
+    Some(rows.of_logs(a, b)?.finding(cause))
 }
 
 /// What differs of rows.
@@ -54,12 +54,13 @@ enum Differing {
 }
 
 impl Differing {
-    fn finding(self, cause: Cause) -> Option<Finding> {
-        Some(match self {
-            Self::Nothing => Finding::certain(Cause::SqlitePages).shown("the same rows of every table, in pages laid out otherwise"),
+    fn finding(self, cause: Cause) -> Finding {
+        match self {
+            Self::Nothing => Finding::certain(Cause::SqlitePages)
+                .shown("the same rows of every table, in pages laid out otherwise"),
             Self::Order(shown) => Finding::likely(Cause::SqlitePages).shown(shown),
             Self::Times(shown) => Finding::likely(cause).shown(shown),
-        })
+        }
     }
 }
 
@@ -114,7 +115,8 @@ impl Rows<'_> {
             if first && without_counters(page_a)? == without_counters(page_b)? {
                 continue;
             }
-            let (rows_a, rows_b) = (sqlite::rows_of_page(page_a, first)?, sqlite::rows_of_page(page_b, first)?);
+            let (rows_a, rows_b) =
+                (sqlite::rows_of_page(page_a, first)?, sqlite::rows_of_page(page_b, first)?);
             if rows_a != rows_b {
                 shown = shown.or(Some(self.of_rows(&rows_a, &rows_b)?));
             }
@@ -154,7 +156,8 @@ impl Rows<'_> {
             }
             (Value::Text(a), Value::Text(b)) => {
                 let (one, other) = clock::mask_both(a, b, self.context)?;
-                (one == other).then(|| format!("{} → {}", shorten(&a.to_str_lossy(), 0), shorten(&b.to_str_lossy(), 0)))
+                (one == other)
+                    .then(|| format!("{} → {}", shorten(&a.to_str_lossy(), 0), shorten(&b.to_str_lossy(), 0)))
             }
             (Value::Blob(a), Value::Blob(b)) if self.rpm => self.installed(a, b),
             _ => None,
@@ -191,7 +194,8 @@ impl Rows<'_> {
 #[expect(clippy::cast_possible_truncation, reason = "held within bounds before")]
 fn seconds(time: f64) -> Option<i64> {
     const EPOCH_DAY: f64 = 2_440_587.5;
-    let seconds = if (2_451_544.5..2_488_069.5).contains(&time) { (time - EPOCH_DAY) * 86_400.0 } else { time };
+    let seconds =
+        if (2_451_544.5..2_488_069.5).contains(&time) { (time - EPOCH_DAY) * 86_400.0 } else { time };
     (0.0..9e18).contains(&seconds).then_some(seconds as i64)
 }
 

@@ -27,7 +27,11 @@ pub(super) fn elf(view: &View<'_>) -> Option<Finding> {
     let walked = match (Elf::of(a), Elf::of(b)) {
         (Some(one), Some(other)) => {
             // Contents that take as many bytes lie where they lay: all between them must be the same.
-            let gaps = if a.len() == b.len() { one.gaps == other.gaps } else { is_zero(&one.gaps) && is_zero(&other.gaps) };
+            let gaps = if a.len() == b.len() {
+                one.gaps == other.gaps
+            } else {
+                is_zero(&one.gaps) && is_zero(&other.gaps)
+            };
             let alike = gaps && one.head == other.head && one.sections.len() == other.sections.len();
             alike.then(|| sections(view, &one, &other, elf::is_big(a)))??
         }
@@ -81,14 +85,18 @@ fn sections(view: &View<'_>, a: &Elf<'_>, b: &Elf<'_>, big: bool) -> Option<Walk
 fn same_link(a: &Section<'_>, b: &Section<'_>) -> Option<()> {
     let name = |section: &Section<'_>| {
         let name = &section.content[..section.content.find_byte(0)?];
-        let id = name.strip_suffix(b".debug").filter(|id| id.len() == 38 && id.iter().all(u8::is_ascii_hexdigit));
+        let id =
+            name.strip_suffix(b".debug").filter(|id| id.len() == 38 && id.iter().all(u8::is_ascii_hexdigit));
         Some(id.map_or_else(|| name.to_vec(), |_| b"BUILD-ID.debug".to_vec()))
     };
     (name(a)? == name(b)? && a.content.len() == b.content.len()).then_some(())
 }
 
+/// A section's name, and its content on both sides.
+type Inflated<'a> = (&'a [u8], Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// Sections of debug information, by name, of which the texts differ in one directory, and the rest in where texts are.
-fn directories(moved: &[(&[u8], Cow<'_, [u8]>, Cow<'_, [u8]>)]) -> Option<Walked> {
+fn directories(moved: &[Inflated<'_>]) -> Option<Walked> {
     let texts = |name: &[u8]| name.ends_with(b"_str");
     let (mut one, mut other) = (Vec::new(), Vec::new());
     for (name, a, b) in moved {
@@ -100,7 +108,8 @@ fn directories(moved: &[(&[u8], Cow<'_, [u8]>, Cow<'_, [u8]>)]) -> Option<Walked
         }
     }
     let (only_a, only_b) = (only(&one, &other), only(&other, &one));
-    let shortest = |only: &BTreeSet<&[u8]>| only.iter().min_by_key(|path| path.len()).map(|path| path.to_vec());
+    let shortest =
+        |only: &BTreeSet<&[u8]>| only.iter().min_by_key(|path| path.len()).map(|path| path.to_vec());
     let (root_a, root_b) = (shortest(&only_a)?, shortest(&only_b)?);
     if !root_a.starts_with(b"/") || !root_b.starts_with(b"/") {
         return None;
@@ -120,8 +129,10 @@ fn only<'a>(these: &[&'a [u8]], others: &[&[u8]]) -> BTreeSet<&'a [u8]> {
 /// `bytes` of a file without sections, with the first build id zeroed that is where notes are; anywhere, if that is not said.
 fn without_build_id(bytes: &[u8]) -> Vec<u8> {
     let mut out = bytes.to_vec();
-    let places = Elf::notes(bytes).unwrap_or_else(|| vec![0..bytes.len()]);
-    let found = places.into_iter().find_map(|place| Some(place.start + bytes[place].find(BUILD_ID)?));
+    let found = match Elf::notes(bytes) {
+        Some(places) => places.into_iter().find_map(|place| Some(place.start + bytes[place].find(BUILD_ID)?)),
+        None => bytes.find(BUILD_ID),
+    };
     if let Some(at) = found {
         let start = at + BUILD_ID.len();
         let end = (start + 20).min(out.len());

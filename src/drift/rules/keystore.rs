@@ -24,14 +24,17 @@ pub(super) fn timestamp(view: &View<'_>) -> Option<Finding> {
         return (one.keys == 0).then(|| Finding::certain(Cause::KeystoreTimestamp));
     }
     let made = one.keys > 0 && one.without_keys == other.without_keys;
-    made.then(|| Finding::likely(Cause::KeyMaterial).shown("a private key and its certificates in a Java keystore"))
+    made.then(|| {
+        Finding::likely(Cause::KeyMaterial).shown("a private key and its certificates in a Java keystore")
+    })
 }
 
 /// Whether the digest at the end is of what is before it, under the usual password (`JavaKeyStore.getPreKeyedHash`).
 fn is_sealed(bytes: &[u8]) -> bool {
     let Some((content, digest)) = bytes.split_last_chunk::<DIGEST>() else { return false };
     let password: Vec<u8> = PASSWORD.encode_utf16().flat_map(u16::to_be_bytes).collect();
-    let sum = Sha1::new().chain_update(password).chain_update(b"Mighty Aphrodite").chain_update(content).finalize();
+    let sum =
+        Sha1::new().chain_update(password).chain_update(b"Mighty Aphrodite").chain_update(content).finalize();
     sum[..] == digest[..]
 }
 

@@ -18,7 +18,8 @@ pub(super) fn version(view: &View<'_>) -> Option<Finding> {
     // Packages say nothing of modes and attributes.
     let only = matches!(view.change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB);
     let kind = view.change.entry()?.kind;
-    let plain = view.content_alone() || (only && matches!(kind, Kind::File | Kind::Directory | Kind::Symlink));
+    let plain =
+        view.content_alone() || (only && matches!(kind, Kind::File | Kind::Directory | Kind::Symlink));
     if !plain {
         return None;
     }

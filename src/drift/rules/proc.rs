@@ -32,7 +32,11 @@ enum Values {
 }
 
 const FORMS: [Form; 21] = [
-    Form::new("/proc/meminfo", |l| keyed(l) && has(l, b"MemTotal:") && has(l, b"MemFree:"), Values::Behind(b':')),
+    Form::new(
+        "/proc/meminfo",
+        |l| keyed(l) && has(l, b"MemTotal:") && has(l, b"MemFree:"),
+        Values::Behind(b':'),
+    ),
     Form::new("/proc/PID/status", |l| keyed(l) && has(l, b"Pid:") && has(l, b"PPid:"), Values::Behind(b':')),
     Form::new("/proc/PID/io", |l| keyed(l) && has(l, b"rchar:") && has(l, b"wchar:"), Values::Behind(b':')),
     Form::new("/proc/cpuinfo", |l| keyed(l) && has(l, b"processor\t"), Values::Behind(b':')),
@@ -50,7 +54,11 @@ const FORMS: [Form; 21] = [
     Form::new("df", |l| headed(l, b"Filesystem", b"Mounted on"), Values::Mounts),
     Form::new("free", |l| headed(l, b"total", b"available") && has(l, b"Mem:"), Values::All),
     Form::new("stat", |l| has(l, b"  File: ") && any(l, b"Inode: "), Values::All),
-    Form::new("uptime", |l| each(l, |line| line.contains_str(" up ") && line.contains_str("load average: ")), Values::All),
+    Form::new(
+        "uptime",
+        |l| each(l, |line| line.contains_str(" up ") && line.contains_str("load average: ")),
+        Values::All,
+    ),
     Form::new("ls -li", |l| each(l, is_long_inode), Values::First),
     Form::new("ls -i", is_inodes, Values::First),
 ];
@@ -65,7 +73,9 @@ impl Form {
 pub(super) fn capture(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.texts()?;
     let (one, other): (Vec<_>, Vec<_>) = (lines(a).collect(), lines(b).collect());
-    let found = |name: &str| Some(Finding::likely(Cause::ProcCapture).shown(format!("{name}: {}", differing(&one, &other))));
+    let found = |name: &str| {
+        Some(Finding::likely(Cause::ProcCapture).shown(format!("{name}: {}", differing(&one, &other))))
+    };
     if let Some(form) = FORMS.iter().find(|form| (form.is)(&one) && (form.is)(&other)) {
         let masked = |lines: &[&[u8]]| lines.iter().map(|line| masked(line, form.values)).collect::<Vec<_>>();
         return (masked(&one) == masked(&other)).then(|| found(form.name))?;
@@ -113,7 +123,7 @@ fn is_interrupts(lines: &[&[u8]]) -> bool {
 fn is_disk(line: &[u8]) -> bool {
     let words: Vec<_> = line.fields().collect();
     let number = |word: &&[u8]| word.iter().all(u8::is_ascii_digit);
-    words.len() >= 14 && words[..2].iter().all(|word| number(&word)) && words[3..].iter().all(|word| number(&word))
+    words.len() >= 14 && words[..2].iter().all(number) && words[3..].iter().all(number)
 }
 
 /// `4:memory:/user.slice`
@@ -131,7 +141,10 @@ fn is_loadavg(lines: &[&[u8]]) -> bool {
     each(lines, |line| {
         let words: Vec<_> = line.split_str(" ").collect();
         words.len() == 5
-            && words.iter().enumerate().all(|(at, word)| if at == 3 { word.contains(&b'/') } else { is_numeric(word) })
+            && words
+                .iter()
+                .enumerate()
+                .all(|(at, word)| if at == 3 { word.contains(&b'/') } else { is_numeric(word) })
     })
 }
 
@@ -155,7 +168,11 @@ fn is_stat(lines: &[&[u8]]) -> bool {
 fn is_mount(line: &[u8]) -> bool {
     let words: Vec<_> = line.split_str(" ").collect();
     let device = |word: &[u8]| word.split_once_str(":").is_some_and(|(a, b)| is_numeric(a) && is_numeric(b));
-    words.len() >= 9 && is_numeric(words[0]) && is_numeric(words[1]) && device(words[2]) && words.contains(&&b"-"[..])
+    words.len() >= 9
+        && is_numeric(words[0])
+        && is_numeric(words[1])
+        && device(words[2])
+        && words.contains(&&b"-"[..])
 }
 
 /// `559e8a400000-559e8a402000 r--p 00000000 00:25 1234 /bin/cat`
@@ -163,13 +180,16 @@ fn is_map(line: &[u8]) -> bool {
     let mut words = line.fields();
     let hex = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_hexdigit);
     let range = words.next().and_then(|word| word.split_once_str("-"));
-    let mode = words.next().is_some_and(|word| word.len() == 4 && word.ends_with(b"p") || word.ends_with(b"s"));
+    let mode =
+        words.next().is_some_and(|word| word.len() == 4 && word.ends_with(b"p") || word.ends_with(b"s"));
     range.is_some_and(|(from, to)| hex(from) && hex(to)) && mode && words.next().is_some_and(hex)
 }
 
 /// A header that names the columns of processes.
 fn is_ps(lines: &[&[u8]]) -> bool {
-    lines.first().is_some_and(|line| line.fields().any(|word| word == b"PID") && line.contains_str("CMD") | line.contains_str("COMMAND"))
+    lines.first().is_some_and(|line| {
+        line.fields().any(|word| word == b"PID") && line.contains_str("CMD") | line.contains_str("COMMAND")
+    })
 }
 
 /// `1234567 -rw-r--r-- 1 root root …`, as of `ls -li`.
@@ -177,7 +197,9 @@ fn is_long_inode(line: &[u8]) -> bool {
     let mut words = line.fields();
     let inode = words.next().is_some_and(|word| word.iter().all(u8::is_ascii_digit));
     let mode = |word: &[u8]| {
-        word.len() >= 10 && b"-bcdlps".contains(&word[0]) && word[1..10].iter().all(|byte| b"rwxsStT-".contains(byte))
+        word.len() >= 10
+            && b"-bcdlps".contains(&word[0])
+            && word[1..10].iter().all(|byte| b"rwxsStT-".contains(byte))
     };
     (inode && words.next().is_some_and(mode)) || line.starts_with(b"total ")
 }
@@ -208,8 +230,14 @@ fn is_environment(lines: &[&[u8]]) -> bool {
             && !name[0].is_ascii_digit()
             && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
     };
-    let usual = [&b"HOME="[..], b"PWD=", b"SHLVL=", b"_=", b"HOSTNAME="].iter().any(|start| has(lines, start));
-    has(lines, b"PATH=") && usual && each(lines, |_| true) && lines.iter().all(|line| line.is_empty() || line.split_once_str("=").is_some_and(|(start, _)| name(start)))
+    let usual =
+        [&b"HOME="[..], b"PWD=", b"SHLVL=", b"_=", b"HOSTNAME="].iter().any(|start| has(lines, start));
+    has(lines, b"PATH=")
+        && usual
+        && each(lines, |_| true)
+        && lines
+            .iter()
+            .all(|line| line.is_empty() || line.split_once_str("=").is_some_and(|(start, _)| name(start)))
 }
 
 /// Whether two environments differ in numbers, none of them a version; the container's name may differ beside that.
@@ -233,7 +261,12 @@ fn same_environment(a: &[&[u8]], b: &[&[u8]]) -> bool {
 fn is_number(view: &View<'_>, a: &[&[u8]], b: &[&[u8]]) -> bool {
     let name = view.name().to_ascii_lowercase();
     let inode = name.contains_str("inode");
-    let pid = name == b"pid" || name.ends_with(b".pid") || name.ends_with(b"-pid") || name.ends_with(b"_pid") || name.starts_with(b"pid.") || name == b"ppid";
+    let pid = name == b"pid"
+        || name.ends_with(b".pid")
+        || name.ends_with(b"-pid")
+        || name.ends_with(b"_pid")
+        || name.starts_with(b"pid.")
+        || name == b"ppid";
     let number = |line: &[u8]| !line.is_empty() && line.len() <= 20 && line.iter().all(u8::is_ascii_digit);
     let listed = |line: &[u8]| {
         let (first, rest) = line.trim_start().split_once_str(" ").unwrap_or((line, b""));

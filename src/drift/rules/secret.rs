@@ -20,7 +20,8 @@ pub(super) fn machine_id(view: &View<'_>) -> Option<Finding> {
     let id = |bytes: &[u8]| {
         bytes.len() == 33 && bytes[32] == b'\n' && bytes[..32].iter().all(u8::is_ascii_hexdigit)
     };
-    let other: &[u8] = if view.path().starts_with(b"etc/") { b"var/lib/dbus/machine-id" } else { b"etc/machine-id" };
+    let other: &[u8] =
+        if view.path().starts_with(b"etc/") { b"var/lib/dbus/machine-id" } else { b"etc/machine-id" };
     // Within one build there is one id.
     let one_id = match view.siblings.content(other).and_then(|change| change.contents.as_ref()) {
         Some((one, other)) => (one, other) == (&a.to_vec(), &b.to_vec()),

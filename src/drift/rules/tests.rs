@@ -131,7 +131,12 @@ fn logs_and_caches() {
     check(path, aux(1, 5, "libc.so.6"), aux(2, 6, "libc.so.6"), "unexplained");
     check(path, aux(1, 5, "libc.so.6"), aux(2, 5, "libd.so.6"), "unexplained");
     check(path, aux(1, 5, "libc.so.6"), [aux(2, 5, "libc.so.6"), vec![1]].concat(), "unexplained");
-    check(path, b"glibc-ld.so.auxcache-2.0\xff\xff\xff\xff\xff\xff\xff\xff\0a", b"glibc-ld.so.auxcache-2.0\xff\xff\xff\xff\xff\xff\xff\xff\0b", "unexplained");
+    check(
+        path,
+        b"glibc-ld.so.auxcache-2.0\xff\xff\xff\xff\xff\xff\xff\xff\0a",
+        b"glibc-ld.so.auxcache-2.0\xff\xff\xff\xff\xff\xff\xff\xff\0b",
+        "unexplained",
+    );
     let font = |at: usize| {
         let mut bytes = [&b"\x04\xfc\x02\xfc"[..], &[0; 96]].concat();
         bytes[at] = 1;
@@ -141,7 +146,8 @@ fn logs_and_caches() {
     check("var/cache/fontconfig/x.cache-8", font(48), font(57), "fontconfig-cache"); // Nanoseconds.
     check("var/cache/fontconfig/x.cache-8", font(48), font(60), "unexplained");
     check("var/cache/fontconfig/x.cache-8", font(48), font(64), "unexplained");
-    let made = |host: &str, sum: &str| format!("3072 SHA256:{} root@{host} (RSA)\nusing '{host}'\n", sum.repeat(43));
+    let made =
+        |host: &str, sum: &str| format!("3072 SHA256:{} root@{host} (RSA)\nusing '{host}'\n", sum.repeat(43));
     let (one, other) = (made("3f2a1b9c8d7e", "a"), made("91c0d2e4f6a8", "B"));
     check("var/log/apt/term.log", &one, &other, "package-log");
     check("var/log/apt/term.log", &one, other.replace("RSA", "XYZ"), "unexplained");
@@ -281,8 +287,18 @@ fn texts() {
     check("etc/h", "3f2a1b9c8d7e 0a1b2c3d4e5f\n", "91c0d2e4f6a8 f5e4d3c2b1a0\n", "random-token");
     let uuids = ("6f1d3c52-9a0e-4b58-8c1d-2f7e6a5b4c3d", "0b9e8d7c-1f2a-4c3b-9e5d-7a6f8b9c0d1e");
     check("etc/id", uuids.0, uuids.1, "random-token");
-    check("etc/id", "0454056a-ec6c-11f1-a039-02fc00000001", "50af2552-ec6c-11f1-aa0c-02fc00000001", "random-token");
-    check("etc/id", "0454056a-ec6c-11f1-a039-02fc00000001", "0454056a-ec6c-11f1-a039-02fc00000002", "unexplained");
+    check(
+        "etc/id",
+        "0454056a-ec6c-11f1-a039-02fc00000001",
+        "50af2552-ec6c-11f1-aa0c-02fc00000001",
+        "random-token",
+    );
+    check(
+        "etc/id",
+        "0454056a-ec6c-11f1-a039-02fc00000001",
+        "0454056a-ec6c-11f1-a039-02fc00000002",
+        "unexplained",
+    );
     check("etc/id", "5509442685d8355cbed0cb47504b7032", "E0097034FB7E3112CEF6D186C71A56EE", "unexplained");
     check("etc/set", "x {'beta', 'gamma', 'alpha'}\n", "x {'gamma', 'beta', 'alpha'}\n", "random-token");
     check("etc/set", "x {'beta', 'gamma', 'alpha'}\n", "x {'gamma', 'beta', 'alpho'}\n", "unexplained");

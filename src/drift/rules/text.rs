@@ -42,7 +42,8 @@ pub(super) fn random_token(view: &View<'_>) -> Option<Finding> {
 
 /// Whether a text holds a key or a certificate in a usual form: PEM, OpenSSH's, minisign's.
 fn holds_key(text: &[u8]) -> bool {
-    const FORMS: [&str; 5] = ["-----BEGIN ", "ssh-rsa ", "ssh-ed25519 ", "ecdsa-sha2-", "untrusted comment: "];
+    const FORMS: [&str; 5] =
+        ["-----BEGIN ", "ssh-rsa ", "ssh-ed25519 ", "ecdsa-sha2-", "untrusted comment: "];
     FORMS.iter().any(|form| text.contains_str(form))
 }
 
@@ -54,9 +55,14 @@ pub(super) fn set_order(view: &View<'_>) -> Option<Finding> {
     if a == b || program || one.len() != other.len() {
         return None;
     }
-    let same = |(one, other): (&&[u8], &&[u8])| one == other || sorted_sets(one).is_some_and(|set| Some(set) == sorted_sets(other));
+    let same = |(one, other): (&&[u8], &&[u8])| {
+        one == other || sorted_sets(one).is_some_and(|set| Some(set) == sorted_sets(other))
+    };
     let all = one.iter().zip(&other).all(same);
-    all.then(|| Finding::likely(Cause::RandomToken).shown(format!("a set in another order: {}", evidence::lines(&a, &b))))
+    all.then(|| {
+        Finding::likely(Cause::RandomToken)
+            .shown(format!("a set in another order: {}", evidence::lines(&a, &b)))
+    })
 }
 
 /// A line with the members of its one pair of braces sorted: quoted texts and numbers, no keys.
@@ -65,7 +71,7 @@ fn sorted_sets(line: &[u8]) -> Option<Vec<&[u8]>> {
     let (inner, after) = rest.rsplit_once_str("}")?;
     let mut members: Vec<_> = inner.split_str(", ").collect();
     let plain = |member: &&[u8]| !member.is_empty() && !member.iter().any(|byte| b"{}:=[]()".contains(byte));
-    if members.len() < 2 || !members.iter().all(|member| plain(&member)) {
+    if members.len() < 2 || !members.iter().all(plain) {
         return None;
     }
     members.sort_unstable();

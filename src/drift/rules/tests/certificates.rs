@@ -1,6 +1,6 @@
 //! Certificates and keys, as real libraries make them.
 
-use rcgen::{CertificateParams, DnType, IsCa, BasicConstraints, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
 use super::*;
 
@@ -26,13 +26,21 @@ fn reissued_or_another() {
     check("srv/both.pem", one.0.clone() + &one.1, other.0.clone() + &other.1, "certificate");
     check("srv/x.pem", plain("3f2a1b9c8d7e").1, plain("91c0d2e4f6a8").1, "certificate");
     check("srv/x.pem", &one.1, plain("another").1, "unexplained");
-    check("srv/x.pem", &one.1, issued("app", |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)).1, "unexplained");
+    check(
+        "srv/x.pem",
+        &one.1,
+        issued("app", |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)).1,
+        "unexplained",
+    );
     check("srv/x.pem", &one.1, other.1.clone() + "x", "unexplained");
     check("srv/x.pem", &one.1, other.1.replace('\n', "\r"), "unexplained");
     check("srv/x.der", &one.2, [&other.2[..], b"x"].concat(), "unexplained");
     check("srv/x.der", &one.2, &other.2[..other.2.len() - 1], "unexplained");
     check("srv/all.pem", one.1.repeat(2), other.1.repeat(2), "unexplained");
     check("etc/ssl/certs/x.pem", &one.1, &other.1, "unexplained");
+    let mut unsigned = other.2.clone();
+    *unsigned.last_mut().unwrap() ^= 1;
+    check("srv/x.der", &one.2, unsigned, "unexplained"); // The key did not sign that.
     let garbage = format!("{}!!!!{}", &other.1[..80], &other.1[84..]);
     check("srv/x.pem", &one.1, garbage, "unexplained");
 }
@@ -70,11 +78,21 @@ fn private_keys() {
     let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
     let public = |key: u8| [string(b"ssh-ed25519"), string(&[key; 32])].concat();
     let private = |key: u8| {
-        let parts = [string(b"none"), string(b"none"), string(b""), vec![0, 0, 0, 1], string(&public(key)), string(&[key; 99])];
+        let parts = [
+            string(b"none"),
+            string(b"none"),
+            string(b""),
+            vec![0, 0, 0, 1],
+            string(&public(key)),
+            string(&[key; 99]),
+        ];
         text("OPENSSH PRIVATE KEY", &[b"openssh-key-v1\0", &parts.concat()[..]].concat())
     };
     let pair = |key: u8, half: u8, comment: &str| {
-        let line = format!("ssh-ed25519 {} {comment}\n", base64::engine::general_purpose::STANDARD.encode(public(half)));
+        let line = format!(
+            "ssh-ed25519 {} {comment}\n",
+            base64::engine::general_purpose::STANDARD.encode(public(half))
+        );
         fake().file("root/.ssh/id", private(key).as_bytes()).file("root/.ssh/id.pub", line.as_bytes())
     };
     let both = "root/.ssh/id key-material; root/.ssh/id.pub key-material<root/.ssh/id";
@@ -90,7 +108,11 @@ fn private_keys() {
     let layer = |of: &KeyPair, half: &KeyPair| {
         fake().file("srv/k.key", key(false, of).as_bytes()).file("srv/k.pub", key(true, half).as_bytes())
     };
-    check_layers(layer(&one, &one), layer(&other, &other), "srv/k.key key-material; srv/k.pub key-material<srv/k.key");
+    check_layers(
+        layer(&one, &one),
+        layer(&other, &other),
+        "srv/k.key key-material; srv/k.pub key-material<srv/k.key",
+    );
     check("usr/share/app/release.pem", key(true, &one), key(true, &other), "unexplained");
 }
 
@@ -100,6 +122,14 @@ fn ids_of_machines() {
     let both = |etc: &str, dbus: &str| {
         fake().file("etc/machine-id", id(etc).as_bytes()).file("var/lib/dbus/machine-id", id(dbus).as_bytes())
     };
-    check_layers(both("a", "a"), both("b", "b"), "etc/machine-id machine-id; var/lib/dbus/machine-id machine-id");
-    check_layers(both("a", "a"), both("b", "c"), "etc/machine-id unexplained; var/lib/dbus/machine-id unexplained");
+    check_layers(
+        both("a", "a"),
+        both("b", "b"),
+        "etc/machine-id machine-id; var/lib/dbus/machine-id machine-id",
+    );
+    check_layers(
+        both("a", "a"),
+        both("b", "c"),
+        "etc/machine-id unexplained; var/lib/dbus/machine-id unexplained",
+    );
 }

@@ -26,12 +26,16 @@ fn zip_of(time: u8, members: &[(&str, &[u8])]) -> Vec<u8> {
         let mut crc = flate2::Crc::new();
         crc.update(content);
         let sums = [crc.sum().to_le_bytes(), word(content.len()), word(content.len())].concat();
-        let common = [&[10, 0, 0, 0, 0, 0, time, 0, time, 0][..], &sums, &short(name.len()), &[0, 0]].concat();
-        central.extend([&b"PK\x01\x02\x14\0"[..], &common, &[0; 10], &word(out.len()), name.as_bytes()].concat());
+        let common =
+            [&[10, 0, 0, 0, 0, 0, time, 0, time, 0][..], &sums, &short(name.len()), &[0, 0]].concat();
+        central.extend(
+            [&b"PK\x01\x02\x14\0"[..], &common, &[0; 10], &word(out.len()), name.as_bytes()].concat(),
+        );
         out.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), content].concat());
     }
     let count = short(members.len());
-    let end = [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &word(central.len()), &word(out.len()), &[0, 0]].concat();
+    let end = [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &word(central.len()), &word(out.len()), &[0, 0]]
+        .concat();
     [out, central, end].concat()
 }
 
@@ -43,14 +47,26 @@ fn two_levels() {
     check("a.tar", tar(1, &dated(24)), tar(1, b"on 2026-11-24 21:15:12 x\n"), "unexplained");
     check("a.tar", tar(1, b"x"), [tar(2, b"x"), vec![0; 512]].concat(), "unexplained");
     check("a.tar.gz", gzip(1, 6, &tar(1, &dated(24))), gzip(2, 9, &tar(1, &dated(25))), "clock-in-text");
-    let twice = |time: u64, content: &[u8]| gzip(1, 6, &fake().file("b.tar.gz", &gzip(1, 6, &tar(time, content))).tar());
+    let twice = |time: u64, content: &[u8]| {
+        gzip(1, 6, &fake().file("b.tar.gz", &gzip(1, 6, &tar(time, content))).tar())
+    };
     check("a.tar.gz", twice(1, b"x"), twice(2, b"x"), "tar-timestamp");
     check("a.tar.gz", twice(1, b"x"), twice(2, b"y"), "unexplained");
     let jar = |time: u8, content: &[u8]| zip_of(time, &[("META-INF/MANIFEST.MF", content), ("b.txt", b"b")]);
     check("a.jar", jar(1, b"a"), jar(2, b"a"), "zip-timestamp");
     check("a.jar", jar(1, &dated(24)), jar(1, &dated(25)), "clock-in-text");
-    check("a.zip", zip_of(1, &[("x.jar", &jar(1, b"a"))]), zip_of(1, &[("x.jar", &jar(2, b"a"))]), "zip-timestamp");
-    check("a.zip", zip_of(1, &[("x.jar", &jar(1, b"a"))]), zip_of(1, &[("x.jar", &jar(2, b"b"))]), "unexplained");
+    check(
+        "a.zip",
+        zip_of(1, &[("x.jar", &jar(1, b"a"))]),
+        zip_of(1, &[("x.jar", &jar(2, b"a"))]),
+        "zip-timestamp",
+    );
+    check(
+        "a.zip",
+        zip_of(1, &[("x.jar", &jar(1, b"a"))]),
+        zip_of(1, &[("x.jar", &jar(2, b"b"))]),
+        "unexplained",
+    );
     let package = |time: u64, content: &[u8]| {
         let data = gzip(1, 6, &tar(time, content));
         ar(&[("debian-binary", time, b"2.0\n"), ("data.tar.gz", time, &data)])
@@ -59,7 +75,11 @@ fn two_levels() {
     check("p.deb", package(1, b"x"), package(2, b"y"), "unexplained");
     let deep = |time: u64| (0..5).fold(tar(time, b"x"), |inner, _| fake().file("a", &inner).tar());
     check("a.tar", deep(1), deep(2), "unexplained");
-    let shown = drifts(fake().file("a.tar", &tar(1, &dated(24))), fake().file("a.tar", &tar(1, &dated(25))), &Context::default());
+    let shown = drifts(
+        fake().file("a.tar", &tar(1, &dated(24))),
+        fake().file("a.tar", &tar(1, &dated(25))),
+        &Context::default(),
+    );
     assert!(shown[0].evidence.starts_with("a.txt: on 2026-11-24"), "{}", shown[0].evidence);
 }
 
@@ -70,23 +90,44 @@ fn members_of_archives() {
     check("a.tar", both("a", "b"), fake().file("b", b"b").file("a", b"x").tar(), "unexplained");
     check("a.tar", both("a", "b"), both("a", "c"), "unexplained");
     check("a.tar", both("a", "a"), fake().file("a", b"a").tar(), "unexplained");
-    check("a.tar", fake().file("a", b"1").at(1).tar(), fake().file("a", b"1").at(2).owner(5).tar(), "unexplained");
-    let keys = |id: &str| fake().file("root/.ssh/authorized_keys", format!("# 2026-11-{id}\n").as_bytes()).tar();
+    check(
+        "a.tar",
+        fake().file("a", b"1").at(1).tar(),
+        fake().file("a", b"1").at(2).owner(5).tar(),
+        "unexplained",
+    );
+    let keys =
+        |id: &str| fake().file("root/.ssh/authorized_keys", format!("# 2026-11-{id}\n").as_bytes()).tar();
     check("a.tar", keys("24"), keys("25"), "unexplained"); // Of security, also in there.
     let zipped = |content: &[u8]| zip_of(1, &[("a", content)]);
     check("a.zip", zipped(b"a"), [&zipped(b"a")[..], b"x"].concat(), "unexplained");
-    check("a.zip", zip_of(1, &[("a", b"a"), ("b", b"b")]), zip_of(2, &[("b", b"b"), ("a", b"a")]), "zip-timestamp");
+    check(
+        "a.zip",
+        zip_of(1, &[("a", b"a"), ("b", b"b")]),
+        zip_of(2, &[("b", b"b"), ("a", b"a")]),
+        "zip-timestamp",
+    );
     let mut lying = zip_of(1, &[("a", b"on 2026-11-25\n")]);
     lying[14] ^= 1;
     check("a.zip", zip_of(1, &[("a", b"on 2026-11-24\n")]), lying, "unexplained");
     // The table of symbols has offsets, which follow from sizes.
     let library = |text: &[u8]| {
         let second = 8 + 60 + 14 + 60 + text.len().next_multiple_of(2);
-        let table = [&[0, 0, 0, 1][..], &u32::try_from(second).unwrap().to_be_bytes(), b"f\0\0\0\0\0"].concat();
+        let table =
+            [&[0, 0, 0, 1][..], &u32::try_from(second).unwrap().to_be_bytes(), b"f\0\0\0\0\0"].concat();
         ar(&[("/", 0, &table), ("a.txt/", 0, text), ("b.o/", 0, b"b")])
     };
     check("a.a", library(b"at 2026-11-24 21:15:12"), library(b"at 2026-11-24 21:15:12.25"), "clock-in-text");
-    check("a.a", library(b"at 2026-11-24"), ar(&[("/", 0, b"\0\0\0\x01\0\0\0\x08f\0\0\0\0\0"), ("a.txt/", 0, b"at 2026-11-25"), ("b.o/", 0, b"b")]), "unexplained");
+    check(
+        "a.a",
+        library(b"at 2026-11-24"),
+        ar(&[
+            ("/", 0, b"\0\0\0\x01\0\0\0\x08f\0\0\0\0\0"),
+            ("a.txt/", 0, b"at 2026-11-25"),
+            ("b.o/", 0, b"b"),
+        ]),
+        "unexplained",
+    );
 }
 
 #[test]
@@ -116,7 +157,9 @@ fn threads_of_xz() {
 
 #[test]
 fn references_of_compiled_python() {
-    let pyc = |time: u8, body: &[u8]| [&[0xa7, 0x0d, 13, 10, 0, 0, 0, 0, time, 0, 0, 0, 9, 0, 0, 0][..], body].concat();
+    let pyc = |time: u8, body: &[u8]| {
+        [&[0xa7, 0x0d, 13, 10, 0, 0, 0, 0, time, 0, 0, 0, 9, 0, 0, 0][..], body].concat()
+    };
     let (flagged, plain) = (b")\x02\xda\x01ar\0\0\0\0", b")\x02Z\x01aZ\x01a");
     check("a.pyc", pyc(1, flagged), pyc(1, plain), "pyc-refs");
     check("a.pyc", pyc(1, flagged), pyc(2, plain), "pyc-refs");
@@ -128,7 +171,12 @@ fn references_of_compiled_python() {
     let set = |one: &[u8], other: &[u8]| [b">\x02\0\0\0Z\x01", one, b"Z\x01", other].concat();
     check("a.pyc", pyc(1, &set(b"a", b"b")), pyc(1, &set(b"b", b"a")), "random-token");
     check("a.pyc", pyc(1, &set(b"a", b"b")), pyc(1, &set(b"b", b"c")), "unexplained");
-    let stale = |time: u8| fake().file("x/a.py", b"").at(u64::from(time) + 5).file("x/__pycache__/a.cpython-311.pyc", &pyc(time, plain));
+    let stale = |time: u8| {
+        fake()
+            .file("x/a.py", b"")
+            .at(u64::from(time) + 5)
+            .file("x/__pycache__/a.cpython-311.pyc", &pyc(time, plain))
+    };
     let found = drifts(stale(1), stale(2), &Context::default());
     let compiled = found.iter().find(|drift| drift.cause.code() == "pyc-timestamp").unwrap();
     assert!(compiled.evidence.ends_with("(pyc-stale)"), "{}", compiled.evidence);
@@ -138,14 +186,16 @@ fn references_of_compiled_python() {
 fn program(sections: &[(&str, u32, u64, &[u8])]) -> Vec<u8> {
     let mut names = vec![0];
     let (mut body, mut headers) = (Vec::new(), vec![0; 64]);
-    let mut header = |name: &str, kind: u32, flags: u64, content: &[u8], names: &mut Vec<u8>, body: &mut Vec<u8>| {
-        let words = [flags, 0, 64 + body.len() as u64, content.len() as u64].map(u64::to_le_bytes).concat();
-        headers.extend([u32::try_from(names.len()).unwrap().to_le_bytes(), kind.to_le_bytes()].concat());
-        headers.extend([words, vec![0; 24]].concat());
-        names.extend([name.as_bytes(), b"\0"].concat());
-        body.extend_from_slice(content);
-        body.resize(body.len().next_multiple_of(8), 0);
-    };
+    let mut header =
+        |name: &str, kind: u32, flags: u64, content: &[u8], names: &mut Vec<u8>, body: &mut Vec<u8>| {
+            let words =
+                [flags, 0, 64 + body.len() as u64, content.len() as u64].map(u64::to_le_bytes).concat();
+            headers.extend([u32::try_from(names.len()).unwrap().to_le_bytes(), kind.to_le_bytes()].concat());
+            headers.extend([words, vec![0; 24]].concat());
+            names.extend([name.as_bytes(), b"\0"].concat());
+            body.extend_from_slice(content);
+            body.resize(body.len().next_multiple_of(8), 0);
+        };
     for (name, kind, flags, content) in sections {
         header(name, *kind, *flags, content, &mut names, &mut body);
     }
@@ -153,8 +203,11 @@ fn program(sections: &[(&str, u32, u64, &[u8])]) -> Vec<u8> {
     table.extend_from_slice(b".shstrtab\0");
     header(".shstrtab", 3, 0, &table, &mut names, &mut body);
     let short = |number: usize| u16::try_from(number).unwrap().to_le_bytes();
-    let start = [&b"\x7fELF\x02\x01\x01"[..], &[0; 33], &(64 + body.len() as u64).to_le_bytes(), &[0; 4]].concat();
-    let rest = [short(64), short(56), short(0), short(64), short(sections.len() + 2), short(sections.len() + 1)].concat();
+    let start =
+        [&b"\x7fELF\x02\x01\x01"[..], &[0; 33], &(64 + body.len() as u64).to_le_bytes(), &[0; 4]].concat();
+    let rest =
+        [short(64), short(56), short(0), short(64), short(sections.len() + 2), short(sections.len() + 1)]
+            .concat();
     [start, rest, body, headers].concat()
 }
 

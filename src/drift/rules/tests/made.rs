@@ -84,6 +84,10 @@ fn build_paths() {
     let pip = |random: &str| format!("/tmp/pip-install-{random}/markupsafe_0123/src/_speedups.c");
     check("x.so", elf(&pip("x3k9q_2a"), 1, 0), elf(&pip("m0b_7dzw"), 2, 0), "build-path");
     check("x.so", elf(&pip("x3k9q_2a"), 1, 0), elf(&pip("m0b_7dzw"), 2, 9), "unexplained");
+    let longer = (elf(&(pip("x3k9q_2a") + "\0"), 1, 0), elf(&(pip("m0b_7dzw") + "x"), 2, 0));
+    check("x.so", longer.0, longer.1, "unexplained"); // What differs is behind the path.
+    let ended = ("/tmp/pip-install-x3k9q_2a\0", "/tmp/pip-install-m0b_7dzwQ");
+    check("x.so", elf(ended.0, 1, 0), elf(ended.1, 2, 0), "unexplained");
     check("x.so", elf("/opt/x3k9q_2a/a.c", 1, 0), elf("/opt/m0b_7dzw/a.c", 2, 0), "unexplained");
     check("x.so", elf("/tmp/one/a.c", 1, 0), elf("/tmp/two/a.c", 2, 0), "unexplained");
     let uv = |random: &str| format!("/root/.cache/uv/sdists-v11/pypi/markupsafe/3.0.4/{random}/src/a.c");
@@ -171,7 +175,12 @@ fn git() {
     let packed = |id: &str| format!("# pack-refs with: peeled \n{0} refs/heads/main\n^{0}\n", id.repeat(20));
     check("srv/.git/packed-refs", packed("a1"), packed("b2"), "git-metadata");
     check("srv/.git/packed-refs", packed("a1"), packed("b2").replace("main", "evil"), "unexplained");
-    check("srv/.git/info/refs", format!("{}\tx\n", "a1".repeat(20)), format!("{}\tx\n", "b2".repeat(20)), "git-metadata");
+    check(
+        "srv/.git/info/refs",
+        format!("{}\tx\n", "a1".repeat(20)),
+        format!("{}\tx\n", "b2".repeat(20)),
+        "git-metadata",
+    );
     let packs = |id: &str| format!("P pack-{}.pack\n\n", id.repeat(20));
     check("srv/.git/objects/info/packs", packs("a1"), packs("b2"), "git-metadata");
     check("srv/.git/objects/info/commit-graph", b"CGPH\x01a", b"CGPH\x01b", "git-metadata");

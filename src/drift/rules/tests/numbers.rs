@@ -110,8 +110,17 @@ fn numbers_of_accounts() {
     check_layers(alone.clone(), accounts(passwd(102, 101, "/bin/sh")), "etc/passwd unexplained!");
     check_layers(alone.clone(), accounts(passwd(0, 102, "/bin/sh")), "etc/passwd unexplained!");
     check_layers(alone.clone(), accounts(passwd(101, 102, "/bin/ash")), "etc/passwd unexplained!");
-    check_layers(alone, accounts(passwd(101, 102, "/bin/sh") + "evil:x:0:0::/:/bin/sh\n"), "etc/passwd unexplained!");
-    check("etc/subuid", "a:100000:65536\nb:165536:65536\n", "a:165536:65536\nb:100000:65536\n", "account-ids");
+    check_layers(
+        alone,
+        accounts(passwd(101, 102, "/bin/sh") + "evil:x:0:0::/:/bin/sh\n"),
+        "etc/passwd unexplained!",
+    );
+    check(
+        "etc/subuid",
+        "a:100000:65536\nb:165536:65536\n",
+        "a:165536:65536\nb:100000:65536\n",
+        "account-ids",
+    );
     check("etc/subuid", "a:100000:65536\n", "a:100000:65537\n", "unexplained");
     check("etc/group-", group(101, 102), group(102, 101), "account-backup");
     check("etc/group-", group(101, 102), group(102, 101) + "x", "unexplained");
@@ -119,7 +128,8 @@ fn numbers_of_accounts() {
 
 #[test]
 fn what_the_kernel_said() {
-    let memory = |free: &str| format!("MemTotal:       16384 kB\nMemFree:        {free} kB\nHugePages_Free:  0\n");
+    let memory =
+        |free: &str| format!("MemTotal:       16384 kB\nMemFree:        {free} kB\nHugePages_Free:  0\n");
     check("o/memory", memory("1024"), memory("  99"), "proc-capture");
     check("o/memory", memory("1024"), memory("many"), "unexplained");
     check("o/memory", memory("1024"), memory("1025").replace("HugePages_Free", "HugePages_2"), "unexplained");
@@ -127,7 +137,11 @@ fn what_the_kernel_said() {
     check("o/status", status(5), status(12), "proc-capture");
     check("o/status", status(5), status(12).replace("cat", "dog"), "unexplained");
     let mount = |id: u32, layer: &str| {
-        format!("{id} 530 0:61 / / rw - overlay overlay rw,lowerdir=/v/l/{}:/v/l/B,workdir=/v/{}/work\n", layer.repeat(26), "ab".repeat(32))
+        format!(
+            "{id} 530 0:61 / / rw - overlay overlay rw,lowerdir=/v/l/{}:/v/l/B,workdir=/v/{}/work\n",
+            layer.repeat(26),
+            "ab".repeat(32)
+        )
     };
     check("o/mounts", mount(616, "U"), mount(480, "L"), "proc-capture");
     check("o/mounts", mount(616, "U"), mount(480, "L").replace(" rw ", " ro "), "unexplained");
@@ -144,7 +158,8 @@ fn what_the_kernel_said() {
     let map = |at: &str| format!("{at}000-{at}200 r-xp 00002000 00:3d 975499  /usr/bin/cat\n");
     check("o/maps", map("55b6a036b"), map("5608c3d11"), "proc-capture");
     check("o/maps", map("55b6a036b"), map("5608c3d11").replace("cat", "dog"), "unexplained");
-    let environment = |depth: u32, version: &str| format!("PATH=/bin\nHOME=/root\nSHLVL={depth}\nAPP_VERSION={version}\n");
+    let environment =
+        |depth: u32, version: &str| format!("PATH=/bin\nHOME=/root\nSHLVL={depth}\nAPP_VERSION={version}\n");
     check("o/env", environment(1, "1.2"), environment(2, "1.2"), "proc-capture");
     check("o/env", environment(1, "1.2"), environment(2, "1.3"), "unexplained");
     check("run/app.pid", "17\n", "23\n", "proc-capture");

@@ -88,7 +88,9 @@ fn packages_of_apk() {
         format!("P:libx\nV:{version}\nF:usr/lib\nR:libx.so\nZ:Q1{sum}=\n\nP:other\nV:1\n{more}\n")
     };
     let layer = |version: &str, content: &[u8], sum: &str, more: &str| {
-        fake().file("usr/lib/libx.so", content).file("lib/apk/db/installed", installed(version, sum, more).as_bytes())
+        fake()
+            .file("usr/lib/libx.so", content)
+            .file("lib/apk/db/installed", installed(version, sum, more).as_bytes())
     };
     check_layers(
         layer("1.0", b"a", "11", ""),
@@ -114,7 +116,10 @@ fn packages_of_npm_and_pip() {
         fake()
             .file(&format!("{at}/index.js"), content)
             .file(&format!("{at}/node_modules/other/index.js"), content)
-            .file(&format!("{at}/package.json"), format!("{{\"name\":\"express\",\"version\":\"{version}\"}}").as_bytes())
+            .file(
+                &format!("{at}/package.json"),
+                format!("{{\"name\":\"express\",\"version\":\"{version}\"}}").as_bytes(),
+            )
     };
     let at = "app/node_modules/express";
     check_layers(
