@@ -53,6 +53,7 @@ mod tests {
             fields: Vec::new(),
             a: None,
             b: None,
+            delta: None,
             contents: Some((a.into(), b.into())),
         };
         assert_eq!(evidence(&change, cause).as_deref(), expected, "{path}");

@@ -5,20 +5,27 @@
 //! what is known of the builds comes as [`Context`].
 
 mod accept;
+mod accounts;
+mod archive;
 mod background;
 mod cause;
 mod clock;
 mod config;
+mod der;
+mod elf;
 mod evidence;
 mod excerpt;
 mod explain;
 mod hidden;
 mod log;
+mod marshal;
 mod packages;
 mod page;
 mod pem;
+mod rpm;
 mod rules;
 mod security;
+mod sqlite;
 mod token;
 mod view;
 

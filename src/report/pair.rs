@@ -57,6 +57,27 @@ pub(super) struct Summary<'a> {
     pub(super) first: Option<(usize, String)>,
 }
 
+impl Pair<'_> {
+    /// Nothing is known yet.
+    pub(super) fn empty() -> Self {
+        Self {
+            headline: String::new(),
+            names: Vec::new(),
+            sides: ["", ""],
+            verdict: None,
+            facts: Vec::new(),
+            ends: Vec::new(),
+            error: None,
+            tail: None,
+            dockerfile: None,
+            layers: &[],
+            config: &[],
+            drifts: &[],
+            logs: &[],
+        }
+    }
+}
+
 impl<'a> Pair<'a> {
     /// The verdict in words.
     pub(super) fn said(&self) -> &'static str {

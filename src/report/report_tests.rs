@@ -157,15 +157,17 @@ fn hostile() -> diff::Diff {
             ..Drift::sample(&text, changes[index % changes.len()], *cause)
         }
     };
-    diff::Diff {
-        schema: "reprov.diff/v1",
+    let compared = diff::Compared {
+        platform: Some(names.concat()),
         images: diff::Images { a: names[0].clone(), b: names.concat() },
         verdict: Verdict::Unexplained,
         inherited: diff::Inherited { a: None, b: None },
         layers: (0..9).map(|index| hostile_layer(index, &names[index])).collect(),
         config: names.iter().map(|name| hostile_config(name)).collect(),
         drifts: Cause::ALL.iter().enumerate().map(drift).collect(),
-    }
+    };
+    let names = diff::Images { a: names[0].clone(), b: names.concat() };
+    diff::Diff::new(vec![compared], Vec::new(), names)
 }
 
 #[test]
@@ -253,8 +255,8 @@ fn findings_have_levels_lines_and_reasons() {
     let sarif: serde_json::Value = serde_json::from_str(&render(Form::Sarif, &answer)).unwrap();
     let run = &sarif["runs"][0];
     let results = run["results"].as_array().unwrap();
-    assert_eq!(results.len(), answer.drifts.len() + answer.config.len());
-    for (result, drift) in results.iter().zip(&answer.drifts) {
+    assert_eq!(results.len(), answer.compared.drifts.len() + answer.compared.config.len());
+    for (result, drift) in results.iter().zip(&answer.compared.drifts) {
         let level = match drift.class {
             _ if drift.consequence_of.is_some() => "note",
             _ if drift.security => "error",

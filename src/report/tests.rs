@@ -205,22 +205,27 @@ fn rebuild_answers() {
 #[test]
 fn where_bases_differ_their_drift_is_not_listed() {
     let [a, b] = [b"a", b"b"].map(|base| Some(diff::OfBase { base: Digest::of(base), layers: 2 }));
-    let mut answer = diff::Diff {
-        schema: "reprov.diff/v1",
-        images: images(),
-        verdict: Verdict::Unexplained,
-        inherited: diff::Inherited { a, b: a },
-        layers: pairs(),
-        config: config(),
-        drifts: drifts(),
-    };
+    let mut answer = compared(Verdict::Unexplained, diff::Inherited { a, b: a });
     let count = answer.drifts.len();
     answer.leave_out_bases();
     assert_eq!(answer.drifts.len(), count, "one base is no other");
     answer.inherited.b = b;
     answer.leave_out_bases();
     assert_eq!((answer.drifts.len(), answer.drifts[0].layer), (count - 2, 2));
-    assert!(answer.text(false).contains("the bases differ"), "{}", answer.text(false));
+    let text = diff::Diff::new(vec![answer], Vec::new(), images()).text(false);
+    assert!(text.contains("the bases differ"), "{text}");
+}
+
+fn compared(verdict: Verdict, inherited: diff::Inherited) -> diff::Compared {
+    diff::Compared {
+        platform: Some("linux/amd64".into()),
+        images: images(),
+        verdict,
+        inherited,
+        layers: pairs(),
+        config: config(),
+        drifts: drifts(),
+    }
 }
 
 fn images() -> diff::Images {
@@ -234,16 +239,12 @@ fn of_base(layers: usize) -> diff::OfBase {
 #[test]
 fn diff_answers() {
     for verdict in Verdict::ALL {
-        let schema = "reprov.diff/v1";
-        follows(&diff::Diff {
-            schema,
-            images: images(),
-            verdict,
-            inherited: diff::Inherited { a: Some(of_base(1)), b: None },
-            layers: pairs(),
-            config: config(),
-            drifts: drifts(),
-        });
+        let inherited = diff::Inherited { a: Some(of_base(1)), b: None };
+        let others = Verdict::ALL.map(|verdict| compared(verdict, inherited)).into();
+        let absent =
+            ["a", "b"].map(|only_in| diff::Absent { platform: "linux/arm64".into(), only_in }).into();
+        follows(&diff::Diff::new(others, absent, images()));
+        follows(&diff::Diff::new(vec![compared(verdict, inherited)], Vec::new(), images()));
     }
 }
 
@@ -458,15 +459,8 @@ fn store_and_explain_answers() {
 
 #[test]
 fn the_schemas_can_say_no() {
-    let mut answer = follows(&diff::Diff {
-        schema: "reprov.diff/v1",
-        images: images(),
-        verdict: Verdict::Explained,
-        inherited: diff::Inherited { a: None, b: Some(of_base(2)) },
-        layers: pairs(),
-        config: config(),
-        drifts: drifts(),
-    });
+    let one = compared(Verdict::Explained, diff::Inherited { a: None, b: Some(of_base(2)) });
+    let mut answer = follows(&diff::Diff::new(vec![one], Vec::new(), images()));
     answer["drifts"][0]["more"] = json!(1);
     answer["layers"][0]["original"]["digest"] = json!("sha256:short");
     answer["verdict"] = json!("perhaps");

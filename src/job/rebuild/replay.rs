@@ -171,12 +171,12 @@ impl Original<'_> {
         }
         let run = &self.provenance.run;
         let instructions = execution.outcome.as_ref().map(|assembled| assembled.instructions.clone());
+        let instructions = instructions.unwrap_or_default().into_iter();
+        let instructions: Vec<_> = instructions
+            .map(|made_by| made_by.map(|(line, text)| InstructionRef { line: Some(line), text }))
+            .collect();
         let context = drift::Context {
-            instructions: instructions
-                .unwrap_or_default()
-                .into_iter()
-                .map(|made_by| made_by.map(|(line, text)| InstructionRef { line: Some(line), text }))
-                .collect(),
+            instructions: Vec::new(),
             windows: Some([
                 (run.started_on_s, run.finished_on_s),
                 (execution.started_s, execution.finished_s),
@@ -186,7 +186,9 @@ impl Original<'_> {
         };
         let (store, a, b) = (ports.store.clone(), self.image.clone(), rebuilt.clone());
         let explained = compute::run(move || {
-            diff::images(&store, &a, &b).map(|comparison| drift::explain(&comparison, &context))
+            let comparison = diff::images(&store, &a, &b)?;
+            let instructions = comparison.by_pair(&[], &instructions);
+            Ok::<_, diff::DiffError>(drift::explain(&comparison, &drift::Context { instructions, ..context }))
         });
         let mut explained = explained.await?;
         accepted::mark(ports.progress.as_ref(), &mut explained.drifts, self.accepted);

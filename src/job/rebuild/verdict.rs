@@ -72,10 +72,19 @@ pub(super) fn layer_pairs(outcome: &Outcome) -> Vec<LayerPair> {
     let original = outcome.original.as_ref().map(ids).unwrap_or_default();
     let rebuilt = assembled.map(|assembled| ids(&assembled.image)).unwrap_or_default();
     let instructions = assembled.map(|assembled| assembled.instructions.as_slice()).unwrap_or_default();
-    (0..original.len().max(rebuilt.len()))
-        .map(|index| {
-            let made_by = instructions.get(index).cloned().flatten();
-            let (original, rebuilt) = (original.get(index).cloned(), rebuilt.get(index).cloned());
+    let by_index = || {
+        let beside = |count: usize, index| (index < count).then_some(index);
+        let pair = |index| [beside(original.len(), index), beside(rebuilt.len(), index)];
+        (0..original.len().max(rebuilt.len())).map(pair).collect()
+    };
+    let beside = outcome.explained.as_ref().map_or_else(by_index, |explained| explained.layers.clone());
+    beside
+        .into_iter()
+        .enumerate()
+        .map(|(index, [one, other])| {
+            let made_by = other.and_then(|at| instructions.get(at).cloned().flatten());
+            let original = one.and_then(|at| original.get(at).cloned());
+            let rebuilt = other.and_then(|at| rebuilt.get(at).cloned());
             LayerPair {
                 index,
                 instruction: made_by.map(|(line, text)| Instruction { line, text }),
