@@ -124,7 +124,7 @@ pub(super) fn of(change: &Change, unexplained: bool) -> Option<Excerpt> {
 }
 
 /// Both texts between what they share at both ends, but for a little of that.
-fn texts(a: &[u8], b: &[u8]) -> Excerpt {
+pub(super) fn texts(a: &[u8], b: &[u8]) -> Excerpt {
     let first = common(a.iter(), b.iter());
     let start = context_before(a, first).max(first.saturating_sub(ALIGNED_BYTES_MAX / 2));
     let (rest_a, rest_b) = (&a[start..], &b[start..]);

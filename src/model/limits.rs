@@ -96,6 +96,8 @@ pub const EVENTS_OUTPUT_SIZE_BYTES_MAX: u64 = 256 << 20;
 pub const EVENT_TEXT_SIZE_BYTES_MAX: usize = 4 << 10;
 /// Bytes of an instruction's text in an event; its line says which it is.
 pub const EVENT_STEP_SIZE_BYTES_MAX: usize = 256;
+/// Largest event log whose output is compared with a rebuild's.
+pub const LOG_COMPARED_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Longest event read back.
 pub const EVENT_SIZE_BYTES_MAX: usize = 1 << 20;
 /// Most of what the shim announces of one build that is read.

@@ -29,7 +29,7 @@ enum Outcome {
 
 /// All of it.
 pub(super) fn render(pairs: &[Pair<'_>]) -> String {
-    let suites: Vec<_> = pairs.iter().map(|pair| (suite_name(pair), cases(pair))).collect();
+    let suites: Vec<_> = pairs.iter().map(|pair| (pair.named(), cases(pair))).collect();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"reprov\">\n");
     for (name, cases) in &suites {
         let count = |of: fn(&Outcome) -> bool| cases.iter().filter(|case| of(&case.outcome)).count();
@@ -48,10 +48,6 @@ pub(super) fn render(pairs: &[Pair<'_>]) -> String {
     }
     out.push_str("</testsuites>\n");
     out
-}
-
-fn suite_name(pair: &Pair<'_>) -> String {
-    pair.names.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" → ")
 }
 
 fn write(out: &mut String, suite: &str, case: &Case) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Instruction, LayerPair, columns::cut};
 use crate::{
-    drift::{Cause, Class, ConfigDrift, Drift, InstructionRef, Security},
+    drift::{Cause, Class, ConfigDrift, Drift, InstructionRef, LogDrift, Security},
     model::{Verdict, path::printable},
 };
 
@@ -34,6 +34,8 @@ pub struct Pair<'a> {
     pub(super) layers: &'a [LayerPair],
     pub(super) config: &'a [ConfigDrift],
     pub(super) drifts: &'a [Drift],
+    /// What drifting steps said otherwise.
+    pub(super) logs: &'a [LogDrift],
 }
 
 /// What the drifts come to.
@@ -71,6 +73,7 @@ impl Pair<'_> {
             layers: &[],
             config: &[],
             drifts: &[],
+            logs: &[],
         }
     }
 }
@@ -79,6 +82,11 @@ impl<'a> Pair<'a> {
     /// The verdict in words.
     pub(super) fn said(&self) -> &'static str {
         self.verdict.map_or("could not tell", Verdict::name)
+    }
+
+    /// What is compared, in one line.
+    pub(super) fn named(&self) -> String {
+        self.names.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" → ")
     }
 
     pub(super) fn summary(&self) -> Summary<'a> {

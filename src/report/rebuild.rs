@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{LayerPair, Limits, Named, columns::line, form::Compares, pair::Pair};
 use crate::{
-    drift::{ConfigDrift, Drift},
+    drift::{ConfigDrift, Drift, LogDrift},
     engine::Hint,
     model::{Digest, Verdict, path::printable},
 };
@@ -39,6 +39,8 @@ pub struct Image {
     pub config: Vec<ConfigDrift>,
     /// What differs in layers.
     pub drifts: Vec<Drift>,
+    /// What drifting steps said otherwise than in the original build.
+    pub logs: Vec<LogDrift>,
     /// Requests of the rebuild that the transcript does not hold.
     pub undeclared_inputs: Vec<Undeclared>,
     /// Requests that went out: none in replay.
@@ -256,6 +258,7 @@ impl Image {
             layers: &self.layers,
             config: &self.config,
             drifts: &self.drifts,
+            logs: &self.logs,
         }
     }
 

@@ -51,7 +51,7 @@ pub(super) fn render(pairs: &[Pair<'_>]) -> String {
 }
 
 fn notification(pair: &Pair<'_>) -> Option<Value> {
-    let text = format!("{}: {}: {}", pair.headline, pair.said(), printable(pair.error?));
+    let text = format!("{}: {}: {}", pair.named(), pair.said(), printable(pair.error?));
     Some(json!({"level": "error", "message": {"text": text}}))
 }
 
@@ -106,6 +106,7 @@ fn result(pair: &Pair<'_>, drift: &Drift, rule: Option<usize>) -> Value {
         "locations": [location],
         "partialFingerprints": {"drift/v1": Digest::of(identity.as_bytes()).hex()},
         "properties": {
+            "image": pair.named(),
             "layer": drift.layer,
             "place": place(drift),
             "security": drift.security,
@@ -129,9 +130,10 @@ fn of_config_result(pair: &Pair<'_>, drift: &ConfigDrift, rule: Option<usize>) -
         "ruleId": drift.cause.code(),
         "ruleIndex": rule,
         "level": of_class(drift.class),
-        "message": {"text": format!("{name} drifts in {}: {a} → {b}", pair.headline)},
+        "message": {"text": format!("{name} drifts: {a} → {b}")},
         "locations": [{"logicalLocations": [{"fullyQualifiedName": name, "kind": "property"}]}],
         "partialFingerprints": {"drift/v1": Digest::of(identity.as_bytes()).hex()},
+        "properties": {"image": pair.named()},
     })
 }
 

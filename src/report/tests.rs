@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{report_tests::drifts, *};
 use crate::{
     diff::Of,
-    drift::{Cause, Class, ConfigDrift},
+    drift::{Cause, Class, ConfigDrift, LogDrift},
     model::{Allowance, Exceeded, Limit, Repository, RepositoryKind, SignerFile, Verdict},
 };
 
@@ -148,6 +148,10 @@ fn build_answers() {
     }
 }
 
+fn log(drift: crate::drift::Drift) -> Option<LogDrift> {
+    Some(LogDrift { instruction: drift.instruction?, excerpt: drift.excerpt? })
+}
+
 fn image(verdict: Option<Verdict>, full: bool) -> rebuild::Image {
     rebuild::Image {
         image: "oci:x:1".into(),
@@ -156,6 +160,7 @@ fn image(verdict: Option<Verdict>, full: bool) -> rebuild::Image {
         layers: if full { pairs() } else { Vec::new() },
         config: if full { config() } else { Vec::new() },
         drifts: if full { drifts() } else { Vec::new() },
+        logs: drifts().into_iter().filter(|_| full).filter_map(log).collect(),
         undeclared_inputs: vec![rebuild::Undeclared { method: "GET".into(), url: "http://x".into() }],
         upstream_requests: 0,
         replayed_requests: 1,
@@ -186,12 +191,15 @@ fn rebuild_answers() {
     images.push(image(None, false));
     let names = Verdict::ALL.map(Verdict::name).into_iter().chain(["error"]);
     let summary: BTreeMap<String, u64> = names.map(|name| (name.to_owned(), 1)).collect();
-    follows(&rebuild::Rebuild {
-        schema: "reprov.rebuild/v1",
-        images,
-        summary,
-        accepted: Verdict::ALL.to_vec(),
-    });
+    let accepted = Verdict::ALL.to_vec();
+    let answer = rebuild::Rebuild { schema: "reprov.rebuild/v1", images, summary, accepted };
+    follows(&answer);
+    for form in Form::ALL {
+        let report = render(form, &answer);
+        assert_eq!(report, render(form, &answer));
+        assert!(Verdict::ALL.iter().all(|verdict| report.contains(verdict.name())), "{form:?}");
+        assert!(form != Form::Text || report.lines().all(|line| line.chars().count() <= 80), "{report}");
+    }
 }
 
 #[test]

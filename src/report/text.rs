@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     columns::{field, line, middle_cut},
     config::{said, value},
-    pair::{Pair, Summary, cause_and_class, counted, kinds, place},
+    pair::{Pair, Summary, cause_and_class, counted, kinds, place, place_of},
 };
 use crate::{
     drift::{Accepted, Cause, Drift, Excerpt, Facts, Hunk, Line, Row, Run, Security, Window},
@@ -105,7 +105,7 @@ impl Pair<'_> {
             for drift in group.iter().take(alike) {
                 write_drift(out, drift);
                 if verbose {
-                    self.write_excerpt(out, drift);
+                    drift.excerpt.iter().for_each(|excerpt| self.write_excerpt(out, excerpt));
                 }
                 let hence = hence.get(drift.path.as_str()).into_iter().flatten();
                 for other in hence.filter(|other| other.layer >= drift.layer) {
@@ -121,6 +121,10 @@ impl Pair<'_> {
             }
             shown += group.len();
         }
+        for log in self.logs.iter().filter(|_| verbose) {
+            line(out, 2, 4, &format!("log of {}", place_of(0, Some(&log.instruction))));
+            self.write_excerpt(out, &log.excerpt);
+        }
         if let Some(rest) = summary.own.get(shown..).filter(|rest| !rest.is_empty()) {
             let security = rest.iter().filter(|drift| drift.security).count();
             let security =
@@ -133,9 +137,9 @@ impl Pair<'_> {
         }
     }
 
-    fn write_excerpt(&self, out: &mut String, drift: &Drift) {
-        match &drift.excerpt {
-            Some(Excerpt::Text { hunks, more }) => {
+    fn write_excerpt(&self, out: &mut String, excerpt: &Excerpt) {
+        match excerpt {
+            Excerpt::Text { hunks, more } => {
                 for hunk in hunks {
                     write_hunk(out, hunk);
                 }
@@ -143,7 +147,7 @@ impl Pair<'_> {
                     line(out, 4, 2, "… and more");
                 }
             }
-            Some(Excerpt::Bytes { a, b, windows }) => {
+            Excerpt::Bytes { a, b, windows } => {
                 for (side, facts) in self.sides.iter().zip([a, b]) {
                     if let Some(facts) = facts {
                         field(out, 4, side, &said_of(facts));
@@ -154,7 +158,6 @@ impl Pair<'_> {
                     write_run(out, '+', b);
                 }
             }
-            None => {}
         }
     }
 }

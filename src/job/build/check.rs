@@ -140,6 +140,7 @@ impl Replaying {
         if let Ok(outcome) = &mut judged {
             (outcome.started_s, outcome.inputs) = (run.started_s, run.inputs);
             outcome.provenance = Some(believed.clone());
+            outcome.logs = rebuild::said_otherwise(ports, execution.events.digest, outcome).await;
             if let Some(key) = &request.key {
                 outcome.attach(ports, &name, &request.builder_id, key).await;
             }

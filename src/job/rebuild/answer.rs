@@ -34,6 +34,7 @@ pub fn unknown(name: &ImageName, error: String) -> Image {
         layers: Vec::new(),
         config: Vec::new(),
         drifts: Vec::new(),
+        logs: Vec::new(),
         undeclared_inputs: Vec::new(),
         upstream_requests: 0,
         replayed_requests: 0,
@@ -77,6 +78,7 @@ pub fn image(name: &ImageName, outcome: &Outcome) -> Image {
     if let Some(explained) = &outcome.explained {
         image.drifts.clone_from(&explained.drifts);
         image.config.clone_from(&explained.config);
+        image.logs.clone_from(&outcome.logs);
     }
     if let Some(execution) = &outcome.execution {
         ran(&mut image, execution, outcome.started_s);

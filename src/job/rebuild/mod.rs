@@ -2,6 +2,7 @@
 
 pub mod answer;
 mod gather;
+mod logs;
 mod remedy;
 mod replay;
 mod search;
@@ -25,9 +26,9 @@ use crate::{
     attest::BuildDefinition,
     buildroot::Tools,
     diff::DiffError,
-    drift::Explained,
+    drift::{Explained, LogDrift},
     host,
-    model::{Descriptor, Digest, ImageName, Location, Maxima, Selector, Variations, Verdict, names},
+    model::{Descriptor, Digest, ImageName, Location, Maxima, Selector, Variations, Verdict, limits, names},
     oci::{Image, OciError},
     progress::Update,
     recipe::{Acceptance, Buildroot},
@@ -38,6 +39,7 @@ use crate::{
     transcript::Transcript,
 };
 use gather::Incomplete;
+pub(in crate::job) use logs::said_otherwise;
 pub use remedy::Tried;
 pub(in crate::job) use replay::{Original, Replayed, replay};
 pub use search::{Blame, Certainty};
@@ -121,6 +123,8 @@ pub struct Outcome {
     pub original: Option<Image>,
     /// What differs, and why.
     pub explained: Option<Explained>,
+    /// What drifting steps said otherwise.
+    pub logs: Vec<LogDrift>,
     /// What it was built with.
     pub builder: Option<Builder>,
     /// The builder at hand, if it is not the recorded one: what differs.
@@ -151,6 +155,7 @@ impl Outcome {
             execution: None,
             original: None,
             explained: None,
+            logs: Vec::new(),
             builder: None,
             builder_changed: None,
             attestation: None,
@@ -337,11 +342,24 @@ impl Job<'_> {
         };
         let mut outcome = original.compare(self.ports, replayed, builder_changed).await?;
         kept?;
+        outcome.logs = self.logs(believed, &outcome).await;
         outcome.builder = Some(builder.clone());
         outcome.inputs = ready.transcript.bodies().len();
         let (asked, given) = (definition.external.secrets.iter(), &self.request.secrets);
         outcome.secrets_missing = asked.filter(|id| !given.contains_key(*id)).cloned().collect();
         Ok(outcome)
+    }
+
+    /// What drifting steps said otherwise, if what they said then is beside the image.
+    async fn logs(&self, believed: &Believed, outcome: &Outcome) -> Vec<LogDrift> {
+        let Some(events) = believed.provenance.byproduct("events") else { return Vec::new() };
+        if logs::drifting(outcome).is_empty() {
+            return Vec::new();
+        }
+        match self.evidence.read(self.ports, &events, limits::LOG_COMPARED_SIZE_BYTES_MAX).await {
+            Ok(Some(_)) => said_otherwise(self.ports, events, outcome).await, // It is in the store now.
+            Ok(None) | Err(_) => Vec::new(),
+        }
     }
 
     /// Runs `definition`, which is the recorded one but for what is tried.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
     LayerId, LayerPair,
+    columns::middle_cut,
     pair::{Pair, counted, place_of, weight},
     text::{said_accepted, said_of},
 };
@@ -19,6 +20,8 @@ const DRIFTS_MAX: usize = 200;
 const HENCE_MAX: usize = 50;
 /// Unfolded from the start, if there are no more in all.
 const OPEN_MAX: usize = 8;
+/// The longest path in a line of the tree, in columns.
+const PATH_COLUMNS_MAX: usize = 240;
 /// The longest value of a field, in characters.
 const VALUE_CHARS_MAX: usize = 300;
 
@@ -31,6 +34,9 @@ pub(super) struct Layer {
     pub(super) ids: String,
     pub(super) marks: String,
     pub(super) causes: Vec<Caused>,
+    /// What the step said otherwise.
+    pub(super) log: Vec<Vec<Lines>>,
+    pub(super) log_more: bool,
 }
 
 /// Drifts of one cause.
@@ -51,7 +57,10 @@ pub(super) struct Caused {
 /// A path that differs.
 pub(super) struct Drifting {
     pub(super) id: String,
+    /// Where, shortened.
     pub(super) path: String,
+    /// All of it, if that is longer.
+    pub(super) whole: Option<String>,
     pub(super) change: &'static str,
     pub(super) security: Option<&'static str>,
     pub(super) accepted: Option<String>,
@@ -114,12 +123,19 @@ pub(super) fn layers(id: &str, pair: &Pair<'_>) -> Vec<Layer> {
     }
     let few = pair.drifts.len() <= OPEN_MAX;
     let hence = pair.hence();
+    let said = |index: usize| {
+        let line = pair.made_by(index).and_then(|instruction| instruction.line);
+        let log = pair.logs.iter().find(|log| line.is_some() && log.instruction.line == line);
+        texts(log.map(|log| &log.excerpt))
+    };
     let layer = |(index, drifts): (usize, Vec<&Drift>)| Layer {
         id: format!("{id}-layer-{index}"),
         place: place_of(index, pair.made_by(index)),
         note: counted(drifts.len(), "drift", "drifts"),
         ids: pair.layers.get(index).map(ids).unwrap_or_default(),
         marks: marks(drifts.iter().copied()),
+        log: said(index).0,
+        log_more: said(index).1,
         causes: causes(&format!("{id}-layer-{index}"), &drifts, &hence, few),
     };
     by_layer.into_iter().map(layer).collect()
@@ -173,7 +189,11 @@ fn peek(drifts: &[&Drift]) -> String {
 }
 
 fn shown_path(path: &str) -> String {
-    if path.is_empty() { "the layer as a whole".to_owned() } else { printable(path) }
+    if path.is_empty() {
+        "the layer as a whole".to_owned()
+    } else {
+        middle_cut(&printable(path), PATH_COLUMNS_MAX)
+    }
 }
 
 fn drifting(
@@ -194,6 +214,8 @@ fn drifting(
     let (facts, dumps) = dumps(drift.excerpt.as_ref());
     Drifting {
         id,
+        whole: Some(printable(&drift.path))
+            .filter(|path| !path.is_empty() && *path != shown_path(&drift.path)),
         path: shown_path(&drift.path),
         change: match drift.change {
             ChangeKind::Content => "content",

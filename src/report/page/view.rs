@@ -164,7 +164,10 @@ fn meaning(pair: &Pair<'_>) -> &'static str {
 }
 
 fn tiles(pair: &Pair<'_>, summary: &Summary<'_>) -> Vec<Tile> {
-    let tile = |count: usize, what, kind| (count > 0).then(|| Tile { count: count.to_string(), what, kind });
+    let tile = |count: usize, [one, many]: [&'static str; 2], kind| {
+        let what = if count == 1 { one } else { many };
+        (count > 0).then(|| Tile { count: count.to_string(), what, kind })
+    };
     let security = summary.security.values().sum();
     let layers = Tile {
         count: format!("{}/{}", summary.equal, pair.layers.len()),
@@ -173,13 +176,13 @@ fn tiles(pair: &Pair<'_>, summary: &Summary<'_>) -> Vec<Tile> {
     };
     let unexplained = |drift: &&&Drift| drift.class == crate::drift::Class::Unexplained;
     let rest = [
-        tile(security, "of security", "bad"),
-        tile(summary.own.iter().filter(unexplained).count(), "unexplained", "bad"),
-        Some(Tile { count: summary.own.len().to_string(), what: "drifts", kind: "" }),
-        tile(summary.causes.len(), "causes", ""),
-        tile(summary.consequences, "consequences", ""),
-        tile(pair.config.len(), "config places", ""),
-        tile(summary.accepted, "accepted", ""),
+        tile(security, ["of security"; 2], "bad"),
+        tile(summary.own.iter().filter(unexplained).count(), ["unexplained"; 2], "bad"),
+        tile(summary.own.len(), ["drift", "drifts"], ""),
+        tile(summary.causes.len(), ["cause", "causes"], ""),
+        tile(summary.consequences, ["consequence", "consequences"], ""),
+        tile(pair.config.len(), ["place of config", "places of config"], ""),
+        tile(summary.accepted, ["accepted"; 2], ""),
     ];
     std::iter::once(layers).chain(rest.into_iter().flatten()).collect()
 }

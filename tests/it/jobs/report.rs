@@ -54,6 +54,28 @@ fn one_answer_in_every_form() {
 }
 
 #[test]
+fn steps_that_drift_say_what_they_said_otherwise() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let steps = "RUN cat /proc/sys/kernel/random/uuid > /id; cat /id; echo same\nRUN echo same; date > /same; echo > /same\n";
+    let source = lab.source("logs", &[("Dockerfile", &format!("FROM base.example/tiny:1\n{steps}"))]);
+    let to = registry.name("logs");
+    let built = lab.build(registry, &source, &to, &["--check"]).exits(1).json();
+    let page = lab.path("logs.html");
+    let ran = lab.rebuild(&to, &["--report", &page]).exits(1);
+    for image in [&built["check"], &ran.json()["images"][0]] {
+        let logs = image["logs"].as_array().unwrap();
+        assert_eq!(logs.len(), 1, "{image:#}");
+        assert_eq!(logs[0]["instruction"]["line"], 2, "{image:#}");
+        let rows = &logs[0]["excerpt"]["hunks"][0]["rows"];
+        assert_eq!((&rows[0]["equal"], &rows[1]["a"]["text"]), (&false.into(), &"same".into()), "{image:#}");
+    }
+    let before = registry.image("logs").text("id");
+    assert!(fs::read_to_string(page).unwrap().contains("What the step said otherwise"));
+    let text = lab.rebuild(&to, &["-v", "--format", "text"]).exits(1).out;
+    assert!(text.contains("  log of line 2: RUN cat") && text.contains(&format!("    - {before}")), "{text}");
+}
+
+#[test]
 fn what_cannot_be_written_is_said_before_anything_is_done() {
     let lab = Lab::new();
     let never = lab.path("never");
