@@ -153,6 +153,8 @@ causes! {
     PackageLists "package-lists" Package "Run `rm -rf /var/lib/apt/lists/*` in the same RUN step.",
     /// Compressed data whose contents are equal.
     CompressedMember "compressed-member" Known "Fix the compressor's version, level and threads.",
+    /// A fetched file was another.
+    InputChanged "input-changed" Package "Pin what is fetched by version and checksum, or build from a repository that stands still.",
 }
 
 impl Cause {

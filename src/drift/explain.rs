@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{
     Cause, Class, ConfigDrift, config, evidence,
+    origin::{FromStage, Origin},
     rules::{self, Finding},
     security::{self, Security},
     view::{Context, InstructionRef, Siblings, View},
@@ -73,6 +74,12 @@ pub struct Drift {
     pub confidence: Confidence,
     /// Set by those who know the recipe's `[drift]` table.
     pub accepted: Option<Accepted>,
+    /// Whose doing it is, where a rebuild with today's inputs was split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Where it begins, if that is in another stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<FromStage>,
 }
 
 #[cfg(test)]
@@ -96,6 +103,8 @@ impl Drift {
             security_kind: None,
             confidence: Confidence::Certain,
             accepted: None,
+            origin: None,
+            from: None,
         }
     }
 }
@@ -231,6 +240,8 @@ fn make(
         security_kind: security,
         confidence: finding.confidence,
         accepted: None,
+        origin: None,
+        from: None,
     }
 }
 

@@ -206,6 +206,10 @@ impl Cause {
                 "The file is compressed, and what it holds is the same on both sides. Another version, level or number of threads packed it.",
                 "opt/app/table.xz: 2 threads → 8 threads",
             ),
+            Self::InputChanged => (
+                "A repository answered the second build otherwise than the first, and this path comes from what it answered: it is the fetched file itself, or it was made by a step that is the same with the recorded inputs. Only `rebuild --inputs live` can see that.",
+                "usr/share/app/data.json: fetched from a URL whose file is another today",
+            ),
         }
     }
 }

@@ -109,6 +109,8 @@ pub struct Link {
 /// A stage, and what it stands on.
 #[derive(Debug)]
 pub struct Stage {
+    /// What `AS` calls it.
+    pub name: Option<String>,
     /// The instructions that make its image, from its base upward through all stages between.
     pub chain: Arc<[Link]>,
     /// Which base (index) the chain stands on; none for `scratch`.
@@ -168,6 +170,7 @@ impl Plan {
         let stage = |index| {
             let (steps, base) = chain(&stages, index);
             Stage {
+                name: reading.dockerfile.stages.get(index).and_then(|stage| stage.name.clone()),
                 chain: steps.into_iter().map(|step| link(&reading.dockerfile, step)).collect(),
                 base: base.map(|reference| of_reference[reference]),
                 in_result: below.contains(&index),

@@ -4,7 +4,6 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use bstr::{BString, ByteSlice as _};
-use serde_json::{Value, json};
 
 use super::{
     Ports,
@@ -12,15 +11,15 @@ use super::{
     bases::{Base, Tail},
     execute::{ExecuteError, Kept},
     owned::owned,
-    plan::{Plan, Stage},
+    plan::{self, Link, Plan, Stage},
 };
 use crate::{
-    attest::BuildDefinition,
+    attest::{BuildDefinition, StageLayer, StageLayers, StageStack, rebuilt::Instruction},
     buildroot::{BuildrootError, Ended, Workspace},
     compute,
     engine::{Buildah, COMMITTED, Command, Engine as _, RESULT_ID},
     layer::{Profile, drop_rule},
-    model::{DiffId, Digest, json::canonical, limits},
+    model::{DiffId, Digest, json::to_canonical, limits},
     progress::Update,
 };
 
@@ -104,10 +103,10 @@ impl EngineResult<'_> {
         for (index, stage) in self.plan.stages.iter().enumerate() {
             let ran = images.get(index).and_then(Option::as_deref).and_then(full);
             let layers = match ran {
-                _ if index == target => layers(image),
+                _ if index == target => layers(image, stage),
                 Some(id) if !stage.in_result => {
                     match self.assembled(id, &format!("export-{index}"), profile, stage).await {
-                        Ok(assembled) => layers(&assembled),
+                        Ok(assembled) => layers(&assembled, stage),
                         Err(ExecuteError::Cancelled) => return Err(ExecuteError::Cancelled),
                         Err(error) => {
                             let text = format!("the layers of stage {index} are not recorded: {error}");
@@ -118,9 +117,9 @@ impl EngineResult<'_> {
                 }
                 _ => continue, // It did not run, or its layers are the lowest of the result's.
             };
-            stages.push(json!({"stage": index, "layers": layers}));
+            stages.push(StageStack { stage: index, name: stage.name.clone(), layers });
         }
-        let bytes = canonical(&json!({ "stages": stages }));
+        let bytes = to_canonical(&StageLayers { stages }).expect("its keys are strings");
         Ok(Kept { digest: self.ports.store.put(&bytes)?, size: bytes.len() as u64 })
     }
 
@@ -204,12 +203,17 @@ impl EngineResult<'_> {
     }
 }
 
-/// Lowest first; those of the base have no instruction.
-fn layers(image: &Assembled) -> Vec<Value> {
+/// The layers that `stage` came to.
+fn layers(image: &Assembled, stage: &Stage) -> Vec<StageLayer> {
+    let from = |(line, text): &(u32, String)| {
+        let made = |link: &&Link| plan::line(link.step.line) == *line && link.step.text == *text;
+        stage.chain.iter().find(made).and_then(|link| link.step.from)
+    };
     let layers = image.image.config.diff_ids().iter().zip(&image.instructions);
-    let layer = |(diff_id, made_by): (_, &Option<(u32, String)>)| match made_by {
-        Some((line, text)) => json!({"diffId": diff_id, "instruction": {"line": line, "text": text}}),
-        None => json!({"diffId": diff_id}),
+    let layer = |(diff_id, made_by): (&DiffId, &Option<(u32, String)>)| StageLayer {
+        diff_id: *diff_id,
+        instruction: made_by.clone().map(|(line, text)| Instruction { line, text }),
+        from: made_by.as_ref().and_then(from),
     };
     layers.map(layer).collect()
 }

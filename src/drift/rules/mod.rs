@@ -9,6 +9,7 @@ mod checksum;
 mod database;
 mod elf;
 mod git;
+mod input;
 mod keystore;
 mod metadata;
 mod name;
@@ -63,6 +64,7 @@ pub(super) const RULES: &[Rule] = &[
     metadata::header_names,
     package::version,
     package::lists,
+    input::changed,
     account::backup,
     account::shadow,
     secret::machine_id,

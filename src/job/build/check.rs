@@ -159,6 +159,7 @@ impl Parts {
             tools: self.tools.clone(),
             image: self.image.clone(),
             varied: Variations::default(),
+            original: None,
             recorded: None,
         };
         let replayed = replay(&self.ports, &self.definition, gathered, transcript, &self.maxima).await;

@@ -84,7 +84,7 @@ pub struct Execution {
     pub steps_run: usize,
     /// The Dockerfile as the engine saw it, if it had to be lowered, and the list of edits.
     pub lowered: Option<Kept>,
-    /// Canonical diffIDs of every stage's layers, each with its instruction; of a recorded run only.
+    /// Canonical diffIDs of every stage's layers, each with its instruction; of a recorded run, and of one that drifts.
     pub layers: Option<Kept>,
     /// The engine and its version.
     pub engine: String,
@@ -131,6 +131,8 @@ pub struct Gathered<'a> {
     pub image: String,
     /// What is done otherwise than the definition says, on purpose; nothing of it is in the definition.
     pub varied: Variations,
+    /// The manifest that it is held against: if another comes out, the layers of every stage are kept, as of a recorded run.
+    pub original: Option<Digest>,
     /// Told what was recorded as soon as the engine is done and its run is good: the result is still to be packed.
     pub recorded: Option<oneshot::Sender<Transcript>>,
 }
@@ -148,7 +150,7 @@ pub async fn execute(
     maxima: &Maxima,
 ) -> Result<(Execution, Removing), ExecuteError> {
     check(definition)?;
-    let Gathered { checkout, bases, secrets, tools, image, varied, recorded } = gathered;
+    let Gathered { checkout, bases, secrets, tools, image, varied, original, recorded } = gathered;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
     let root = ports.store.root().to_owned();
@@ -159,7 +161,7 @@ pub async fn execute(
     let records = matches!(mode, Mode::Record { .. }); // A rebuild attests no byproducts.
     let live = Live::begin(ports, definition, &image, records)?;
     let run =
-        Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance, varied };
+        Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance, varied, original };
     let execution = run.execute(checkout, bases, (mode, recorded), &live).await;
     let removing = Removing(tokio::spawn(workspace.remove()));
     match live.end(ports, execution) {
@@ -180,6 +182,7 @@ struct Run<'a> {
     workspace: &'a Workspace,
     allowance: Allowance,
     varied: Variations,
+    original: Option<Digest>,
 }
 
 impl Run<'_> {
@@ -225,8 +228,11 @@ impl Run<'_> {
             let made = async {
                 let image = result.image(&self.profile).await?;
                 let images = tracker.images();
-                let layers = if records {
+                if records {
                     result.warn_of_drops(&image).await?;
+                }
+                let drifts = self.original.is_some_and(|original| original != image.manifest.digest);
+                let layers = if records || drifts {
                     Some(result.keep_layers(&self.profile, &image, &images).await?)
                 } else {
                     None
