@@ -60,6 +60,13 @@ impl StageLayers {
         Ok(serde_json::from_value(strict::without_nulls(value))?)
     }
 
+    /// Whether `layer` of the image was copied from another stage.
+    #[must_use]
+    pub fn copied(&self, layer: usize) -> bool {
+        let layer = self.stages.last().and_then(|result| result.layers.get(layer));
+        layer.is_some_and(|layer| layer.from.is_some())
+    }
+
     fn stage(&self, number: usize) -> Option<&StageStack> {
         self.stages.iter().find(|stage| stage.stage == number)
     }
@@ -73,9 +80,10 @@ impl StageLayers {
         loop {
             let next = self.stage(from).zip(other.stage(from)).and_then(|(stage, other)| {
                 let mut others = other.layers.iter();
-                let layer = stage.layers.iter().find(|layer| {
-                    others.next().is_none_or(|other| other.diff_id != layer.diff_id)
-                })?;
+                let layer = stage
+                    .layers
+                    .iter()
+                    .find(|layer| others.next().is_none_or(|other| other.diff_id != layer.diff_id))?;
                 Some((stage, layer.instruction.as_ref()?, layer.from))
             });
             let Some((stage, instruction, copied)) = next else { return found };
@@ -106,7 +114,8 @@ mod tests {
     fn image(deps: &str, builder: &str, copied: &str) -> StageLayers {
         let deps = stage(0, &[("base", 0, None), ("same", 2, None), (deps, 3, None)]);
         let builder = stage(1, &[("base", 0, None), (builder, 5, Some(0)), ("x", 6, None)]);
-        let result = stage(3, &[("tiny", 0, None), (copied, 9, Some(1)), ("y", 10, None), ("z", 11, Some(2))]);
+        let result =
+            stage(3, &[("tiny", 0, None), (copied, 9, Some(1)), ("y", 10, None), ("z", 11, Some(2))]);
         StageLayers { stages: vec![deps, builder, result] }
     }
 
@@ -134,7 +143,11 @@ mod tests {
     #[test]
     fn stages_that_copy_from_each_other_end_the_search() {
         let looped = |content: &str| StageLayers {
-            stages: vec![stage(0, &[(content, 1, Some(1))]), stage(1, &[(content, 2, Some(1))]), stage(2, &[("x", 3, Some(1))])],
+            stages: vec![
+                stage(0, &[(content, 1, Some(1))]),
+                stage(1, &[(content, 2, Some(1))]),
+                stage(2, &[("x", 3, Some(1))]),
+            ],
         };
         check(&looped("1"), &looped("2"), 0, Some((1, 2)));
     }

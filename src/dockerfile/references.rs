@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    BuildArgs, Dockerfile, DockerfileError, Fault, Flag, Instruction, Keyword, Scope, Stage, expand::Mode,
+    BuildArgs, Dockerfile, DockerfileError, Fault, Flag, Instruction, Keyword, Scope, Stage,
+    expand::Mode,
     scope::Globals,
     walk::{Visit, walk},
 };
@@ -96,7 +97,9 @@ impl Dockerfile {
             return Ok(None);
         }
         let place = |fault: Fault| fault.at(visit.line);
-        let Some((written, _)) = image_tokens(visit.instruction).map_err(place)?.pop() else { return Ok(None) };
+        let Some((written, _)) = image_tokens(visit.instruction).map_err(place)?.pop() else {
+            return Ok(None);
+        };
         let used = visit.expand(&written, Mode::Value)?;
         match self.meaning(&used, visit.stage.index).map_err(place)? {
             Meaning::Stage(stage) => Ok(Some(stage)),

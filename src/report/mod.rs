@@ -8,6 +8,7 @@ pub mod failed;
 pub mod import;
 pub mod learned;
 mod limits;
+pub mod live;
 mod pages;
 pub mod rebuild;
 pub mod store;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
 
-use super::{LayerPair, Limits, Named, drift_lines};
+use super::{LayerPair, Limits, Named, drift_lines, live::InputsCompared};
 use crate::{
     drift::{ConfigDrift, Drift},
     engine::Hint,
@@ -39,9 +39,9 @@ pub struct Image {
     pub drifts: Vec<Drift>,
     /// Requests of the rebuild that the transcript does not hold.
     pub undeclared_inputs: Vec<Undeclared>,
-    /// Requests that went out: none in replay.
+    /// Requests that went out: none in a replay.
     pub upstream_requests: u64,
-    /// Requests answered from the transcript.
+    /// Requests answered: from the transcript, or with live inputs by the repositories.
     pub replayed_requests: u64,
     /// Recorded bodies at hand.
     pub inputs: usize,
@@ -63,6 +63,8 @@ pub struct Image {
     pub variations: Option<Variations>,
     /// What came of `--try`; none if it was not asked for, or nothing drifts.
     pub tried: Option<Tried>,
+    /// What today's repositories answered otherwise (`--inputs live`); none if they were not asked.
+    pub inputs_compared: Option<InputsCompared>,
     /// The signed verdict beside the image.
     pub attestation: Option<Digest>,
     /// Names the build; none if nothing ran.
@@ -270,11 +272,15 @@ impl Image {
         }
         if let Some(engine) = &self.engine {
             let _ = writeln!(out, "  engine    {engine}, {} RUN step(s) through the shim", self.steps_run);
+            let how = if self.inputs_compared.is_some() { "answered today" } else { "replayed" };
             let _ = writeln!(
                 out,
-                "  inputs    {} recorded, {} request(s) replayed, {} upstream requests, {} refused",
+                "  inputs    {} recorded, {} request(s) {how}, {} upstream requests, {} refused",
                 self.inputs, self.replayed_requests, self.upstream_requests, self.refused
             );
+        }
+        if let Some(compared) = &self.inputs_compared {
+            compared.write(out);
         }
         if !self.secrets_missing.is_empty() {
             let ids: Vec<_> = self.secrets_missing.iter().map(|id| printable(id)).collect();

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     diff::{ChangeKind, Field, Of},
-    drift::{Accepted, Cause, Class, Confidence, ConfigDrift, Drift, InstructionRef, Security},
+    drift::{
+        Accepted, Cause, Class, Confidence, ConfigDrift, Drift, FromStage, InstructionRef, Origin, Security,
+    },
     model::{Allowance, Exceeded, Limit, Repository, RepositoryKind, SignerFile, Verdict},
 };
 
@@ -75,6 +77,12 @@ fn drifts() -> Vec<Drift> {
         fields: vec![Field { name: "mode".into(), a: Some("0644".into()), b: None }],
         consequence_of: (index == 2).then(|| "etc/y".into()),
         cured_by: (index == 6).then_some("clock=commit"),
+        origin: [None, Some(Origin::Inputs), Some(Origin::Build)][index % 3],
+        from: (index % 4 < 2).then(|| FromStage {
+            stage: index,
+            name: (index % 4 == 0).then(|| "builder".into()),
+            instruction: InstructionRef { line: Some(3), text: "RUN true".into() },
+        }),
         security: index % 2 == 1,
         security_kind: (index % 2 == 1).then(|| Security::ALL[index / 2 % Security::ALL.len()]),
         confidence: if index == 4 { Confidence::Likely } else { Confidence::Certain },
@@ -158,7 +166,9 @@ fn build_answers() {
         Verdict::ALL.map(Some).into_iter().chain([None]).zip([true, false].into_iter().cycle())
     {
         let cost = build::CheckCost { replay_seconds: 1.5, added_seconds: 0.0 };
-        let image = rebuild::Image { variations: None, tried: None, ..image(verdict, full) }; // A check does neither.
+        let full_image = image(verdict, full);
+        // A check does none of these.
+        let image = rebuild::Image { variations: None, tried: None, inputs_compared: None, ..full_image };
         answer.check = Some(build::Check { image, accepted: full, cost });
         follows(&answer);
     }
@@ -197,6 +207,7 @@ fn image(verdict: Option<Verdict>, full: bool) -> rebuild::Image {
         builder_changed: full.then(|| "engine".into()),
         variations: full.then(rebuild::Variations::sample),
         tried: verdict.map(|_| rebuild::Tried::sample(full)),
+        inputs_compared: verdict.map(|_| live::InputsCompared::sample(full)),
         attestation: full.then(digest),
         build: full.then(|| "0a".into()),
         log: full.then(|| Named { digest: digest() }),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    drift::{Accepted, Drift, InstructionRef},
+    drift::{Accepted, Drift, FromStage, InstructionRef},
     model::path::printable,
 };
 
@@ -29,6 +29,9 @@ pub fn drift_lines(drifts: &[Drift]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {place}");
         let _ = writeln!(out, "    file      {}", printable(&drift.path));
+        if let Some(from) = &drift.from {
+            let _ = writeln!(out, "    begins    {}", in_stage(from));
+        }
         let fields: Vec<_> = drift.fields.iter().map(|field| printable(&field.name)).collect();
         if !fields.is_empty() {
             let _ = writeln!(out, "    differs   {}", fields.join(", "));
@@ -39,6 +42,9 @@ pub fn drift_lines(drifts: &[Drift]) -> String {
         let (cause, class) = (drift.cause.code(), drift.class.name());
         let class = if cause == class { String::new() } else { format!(" ({class})") };
         let _ = writeln!(out, "    cause     {cause}{class}");
+        if let Some(origin) = drift.origin {
+            let _ = writeln!(out, "    origin    {}", origin.name());
+        }
         if !drift.evidence.is_empty() {
             let _ = writeln!(out, "    evidence  {}", printable(&drift.evidence));
         }
@@ -66,6 +72,13 @@ pub fn drift_lines(drifts: &[Drift]) -> String {
         let _ = writeln!(out, "  and {folded} consequences of these");
     }
     out
+}
+
+/// An instruction of another stage.
+fn in_stage(FromStage { stage, name, instruction }: &FromStage) -> String {
+    let name = name.as_ref().map_or_else(|| stage.to_string(), |name| format!("`{}`", printable(name)));
+    let line = instruction.line.map(|line| format!(", line {line}")).unwrap_or_default();
+    format!("in stage {name}{line}: {}", printable(&instruction.text))
 }
 
 fn shown(accepted: &Accepted) -> String {

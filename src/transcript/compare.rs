@@ -116,7 +116,8 @@ impl Compared {
     fn take(&mut self, a: Vec<&Exchange>, b: Vec<&Exchange>) {
         let (pairs, a, b) = paired(a, b, answer);
         self.same += pairs.len();
-        let (mut pairs, mut a, mut b) = paired(a, b, |exchange| (exchange.url.clone(), exchange.vary.clone()));
+        let (mut pairs, mut a, mut b) =
+            paired(a, b, |exchange| (exchange.url.clone(), exchange.vary.clone()));
         if a.len() == 1 && b.len() == 1 {
             pairs.extend(a.pop().zip(b.pop()));
         }
@@ -167,7 +168,8 @@ fn only(a: &Transcript, b: &Transcript) -> BTreeMap<Digest, String> {
 fn moved(a: &Transcript, b: &Transcript) -> Vec<Moved> {
     let mut versions: BTreeMap<_, [BTreeSet<String>; 2]> = BTreeMap::new();
     for (side, transcript) in [a, b].into_iter().enumerate() {
-        let got = transcript.exchanges().filter(|exchange| exchange.method == "GET" && exchange.status == 200);
+        let got =
+            transcript.exchanges().filter(|exchange| exchange.method == "GET" && exchange.status == 200);
         for Package { kind, name, version } in got.filter_map(|exchange| Package::of(&exchange.url)) {
             versions.entry((kind, name)).or_default()[side].insert(version);
         }
@@ -217,7 +219,9 @@ fn stable(url: &str) -> String {
 fn without_digest(segment: &str) -> String {
     let digits = segment.bytes().take_while(u8::is_ascii_hexdigit).count();
     match &segment[digits..] {
-        rest if digits >= DIGEST_DIGITS_MIN && (rest.is_empty() || rest.starts_with('-')) => format!("*{rest}"),
+        rest if digits >= DIGEST_DIGITS_MIN && (rest.is_empty() || rest.starts_with('-')) => {
+            format!("*{rest}")
+        }
         _ => segment.to_owned(),
     }
 }

@@ -98,10 +98,21 @@ fn signatures_and_their_times_are_no_name() {
 
 #[test]
 fn packages_move() {
-    let a = transcript(&[("x_1_all.deb", "1"), ("y_1_all.deb", "2"), ("l/-/l-1.0.tgz", "3"), ("l/-/l-2.0.tgz", "4")]);
-    let b = transcript(&[("x_2_all.deb", "5"), ("z_1_all.deb", "6"), ("l/-/l-1.0.tgz", "3"), ("l/-/l-3.0.tgz", "7")]);
+    let a = transcript(&[
+        ("x_1_all.deb", "1"),
+        ("y_1_all.deb", "2"),
+        ("l/-/l-1.0.tgz", "3"),
+        ("l/-/l-2.0.tgz", "4"),
+    ]);
+    let b = transcript(&[
+        ("x_2_all.deb", "5"),
+        ("z_1_all.deb", "6"),
+        ("l/-/l-1.0.tgz", "3"),
+        ("l/-/l-3.0.tgz", "7"),
+    ]);
     let moved = compare(&a, &b).packages;
-    let shown: Vec<_> = moved.iter().map(|it| format!("{} {} {} {}", it.kind, it.name, it.from, it.to)).collect();
+    let shown: Vec<_> =
+        moved.iter().map(|it| format!("{} {} {} {}", it.kind, it.name, it.from, it.to)).collect();
     assert_eq!(shown, ["deb x 1 2", "npm l 2.0 3.0"]);
     let mut gone = Transcript::default();
     gone.insert(exchange("GET", "http://m.example/x_2_all.deb", 404, "no")).unwrap();
@@ -113,7 +124,8 @@ fn packages_move() {
 
 #[test]
 fn only_bodies_of_one_side_tell_an_input() {
-    let compared = compare(&transcript(&[("a", "1"), ("b", "2"), ("e", "")]), &transcript(&[("c", "1"), ("b", "3")]));
+    let compared =
+        compare(&transcript(&[("a", "1"), ("b", "2"), ("e", "")]), &transcript(&[("c", "1"), ("b", "3")]));
     let digests = |side: usize| compared.bodies[side].keys().copied().collect::<Vec<_>>();
     assert_eq!(digests(0), [Digest::of(b"2")]);
     assert_eq!(compared.bodies[1][&Digest::of(b"3")], "http://m.example/b");

@@ -147,7 +147,7 @@ fn decoded(text: &str) -> Option<String> {
         match escaped().filter(|_| byte == b'%') {
             Some(escaped) => {
                 bytes.push(escaped);
-                (rest.next(), rest.next());
+                let _ = rest.nth(1); // Its two digits.
             }
             None => bytes.push(byte),
         }
@@ -172,7 +172,10 @@ mod tests {
         check("pool/libssl3_1%3a3.0.15-1~deb12u1_amd64.deb", Some(("deb", "libssl3", "1:3.0.15-1~deb12u1")));
         check("p/bash-completion-2.11-8.el9.noarch.rpm", Some(("rpm", "bash-completion", "2.11-8.el9")));
         check("x86_64/so:libx-1.2.3_rc1-r4.apk", Some(("apk", "so:libx", "1.2.3_rc1-r4")));
-        check("p/ab/Zope.Interface-6.1-cp311-cp311-linux_x86_64.whl", Some(("wheel", "zope-interface", "6.1")));
+        check(
+            "p/ab/Zope.Interface-6.1-cp311-cp311-linux_x86_64.whl",
+            Some(("wheel", "zope-interface", "6.1")),
+        );
         check("p/x__y-1.0-2-py3-none-any.whl", Some(("wheel", "x-y", "1.0")));
         check("p/python-dateutil-2.8.2.tar.gz", Some(("archive", "python-dateutil", "2.8.2")));
         check("r/app-v1.2.zip", Some(("archive", "app", "v1.2")));

@@ -47,9 +47,19 @@ mod tests {
     #[test]
     fn a_fetched_file_that_changed_is_an_input() {
         let found = drift(file(b"one"), file(b"other"));
-        assert_eq!((found.cause, found.evidence.as_str()), (Cause::InputChanged, "fetched from http://m.example/data"));
+        assert_eq!(
+            (found.cause, found.evidence.as_str()),
+            (Cause::InputChanged, "fetched from http://m.example/data")
+        );
         assert_eq!(drift(file(b"x"), file(b"other")).cause, Cause::InputChanged);
-        assert_eq!(drift(FakeLayer::default().dir("opt/"), FakeLayer::default().dir("opt/").file("opt/data", b"other")).cause, Cause::InputChanged);
+        assert_eq!(
+            drift(
+                FakeLayer::default().dir("opt/"),
+                FakeLayer::default().dir("opt/").file("opt/data", b"other")
+            )
+            .cause,
+            Cause::InputChanged
+        );
     }
 
     #[test]

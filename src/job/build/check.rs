@@ -132,6 +132,7 @@ impl Replaying {
             provenance: &believed.provenance,
             accepted: &accepted,
             shifted_s: 0,
+            inputs: Default::default(),
         };
         let mut judged = match run.replayed {
             Ok(replayed) => original.compare(ports, replayed, None).await,

@@ -158,10 +158,19 @@ pub async fn execute(
     let allowance = buildroot::allowance(&root, maxima)?;
     let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?.within(&allowance);
     let workspace = workspace.varied(&varied)?;
-    let records = matches!(mode, Mode::Record { .. }); // A rebuild attests no byproducts.
-    let live = Live::begin(ports, definition, &image, records)?;
-    let run =
-        Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance, varied, original };
+    let builds = matches!(mode, Mode::Record { .. }) && original.is_none();
+    let live = Live::begin(ports, definition, &image, builds)?;
+    let run = Run {
+        ports,
+        definition,
+        plan: &plan,
+        secrets,
+        profile,
+        workspace: &workspace,
+        allowance,
+        varied,
+        original,
+    };
     let execution = run.execute(checkout, bases, (mode, recorded), &live).await;
     let removing = Removing(tokio::spawn(workspace.remove()));
     match live.end(ports, execution) {
@@ -228,7 +237,7 @@ impl Run<'_> {
             let made = async {
                 let image = result.image(&self.profile).await?;
                 let images = tracker.images();
-                if records {
+                if records && self.original.is_none() {
                     result.warn_of_drops(&image).await?;
                 }
                 let drifts = self.original.is_some_and(|original| original != image.manifest.digest);

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outcome, RebuildError, Varied};
+use super::{Lived, Outcome, RebuildError, Varied};
 use crate::{
     attest::{
         BuildDefinition, Rebuilt, Subject,
         rebuilt::{
-            DriftCounts, InputsFrom, Instruction, LayerId, LayerPair, ProvenanceRef, Rebuilder, RebuiltImage,
+            DriftCounts, Instruction, LayerId, LayerPair, ProvenanceRef, Rebuilder, RebuiltImage,
             UndeclaredInput,
         },
     },
@@ -127,7 +127,8 @@ pub(super) async fn attach(
             manifest: assembled.manifest.digest,
             config: assembled.image.manifest.config().digest,
         }),
-        inputs: InputsFrom::Replay,
+        inputs: outcome.inputs_from,
+        compared: outcome.lived.as_ref().map(Lived::stated),
         upstream_requests: execution.map_or(0, |execution| execution.closed.upstream_requests),
         undeclared_inputs: undeclared
             .into_iter()

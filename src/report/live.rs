@@ -1,0 +1,343 @@
+//! What today's repositories answered otherwise, as `rebuild --inputs live` says it.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::size;
+use crate::{
+    model::{Digest, Verdict, limits::COMPARED_LISTED_MAX, path::printable},
+    transcript::{self, Compared},
+};
+
+/// Packages, files and dates shown to people, of each; JSON has more.
+const SHOWN_MAX: usize = 10;
+
+/// Two recordings of one build, compared, and what replays say of it.
+#[derive(Debug, Serialize)]
+pub struct InputsCompared {
+    /// How many there are of each, listed or not.
+    pub counts: Counts,
+    /// Asked for today alone.
+    pub added: Vec<Fetched>,
+    /// Asked for then alone.
+    pub removed: Vec<Fetched>,
+    /// Answered otherwise.
+    pub changed: Vec<Changed>,
+    /// Packages of other versions.
+    pub packages: Vec<Moved>,
+    /// Dates of changed indexes, as far as these could be had.
+    pub index_dates: Vec<IndexDate>,
+    /// Whose doing the drifts are; none if there are none, or nobody can tell.
+    pub drifts: Option<Split>,
+    /// Of a replay of the recorded inputs; none: there was no need for one, or it was not possible.
+    pub replay_verdict: Option<Verdict>,
+    /// How a replay of today's inputs stands to their first run; none likewise.
+    pub third_verdict: Option<Verdict>,
+    /// Why a replay that was needed says nothing.
+    pub error: Option<String>,
+}
+
+/// How many.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[expect(missing_docs, reason = "the lists say it")]
+pub struct Counts {
+    pub added: usize,
+    pub removed: usize,
+    pub changed: usize,
+    /// Answers that are as recorded.
+    pub same: usize,
+    pub packages: usize,
+}
+
+/// An answer, and what for.
+#[derive(Debug, Serialize)]
+pub struct Fetched {
+    /// HTTP method.
+    pub method: String,
+    /// Redacted URL.
+    pub url: String,
+    /// The answer.
+    #[serde(flatten)]
+    pub answer: Answer,
+}
+
+/// An answer.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Of the body.
+    pub digest: Digest,
+    /// Bytes of the body.
+    pub size: u64,
+}
+
+/// Two answers to one question.
+#[derive(Debug, Serialize)]
+pub struct Changed {
+    /// HTTP method.
+    pub method: String,
+    /// Redacted URL, today's.
+    pub url: String,
+    /// The recorded one, if it is another: a digest or a signature in it is.
+    pub recorded_url: Option<String>,
+    /// As recorded.
+    pub from: Answer,
+    /// Today's.
+    pub to: Answer,
+}
+
+/// A package of other versions.
+#[derive(Debug, Serialize)]
+pub struct Moved {
+    /// `deb`, `rpm`, `apk`, `wheel`, `npm`, `crate`, `go`, `gem` or `archive`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Versions that only the recording has.
+    pub from: String,
+    /// Versions that only today's has.
+    pub to: String,
+}
+
+/// A date of an index.
+#[derive(Debug, Serialize)]
+pub struct IndexDate {
+    /// Redacted URL.
+    pub url: String,
+    /// `Date` or `Valid-Until`.
+    pub field: &'static str,
+    /// As recorded.
+    pub from: Option<String>,
+    /// Today's.
+    pub to: Option<String>,
+}
+
+/// How many drifts have which origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Split {
+    /// They come from what the repositories answer.
+    pub inputs: usize,
+    /// They are the build's own.
+    pub build: usize,
+}
+
+impl InputsCompared {
+    /// What was compared, with nothing said of replays.
+    #[must_use]
+    pub fn new(compared: &Compared, index_dates: Vec<IndexDate>) -> Self {
+        let Compared { added, removed, changed, packages, same, .. } = compared;
+        let counts = Counts {
+            added: added.len(),
+            removed: removed.len(),
+            changed: changed.len(),
+            same: *same,
+            packages: packages.len(),
+        };
+        let fetched = |list: &[transcript::Fetched]| {
+            let one = |it: &transcript::Fetched| Fetched {
+                method: it.method.clone(),
+                url: it.url.clone(),
+                answer: answer(it),
+            };
+            list.iter().take(COMPARED_LISTED_MAX).map(one).collect()
+        };
+        let changed = changed.iter().take(COMPARED_LISTED_MAX).map(|it| Changed {
+            method: it.now.method.clone(),
+            url: it.now.url.clone(),
+            recorded_url: (it.was.url != it.now.url).then(|| it.was.url.clone()),
+            from: answer(&it.was),
+            to: answer(&it.now),
+        });
+        let packages = packages.iter().take(COMPARED_LISTED_MAX).cloned();
+        let moved = |transcript::Moved { kind, name, from, to }| Moved { kind, name, from, to };
+        Self {
+            counts,
+            added: fetched(added),
+            removed: fetched(removed),
+            changed: changed.collect(),
+            packages: packages.map(moved).collect(),
+            index_dates,
+            drifts: None,
+            replay_verdict: None,
+            third_verdict: None,
+            error: None,
+        }
+    }
+
+    /// What happened, in a sentence: `3 packages moved; with the recorded inputs the image still reproduces`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Counts { added, removed, changed, packages, .. } = self.counts;
+        let some = |count: usize, one: &str, many: &str| {
+            (count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many }))
+        };
+        let parts = [
+            some(packages, "package moved", "packages moved"),
+            some(changed, "answer changed", "answers changed"),
+            some(added, "is new", "are new"),
+            some(removed, "was not asked for", "were not asked for"),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        let moved = match &parts[..] {
+            [] => "the repositories answer as recorded".to_owned(),
+            parts => parts.join(", "),
+        };
+        let replay = match self.replay_verdict {
+            Some(Verdict::Reproduced) => "; with the recorded inputs the image still reproduces".to_owned(),
+            Some(verdict) => format!("; with the recorded inputs the verdict is {verdict}"),
+            None => String::new(),
+        };
+        moved + &replay
+    }
+
+    pub(super) fn write(&self, out: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  live      {}", self.sentence());
+        let lines = self.packages.iter().map(|it| {
+            format!(
+                "  moved     {} {} → {} ({})",
+                printable(&it.name),
+                printable(&it.from),
+                printable(&it.to),
+                it.kind
+            )
+        });
+        list(out, lines, self.counts.packages);
+        let lines = self.changed.iter().map(|it| {
+            let status = if it.from.status == it.to.status {
+                String::new()
+            } else {
+                format!("status {} → {}, ", it.from.status, it.to.status)
+            };
+            let (from, to) = (it.from, it.to);
+            let (was, now) = (size(from.size), size(to.size));
+            let digests = format!("{} → {}", from.digest.short(), to.digest.short());
+            format!("  changed   {} {}: {status}{was} → {now}, {digests}", it.method, printable(&it.url))
+        });
+        list(out, lines, self.counts.changed);
+        for (word, all, count) in
+            [("new    ", &self.added, self.counts.added), ("gone   ", &self.removed, self.counts.removed)]
+        {
+            let lines = all.iter().map(|it| {
+                format!(
+                    "  {word}   {} {} ({} {})",
+                    it.method,
+                    printable(&it.url),
+                    it.answer.status,
+                    size(it.answer.size)
+                )
+            });
+            list(out, lines, count);
+        }
+        let shown = |date: &Option<String>| {
+            date.as_ref().map_or_else(|| "nothing".to_owned(), |date| printable(date))
+        };
+        let lines = self.index_dates.iter().map(|it| {
+            format!(
+                "  dated     {} {}: {} → {}",
+                printable(&it.url),
+                it.field,
+                shown(&it.from),
+                shown(&it.to)
+            )
+        });
+        list(out, lines, self.index_dates.len());
+        if let Some(Split { inputs, build }) = self.drifts {
+            let third = match self.third_verdict {
+                Some(Verdict::Reproduced) => "; today's inputs give one image twice".to_owned(),
+                Some(verdict) => format!("; today's inputs, replayed: {verdict}"),
+                None => String::new(),
+            };
+            let _ =
+                writeln!(out, "  origin    {inputs} drift(s) from inputs, {build} of the build's own{third}");
+        }
+        if let Some(error) = &self.error {
+            let _ = writeln!(out, "  origin    nobody can tell: {}", printable(error));
+        }
+    }
+}
+
+/// The first of `lines`; of `count` there are in all.
+fn list(out: &mut String, lines: impl Iterator<Item = String>, count: usize) {
+    for line in lines.take(SHOWN_MAX) {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    if count > SHOWN_MAX {
+        let _ = writeln!(out, "            and {} more", count - SHOWN_MAX); // Writing to a String cannot fail.
+    }
+}
+
+fn answer(fetched: &transcript::Fetched) -> Answer {
+    Answer { status: fetched.status, digest: fetched.body, size: fetched.size }
+}
+
+#[cfg(test)]
+impl InputsCompared {
+    /// One with everything in it, or with as little as there can be.
+    pub(super) fn sample(full: bool) -> Self {
+        let fetched = |url: &str| transcript::Fetched {
+            method: "GET".into(),
+            url: url.into(),
+            status: 200,
+            body: Digest::of(url.as_bytes()),
+            size: 1,
+        };
+        let moved =
+            transcript::Moved { kind: "deb", name: "x".into(), from: "1".into(), to: "2\u{1b}".into() };
+        let changed = |was: &str, now: &str| transcript::Changed { was: fetched(was), now: fetched(now) };
+        let compared = Compared {
+            added: vec![fetched("http://m.example/new")],
+            removed: (0..12).map(|number| fetched(&format!("http://m.example/{number}"))).collect(),
+            changed: vec![
+                changed("http://m.example/a", "http://m.example/a"),
+                changed("http://m.example/1", "http://m.example/2"),
+            ],
+            same: 3,
+            packages: vec![moved],
+            ..Compared::default()
+        };
+        let date = |to| IndexDate {
+            url: "http://m.example/InRelease".into(),
+            field: "Date",
+            from: Some("x".into()),
+            to,
+        };
+        if !full {
+            return Self::new(&Compared::default(), Vec::new());
+        }
+        Self {
+            drifts: Some(Split { inputs: 1, build: 2 }),
+            replay_verdict: Some(Verdict::Explained),
+            third_verdict: Some(Verdict::Reproduced),
+            error: Some("why".into()),
+            ..Self::new(&compared, vec![date(None), date(Some("y".into()))])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_moved_and_whether_the_image_still_reproduces() {
+        assert_eq!(InputsCompared::sample(false).sentence(), "the repositories answer as recorded");
+        let mut compared = InputsCompared::sample(true);
+        compared.counts = Counts { added: 0, removed: 0, changed: 0, same: 9, packages: 3 };
+        compared.replay_verdict = Some(Verdict::Reproduced);
+        assert_eq!(
+            compared.sentence(),
+            "3 packages moved; with the recorded inputs the image still reproduces"
+        );
+    }
+
+    #[test]
+    fn everything_is_listed_up_to_a_bound() {
+        let mut out = String::new();
+        InputsCompared::sample(true).write(&mut out);
+        insta::assert_snapshot!(out, @"");
+    }
+}
