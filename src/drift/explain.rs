@@ -206,8 +206,10 @@ fn drift(view: View<'_>, same_filesystem: bool) -> Drift {
     // What the layers come to decides, not in which of them it lies.
     let security = if same_filesystem { None } else { security::of(change) };
     let finding = if security.is_some() { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
-    let security = security
-        .or_else(|| security::of_unexplained(change).filter(|_| finding.is_none() && !same_filesystem));
+    // That a program was fetched says where its bytes are from, not that they are good.
+    let known = finding.as_ref().is_some_and(|finding| finding.cause != Cause::InputChanged);
+    let security =
+        security.or_else(|| security::of_unexplained(change).filter(|_| !known && !same_filesystem));
     let otherwise = if same_filesystem { Cause::LayerShape } else { Cause::Unexplained };
     let finding = finding.unwrap_or_else(|| Finding::certain(otherwise));
     let finding = Finding { evidence: finding.evidence.or_else(|| Some(evidence::show(change))), ..finding };

@@ -71,9 +71,19 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_only_one_image_has_stays_what_it_is() {
-        let bare = FakeLayer::default().dir("usr/bin/");
-        let found = drift(bare.clone(), bare.file("usr/bin/tool", b"other").mode(0o755));
-        assert_eq!((found.cause, found.security), (Cause::Unexplained, true));
+    fn a_program_keeps_its_mark_and_a_new_one_has_no_cause() {
+        let context = |text: &[u8]| Context {
+            inputs: [BTreeMap::new(), BTreeMap::from([(Digest::of(text), "http://m.example/x".to_owned())])],
+            ..Context::default()
+        };
+        let program =
+            |text: &[u8]| FakeLayer::default().dir("usr/bin/").file("usr/bin/tool", text).mode(0o755);
+        let (old, new) = (program(b"#!/bin/sh\n"), program(b"#!/bin/sh -e\n"));
+        let found = |a: FakeLayer| {
+            let explained = explain(&compare(&[a], std::slice::from_ref(&new)), &context(b"#!/bin/sh -e\n"));
+            explained.drifts.into_iter().map(|it| (it.cause, it.security)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(old), [(Cause::InputChanged, true)]);
+        assert_eq!(found(FakeLayer::default().dir("usr/bin/")), [(Cause::Unexplained, true)]);
     }
 }
