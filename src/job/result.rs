@@ -12,6 +12,7 @@ use super::{
     execute::{ExecuteError, Kept},
     owned::owned,
     plan::{self, Link, Plan, Stage},
+    stages,
 };
 use crate::{
     attest::{BuildDefinition, StageLayer, StageLayers, StageStack, rebuilt::Instruction},
@@ -20,6 +21,7 @@ use crate::{
     engine::{Buildah, COMMITTED, Command, Engine as _, RESULT_ID},
     layer::{Profile, drop_rule},
     model::{DiffId, Digest, json::to_canonical, limits},
+    oci::Config,
     progress::Update,
 };
 
@@ -80,28 +82,43 @@ impl EngineResult<'_> {
         id.ok_or(AssembleError::Id)
     }
 
-    /// Full ids of what the engine committed.
-    fn committed(&self) -> Result<Vec<Digest>, AssembleError> {
+    /// Ids and configs of what the engine committed, as far as its history is as long as that of a stage which the result
+    /// does not stand on.
+    fn committed(&self) -> Result<Vec<(Digest, Config)>, AssembleError> {
+        let others = self.plan.stages.iter().filter(|stage| !stage.in_result);
+        let base =
+            |stage: &Stage| stage.base.map_or(0, |index| self.bases[index].image.config.history().len());
+        let lengths: BTreeSet<usize> = others.map(|stage| base(stage) + stage.chain.len()).collect();
+        if lengths.is_empty() {
+            return Ok(Vec::new());
+        }
         let path = self.workspace.dir().join(COMMITTED);
-        let entries = std::fs::read_dir(&path).map_err(|source| AssembleError::Read { path, source })?;
+        let entries = std::fs::read_dir(&path);
+        let entries = entries.map_err(|source| AssembleError::Read { path: path.clone(), source })?;
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        Ok(names.filter_map(|name| name.strip_suffix(".config")?.parse().ok()).collect())
+        let mut committed = Vec::new();
+        for id in names.filter_map(|name| name.strip_suffix(".config")?.parse().ok()) {
+            // One that cannot be read is no stage's.
+            let config = read_config(&path.join(self.engine.config(&id)));
+            let config = config.ok().filter(|config| lengths.contains(&config.history().len()));
+            committed.extend(config.map(|config| (id, config)));
+        }
+        Ok(committed)
     }
 
     /// Keeps the canonical diffIDs of every stage, each with its instruction, so that drift behind a `COPY --from` can be
-    /// followed to the instruction that made it. `images` are the engine's, by stage; a stage that did not run has none.
+    /// followed to the instruction that made it. A stage that did not run has none.
     pub(super) async fn keep_layers(
         &self,
         profile: &Profile,
         image: &Assembled,
-        images: &[Option<String>],
     ) -> Result<Kept, ExecuteError> {
         let target = self.plan.stages.len() - 1; // A Dockerfile without a stage has no plan.
-        let ids = self.committed()?;
-        let full = |prefix: &str| ids.iter().find(|id| id.hex().starts_with(prefix));
-        let mut stages = Vec::new();
+        let committed = self.committed()?;
+        let mut listed = Vec::new();
         for (index, stage) in self.plan.stages.iter().enumerate() {
-            let ran = images.get(index).and_then(Option::as_deref).and_then(full);
+            let base = stage.base.map(|index| &self.bases[index].image.config);
+            let ran = stages::find(&committed, base, &stage.chain);
             let layers = match ran {
                 _ if index == target => layers(image, stage),
                 Some(id) if !stage.in_result => {
@@ -117,9 +134,9 @@ impl EngineResult<'_> {
                 }
                 _ => continue, // It did not run, or its layers are the lowest of the result's.
             };
-            stages.push(StageStack { stage: index, name: stage.name.clone(), layers });
+            listed.push(StageStack { stage: index, name: stage.name.clone(), layers });
         }
-        let bytes = to_canonical(&StageLayers { stages }).expect("its keys are strings");
+        let bytes = to_canonical(&StageLayers { stages: listed }).expect("its keys are strings");
         Ok(Kept { digest: self.ports.store.put(&bytes)?, size: bytes.len() as u64 })
     }
 

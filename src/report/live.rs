@@ -338,6 +338,27 @@ mod tests {
     fn everything_is_listed_up_to_a_bound() {
         let mut out = String::new();
         InputsCompared::sample(true).write(&mut out);
-        insta::assert_snapshot!(out, @"");
+        insta::assert_snapshot!(out, @r"
+        live      1 package moved, 2 answers changed, 1 is new, 12 were not asked for; with the recorded inputs the verdict is explained
+        moved     x 1 → 2\u{1b} (deb)
+        changed   GET http://m.example/a: 1 B → 1 B, 5acf7789b97d → 5acf7789b97d
+        changed   GET http://m.example/2: 1 B → 1 B, 72da922b8899 → b80393dbf471
+        new       GET http://m.example/new (200 1 B)
+        gone      GET http://m.example/0 (200 1 B)
+        gone      GET http://m.example/1 (200 1 B)
+        gone      GET http://m.example/2 (200 1 B)
+        gone      GET http://m.example/3 (200 1 B)
+        gone      GET http://m.example/4 (200 1 B)
+        gone      GET http://m.example/5 (200 1 B)
+        gone      GET http://m.example/6 (200 1 B)
+        gone      GET http://m.example/7 (200 1 B)
+        gone      GET http://m.example/8 (200 1 B)
+        gone      GET http://m.example/9 (200 1 B)
+                  and 2 more
+        dated     http://m.example/InRelease Date: x → nothing
+        dated     http://m.example/InRelease Date: x → y
+        origin    1 drift(s) from inputs, 2 of the build's own; today's inputs give one image twice
+        origin    nobody can tell: why
+        ");
     }
 }

@@ -236,13 +236,12 @@ impl Run<'_> {
             let result = EngineResult { ports, definition, plan, workspace, engine: &engine, bases, mounts };
             let made = async {
                 let image = result.image(&self.profile).await?;
-                let images = tracker.images();
                 if records && self.original.is_none() {
                     result.warn_of_drops(&image).await?;
                 }
                 let drifts = self.original.is_some_and(|original| original != image.manifest.digest);
                 let layers = if records || drifts {
-                    Some(result.keep_layers(&self.profile, &image, &images).await?)
+                    Some(result.keep_layers(&self.profile, &image).await?)
                 } else {
                     None
                 };

@@ -104,7 +104,7 @@ pub enum RebuildError {
     Layer { layer: Digest, source: RegistryError },
     #[error("nothing of --vary is possible here: {0}")]
     NotVaried(String),
-    #[error("a repository has `auth`: {0}")]
+    #[error("cannot ask today's repositories: {0}")]
     Credentials(String),
     #[error("{reason}")]
     Exceeded { reason: String, execution: Box<Execution> },

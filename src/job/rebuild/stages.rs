@@ -1,5 +1,7 @@
 //! Drift behind a `COPY --from`, followed into the stage that it was copied from.
 
+use std::collections::BTreeMap;
+
 use super::{Job, Outcome};
 use crate::{
     attest::{Provenance, StageLayers},
@@ -31,12 +33,16 @@ impl Job<'_> {
             Ok(original) => original,
             Err(why) => return unread(why),
         };
-        for drift in &mut explained.drifts {
-            drift.from = rebuilt.begins(&original, drift.layer).map(|(stage, instruction)| FromStage {
+        let begins = |layer: usize| {
+            rebuilt.begins(&original, layer).map(|(stage, instruction)| FromStage {
                 stage: stage.stage,
                 name: stage.name.clone(),
                 instruction: InstructionRef { line: Some(instruction.line), text: instruction.text.clone() },
-            });
+            })
+        };
+        let mut known: BTreeMap<usize, Option<FromStage>> = BTreeMap::new();
+        for drift in &mut explained.drifts {
+            drift.from.clone_from(known.entry(drift.layer).or_insert_with(|| begins(drift.layer)));
         }
     }
 

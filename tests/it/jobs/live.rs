@@ -24,7 +24,9 @@ impl Setting {
     /// Serves `files`, and has built `dockerfile`.
     fn built(name: &str, dockerfile: &str, files: &[(&str, &str)], more: &str) -> Self {
         let setting = Self { lab: Lab::new(), served: Served::start(), to: Registry::shared().name(name) };
-        files.iter().for_each(|(path, text)| setting.serve(path, text));
+        for (path, text) in files {
+            setting.serve(path, text);
+        }
         setting.build(dockerfile, "generic", more);
         setting
     }
