@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::size;
 use crate::{
     model::{Digest, Verdict, limits::COMPARED_LISTED_MAX, path::printable},
-    transcript::{self, Compared},
+    transcript::{self, Compared, Package},
 };
 
 /// Packages, files and dates shown to people, of each; JSON has more.
@@ -170,19 +170,12 @@ impl InputsCompared {
     #[must_use]
     pub fn sentence(&self) -> String {
         let Counts { added, removed, changed, packages, .. } = self.counts;
-        let some = |count: usize, one: &str, many: &str| {
-            (count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many }))
-        };
-        let parts = [
-            some(packages, "package moved", "packages moved"),
-            some(changed, "answer changed", "answers changed"),
-            some(added, "is new", "are new"),
-            some(removed, "was not asked for", "were not asked for"),
-        ];
-        let parts: Vec<_> = parts.into_iter().flatten().collect();
-        let moved = match &parts[..] {
-            [] => "the repositories answer as recorded".to_owned(),
-            parts => parts.join(", "),
+        let moved = match (packages, added + removed + changed) {
+            (0, 0) => "the repositories answer as recorded".to_owned(),
+            (0, 1) => "1 answer is another".to_owned(),
+            (0, answers) => format!("{answers} answers are others"),
+            (1, _) => "1 package moved".to_owned(),
+            (packages, _) => format!("{packages} packages moved"),
         };
         let replay = match self.replay_verdict {
             Some(Verdict::Reproduced) => "; with the recorded inputs the image still reproduces".to_owned(),
@@ -192,9 +185,24 @@ impl InputsCompared {
         moved + &replay
     }
 
+    /// Whether `url` is a file of a package that moved, which is named already.
+    fn is_moved(&self, url: &str) -> bool {
+        let same = |package: Package| {
+            self.packages.iter().any(|moved| moved.kind == package.kind && moved.name == package.name)
+        };
+        Package::of(url).is_some_and(same)
+    }
+
     pub(super) fn write(&self, out: &mut String) {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  live      {}", self.sentence());
+        let Counts { added, removed, changed, same, packages } = self.counts;
+        if added + removed + changed > 0 {
+            let _ = writeln!(
+                out,
+                "  answers   {changed} changed, {added} new, {removed} not asked for, {same} the same"
+            );
+        }
         let lines = self.packages.iter().map(|it| {
             format!(
                 "  moved     {} {} → {} ({})",
@@ -204,7 +212,7 @@ impl InputsCompared {
                 it.kind
             )
         });
-        list(out, lines, self.counts.packages);
+        list(out, lines, packages);
         let lines = self.changed.iter().map(|it| {
             let status = if it.from.status == it.to.status {
                 String::new()
@@ -216,20 +224,14 @@ impl InputsCompared {
             let digests = format!("{} → {}", from.digest.short(), to.digest.short());
             format!("  changed   {} {}: {status}{was} → {now}, {digests}", it.method, printable(&it.url))
         });
-        list(out, lines, self.counts.changed);
-        for (word, all, count) in
-            [("new    ", &self.added, self.counts.added), ("gone   ", &self.removed, self.counts.removed)]
-        {
-            let lines = all.iter().map(|it| {
-                format!(
-                    "  {word}   {} {} ({} {})",
-                    it.method,
-                    printable(&it.url),
-                    it.answer.status,
-                    size(it.answer.size)
-                )
+        list(out, lines, changed);
+        for (word, all, count) in [("new    ", &self.added, added), ("gone   ", &self.removed, removed)] {
+            let plain: Vec<_> = all.iter().filter(|it| !self.is_moved(&it.url)).collect();
+            let lines = plain.iter().map(|it| {
+                let (status, size) = (it.answer.status, size(it.answer.size));
+                format!("  {word}   {} {} ({status}, {size})", it.method, printable(&it.url))
             });
-            list(out, lines, count);
+            list(out, lines, plain.len() + count - all.len());
         }
         let shown = |date: &Option<String>| {
             date.as_ref().map_or_else(|| "nothing".to_owned(), |date| printable(date))
@@ -289,7 +291,7 @@ impl InputsCompared {
             transcript::Moved { kind: "deb", name: "x".into(), from: "1".into(), to: "2\u{1b}".into() };
         let changed = |was: &str, now: &str| transcript::Changed { was: fetched(was), now: fetched(now) };
         let compared = Compared {
-            added: vec![fetched("http://m.example/new")],
+            added: vec![fetched("http://m.example/new"), fetched("http://m.example/x_2_all.deb")],
             removed: (0..12).map(|number| fetched(&format!("http://m.example/{number}"))).collect(),
             changed: vec![
                 changed("http://m.example/a", "http://m.example/a"),
@@ -339,21 +341,22 @@ mod tests {
         let mut out = String::new();
         InputsCompared::sample(true).write(&mut out);
         insta::assert_snapshot!(out, @r"
-        live      1 package moved, 2 answers changed, 1 is new, 12 were not asked for; with the recorded inputs the verdict is explained
+        live      1 package moved; with the recorded inputs the verdict is explained
+        answers   2 changed, 2 new, 12 not asked for, 3 the same
         moved     x 1 → 2\u{1b} (deb)
         changed   GET http://m.example/a: 1 B → 1 B, 5acf7789b97d → 5acf7789b97d
         changed   GET http://m.example/2: 1 B → 1 B, 72da922b8899 → b80393dbf471
-        new       GET http://m.example/new (200 1 B)
-        gone      GET http://m.example/0 (200 1 B)
-        gone      GET http://m.example/1 (200 1 B)
-        gone      GET http://m.example/2 (200 1 B)
-        gone      GET http://m.example/3 (200 1 B)
-        gone      GET http://m.example/4 (200 1 B)
-        gone      GET http://m.example/5 (200 1 B)
-        gone      GET http://m.example/6 (200 1 B)
-        gone      GET http://m.example/7 (200 1 B)
-        gone      GET http://m.example/8 (200 1 B)
-        gone      GET http://m.example/9 (200 1 B)
+        new       GET http://m.example/new (200, 1 B)
+        gone      GET http://m.example/0 (200, 1 B)
+        gone      GET http://m.example/1 (200, 1 B)
+        gone      GET http://m.example/2 (200, 1 B)
+        gone      GET http://m.example/3 (200, 1 B)
+        gone      GET http://m.example/4 (200, 1 B)
+        gone      GET http://m.example/5 (200, 1 B)
+        gone      GET http://m.example/6 (200, 1 B)
+        gone      GET http://m.example/7 (200, 1 B)
+        gone      GET http://m.example/8 (200, 1 B)
+        gone      GET http://m.example/9 (200, 1 B)
                   and 2 more
         dated     http://m.example/InRelease Date: x → nothing
         dated     http://m.example/InRelease Date: x → y

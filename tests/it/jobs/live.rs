@@ -3,12 +3,15 @@
 
 use std::{fs, path::PathBuf};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::support::{
     Lab, Mirror, Ran, Registry,
     repositories::{Served, Signer, apt_of},
 };
+
+use super::packages;
 
 /// What stands in the Dockerfiles; the recipe answers for it.
 const URL: &str = "http://files.example.org";
@@ -67,6 +70,16 @@ fn drift(image: &Value, path: &str) -> [String; 3] {
     ["cause", "confidence", "origin"].map(|field| found[field].as_str().unwrap_or_default().to_owned())
 }
 
+/// The predicate that was attached.
+fn statement(image: &Value) -> Value {
+    let registry = Registry::shared();
+    let digest = |of: &Value| of.as_str().unwrap().to_owned();
+    let bundle = registry
+        .blob_json(&digest(&registry.blob_json(&digest(&image["attestation"]))["layers"][0]["digest"]));
+    let payload = STANDARD.decode(bundle["dsseEnvelope"]["payload"].as_str().unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&payload).unwrap()["predicate"].clone()
+}
+
 #[test]
 fn a_package_that_moves_is_named_and_the_recorded_inputs_still_reproduce() {
     let setting =
@@ -113,8 +126,13 @@ fn a_package_that_moves_is_named_and_the_recorded_inputs_still_reproduce() {
     assert_eq!(drift(&answer, "usr/share/greeting/word"), ["package-version", "likely", "inputs"], "{moved}");
     setting
         .live(&["--format", "text"], 1)
-        .says("with the recorded inputs the image still reproduces")
+        .says("  live      1 package moved; with the recorded inputs the image still reproduces")
         .says("  moved     greeting 1+1 → 2+1 (deb)");
+    let said = statement(&answer);
+    assert_eq!((&said["inputs"], &said["verdict"]), (&"live".into(), &"explained".into()), "{said:#}");
+    let compared = &said["inputsCompared"];
+    assert_eq!((&compared["packages"], &compared["replay"]), (&1.into(), &"reproduced".into()), "{said:#}");
+    assert_eq!(said["upstreamRequests"], answer["upstream_requests"], "{said:#}");
     let replay = image(&setting.lab.rebuild(&setting.to, &["--inputs", "replay"]).exits(0));
     assert_eq!((&replay["verdict"], &replay["inputs_compared"]), (&"reproduced".into(), &Value::Null));
     assert_eq!(setting.lab.leftovers(), [""; 0]);
@@ -161,7 +179,7 @@ fn drift_of_inputs_and_of_the_build_are_told_apart() {
         "{ran}"
     );
     let text = setting.live(&["--format", "text"], 1);
-    text.says("2 answers changed; with the recorded inputs the verdict is explained")
+    text.says("2 answers are others; with the recorded inputs the verdict is explained")
         .says("origin    2 drift(s) from inputs, 1 of the build's own");
     assert_eq!(setting.lab.leftovers(), [""; 0]);
 }
@@ -252,4 +270,17 @@ COPY --from=builder /out /opt/out
     let said = lab.rebuild(&to, &["--format", "text"]).exits(1);
     said.says(&format!("    begins    in stage `deps`, line 3: {text}"));
     assert_eq!(lab.leftovers(), [""; 0]);
+}
+
+#[test]
+#[ignore = "slow: make acceptance"]
+fn the_machines_own_mirror_is_asked_again() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let to = registry.name("live-mirror");
+    lab.build(registry, &packages::source(&lab, "pip", &["apt", "pypi"]), &to, &[]).exits(0);
+    let ran = lab.rebuild(&to, &["--inputs", "live", "--accept", "explained"]).exits(0);
+    let answer = image(&ran);
+    assert!(answer["upstream_requests"].as_u64().unwrap() > 0, "{ran}");
+    let counts = &answer["inputs_compared"]["counts"];
+    assert!(counts["same"].as_u64().unwrap() > 0, "minutes later hardly all is another: {ran}");
 }
