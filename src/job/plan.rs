@@ -115,6 +115,8 @@ pub struct Stage {
     pub chain: Arc<[Link]>,
     /// Which base (index) the chain stands on; none for `scratch`.
     pub base: Option<usize>,
+    /// The stage that it stands on.
+    pub parent: Option<usize>,
     /// Whether the result stands on it.
     pub in_result: bool,
 }
@@ -173,6 +175,10 @@ impl Plan {
                 name: reading.dockerfile.stages.get(index).and_then(|stage| stage.name.clone()),
                 chain: steps.into_iter().map(|step| link(&reading.dockerfile, step)).collect(),
                 base: base.map(|reference| of_reference[reference]),
+                parent: match stages[index].base {
+                    dockerfile::Base::Stage(parent) => Some(parent),
+                    _ => None,
+                },
                 in_result: below.contains(&index),
             }
         };

@@ -118,7 +118,7 @@ impl EngineResult<'_> {
         let mut listed = Vec::new();
         for (index, stage) in self.plan.stages.iter().enumerate() {
             let base = stage.base.map(|index| &self.bases[index].image.config);
-            let ran = stages::find(&committed, base, &stage.chain);
+            let ran = stages::find(&committed, base, &stage.chain, stages::alike(&self.plan.stages, index));
             let layers = match ran {
                 _ if index == target => layers(image, stage),
                 Some(id) if !stage.in_result => {

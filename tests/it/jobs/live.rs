@@ -249,7 +249,12 @@ FROM base.example/tiny:1 AS builder
 ARG FROM=deps
 COPY --from=$FROM /token /token
 RUN cat /token > /out
+FROM base.example/tiny:1 AS twin
+RUN echo same > /same
+RUN od -An -N16 -tx8 /dev/urandom > /token
+RUN echo more > /more
 FROM base.example/tiny:1
+COPY --from=twin /more /more
 COPY --from=0 /same /same
 RUN od -An -N16 -tx8 /dev/urandom > /own
 COPY --from=builder /out /opt/out
