@@ -1,7 +1,7 @@
 # Everything a person or a machine does with this repository; each is one line of shell behind it.
 CARGO ?= cargo
 
-.PHONY: build demo test acceptance ecosystems lint bench fuzz buildroot needs
+.PHONY: build demo test acceptance ecosystems causes lint bench fuzz buildroot needs
 
 build:
 	$(CARGO) build --release --locked
@@ -21,14 +21,24 @@ buildroot: needs build
 test: needs
 	$(CARGO) test --locked
 
-# npm, cargo, curl and heredocs; several hundred real Dockerfiles.
+# npm, cargo, curl and heredocs; several hundred real Dockerfiles; a report in a real browser.
 acceptance: needs
+	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
 	$(CARGO) test --locked --test it -- --ignored --skip ecosystems::
 
 # What people build, made again on another day, host, user and number of cores; writes docs/ecosystems.md. 40 minutes.
 ecosystems: needs
 	@command -v npm >/dev/null || apt-get install --yes --no-install-recommends npm
 	REPROV_WRITE_ECOSYSTEMS=1 $(CARGO) test --locked --test it -- --ignored --exact --nocapture ecosystems::reproduce
+
+# A page for each cause of drift, from what the program itself says; after a cause was added.
+causes:
+	REPROV_WRITE_CAUSES=1 $(CARGO) test --locked --test it -- --exact cli::causes::every_cause_has_its_page_in_docs
+
+# The report of the demo's drifting image, as a browser shows it.
+docs/report.png: needs
+	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	REPROV_WRITE_SCREENSHOT=1 $(CARGO) test --locked --test it -- --ignored --exact jobs::report::the_demos_drifting_image_in_a_browser
 
 lint: needs
 	$(CARGO) fmt --check

@@ -1,6 +1,6 @@
 //! How fast reprov is, with a peer beside each figure: `make bench`. Ratios count, since machines differ and have other
-//! things to do. `cargo bench --bench speed -- layers provenance` measures only these; the others are `builds` and
-//! `imports`.
+//! things to do. `cargo bench --bench speed -- layers provenance` measures only these; the others are `builds`,
+//! `diffs` and `imports`.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -10,6 +10,7 @@
 )]
 
 mod builds;
+mod diffs;
 mod imports;
 mod layers;
 mod provenance;
@@ -19,10 +20,17 @@ mod table;
 /// Arguments that make this program the child whose memory is measured.
 const MILLION: &str = "a-million-entries";
 const BELOW: &str = "a-million-below";
+/// Likewise; a directory follows.
+const DIFF: &str = "compare-two-images";
 
 fn main() {
     let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    for (word, measured) in [(MILLION, layers::a_million_entries as fn()), (BELOW, layers::a_million_below)] {
+    let children = [
+        (MILLION, layers::a_million_entries as fn()),
+        (BELOW, layers::a_million_below),
+        (DIFF, diffs::compare),
+    ];
+    for (word, measured) in children {
         if words.iter().any(|given| given == word) {
             return measured();
         }
@@ -35,6 +43,9 @@ fn main() {
     }
     if wanted("layers") {
         rows.extend(layers::rows());
+    }
+    if wanted("diffs") {
+        rows.extend(diffs::rows());
     }
     if wanted("imports") {
         rows.extend(imports::rows());

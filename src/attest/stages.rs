@@ -60,11 +60,14 @@ impl StageLayers {
         Ok(serde_json::from_value(strict::without_nulls(value))?)
     }
 
-    /// Whether `layer` of the image was copied from another stage.
+    /// The layer of the image that an instruction made by copying from another stage.
     #[must_use]
-    pub fn copied(&self, layer: usize) -> bool {
-        let layer = self.stages.last().and_then(|result| result.layers.get(layer));
-        layer.is_some_and(|layer| layer.from.is_some())
+    pub fn copied(&self, made_by: (u32, &str)) -> Option<usize> {
+        let mut layers = self.stages.last()?.layers.iter();
+        layers.position(|layer| {
+            let by = layer.instruction.as_ref().map(|by| (by.line, by.text.as_str()));
+            layer.from.is_some() && by == Some(made_by)
+        })
     }
 
     fn stage(&self, number: usize) -> Option<&StageStack> {

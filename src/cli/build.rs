@@ -331,7 +331,7 @@ impl Args {
                 let checked = outcome.check.take().map(|checked| self.checked(console, &name, checked));
                 let exit = checked.as_ref().map_or(Exit::Ok, |(_, exit)| *exit);
                 answer.check = checked.map(|(check, _)| check);
-                console.answer(&answer, &answer.text());
+                console.answer(&answer, &answer.text(console.verbose()));
                 return exit;
             }
             (Ok(_), Some(error)) => Failure::from(error),
@@ -389,12 +389,6 @@ fn tenths(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10.0).round() / 10.0
 }
 
-/// The limits of a run; `fetches` if its gateway records.
-pub(super) fn limits(execution: &Execution, fetches: bool) -> report::Limits {
-    let hit = execution.outcome.as_ref().err().and_then(|failure| failure.exceeded.as_ref());
-    report::Limits::new(&execution.allowance, execution.timeout_s, fetches, hit)
-}
-
 /// What the gateway calls the repository of a fetch that only `--learn` allowed.
 const LEARNED: &str = "learned";
 
@@ -448,7 +442,7 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
             .collect(),
         check: None,
         engine: Some(execution.engine.clone()),
-        limits: Some(limits(execution, true)),
+        limits: Some(execution.limits(true)),
         steps_run: execution.steps_run,
         definition: Some(outcome.definition),
         repositories: outcome.repositories.clone(),

@@ -68,6 +68,11 @@ impl Console {
         }
     }
 
+    /// Whether everything is to be said.
+    pub(super) fn verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// A line of talk.
     pub(super) fn say(&self, line: &str) {
         if !self.quiet {

@@ -43,7 +43,7 @@ pub(super) struct Global {
     /// Say nothing but the answer and errors (-v wins)
     #[arg(short, long, global = true, env = "REPROV_QUIET", value_parser = FalseyValueParser::new())]
     pub(super) quiet: bool,
-    /// Show the engine's output as it comes
+    /// Show the engine's output as it comes, and every drift with what differs
     #[arg(short, long, global = true, env = "REPROV_VERBOSE", value_parser = FalseyValueParser::new())]
     pub(super) verbose: bool,
     /// When to colour

@@ -1,15 +1,9 @@
-//! What `rebuild --inputs live` needs of the caller, and what it says.
+//! What `rebuild --inputs live` needs of the caller.
 
 use std::sync::Arc;
 
 use super::credentials;
-use crate::{
-    job::{
-        evidence::Trust,
-        rebuild::{Credentials, DateMoved, Lived, Outcome},
-    },
-    report::live::{IndexDate, InputsCompared, Split},
-};
+use crate::job::{evidence::Trust, rebuild::Credentials};
 
 /// Where `auth` of a recorded recipe is looked up; never for a recipe that nobody vouches for.
 pub(super) fn credentials(trust: &Trust) -> Credentials {
@@ -22,17 +16,4 @@ pub(super) fn credentials(trust: &Trust) -> Credentials {
         }
         credentials::resolve(wanted).map_err(|failure| failure.messages().join(": "))
     }))
-}
-
-/// The comparison as it is answered.
-pub(super) fn compared(lived: &Lived, outcome: &Outcome) -> InputsCompared {
-    let dates = lived.dates.iter().cloned();
-    let dates = dates.map(|DateMoved { url, field, from, to }| IndexDate { url, field, from, to });
-    InputsCompared {
-        drifts: outcome.origins().map(|(inputs, build)| Split { inputs, build }),
-        replay_verdict: lived.replay,
-        third_verdict: lived.third,
-        error: lived.error.clone(),
-        ..InputsCompared::new(&lived.compared, dates.collect())
-    }
 }

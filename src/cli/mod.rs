@@ -22,6 +22,7 @@ mod live;
 mod log;
 mod network;
 mod rebuild;
+mod report;
 mod size;
 mod store;
 mod trace;

@@ -6,33 +6,29 @@ use tokio::task::JoinSet;
 
 use super::{
     Context,
-    build::{limits, load_key},
+    build::load_key,
     console::Console,
     credentials,
     failure::{Exit, Failure},
     global::image_name,
     ignore::Ignore,
     live,
+    report::{self, Report},
     size::parse_maximum,
 };
 use crate::{
-    attest::{Clock, rebuilt::InputsFrom},
-    engine::Hint,
+    attest::rebuilt::InputsFrom,
     host,
     job::{
         evidence::Trust,
         execute::{Execution, Secrets},
-        rebuild::{Outcome, RebuildError, Request, Tried, Varied, layer_pairs, rebuild},
+        rebuild::{Outcome, RebuildError, Request, answer, rebuild},
         turns::Turns,
     },
-    model::{
-        Digest, ImageName, Maxima, Variations, Verdict,
-        limits::{FILES_MIN, VARY_PLACES_MAX},
-        names,
-    },
+    model::{Digest, ImageName, Maxima, Variations, Verdict, limits::FILES_MIN, names},
     progress::Silent,
     recipe::Buildroot,
-    report::{self, rebuild as view},
+    report::{Compares as _, rebuild as view},
     signing::{self, PrivateKey},
 };
 
@@ -93,6 +89,9 @@ pub(super) struct Args {
     /// Most that a rebuild with --inputs live may fetch (2G) [default: 64G]
     #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_REBUILD_MAX_INPUTS")]
     max_inputs: Option<u64>,
+    /// Write a report to this file too; its ending says which: .html, .md, .json, .xml (for those who show tests), .sarif, .txt
+    #[arg(long, value_name = "FILE", value_parser = report::parse, env = "REPROV_REBUILD_REPORT", value_delimiter = '\n')]
+    report: Vec<Report>,
     /// Keep the rebuilt images in this OCI layout
     #[arg(long, value_name = "DIR", env = "REPROV_REBUILD_KEEP")]
     keep: Option<PathBuf>,
@@ -109,12 +108,6 @@ pub(super) struct Args {
     #[arg(long, value_name = "VERDICT", value_parser = parse_verdict)]
     accept: Vec<Verdict>,
 }
-
-const TRY_CLOCK: Hint = Hint {
-    code: "try-clock",
-    text: "times of the build drift; `reprov rebuild --try clock=commit` shows in two more replays which of them a standing clock cures",
-    see: "docs/clock.md#which-drift-it-cures",
-};
 
 /// What may cure a drift.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -282,8 +275,14 @@ impl Args {
         accepted.retain(|verdict| *verdict != Verdict::Reproduced && summary.contains_key(verdict.name()));
         accepted.dedup();
         let answer = view::Rebuild { schema: "reprov.rebuild/v1", images, summary, accepted };
-        context.console.answer(&answer, &answer.text());
-        exit
+        context.console.answer(&answer, &answer.text(context.console.verbose()));
+        match report::write(&self.report, &answer) {
+            Ok(()) => exit,
+            Err(failure) => {
+                context.console.complain(&failure);
+                exit.worse(failure.exit)
+            }
+        }
     }
 }
 
@@ -296,7 +295,7 @@ pub(super) fn judged(
 ) -> (view::Image, Exit) {
     match outcome {
         Ok(outcome) => {
-            let (mut image, mut code) = (image(name, &outcome), exit(&outcome, accept));
+            let (mut image, mut code) = (answer::image(name, &outcome), exit(&outcome, accept));
             if let Some(error) = outcome.unattached {
                 let failure = Failure::from(error);
                 code = code.worse(failure.exit);
@@ -311,9 +310,9 @@ pub(super) fn judged(
             for hint in failure.hints() {
                 console.line(&format!("hint: {hint}"));
             }
-            let mut image = unknown(name, text);
+            let mut image = answer::unknown(name, text);
             if let Some(execution) = execution {
-                ran(&mut image, &execution, execution.started_s);
+                answer::ran(&mut image, &execution, execution.started_s);
             }
             (image, failure.exit)
         }
@@ -337,147 +336,4 @@ fn exit(outcome: &Outcome, accept: &[Verdict]) -> Exit {
 /// Whether it failed, and asked for what is not allowed.
 fn refused(execution: &Execution) -> bool {
     execution.outcome.is_err() && !execution.closed.refused.is_empty()
-}
-
-fn unknown(name: &ImageName, error: String) -> view::Image {
-    view::Image {
-        image: name.to_string(),
-        verdict: None,
-        layers: Vec::new(),
-        config: Vec::new(),
-        drifts: Vec::new(),
-        undeclared_inputs: Vec::new(),
-        upstream_requests: 0,
-        replayed_requests: 0,
-        inputs: 0,
-        refused: 0,
-        secrets_missing: Vec::new(),
-        steps_run: 0,
-        engine: None,
-        limits: None,
-        rebuilt: None,
-        builder_changed: None,
-        variations: None,
-        tried: None,
-        inputs_compared: None,
-        attestation: None,
-        build: None,
-        log: None,
-        events: None,
-        error: Some(error),
-        tail: None,
-        hints: Vec::new(),
-        seconds: 0,
-    }
-}
-
-fn image(name: &ImageName, outcome: &Outcome) -> view::Image {
-    let mut image = unknown(&name.at(outcome.manifest.digest), String::new());
-    image.verdict = Some(outcome.verdict);
-    image.error.clone_from(&outcome.error);
-    image.layers = layer_pairs(outcome).into_iter().map(pair).collect();
-    image.inputs = outcome.inputs;
-    image.builder_changed.clone_from(&outcome.builder_changed);
-    image.variations = outcome.varied.as_ref().map(variations);
-    image.tried = outcome.tried.as_ref().map(tried);
-    image.attestation = outcome.attestation;
-    image.secrets_missing.clone_from(&outcome.secrets_missing);
-    image.hints.extend(hint(outcome));
-    if let Some(explained) = &outcome.explained {
-        image.drifts.clone_from(&explained.drifts);
-        image.config.clone_from(&explained.config);
-    }
-    if let Some(execution) = &outcome.execution {
-        ran(&mut image, execution, outcome.started_s);
-        if let Some(lived) = &outcome.lived {
-            image.inputs_compared = Some(live::compared(lived, outcome));
-            image.limits = Some(limits(execution, true));
-        }
-    }
-    image
-}
-
-/// Where times drift that a standing clock may cure, and nobody tried it.
-fn hint(outcome: &Outcome) -> Option<Hint> {
-    let definition = &outcome.provenance.as_ref()?.provenance.definition;
-    let stands = definition.external.clock == Clock::Commit;
-    let drifts = &outcome.explained.as_ref()?.drifts;
-    let holds_time = drifts.iter().any(|drift| drift.cause.of_the_clock());
-    (holds_time && !stands && outcome.tried.is_none()).then_some(TRY_CLOCK)
-}
-
-/// What is known of a run, whatever came of it.
-fn ran(image: &mut view::Image, execution: &Execution, started_s: i64) {
-    let closed = &execution.closed;
-    let undeclared = closed.undeclared.iter();
-    image.undeclared_inputs = undeclared
-        .map(|(method, url)| view::Undeclared { method: method.clone(), url: url.clone() })
-        .collect();
-    image.upstream_requests = closed.upstream_requests;
-    image.replayed_requests = closed.answered;
-    image.refused = closed.refused.len();
-    image.steps_run = execution.steps_run;
-    image.build = Some(execution.build.clone());
-    image.log = Some(report::Named { digest: execution.log.digest });
-    image.events = Some(report::Named { digest: execution.events.digest });
-    image.engine = Some(execution.engine.clone());
-    image.limits = Some(limits(execution, false));
-    image.rebuilt = execution.outcome.as_ref().ok().map(|assembled| assembled.manifest.digest);
-    if let Err(failure) = &execution.outcome {
-        image.tail = Some(failure.tail.clone());
-        image.hints.extend(&failure.hints);
-    }
-    image.seconds = execution.finished_s - started_s;
-}
-
-fn tried(tried: &Tried) -> view::Tried {
-    let Tried { replays, cured, left, error } = tried.clone();
-    view::Tried { remedy: "clock=commit", replays, cured, left, error }
-}
-
-fn variations(varied: &Varied) -> view::Variations {
-    let on = varied.on.iter();
-    view::Variations {
-        on: on
-            .map(|variation| view::Variation {
-                name: variation.name(),
-                written: variation.to_string(),
-                changes: variation.about().changes,
-            })
-            .collect(),
-        not_possible: varied
-            .not_possible
-            .iter()
-            .map(|(variation, reason)| view::NotPossible { name: variation.name(), reason: reason.clone() })
-            .collect(),
-        control: varied.control,
-        replays: varied
-            .replays
-            .iter()
-            .map(|replay| view::Replay { on: replay.on.names(), verdict: replay.verdict })
-            .collect(),
-        blamed: varied
-            .blamed
-            .iter()
-            .map(|blame| view::Blame {
-                together: blame.together.names(),
-                certainty: blame.certainty.name(),
-                count: blame.places.len(),
-                places: blame.places.iter().take(VARY_PLACES_MAX).cloned().collect(),
-            })
-            .collect(),
-    }
-}
-
-fn pair(pair: crate::attest::rebuilt::LayerPair) -> report::LayerPair {
-    let id = |id: crate::attest::rebuilt::LayerId| report::LayerId { digest: id.digest, diff_id: id.diff_id };
-    report::LayerPair {
-        index: pair.index,
-        instruction: pair
-            .instruction
-            .map(|made_by| report::Instruction { line: made_by.line, text: made_by.text }),
-        original: pair.original.map(id),
-        rebuilt: pair.rebuilt.map(id),
-        equal: pair.equal,
-    }
 }

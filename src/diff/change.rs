@@ -1,12 +1,13 @@
 //! One path that differs.
 
-use std::{cmp::Ordering, collections::BTreeSet, mem::replace};
+use std::collections::BTreeSet;
 
 use bstr::{BString, ByteSlice as _};
 use serde::Serialize;
 
+use super::{Delta, delta::Run};
 use crate::{
-    layer::{Entry, Index, Kind, LayerError, compare_paths},
+    layer::{Entry, Kind},
     model::{path::printable, rfc3339},
 };
 
@@ -30,7 +31,7 @@ pub enum ChangeKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Field {
     /// `mode`, `mode-type`, `uid`, `gid`, `uname`, `gname`, `mtime`, `size`, `link`, `device`, `type`,
-    /// `content`, `xattr:NAME` or `pax:NAME`.
+    /// `content` (its digest; of a large file the first bytes that differ), `xattr:NAME` or `pax:NAME`.
     pub name: String,
     /// In the first image.
     pub a: Option<String>,
@@ -55,6 +56,8 @@ pub struct Change {
     pub b: Option<Entry>,
     /// Both contents, if they differ and are small enough to hold.
     pub contents: Option<(Vec<u8>, Vec<u8>)>,
+    /// Where they differ, if they are too large to be held and it is known.
+    pub delta: Option<Delta>,
 }
 
 impl Change {
@@ -69,39 +72,58 @@ impl Change {
     }
 }
 
-/// Pairs the entries of two layers by path; what differs, in order of paths.
-pub(super) fn changes(layer: usize, a: &Index, b: &Index) -> Result<Vec<Change>, LayerError> {
-    let (mut all_a, mut all_b) = (a.entries()?, b.entries()?);
-    let (mut a, mut b) = (all_a.next().transpose()?, all_b.next().transpose()?);
-    let mut found = Vec::new();
-    loop {
-        let order = match (&a, &b) {
-            (None, None) => return Ok(found),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => compare_paths(&a.path, &b.path),
-        };
-        let one = if order.is_gt() { None } else { replace(&mut a, all_a.next().transpose()?) };
-        let other = if order.is_lt() { None } else { replace(&mut b, all_b.next().transpose()?) };
-        found.extend(change(layer, one, other));
-    }
+/// What is known of two contents of one path.
+pub(super) enum Contents {
+    /// They are the same, or there are no two.
+    Equal,
+    /// They are not; and where, if that is known.
+    Differ(Option<Delta>),
+    /// They are not, and here they are.
+    Held(Vec<u8>, Vec<u8>),
 }
 
-fn change(layer: usize, a: Option<Entry>, b: Option<Entry>) -> Option<Change> {
-    let fields = match (&a, &b) {
+/// What differs of the entries of one path, if anything does.
+pub(super) fn change(layer: usize, a: Option<Entry>, b: Option<Entry>, contents: Contents) -> Option<Change> {
+    let mut fields = match (&a, &b) {
         (Some(a), Some(b)) => fields(a, b),
         _ => Vec::new(),
     };
+    let differ = !matches!(contents, Contents::Equal);
+    if let (Some(a), Some(b), true) = (&a, &b, differ) {
+        fields.push(content(a, b, &contents));
+    }
     let kind = match (&a, &b) {
         (Some(_), None) => ChangeKind::OnlyInA,
         (None, Some(_)) => ChangeKind::OnlyInB,
         (Some(a), Some(b)) if a.kind != b.kind => ChangeKind::Type,
         _ if fields.is_empty() => return None,
-        _ if fields.iter().any(|field| field.name == "content") => ChangeKind::Content,
+        _ if differ => ChangeKind::Content,
         _ => ChangeKind::Metadata,
     };
     let path = a.as_ref().or(b.as_ref())?.path.clone();
-    Some(Change { layer, path, kind, fields, a, b, contents: None })
+    let (delta, contents) = match contents {
+        Contents::Equal => (None, None),
+        Contents::Differ(delta) => (delta, None),
+        Contents::Held(a, b) => (None, Some((a, b))),
+    };
+    Some(Change { layer, path, kind, fields, a, b, contents, delta })
+}
+
+/// The digests of both, or where they begin to differ.
+fn content(a: &Entry, b: &Entry, contents: &Contents) -> Field {
+    let first = match contents {
+        Contents::Differ(Some(delta)) => delta.runs.first(),
+        _ => None,
+    };
+    let of = |entry: &Entry, bytes: fn(&Run) -> &[u8]| {
+        let place = |run: &Run| {
+            let shown = bytes(run)[run.differing()].iter();
+            let hex = shown.map(|byte| format!("{byte:02x}")).collect::<String>();
+            format!("{hex} from byte {}", run.offset + run.first() as u64)
+        };
+        entry.content.map(|digest| digest.to_string()).or_else(|| first.map(place))
+    };
+    Field { name: "content".to_owned(), a: of(a, |run| &run.a), b: of(b, |run| &run.b) }
 }
 
 fn fields(a: &Entry, b: &Entry) -> Vec<Field> {
@@ -126,7 +148,6 @@ fn fields(a: &Entry, b: &Entry) -> Vec<Field> {
         let device = matches!(entry.kind, Kind::Char | Kind::Block);
         device.then(|| format!("{}:{}", entry.device.0, entry.device.1))
     });
-    both("content", |entry| entry.content.map(|digest| digest.to_string()));
     for (prefix, a, b) in [("xattr", &a.xattrs, &b.xattrs), ("pax", &a.pax, &b.pax)] {
         for key in a.keys().chain(b.keys()).collect::<BTreeSet<_>>() {
             if a.get(key) != b.get(key) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::oci::Image;
 
@@ -41,6 +41,16 @@ pub(super) fn compare(a: &Image, b: &Image) -> Vec<ConfigChange> {
 }
 
 fn walk(of: Of, pointer: &str, a: Option<&Value>, b: Option<&Value>, found: &mut Vec<ConfigChange>) {
+    let empty = Value::Object(Map::new());
+    // Names with values each: where one has none of them, each is missing there.
+    let named = matches!(pointer, "/annotations" | "/config/Labels");
+    let there = |value: Option<&Value>| value.is_some_and(Value::is_object);
+    let missing = |value: Option<&Value>| value.is_none_or(Value::is_null);
+    let (a, b) = match (a, b) {
+        (a, b) if named && missing(a) && there(b) => (Some(&empty), b),
+        (a, b) if named && missing(b) && there(a) => (a, Some(&empty)),
+        both => both,
+    };
     match (a, b) {
         _ if a == b => {}
         (Some(Value::Object(one)), Some(Value::Object(other))) => {

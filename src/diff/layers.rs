@@ -1,45 +1,57 @@
-//! Layers paired by index, opened only where their blobs differ.
+//! Layers side by side, opened only where their blobs differ.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read},
+    ops::Range,
 };
 
 use rayon::prelude::*;
 
-use super::{Change, ChangeKind, DiffError, Field, change};
+use bstr::ByteSlice as _;
+
+use super::{
+    Change, ChangeKind, DiffError, Field,
+    ahead::Ahead,
+    align::align,
+    lockstep::{self, Compared, Refusal},
+    moved, sorted,
+};
 use crate::{
-    layer::{self, BLOB_HEAD_BYTES, Entry, Index, Kind, Layer, LayerError, Shape, compressed},
-    model::{
-        Blobs, Descriptor, DiffId, Digest, Hasher,
-        limits::{CAPTURE_FILE_BYTES_MAX, CAPTURE_SIZE_BYTES_MAX},
+    layer::{
+        self, Archive, BLOB_HEAD_BYTES, Entry, Index, Kind, Layer, LayerError, Reading, Shape, compressed,
     },
+    model::{Blobs, Descriptor, DiffId, Digest, Hasher, limits::CAPTURE_SIZE_BYTES_MAX, path::printable},
     oci::Image,
 };
 
 /// One layer of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerRef {
+    /// Which, lowest is 0.
+    pub index: usize,
     /// Its blob.
     pub digest: Digest,
     /// Its uncompressed archive.
     pub diff_id: DiffId,
 }
 
-/// Two layers of one index.
+/// Two layers that stand beside each other, or one that stands alone.
 #[derive(Debug, Clone)]
 pub struct LayerPair {
-    /// Lowest is 0.
+    /// Which pair, lowest is 0: the layer's index in both images unless one has others between.
     pub index: usize,
-    /// The first image's, if it has so many.
+    /// The first image's, if one of it stands here.
     pub a: Option<LayerRef>,
     /// The second image's.
     pub b: Option<LayerRef>,
     /// What differs, in order of paths.
     pub changes: Vec<Change>,
     /// What differs of the archive as a whole and its compression: `compression`, `gzip-time`, `gzip-level`,
-    /// `gzip-system`, `gzip-name`, `zstd-frame`; `order` (of entries that are the same), `dialect`, `dotted`, `comment`,
-    /// `padding` (of archives that end in one place).
+    /// `gzip-system`, `gzip-name`, `zstd-frame`; `order` (of entries that are the same), `dialect`, `dotted`, `absolute`,
+    /// `comment`, `repeated` (paths that come more than once), `trailing` (bytes after the end mark), `padding` (of archives
+    /// that end in one place); `links` (which names of files are called links); `layers`
+    /// (how many of them were compared as what they come to, where the images have not as many).
     pub whole: Vec<Field>,
 }
 
@@ -50,6 +62,11 @@ impl LayerPair {
         self.a.map(|layer| layer.diff_id) == self.b.map(|layer| layer.diff_id)
     }
 
+    /// Whether only one image has a layer here.
+    pub fn alone(&self) -> bool {
+        self.a.is_none() || self.b.is_none()
+    }
+
     /// Whether both are the same blob.
     pub fn same_blob(&self) -> bool {
         self.a.map(|layer| layer.digest) == self.b.map(|layer| layer.digest)
@@ -57,22 +74,15 @@ impl LayerPair {
 }
 
 /// One image's layers.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Side<'a> {
     name: char,
     descriptors: &'a [Descriptor],
     diff_ids: &'a [DiffId],
 }
 
-/// A pair, and what merging needs of it if it was opened.
-#[derive(Debug)]
-pub(super) struct Read2 {
-    pub(super) pair: LayerPair,
-    pub(super) layers: Option<[Layer; 2]>,
-}
-
 impl<'a> Side<'a> {
-    fn new(name: char, image: &'a Image) -> Result<Self, DiffError> {
+    pub(super) fn new(name: char, image: &'a Image) -> Result<Self, DiffError> {
         let (descriptors, diff_ids) = (image.manifest.layers(), image.config.diff_ids());
         if descriptors.len() != diff_ids.len() {
             let (diff_ids, layers) = (diff_ids.len(), descriptors.len());
@@ -81,24 +91,31 @@ impl<'a> Side<'a> {
         Ok(Self { name, descriptors, diff_ids })
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.descriptors.len()
+    pub(super) fn layer(&self, index: usize) -> LayerRef {
+        LayerRef { index, digest: self.descriptors[index].digest, diff_id: self.diff_ids[index] }
     }
 
-    fn layer(&self, index: usize) -> Option<LayerRef> {
-        let digest = self.descriptors.get(index)?.digest;
-        Some(LayerRef { digest, diff_id: self.diff_ids[index] })
+    pub(super) fn size_bytes(&self, layer: LayerRef) -> u64 {
+        self.descriptors[layer.index].size
     }
 
-    fn open<'b>(&self, blobs: &'b dyn Blobs, layer: usize) -> Result<Box<dyn Read + Send + 'b>, DiffError> {
+    pub(super) fn open<'b>(
+        &self,
+        blobs: &'b dyn Blobs,
+        layer: LayerRef,
+    ) -> Result<Box<dyn Read + Send + 'b>, DiffError> {
         let blob = self.blob(blobs, layer)?;
-        let media_type = &self.descriptors[layer].media_type;
+        let media_type = &self.descriptors[layer.index].media_type;
         layer::inflate(media_type, blob).map_err(|source| self.refuses(layer, source))
     }
 
-    fn blob<'b>(&self, blobs: &'b dyn Blobs, layer: usize) -> Result<Box<dyn Read + Send + 'b>, DiffError> {
-        let digest = self.descriptors[layer].digest;
-        let open = |source| DiffError::Open { image: self.name, layer, digest, source };
+    fn blob<'b>(
+        &self,
+        blobs: &'b dyn Blobs,
+        layer: LayerRef,
+    ) -> Result<Box<dyn Read + Send + 'b>, DiffError> {
+        let LayerRef { index, digest, .. } = layer;
+        let open = |source| DiffError::Open { image: self.name, layer: index, digest, source };
         Ok(Box::new(blobs.open(&digest).map_err(open)?))
     }
 
@@ -106,7 +123,7 @@ impl<'a> Side<'a> {
     fn compressed(
         &self,
         blobs: &dyn Blobs,
-        layer: usize,
+        layer: LayerRef,
     ) -> Result<BTreeMap<&'static str, String>, DiffError> {
         let mut head = Vec::new();
         let read = self.blob(blobs, layer)?.take(BLOB_HEAD_BYTES as u64).read_to_end(&mut head);
@@ -114,91 +131,219 @@ impl<'a> Side<'a> {
         Ok(compressed(&head).into_iter().collect())
     }
 
-    pub(super) fn refuses(&self, layer: usize, source: LayerError) -> DiffError {
-        DiffError::Layer { image: self.name, layer, source }
+    pub(super) fn refuses(&self, layer: LayerRef, source: LayerError) -> DiffError {
+        self.refuses_after(layer, None, source)
+    }
+
+    fn refuses_after(&self, layer: LayerRef, after: Option<String>, source: LayerError) -> DiffError {
+        let after = after.map(|path| format!(", after entry `{path}`")).unwrap_or_default();
+        DiffError::Layer { image: self.name, layer: layer.index, after, source }
     }
 
     /// The entries of one layer (none if there is no such layer), its archive held against its diffID.
-    fn index(&self, blobs: &dyn Blobs, layer: usize) -> Result<Index, DiffError> {
-        let refuses = |source| self.refuses(layer, source);
-        let Some(LayerRef { diff_id: claimed, .. }) = self.layer(layer) else {
-            return Index::of([] as [Entry; 0], blobs).map_err(refuses);
+    fn index(&self, blobs: &dyn Blobs, layer: Option<LayerRef>) -> Result<Index, DiffError> {
+        let Some(layer) = layer else {
+            let none = Index::of([] as [Entry; 0], blobs);
+            return none.map_err(|source| DiffError::Scratch { layer: 0, source });
         };
-        let mut hashed = Hashed { inner: self.open(blobs, layer)?, hasher: Hasher::default() };
-        let index = Index::read(&mut hashed, blobs, |_, _| {}).map_err(refuses)?;
-        self.claim(layer, claimed, hashed.hasher.finish())?;
+        let mut hashed = Hashed::new(self.open(blobs, layer)?);
+        let index = Index::lenient(&mut hashed, blobs).map_err(|source| self.refuses(layer, source))?;
+        self.claim(layer, hashed.finish())?;
         Ok(index)
     }
 
     /// The layer of these entries.
-    pub(super) fn layer_of(&self, blobs: &dyn Blobs, layer: usize) -> Result<Layer, DiffError> {
-        self.canonical(blobs, layer, self.index(blobs, layer)?)
-    }
-
-    fn canonical(&self, blobs: &dyn Blobs, layer: usize, index: Index) -> Result<Layer, DiffError> {
+    pub(super) fn layer_of(&self, blobs: &dyn Blobs, layer: LayerRef) -> Result<Layer, DiffError> {
+        let index = self.index(blobs, Some(layer))?;
         index.canonical(blobs).map_err(|source| self.refuses(layer, source))
     }
 
-    fn check(&self, blobs: &dyn Blobs, layer: usize) -> Result<(), DiffError> {
-        let Some(LayerRef { diff_id: claimed, .. }) = self.layer(layer) else { return Ok(()) };
+    fn check(&self, blobs: &dyn Blobs, layer: Option<LayerRef>) -> Result<(), DiffError> {
+        let Some(layer) = layer else { return Ok(()) };
         let actual = Digest::of_reader(self.open(blobs, layer)?);
-        self.claim(layer, claimed, actual.map_err(|source| self.refuses(layer, LayerError::Read(source)))?)
+        self.claim(layer, actual.map_err(|source| self.refuses(layer, LayerError::Read(source)))?)
     }
 
-    fn claim(&self, layer: usize, claimed: DiffId, actual: Digest) -> Result<(), DiffError> {
+    pub(super) fn claim(&self, layer: LayerRef, actual: Digest) -> Result<(), DiffError> {
+        let LayerRef { index, diff_id: claimed, .. } = layer;
         if claimed.0 == actual {
             return Ok(());
         }
-        Err(DiffError::DiffId { image: self.name, layer, claimed, actual: DiffId(actual) })
+        Err(DiffError::DiffId { image: self.name, layer: index, claimed, actual: DiffId(actual) })
     }
 }
 
 /// Pairs the layers and reads those that differ.
-pub(super) fn read<'a>(
-    blobs: &dyn Blobs,
-    a: &'a Image,
-    b: &'a Image,
-) -> Result<([Side<'a>; 2], Vec<Read2>), DiffError> {
-    let sides = [Side::new('a', a)?, Side::new('b', b)?];
-    let count = sides[0].len().max(sides[1].len());
-    let read = (0..count).into_par_iter().map(|index| read_pair(blobs, &sides, index)).collect::<Vec<_>>();
-    let read = read.into_iter().collect::<Result<_, _>>()?;
-    Ok((sides, read))
+pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<LayerPair>, DiffError> {
+    let [a, b] = [0, 1].map(|side: usize| sides[side].diff_ids.iter().map(|id| id.0).collect::<Vec<_>>());
+    let mut pairs: Vec<LayerPair> = align(&a, &b)
+        .into_iter()
+        .enumerate()
+        .map(|(index, [one, other])| LayerPair {
+            index,
+            a: one.map(|at| sides[0].layer(at)),
+            b: other.map(|at| sides[1].layer(at)),
+            changes: Vec::new(),
+            whole: Vec::new(),
+        })
+        .collect();
+    let differing = pairs.iter().filter(|pair| !pair.equal()).count() as u64;
+    let left = CAPTURE_SIZE_BYTES_MAX / differing.max(1);
+    let runs = runs(&pairs);
+    let uneven: Vec<_> = runs.iter().map(|run| pairs[run.clone()].iter().any(LayerPair::alone)).collect();
+    let merged =
+        |pair: &LayerPair| runs.iter().zip(&uneven).any(|(run, uneven)| *uneven && run.contains(&pair.index));
+    let read = |pair: &mut LayerPair| if merged(pair) { Ok(()) } else { pair.read(blobs, sides, left) };
+    let done: Vec<_> = pairs.par_iter_mut().map(read).collect();
+    done.into_iter().collect::<Result<(), _>>()?;
+    for (run, uneven) in runs.into_iter().zip(uneven) {
+        let left = left * run.len() as u64;
+        let (below, rest) = pairs.split_at_mut(run.start);
+        let run = &mut rest[..run.len()];
+        if uneven || moved::any(run) {
+            run.iter_mut().for_each(|pair| pair.changes.clear());
+            moved::read(blobs, sides, below, run, left)?;
+        }
+    }
+    Ok(pairs)
 }
 
-fn read_pair(blobs: &dyn Blobs, [a, b]: &[Side<'_>; 2], index: usize) -> Result<Read2, DiffError> {
-    let mut pair =
-        LayerPair { index, a: a.layer(index), b: b.layer(index), changes: Vec::new(), whole: Vec::new() };
-    if pair.same_blob() {
-        // One blob under two claims: at most one of them is true.
-        if !pair.equal() {
-            a.check(blobs, index)?;
-            b.check(blobs, index)?;
+/// Runs of several pairs that differ.
+fn runs(pairs: &[LayerPair]) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let mut from = 0;
+    while from < pairs.len() {
+        let length = pairs[from..].iter().take_while(|pair| !pair.equal()).count();
+        if length > 1 {
+            runs.push(from..from + length);
         }
-        return Ok(Read2 { pair, layers: None });
+        from += length.max(1);
     }
-    pair.whole = compression(blobs, [a, b], index)?;
-    if pair.equal() {
-        let (one, other) = rayon::join(|| a.check(blobs, index), || b.check(blobs, index));
-        one.and(other)?;
-        return Ok(Read2 { pair, layers: None });
+    runs
+}
+
+impl LayerPair {
+    fn read(&mut self, blobs: &dyn Blobs, [a, b]: &[Side<'_>; 2], left: u64) -> Result<(), DiffError> {
+        if self.same_blob() {
+            // One blob under two claims: at most one of them is true.
+            return if self.equal() { Ok(()) } else { a.check(blobs, self.a).and(b.check(blobs, self.b)) };
+        }
+        self.whole = compression(blobs, [a, b], [self.a, self.b])?;
+        if self.equal() {
+            let (one, other) = rayon::join(|| a.check(blobs, self.a), || b.check(blobs, self.b));
+            return one.and(other);
+        }
+        let compared = match (self.a, self.b) {
+            (Some(one), Some(other)) => side_by_side(blobs, [a, b], [one, other], self.index, left)?,
+            _ => None,
+        };
+        // Which name of a file is called a link is no difference of files.
+        let Some(Compared { changes, shapes }) = compared.filter(|found| !found.changes.iter().any(of_links))
+        else {
+            return self.read_sorted(blobs, [a, b], left);
+        };
+        self.changes = changes;
+        if let [Some(one), Some(other)] = &shapes {
+            self.whole.extend(self::shapes(one, other, &self.changes));
+        }
+        Ok(())
     }
-    let (one, other) = rayon::join(|| a.index(blobs, index), || b.index(blobs, index));
-    let (one, other) = (one?, other?);
-    pair.changes = change::changes(index, &one, &other).map_err(|source| a.refuses(index, source))?;
-    if let (Some(one), Some(other)) = (one.shape(), other.shape()) {
-        pair.whole.extend(shapes(one, other, &pair.changes));
+
+    fn read_sorted(&mut self, blobs: &dyn Blobs, [a, b]: [&Side<'_>; 2], left: u64) -> Result<(), DiffError> {
+        let (one, other) = rayon::join(|| a.index(blobs, self.a), || b.index(blobs, self.b));
+        let (one, other) = (one?, other?);
+        let scratch = |source| DiffError::Scratch { layer: self.index, source };
+        let known = one.shape().cloned().zip(other.shape().cloned());
+        let links = [&one, &other].map(|index| links(index).map_err(scratch));
+        let [one, other] = [one, other].map(|index| index.canonical(blobs).map_err(scratch));
+        self.changes = sorted::changes(self.index, &one?, &other?).map_err(scratch)?;
+        if let Some((one, other)) = known {
+            self.whole.extend(shapes(&one, &other, &self.changes));
+        }
+        let [one, other] = links;
+        self.whole.extend(field("links", one?, other?).filter(|_| !self.changes.iter().any(of_links)));
+        let (Some(layer_a), Some(layer_b)) = (self.a, self.b) else { return Ok(()) };
+        let chosen = sorted::wanted(self.changes.iter(), left);
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let fetch = |side: &Side<'_>, layer: LayerRef, entry: fn(&Change) -> Option<&Entry>| {
+            let mut wanted = sorted::Wanted::new();
+            for at in &chosen {
+                if let Some(entry) = entry(&self.changes[*at]) {
+                    wanted.entry(entry.offset).or_default().push(*at);
+                }
+            }
+            sorted::capture(side.open(blobs, layer)?, &wanted).map_err(|source| side.refuses(layer, source))
+        };
+        let (one, other) = rayon::join(
+            || fetch(a, layer_a, |change| change.a.as_ref()),
+            || fetch(b, layer_b, |change| change.b.as_ref()),
+        );
+        let (mut one, mut other) = (one?, other?);
+        for at in chosen {
+            self.changes[at].contents = one.remove(&at).zip(other.remove(&at));
+        }
+        Ok(())
     }
-    let layers = Some([a.canonical(blobs, index, one)?, b.canonical(blobs, index, other)?]);
-    Ok(Read2 { pair, layers })
+}
+
+/// Whether a change may be one of which name of a file is called a link.
+fn of_links(change: &Change) -> bool {
+    let link = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.kind == Kind::Hardlink);
+    (link(&change.a) || link(&change.b)) && (change.kind == ChangeKind::Type || change.has("link"))
+}
+
+/// The archive's hard links, as it has them: how many, and the digest of names and targets.
+fn links(index: &Index) -> Result<Option<String>, LayerError> {
+    let (mut count, mut hasher) = (0_u64, Hasher::default());
+    for entry in index.entries()? {
+        let entry = entry?;
+        if entry.kind == Kind::Hardlink {
+            count += 1;
+            [&entry.path[..], &[0], &entry.link[..], &[0]].into_iter().for_each(|part| hasher.update(part));
+        }
+    }
+    Ok((count > 0).then(|| format!("{count} ({})", hasher.finish().short())))
+}
+
+/// Reads two archives in one pass, and holds each against its diffID; none if it takes more than one.
+fn side_by_side(
+    blobs: &dyn Blobs,
+    sides: [&Side<'_>; 2],
+    layers: [LayerRef; 2],
+    index: usize,
+    left: u64,
+) -> Result<Option<Compared>, DiffError> {
+    let [one, other] = [sides[0].open(blobs, layers[0])?, sides[1].open(blobs, layers[1])?];
+    std::thread::scope(|scope| {
+        let ((one, hashing_a), (other, hashing_b)) = (Ahead::of(scope, one), Ahead::of(scope, other));
+        let archives = [one, other].map(|ahead| Archive::new(ahead, Reading::Lenient));
+        let compared = lockstep::compare(index, archives, left).map_err(|refusal| {
+            let Refusal { side, after, source } = refusal;
+            let after = after.map(|path| printable(&path.to_str_lossy()));
+            sides[side].refuses_after(layers[side], after, source)
+        })?;
+        if compared.is_some() {
+            for (side, hashing) in [hashing_a, hashing_b].into_iter().enumerate() {
+                // None of a thread that panicked, which nobody's bytes can make it do, or whose archive was not read.
+                if let Some(actual) = hashing.join().ok().flatten() {
+                    sides[side].claim(layers[side], actual)?;
+                }
+            }
+        }
+        Ok(compared)
+    })
 }
 
 /// What differs of how two blobs are compressed.
-fn compression(blobs: &dyn Blobs, sides: [&Side<'_>; 2], index: usize) -> Result<Vec<Field>, DiffError> {
-    if sides.iter().any(|side| side.layer(index).is_none()) {
-        return Ok(Vec::new());
-    }
-    let [a, b] = [sides[0].compressed(blobs, index)?, sides[1].compressed(blobs, index)?];
+fn compression(
+    blobs: &dyn Blobs,
+    sides: [&Side<'_>; 2],
+    layers: [Option<LayerRef>; 2],
+) -> Result<Vec<Field>, DiffError> {
+    let [Some(one), Some(other)] = layers else { return Ok(Vec::new()) };
+    let [a, b] = [sides[0].compressed(blobs, one)?, sides[1].compressed(blobs, other)?];
     let of = |facts: &BTreeMap<&str, String>, name: &str| facts.get(name).cloned();
     let names = a.keys().chain(b.keys()).collect::<BTreeSet<_>>();
     Ok(names.into_iter().filter_map(|name| field(name, of(&a, name), of(&b, name))).collect())
@@ -216,7 +361,10 @@ fn shapes(a: &Shape, b: &Shape, changes: &[Change]) -> Vec<Field> {
         both("order", |shape| Some(shape.order.short())).filter(|_| same_paths),
         both("dialect", |shape| Some(shape.dialect.clone())),
         both("dotted", |shape| Some(shape.dotted.to_string())),
+        both("absolute", |shape| Some(shape.absolute.to_string())),
         both("comment", |shape| shape.comment.clone()),
+        both("repeated", |shape| shape.repeated.clone()),
+        both("trailing", |shape| shape.trailing.clone()),
         both("padding", |shape| Some(shape.padding_bytes.to_string())).filter(|_| same_end),
     ]
     .into_iter()
@@ -228,62 +376,20 @@ fn field(name: &str, a: Option<String>, b: Option<String>) -> Option<Field> {
     (a != b).then(|| Field { name: name.to_owned(), a, b })
 }
 
-/// Fetches the contents that differ, first come first served in order of layer and path.
-pub(super) fn capture(blobs: &dyn Blobs, sides: &[Side<'_>; 2], read: &mut [Read2]) -> Result<(), DiffError> {
-    let mut left = CAPTURE_SIZE_BYTES_MAX;
-    let mut wanted: Vec<Vec<usize>> = Vec::new();
-    for pair in &*read {
-        let mut chosen = Vec::new();
-        for (at, change) in pair.pair.changes.iter().enumerate() {
-            if let Some(rest) = capturable(change).and_then(|bytes| left.checked_sub(bytes)) {
-                left = rest;
-                chosen.push(at);
-            }
-        }
-        wanted.push(chosen);
-    }
-    let done: Vec<_> = read
-        .par_iter_mut()
-        .zip(wanted)
-        .filter(|(_, chosen)| !chosen.is_empty())
-        .map(|(pair, chosen)| capture_pair(blobs, sides, &mut pair.pair, &chosen))
-        .collect();
-    done.into_iter().collect()
-}
-
-/// Size of both contents, if they are to be held.
-fn capturable(change: &Change) -> Option<u64> {
-    let (a, b) = (change.a.as_ref()?, change.b.as_ref()?);
-    let small = |entry: &Entry| entry.kind == Kind::File && entry.size_bytes <= CAPTURE_FILE_BYTES_MAX;
-    (change.kind == ChangeKind::Content && small(a) && small(b)).then_some(a.size_bytes + b.size_bytes)
-}
-
-fn capture_pair(
-    blobs: &dyn Blobs,
-    [a, b]: &[Side<'_>; 2],
-    pair: &mut LayerPair,
-    chosen: &[usize],
-) -> Result<(), DiffError> {
-    let fetch = |side: &Side<'_>, entry: fn(&Change) -> Option<&Entry>| {
-        let range = |at: &usize| entry(&pair.changes[*at]).map(|entry| (entry.offset, entry.size_bytes, *at));
-        let mut ranges: Vec<_> = chosen.iter().filter_map(range).collect();
-        ranges.sort_unstable();
-        let plain: Vec<_> = ranges.iter().map(|(offset, size, _)| (*offset, *size)).collect();
-        let bytes = layer::capture(side.open(blobs, pair.index)?, &plain)
-            .map_err(|source| side.refuses(pair.index, LayerError::Read(source)))?;
-        Ok(ranges.into_iter().map(|(_, _, at)| at).zip(bytes).collect::<BTreeMap<_, _>>())
-    };
-    let (one, other) =
-        rayon::join(|| fetch(a, |change| change.a.as_ref()), || fetch(b, |change| change.b.as_ref()));
-    for ((at, one), (_, other)) in one?.into_iter().zip(other?) {
-        pair.changes[at].contents = Some((one, other));
-    }
-    Ok(())
-}
-
-struct Hashed<R> {
+/// A reader that hashes what it gives.
+pub(super) struct Hashed<R> {
     inner: R,
     hasher: Hasher,
+}
+
+impl<R> Hashed<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self { inner, hasher: Hasher::default() }
+    }
+
+    pub(super) fn finish(self) -> Digest {
+        self.hasher.finish()
+    }
 }
 
 impl<R: Read> Read for Hashed<R> {

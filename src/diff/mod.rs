@@ -4,12 +4,19 @@
 //! one file system. Config and manifest are compared as raw JSON, so no field goes unseen. Knows no cause,
 //! file or registry: bytes come from [`crate::model::Blobs`].
 
+mod ahead;
+mod align;
 mod change;
+mod delta;
 mod json;
 mod layers;
+mod lockstep;
 mod merge;
+mod moved;
+mod sorted;
 
 pub use change::{Change, ChangeKind, Field};
+pub use delta::{Delta, Run};
 pub use json::{ConfigChange, Of};
 pub use layers::{LayerPair, LayerRef};
 
@@ -37,11 +44,21 @@ pub enum DiffError {
         source: io::Error,
     },
     /// A layer holds what is not read.
-    #[error("cannot read layer {layer} of image {image}")]
+    #[error("cannot read layer {layer} of image {image}{after}")]
     Layer {
         /// `a` or `b`.
         image: char,
         /// Which layer, lowest is 0.
+        layer: usize,
+        /// Empty, or a comma and the entry that was read last.
+        after: String,
+        /// Why not.
+        source: LayerError,
+    },
+    /// A temporary file failed.
+    #[error("cannot compare the layers at {layer}")]
+    Scratch {
+        /// Which pair, lowest is 0.
         layer: usize,
         /// Why not.
         source: LayerError,
@@ -75,7 +92,7 @@ pub enum DiffError {
 pub struct Comparison {
     /// Whether both manifests are the same bytes.
     pub same_manifest: bool,
-    /// The layers, paired by index.
+    /// The layers, paired.
     pub layers: Vec<LayerPair>,
     /// What differs in config and manifest, but for digests and sizes of layers and config.
     pub config: Vec<ConfigChange>,
@@ -84,24 +101,32 @@ pub struct Comparison {
     pub same_filesystem: bool,
 }
 
+impl Comparison {
+    /// For each pair of layers what `a` or else `b` has for its layer in that image.
+    pub fn by_pair<T: Clone>(&self, a: &[Option<T>], b: &[Option<T>]) -> Vec<Option<T>> {
+        let of = |all: &[Option<T>], layer: Option<LayerRef>| all.get(layer?.index).cloned().flatten();
+        self.layers.iter().map(|pair| of(a, pair.a).or_else(|| of(b, pair.b))).collect()
+    }
+}
+
 /// Compares two images, layer by layer and field by field.
 ///
-/// 1. Layers are paired by index; equal blobs are equal. Others are inflated, held against their diffIDs
-///    and indexed, each pair on its own core.
-/// 2. Entries are paired by path. Contents that differ are captured in a second pass, up to
-///    `CAPTURE_FILE_BYTES_MAX` a file and `CAPTURE_SIZE_BYTES_MAX` in all, in order of layer and path.
-/// 3. Where layers differ, the merged file systems are compared.
+/// 1. Layers that have one diffID in both images are paired, in order; what lies between, one by one. Equal blobs are
+///    equal. Others are inflated and held against their diffIDs, all pairs on the cores there are.
+/// 2. Entries are paired by path: in one pass while both archives have one order (`lockstep`), else sorted (`sorted`).
+///    Contents that differ are held up to `CAPTURE_FILE_BYTES_MAX` a file and `CAPTURE_SIZE_BYTES_MAX` in all.
+/// 3. Of a run of differing layers of which the images have not as many, what they merge to is compared.
+/// 4. Where layers differ, the merged file systems are compared.
 ///
 /// # Errors
-/// A layer that cannot be opened or is refused by [`crate::layer::walk`], or whose diffID is not the
-/// config's.
+/// A layer that cannot be opened or is refused by [`crate::layer::walk`] though it is read leniently, or whose diffID is
+/// not the config's.
 pub fn images(blobs: &dyn Blobs, a: &Image, b: &Image) -> Result<Comparison, DiffError> {
     let config = json::compare(a, b);
     let same_manifest = a.manifest_digest == b.manifest_digest;
-    let (sides, mut read) = layers::read(blobs, a, b)?;
-    layers::capture(blobs, &sides, &mut read)?;
-    let same_filesystem = merge::same_filesystem(blobs, &sides, &read)?;
-    let layers = read.into_iter().map(|pair| pair.pair).collect();
+    let sides = [layers::Side::new('a', a)?, layers::Side::new('b', b)?];
+    let layers = layers::read(blobs, &sides)?;
+    let same_filesystem = merge::same_filesystem(blobs, &sides, &layers)?;
     Ok(Comparison { same_manifest, layers, config, same_filesystem })
 }
 

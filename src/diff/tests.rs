@@ -105,7 +105,7 @@ fn sees_every_difference() {
     check(&file(), &capability(b"\x01"), "a Metadata xattr:security.capability");
     check(&capability(b"\x01"), &capability(b"\x02"), "a Metadata xattr:security.capability");
     check(&capability(b"\x01"), &file().at(7), "a Metadata mtime,xattr:security.capability");
-    check(&file(), &fake().dir("a/"), "a Type type,mode,size,content");
+    check(&file(), &fake().dir("a/"), "a Type type,mode,size");
     check(&fake().symlink("s", "a"), &fake().symlink("s", "b"), "s Metadata link");
     let device = |minor: &[u8]| fake().entry(b'3', "n", "", b"").put(337, minor);
     check(&device(b"0000001"), &device(b"0000002"), "n Metadata device");
@@ -203,11 +203,158 @@ fn how_an_archive_is_written_shows_whatever_else_differs() {
 }
 
 #[test]
-fn ambiguous_layers_are_errors() {
+fn of_a_path_that_comes_twice_the_last_counts() {
+    let once = || fake().file("a", b"1").file("b", b"");
+    let (changes, whole) = seen(&once(), &once().file("a", b"2"));
+    assert_eq!((changes.as_str(), whole.as_str()), ("a Content content", "order,repeated"));
+    let (changes, whole) = seen(&once(), &fake().file("a", b"2").file("b", b"").file("a", b"1"));
+    assert_eq!((changes.as_str(), whole.as_str()), ("", "order,repeated"));
+    let (changes, whole) = seen(&once().file("a", b"2"), &once().file("a", b"2"));
+    assert_eq!((changes.as_str(), whole.as_str()), ("", ""));
+    assert!(compare(&[once()], &[fake().file("a", b"2").file("b", b"").file("a", b"1")]).same_filesystem);
+    assert!(!compare(&[once()], &[once().file("a", b"2")]).same_filesystem);
+}
+
+/// What differs of two layers: the changes, and the names of what differs as a whole.
+fn seen(a: &FakeLayer, b: &FakeLayer) -> (String, String) {
+    let comparison = compare(std::slice::from_ref(a), std::slice::from_ref(b));
+    let pair = &comparison.layers[0];
+    let names =
+        |fields: &[Field]| fields.iter().map(|field| field.name.clone()).collect::<Vec<_>>().join(",");
+    let change = |change: &Change| format!("{} {:?} {}", change.path, change.kind, names(&change.fields));
+    (pair.changes.iter().map(change).collect::<Vec<_>>().join("; "), names(&pair.whole))
+}
+
+#[test]
+fn bytes_after_the_end_are_seen() {
+    let tar = fake().file("a", b"1").tar();
     let mut shelf = Shelf::default();
     let a = shelf.image(&[fake().file("a", b"1")], &json!({}));
-    let b = shelf.image(&[fake().file("a", b"1").file("a", b"2")], &json!({}));
-    assert!(matches!(images(&shelf, &a, &b), Err(DiffError::Layer { image: 'b', layer: 0, .. })));
+    let hidden = [&tar[..], &[0; 512], b"payload"].concat();
+    let b = shelf.image_of(&[(OCI_LAYER, hidden.clone(), hidden)], &json!({}));
+    let comparison = images(&shelf, &a, &b).unwrap();
+    assert!(whole(&comparison).starts_with("trailing none → 7 bytes ("), "{}", whole(&comparison));
+    assert!(!comparison.same_filesystem && comparison.layers[0].changes.is_empty(), "some read on");
+    let open = fake().file("a", b"1").open_end();
+    for (blob, expected) in
+        [(open.clone(), "padding 1024 → 0"), ([open, vec![0; 512]].concat(), "padding 1024 → 512")]
+    {
+        let b = shelf.image_of(&[(OCI_LAYER, blob.clone(), blob)], &json!({}));
+        let comparison = images(&shelf, &a, &b).unwrap();
+        assert!(comparison.same_filesystem && whole(&comparison) == expected, "{}", whole(&comparison));
+    }
+}
+
+#[test]
+fn sparse_files_are_what_they_are_when_unpacked() {
+    let dense = fake().file("s", b"\0\0\0\0ab\0\0");
+    let records = |map: &str| {
+        let records: [(&str, &[u8]); 3] =
+            [("GNU.sparse.size", b"8"), ("GNU.sparse.name", b"s"), ("GNU.sparse.map", map.as_bytes())];
+        fake().file("GNUSparseFile.1/s", b"ab").pax(&records)
+    };
+    let (changes, _) = seen(&dense, &records("4,2"));
+    assert_eq!(changes, "s Metadata pax:GNU.sparse.map");
+    assert!(compare(&[dense.clone()], &[records("4,2")]).same_filesystem);
+    assert_eq!(seen(&dense, &records("3,2")).0, "s Content pax:GNU.sparse.map,content");
+    let form_1: [(&str, &[u8]); 4] = [
+        ("GNU.sparse.major", b"1"),
+        ("GNU.sparse.minor", b"0"),
+        ("GNU.sparse.name", b"s"),
+        ("GNU.sparse.realsize", b"8"),
+    ];
+    let mut content = b"1\n4\n2\n".to_vec();
+    content.resize(512, 0);
+    content.extend_from_slice(b"ab");
+    assert_eq!(
+        seen(&records("4,2"), &fake().file("x", &content).pax(&form_1)),
+        (String::new(), String::new())
+    );
+    let old = fake()
+        .entry(b'S', "s", "", b"ab")
+        .put(257, b"ustar  \0")
+        .put(345, &[0; 41])
+        .put(386, b"00000000004\x0000000000002\0")
+        .put(483, b"00000000010\0");
+    assert_eq!(seen(&records("4,2"), &old), (String::new(), "dialect".into()));
+    let mut shelf = Shelf::default();
+    let a = shelf.image(&[dense], &json!({}));
+    for wrong in ["4,3", "7,2", "4,1,4,1", "4"] {
+        let b = shelf.image(&[records(wrong)], &json!({}));
+        let refused = images(&shelf, &a, &b).unwrap_err().to_string();
+        assert!(refused.starts_with("cannot read layer 0 of image b"), "{refused}");
+    }
+}
+
+#[test]
+fn an_order_that_is_not_common_changes_nothing() {
+    let one = || fake().file("b", b"1").file("a", b"2").file("c", b"3");
+    assert_eq!(seen(&one(), &one().file("d", b"4")).0, "d OnlyInB ");
+    assert_eq!(seen(&one(), &fake().file("b", b"1").file("c", b"x").file("a", b"2")).0, "c Content content");
+    // Byte by byte `a-b` comes before `a/b`, component by component after it.
+    let by_bytes = || fake().dir("a/").file("a-b", b"").file("a/b", b"");
+    assert_eq!(seen(&by_bytes(), &by_bytes().file("a/c", b"")).0, "a/c OnlyInB ");
+    assert_eq!(
+        seen(&by_bytes(), &fake().dir("a/").file("a/b", b"").file("a-b", b"")),
+        (String::new(), "order".into())
+    );
+}
+
+#[test]
+fn which_name_is_the_link_is_no_difference_of_files() {
+    let one = || fake().file("p", b"1").hardlink("q", "p");
+    let turned = || fake().file("q", b"1").hardlink("p", "q");
+    assert_eq!(seen(&one(), &turned()), (String::new(), "order,links".into()));
+    let (changes, whole) = seen(&one().file("z", b"").at(1), &turned().file("z", b"").at(2));
+    assert_eq!((changes.as_str(), whole.as_str()), ("z Metadata mtime", "order,links"));
+    assert_eq!(seen(&one(), &fake().file("p", b"1").file("q", b"1")).0, "q Type type,size,link");
+    assert_eq!(seen(&one(), &fake().file("q", b"2").hardlink("p", "q")).0, "p Content content");
+}
+
+#[test]
+fn other_numbers_of_layers_are_compared_as_what_they_come_to() {
+    let (one, two) =
+        (fake().dir("d/").file("d/a", b"1").file("d/b", b"2"), fake().dir("d/").file("d/c", b"3"));
+    let whole = fake().dir("d/").file("d/a", b"1").file("d/b", b"2").file("d/c", b"3");
+    let base = fake().file("base", b"");
+    let seen = |a: &[FakeLayer], b: &[FakeLayer]| {
+        let with_base = |layers: &[FakeLayer]| [&[base.clone()], layers].concat();
+        let comparison = compare(&with_base(a), &with_base(b));
+        let shown: Vec<_> = comparison
+            .layers
+            .iter()
+            .flat_map(|pair| pair.changes.iter().map(|change| (pair.index, change)))
+            .map(|(pair, change)| {
+                assert_eq!(pair, change.layer);
+                format!("{pair} {} {:?} {}", change.path, change.kind, change.contents.is_some())
+            })
+            .collect();
+        (shown.join("; "), comparison.same_filesystem)
+    };
+    assert_eq!(seen(&[one.clone(), two.clone()], &[whole.clone()]), (String::new(), true));
+    let drifted = fake().dir("d/").file("d/a", b"1").file("d/b", b"x").file("d/c", b"3").file("d/e", b"");
+    assert_eq!(
+        seen(&[one.clone(), two.clone()], &[drifted.clone()]),
+        ("1 d/b Content true; 1 d/e OnlyInB false".into(), false)
+    );
+    let deleting = [drifted.clone(), fake().file("d/.wh.e", b"").file("d/b", b"2")];
+    assert_eq!(seen(&[whole.clone()], &deleting), (String::new(), true));
+    let of_base = [one, two, fake().file(".wh.base", b"")];
+    assert_eq!(seen(&[whole], &of_base), ("3 .wh.base OnlyInB false".into(), false));
+}
+
+#[test]
+fn large_files_are_compared_and_not_held() {
+    let mut large = vec![7; (8 << 20) + 5];
+    let a = fake().file("a", &large);
+    large[5_000_000] = 8;
+    let comparison = compare(&[a], &[fake().file("a", &large)]);
+    let change = &comparison.layers[0].changes[0];
+    let delta = change.delta.as_ref().unwrap();
+    assert_eq!((delta.bytes, delta.complete, delta.runs[0].offset), (1, true, 5_000_000));
+    assert_eq!((&delta.runs[0].a[..], &delta.runs[0].b[..]), (&[7; 8][..], &[8, 7, 7, 7, 7, 7, 7, 7][..]));
+    assert_eq!(change.fields[0].b.as_deref(), Some("08 from byte 5000000"));
+    assert!(change.contents.is_none() && change.has("content"));
 }
 
 #[track_caller]

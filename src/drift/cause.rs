@@ -153,8 +153,20 @@ causes! {
     PackageLists "package-lists" Package "Run `rm -rf /var/lib/apt/lists/*` in the same RUN step.",
     /// Compressed data whose contents are equal.
     CompressedMember "compressed-member" Known "Fix the compressor's version, level and threads.",
-    /// A fetched file was another.
-    InputChanged "input-changed" Package "Pin what is fetched by version and checksum, or build from a repository that stands still.",
+    /// What the kernel said of the build's machine and processes.
+    ProcCapture "proc-capture" Known "Do not keep what /proc, `env`, `ps` or `ls -i` say of the build; remove the file in the same RUN step.",
+    /// How compiled Python code refers to its own constants.
+    PycRefs "pyc-refs" Known "Compile with `python3 -m compileall` in a RUN step of its own, or pass the files through `add-determinism`.",
+    /// A compiled Python file older or newer than its source's file time.
+    PycStale "pyc-stale" Known "Export SOURCE_DATE_EPOCH into the RUN step, so that Python compiles files that hold a hash in place of a time.",
+    /// Numbers of users and groups, drawn in the order of installation.
+    AccountIds "account-ids" Known "Give the account a fixed number: `useradd --uid`, `groupadd --gid`, before the package that makes it.",
+    /// What depends on how many processors the build had.
+    CpuDependent "cpu-dependent" Known "Fix the number of threads (`xz -T1`), or compress with one program for all machines.",
+    /// A repository that may not be used any more.
+    ExpiredRepository "expired-repository" Known "Run apt with `-o Acquire::Check-Valid-Until=false` where a repository stands still.",
+    /// A fetched file that is another.
+    InputChanged "input-changed" Package "Pin the file by its digest or version, or build from the recorded inputs.",
 }
 
 impl Cause {

@@ -26,9 +26,13 @@ pub struct ConfigDrift {
     pub class: Class,
 }
 
-/// Names the cause of one place.
-pub(super) fn explain(change: &ConfigChange, context: &Context) -> ConfigDrift {
-    let cause = cause(change, context).unwrap_or(Cause::Unexplained);
+/// Names the cause of one place, given whether the lowest layers are equal.
+pub(super) fn explain(change: &ConfigChange, same_base: bool, context: &Context) -> ConfigDrift {
+    let cause = match cause(change, context) {
+        // What is named so is the image of the step before.
+        Some(Cause::BaseMoved) if same_base => Cause::HistoryConsequence,
+        cause => cause.unwrap_or(Cause::Unexplained),
+    };
     let ConfigChange { of, pointer, a, b } = change.clone();
     ConfigDrift { of, pointer, a, b, cause, class: cause.class() }
 }
@@ -117,7 +121,7 @@ mod tests {
     #[track_caller]
     fn check(of: Of, pointer: &str, a: &str, b: &str, expected: &str) {
         let change = ConfigChange { of, pointer: pointer.into(), a: Some(a.into()), b: Some(b.into()) };
-        assert_eq!(explain(&change, &Context::default()).cause.code(), expected, "{pointer}");
+        assert_eq!(explain(&change, false, &Context::default()).cause.code(), expected, "{pointer}");
     }
 
     #[test]

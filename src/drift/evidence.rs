@@ -7,6 +7,7 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::{
     diff::{Change, Field},
+    layer::{Entry, capability},
     model::path::printable,
 };
 
@@ -21,12 +22,29 @@ pub(super) fn show(change: &Change) -> String {
         (Some((a, b)), _) => bytes(a, b),
         (None, []) => match change.entry() {
             Some(entry) => {
-                format!("{}, {} bytes, mode {:04o}", entry.kind.name(), entry.size_bytes, entry.mode)
+                let value = entry.xattrs.get(b"security.capability".as_bstr());
+                let may = value.and_then(|value| capability(value)).map_or_else(String::new, |may| format!(", {may}"));
+                format!("{}, {} bytes, mode {:04o}{may}", entry.kind.name(), entry.size_bytes, entry.mode)
             }
             None => String::new(),
         },
-        (None, all) => fields(all),
+        (None, all) => fields(&decoded(change, all)),
     }
+}
+
+/// `all` with capabilities in words.
+fn decoded(change: &Change, all: &[Field]) -> Vec<Field> {
+    const NAME: &[u8] = b"security.capability";
+    let words = |entry: &Option<Entry>| capability(entry.as_ref()?.xattrs.get(NAME.as_bstr())?);
+    let decode = |field: &Field| {
+        let mut field = field.clone();
+        if field.name.strip_prefix("xattr:").is_some_and(|name| name.as_bytes() == NAME) {
+            field.a = words(&change.a).or(field.a);
+            field.b = words(&change.b).or(field.b);
+        }
+        field
+    };
+    all.iter().map(decode).collect()
 }
 
 /// The first fields that differ.
@@ -69,20 +87,69 @@ fn numbered<'a>(a: &'a [u8], b: &'a [u8]) -> (Option<&'a [u8]>, Option<&'a [u8]>
     }
 }
 
-/// How many bytes differ, and the first of them.
+/// How many bytes differ and in how many runs, the first of them, and what kind of file it is if its first bytes tell; of many
+/// bytes also how random they look.
 pub(super) fn bytes(a: &[u8], b: &[u8]) -> String {
     const SHOWN: usize = 8;
-    let differs = |(_, (a, b)): &(usize, (&u8, &u8))| a != b;
-    let mut differing = a.iter().zip(b).enumerate().filter(differs);
-    let first = differing.next().map_or(a.len().min(b.len()), |(at, _)| at);
-    let count = differing.count() + usize::from(first < a.len().min(b.len())) + a.len().abs_diff(b.len());
+    let common = a.len().min(b.len());
+    let (mut first, mut count, mut runs, mut last) = (common, 0, 0, None);
+    let mut histogram = [0_u32; 256];
+    for (at, _) in a.iter().zip(b).enumerate().filter(|(_, (a, b))| a != b) {
+        first = first.min(at);
+        count += 1;
+        runs += usize::from(last.is_none_or(|last| at > last + 1));
+        last = Some(at);
+        histogram[usize::from(b[at])] += 1;
+    }
+    if a.len() != b.len() {
+        count += a.len().abs_diff(b.len());
+        runs += usize::from(last.is_none_or(|last| common > last + 1));
+    }
+    let runs = if runs > 1 { format!(" in {runs} runs") } else { String::new() };
     let hex = |bytes: &[u8]| {
         bytes.iter().skip(first).take(SHOWN).fold(String::new(), |mut out, byte| {
             let _ = write!(out, "{byte:02x}"); // Writing to a String cannot fail.
             out
         })
     };
-    format!("{count} of {} bytes differ, from byte {first}: {} → {}", a.len().max(b.len()), hex(a), hex(b))
+    let kind = kind(a).filter(|kind_a| kind(b) == Some(*kind_a)).map_or_else(String::new, |kind| format!("{kind}: "));
+    let size = a.len().max(b.len());
+    let random = entropy(&histogram).map_or_else(String::new, |bits| format!("; {bits:.1} bits a byte"));
+    format!("{kind}{count} of {size} bytes differ{runs}, from byte {first}: {} → {}{random}", hex(a), hex(b))
+}
+
+/// What a file is, by its first bytes.
+fn kind(bytes: &[u8]) -> Option<&'static str> {
+    const KINDS: [(&[u8], &str); 16] = [
+        (b"\x7fELF", "ELF"),
+        (b"\x1f\x8b", "gzip"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"BZh", "bzip2"),
+        (b"PK\x03\x04", "zip"),
+        (b"!<arch>\n", "ar"),
+        (b"SQLite format 3\0", "SQLite"),
+        (b"\x89PNG", "PNG"),
+        (b"\xff\xd8\xff", "JPEG"),
+        (b"%PDF-", "PDF"),
+        (b"\xca\xfe\xba\xbe", "Java class"),
+        (b"\xfe\xed\xfe\xed", "Java keystore"),
+        (b"\xde\x12\x04\x95", "gettext catalogue"),
+        (b"PACK", "git pack"),
+        (b"\xed\xab\xee\xdb", "rpm"),
+    ];
+    let known = KINDS.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, kind)| *kind);
+    let compiled = || bytes.get(2..4).is_some_and(|end| end == b"\r\n").then_some("compiled Python");
+    known.or_else(compiled)
+}
+
+/// Bits a byte of the bytes that `histogram` counts (Shannon), if these are enough to tell.
+fn entropy(histogram: &[u32; 256]) -> Option<f64> {
+    const COUNT_MIN: u32 = 256;
+    let count: u32 = histogram.iter().sum();
+    let share = |share: &u32| f64::from(*share) / f64::from(count);
+    let bits = histogram.iter().filter(|share| **share > 0).map(|bucket| -share(bucket) * share(bucket).log2()).sum();
+    (count >= COUNT_MIN).then_some(bits)
 }
 
 /// At most [`SHOWN_CHARS_MAX`] characters around character `at`, printable.

@@ -4,14 +4,19 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
-    Cause, Class, ConfigDrift, config, evidence,
+    Cause, Class, ConfigDrift,
+    accounts::Accounts,
+    archive::Budget,
+    config, evidence,
+    excerpt::{self, Excerpt},
+    hidden,
     origin::{FromStage, Origin},
     rules::{self, Finding},
     security::{self, Security},
     view::{Context, InstructionRef, Siblings, View},
 };
 use crate::{
-    diff::{ChangeKind, Comparison, Field, LayerPair},
+    diff::{ChangeKind, Comparison, Field, LayerPair, LayerRef},
     model::{Verdict, path::encode},
 };
 
@@ -39,7 +44,7 @@ pub struct Accepted {
 /// One path that differs, explained (CLI.md, DRIFT).
 #[derive(Debug, Clone, Serialize)]
 pub struct Drift {
-    /// Which layer, lowest is 0.
+    /// Which pair of layers, lowest is 0.
     pub layer: usize,
     /// The instruction that made the layer.
     pub instruction: Option<InstructionRef>,
@@ -65,6 +70,9 @@ pub struct Drift {
     pub cured_by: Option<&'static str>,
     /// The difference, shortened.
     pub evidence: String,
+    /// A part of it to be shown side by side, but of what must not be shown, or follows from another drift.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Excerpt>,
     /// Whether privileges differ, a program, or what decides whom the system trusts.
     pub security: bool,
     /// Which of these.
@@ -99,6 +107,7 @@ impl Drift {
             remedy: cause.remedy(),
             cured_by: None,
             evidence: "a → b".to_owned(),
+            excerpt: None,
             security: false,
             security_kind: None,
             confidence: Confidence::Certain,
@@ -116,6 +125,8 @@ pub struct Explained {
     pub drifts: Vec<Drift>,
     /// Every place of config and manifest that differs.
     pub config: Vec<ConfigDrift>,
+    /// Which layers stood beside each other, by their index in each image.
+    pub layers: Vec<[Option<usize>; 2]>,
     /// The rung of the ladder.
     pub verdict: Verdict,
 }
@@ -127,11 +138,16 @@ pub struct Explained {
 ///    the merged file systems are equal.
 /// 3. The verdict is the best that holds.
 pub fn explain(comparison: &Comparison, context: &Context) -> Explained {
-    let drifts: Vec<Drift> =
-        comparison.layers.iter().flat_map(|pair| layer(pair, comparison.same_filesystem, context)).collect();
-    let config: Vec<_> = comparison.config.iter().map(|change| config::explain(change, context)).collect();
+    let accounts = Accounts::of(&comparison.layers);
+    let of_layer = |pair| layer(pair, comparison.same_filesystem, &accounts, context);
+    let drifts: Vec<Drift> = comparison.layers.iter().flat_map(of_layer).collect();
+    let same_base = comparison.layers.first().is_some_and(LayerPair::equal);
+    let explained = |change| config::explain(change, same_base, context);
+    let config: Vec<_> = comparison.config.iter().map(explained).collect();
     let verdict = verdict(comparison, &drifts, &config);
-    Explained { drifts, config, verdict }
+    let index = |layer: Option<LayerRef>| layer.map(|layer| layer.index);
+    let layers = comparison.layers.iter().map(|pair| [index(pair.a), index(pair.b)]).collect();
+    Explained { drifts, config, layers, verdict }
 }
 
 fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) -> Verdict {
@@ -161,14 +177,21 @@ fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) ->
     }
 }
 
-fn layer(pair: &LayerPair, same_filesystem: bool, context: &Context) -> Vec<Drift> {
-    let siblings = Siblings::new(&pair.changes);
-    let of_entries = pair
-        .changes
-        .par_iter()
-        .map(|change| drift(View { change, siblings: &siblings, context }, same_filesystem));
+fn layer(pair: &LayerPair, same_filesystem: bool, accounts: &Accounts, context: &Context) -> Vec<Drift> {
+    let siblings = Siblings::new(&pair.changes, Some(accounts));
+    let of_entries = pair.changes.par_iter().map(|change| {
+        let budget = Budget::default();
+        drift(View { change, siblings: &siblings, context, depth: 0, budget: &budget }, same_filesystem)
+    });
     let mut drifts = whole(pair, context);
-    drifts.par_extend(of_entries);
+    if same_filesystem && pair.alone() && !pair.changes.is_empty() {
+        // All of it is in other layers, or covered.
+        let finding = Finding::certain(Cause::LayerShape).shown(format!("{} entries", pair.changes.len()));
+        let change = if pair.a.is_none() { ChangeKind::OnlyInB } else { ChangeKind::OnlyInA };
+        drifts.push(make(pair.index, (String::new(), false), change, &[], finding, None, context));
+    } else {
+        drifts.par_extend(of_entries);
+    }
     drifts
 }
 
@@ -192,7 +215,10 @@ fn whole(pair: &LayerPair, context: &Context) -> Vec<Drift> {
             (None, Some(_)) => (ChangeKind::OnlyInB, "the layer is empty and only the second image has it"),
             _ => (ChangeKind::Metadata, "all entries are equal; the headers' form or the padding differ"),
         };
-        found.push(one(Cause::LayerShape, change, &written, otherwise));
+        // What some programs read and others do not is more than a form.
+        let hidden = written.iter().any(|field| field.name == "trailing");
+        let cause = if hidden { Cause::Unexplained } else { Cause::LayerShape };
+        found.push(one(cause, change, &written, otherwise));
     }
     found
 }
@@ -204,16 +230,31 @@ fn is_compression(field: &str) -> bool {
 fn drift(view: View<'_>, same_filesystem: bool) -> Drift {
     let change = view.change;
     // What the layers come to decides, not in which of them it lies.
-    let security = if same_filesystem { None } else { security::of(change) };
-    let finding = if security.is_some() { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
+    let security = if same_filesystem { None } else { security::of(&view) };
+    let lies = rules::lies(change);
+    let silent = security.is_some() || lies;
+    let finding = if silent { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
     // That a program was fetched says where its bytes are from, not that they are good.
     let known = finding.as_ref().is_some_and(|finding| finding.cause != Cause::InputChanged);
     let security =
-        security.or_else(|| security::of_unexplained(change).filter(|_| !known && !same_filesystem));
-    let otherwise = if same_filesystem { Cause::LayerShape } else { Cause::Unexplained };
+        security.or_else(|| security::of_unexplained(&view).filter(|_| !known && !same_filesystem));
+    let otherwise = if same_filesystem && !lies { Cause::LayerShape } else { Cause::Unexplained };
     let finding = finding.unwrap_or_else(|| Finding::certain(otherwise));
-    let finding = Finding { evidence: finding.evidence.or_else(|| Some(evidence::show(change))), ..finding };
-    make(change.layer, encode(&change.path), change.kind, &change.fields, finding, security, view.context)
+    let secret = hidden::evidence(change, finding.cause);
+    let shown = secret.is_none() && finding.consequence_of.is_none();
+    let excerpt = shown.then(|| excerpt::of(change, finding.cause == Cause::Unexplained)).flatten();
+    let evidence = finding.evidence.or(secret).or_else(|| Some(evidence::show(change)));
+    let finding = Finding { evidence, ..finding };
+    let drift = make(
+        change.layer,
+        encode(&change.path),
+        change.kind,
+        &change.fields,
+        finding,
+        security,
+        view.context,
+    );
+    Drift { excerpt, ..drift }
 }
 
 fn make(
@@ -238,6 +279,7 @@ fn make(
         remedy: finding.cause.remedy(),
         cured_by: None,
         evidence: finding.evidence.unwrap_or_default(),
+        excerpt: None,
         security: security.is_some(),
         security_kind: security,
         confidence: finding.confidence,

@@ -79,6 +79,27 @@ fn a_drift_as_json() {
             "consequence_of": null,
             "remedy": "Write SOURCE_DATE_EPOCH instead of the present time, or remove the file.",
             "evidence": "at 21:15:12 → at 21:20:00",
+            "excerpt": {
+              "kind": "text",
+              "hunks": [
+                {
+                  "rows": [
+                    {
+                      "a": {
+                        "number": 1,
+                        "text": "at 21:15:12"
+                      },
+                      "b": {
+                        "number": 1,
+                        "text": "at 21:20:00"
+                      },
+                      "equal": false
+                    }
+                  ]
+                }
+              ],
+              "more": false
+            },
             "security": false,
             "confidence": "certain",
             "accepted": null

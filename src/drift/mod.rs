@@ -5,23 +5,35 @@
 //! what is known of the builds comes as [`Context`].
 
 mod accept;
+mod accounts;
+mod archive;
+mod background;
 mod cause;
 mod clock;
 mod config;
+mod der;
+mod elf;
 mod evidence;
+mod excerpt;
 mod explain;
+mod hidden;
+mod marshal;
 mod origin;
 mod packages;
 mod page;
 mod pem;
+mod rpm;
 mod rules;
 mod security;
+mod sqlite;
 mod token;
 mod view;
 
 pub use accept::accept;
+pub use background::Background;
 pub use cause::{Cause, Class};
 pub use config::ConfigDrift;
+pub use excerpt::{Excerpt, Facts, Hunk, Line, Row, Run, Window};
 pub use explain::{Accepted, Confidence, Drift, Explained, explain};
 pub use origin::{FromStage, Origin};
 pub use security::Security;

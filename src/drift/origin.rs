@@ -82,7 +82,8 @@ mod tests {
             drift("usr/bin/x", Cause::Unexplained, Some(Security::ChangedProgram)),
             drift("usr/bin/y", Cause::Unexplained, Some(Security::SetId)),
         ];
-        let mut explained = Explained { drifts, config: Vec::new(), verdict: Verdict::Unexplained };
+        let mut explained =
+            Explained { drifts, config: Vec::new(), layers: Vec::new(), verdict: Verdict::Unexplained };
         explained.split(|drift| drift.path.starts_with("own"));
         let found: Vec<_> =
             explained.drifts.iter().map(|it| (it.cause, it.origin.unwrap(), it.confidence)).collect();

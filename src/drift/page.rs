@@ -179,7 +179,7 @@ impl Cause {
                 "opt/app/run.sh: mtime 1764021600 → 1764025200",
             ),
             Self::LineOrder => (
-                "The two texts have the same lines in another order. Something was listed in the order a directory, a hash table or several processes happened to give.",
+                "The two texts have the same lines in another order, or two archives the same members. Something was listed in the order a directory, a hash table or several processes happened to give.",
                 "etc/app/plugins.list: a, b, c → b, a, c",
             ),
             Self::LayerShape => (
@@ -203,12 +203,36 @@ impl Cause {
                 "var/lib/apt/lists/…_InRelease: another day",
             ),
             Self::CompressedMember => (
-                "The file is compressed, and what it holds is the same on both sides. Another version, level or number of threads packed it.",
-                "opt/app/table.xz: 2 threads → 8 threads",
+                "The file is compressed, and what it holds is the same on both sides. Another version or level of the program packed it.",
+                "opt/app/table.xz: level 6 → level 9",
+            ),
+            Self::ProcCapture => (
+                "The file keeps what the kernel or a tool said of the build itself: memory, mounts, processes, inodes, its environment. The lines are the same, and only numbers in them differ, as they do from one machine or minute to the next.",
+                "opt/app/meminfo.txt: MemFree: 1024 kB → MemFree: 2048 kB",
+            ),
+            Self::PycRefs => (
+                "Python marks in a compiled file which constants are referred to again, and that depends on what else the process held at that moment. Read with the references followed, both files are the same code.",
+                "usr/lib/python3/dist-packages/x/__pycache__/y.cpython-311.pyc: flag 0x80 of a constant",
+            ),
+            Self::PycStale => (
+                "A compiled Python file holds the time of its source, and the source's own time in the image is another, since the layer's times were rewritten. Python compiles again at each start. It is said beside `pyc-timestamp`, and is never the cause of a byte that differs.",
+                "x/__pycache__/y.cpython-311.pyc holds 1764021600, x/y.py has 1700000000",
+            ),
+            Self::AccountIds => (
+                "Packages that make accounts take the next free number. Installed in another order, the same names have other numbers, in /etc/passwd and /etc/group and as owners of files; nothing of root's is among them.",
+                "var/lib/app: uid 101 → 102, as app has in etc/passwd",
+            ),
+            Self::CpuDependent => (
+                "What was written depends on the number or kind of the build machine's processors. xz with one thread makes one block, and with several it makes blocks whose headers hold their sizes; what is compressed is the same.",
+                "opt/app/table.xz: 1 block → 3 blocks",
+            ),
+            Self::ExpiredRepository => (
+                "apt refuses a repository whose Release file says that it is valid no longer, so the build fails. A repository that stands still, and a recorded one that is replayed, grows old without being wrong.",
+                "E: Release file for http://mirror.example.org/dists/x/InRelease is expired (invalid since 3d 2h)",
             ),
             Self::InputChanged => (
-                "A repository answered the second build otherwise than the first, and this path comes from what it answered: it is the fetched file itself, or it was made by a step that is the same with the recorded inputs. Only `rebuild --inputs live` can see that.",
-                "usr/share/app/data.json: fetched from a URL whose file is another today",
+                "The file comes from one that the build fetched, and that one has another digest in the other build. The world has changed, not the build: with the recorded inputs it would be the same.",
+                "opt/app/tool: http://files.example.org/tool.tar.gz sha256:12… → sha256:ab…",
             ),
         }
     }

@@ -1,12 +1,22 @@
 //! PEM (RFC 7468), to the extent that tells one block from anything more.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bstr::ByteSlice as _;
 
-/// What ends the label of a private key, whatever its form.
-const PRIVATE: &[u8] = b"PRIVATE KEY";
+/// Most blocks of one text that are read.
+const BLOCKS_MAX: usize = 1000;
+
+/// One block.
+#[derive(Debug)]
+pub(super) struct Block<'a> {
+    pub(super) label: &'a [u8],
+    /// Whether headers say that it is encrypted (RFC 1421).
+    pub(super) encrypted: bool,
+    pub(super) bytes: Vec<u8>,
+}
 
 /// The label of the one block that `text` consists of, with nothing before or after it.
-pub(super) fn only_label(text: &[u8]) -> Option<&[u8]> {
+fn only_label(text: &[u8]) -> Option<&[u8]> {
     let mut lines = text.split_str("\n").map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let label = lines.next()?.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----")?;
     let end = [b"-----END ", label, b"-----"].concat();
@@ -29,9 +39,24 @@ pub(super) fn only_label(text: &[u8]) -> Option<&[u8]> {
     (body && lines.all(<[u8]>::is_empty)).then_some(label)
 }
 
-/// The label of the one private key that `text` is.
-pub(super) fn private_key(text: &[u8]) -> Option<&[u8]> {
-    only_label(text).filter(|label| label.ends_with(PRIVATE))
+/// The blocks that `text` consists of, one at least, with nothing between or behind them but ends of lines.
+pub(super) fn blocks(text: &[u8]) -> Option<Vec<Block<'_>>> {
+    let mut blocks = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let label = rest.strip_prefix(b"-----BEGIN ")?.split_once_str("-----")?.0;
+        let end = [b"-----END ", label, b"-----"].concat();
+        let after = rest.find(&end)? + end.len();
+        let (block, behind) = rest.split_at(after);
+        (only_label(block)? == label && blocks.len() < BLOCKS_MAX).then_some(())?;
+        let header = |line: &&[u8]| line.starts_with(b"-----") || line.contains_str(": ");
+        let body: Vec<u8> = block.lines().filter(|line| !header(line)).flatten().copied().collect();
+        let encrypted = block.contains_str("Proc-Type: 4,ENCRYPTED");
+        blocks.push(Block { label, encrypted, bytes: STANDARD.decode(body).ok()? });
+        let ends = behind.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        rest = &behind[ends..];
+    }
+    (!blocks.is_empty()).then_some(blocks)
 }
 
 #[cfg(test)]
@@ -40,23 +65,24 @@ mod tests {
 
     #[test]
     fn one_block_and_nothing_else() {
-        let key = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAA+\nBB==\n-----END RSA PRIVATE KEY-----\n";
-        assert_eq!(private_key(key.as_bytes()), Some(&b"RSA PRIVATE KEY"[..]));
-        assert!(private_key(key.replace('\n', "\r\n").as_bytes()).is_some());
-        let public = key.replace("PRIVATE", "PUBLIC");
-        assert_eq!((only_label(public.as_bytes()).is_some(), private_key(public.as_bytes())), (true, None));
+        let key = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAA+\nBA==\n-----END RSA PRIVATE KEY-----\n";
+        for text in [key.to_owned(), key.replace('\n', "\r\n"), key.trim_end().to_owned()] {
+            let found = blocks(text.as_bytes()).unwrap();
+            let Block { label, encrypted, bytes } = &found[0];
+            assert_eq!((found.len(), *label, *encrypted, &bytes[..]), (1, &b"RSA PRIVATE KEY"[..], true, &[0, 0, 62, 4][..]));
+        }
+        assert_eq!(blocks(key.repeat(2).as_bytes()).map(|blocks| blocks.len()), Some(2));
         for other in [
             format!("{key}x"),
             format!("x{key}"),
-            format!("{key}{key}"),
-            key.replace("BB", "B!"),
+            key.replace("BA", "B!"),
             key.replace("END RSA", "END EC"),
-            key.replace("AAA+\nBB==\n", ""),
-            key.replace("BB==\n", "BB==\n\n"),
+            key.replace("AAA+\nBA==\n", ""),
+            key.replace("BA==\n", "BA==\n\n"),
             key.split_at(60).0.to_owned(),
             String::new(),
         ] {
-            assert_eq!(only_label(other.as_bytes()), None, "{other}");
+            assert!(blocks(other.as_bytes()).is_none(), "{other}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::view::View;
 use crate::{
     diff::{Change, ChangeKind},
     layer::{Entry, Kind, is_attribute_record, matches},
@@ -29,11 +30,13 @@ pub enum Security {
     NewProgram,
     /// A program of other bytes, for no known cause.
     ChangedProgram,
+    /// A file of a package that has the same version on both sides.
+    SamePackage,
 }
 
 impl Security {
     /// Each of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SetId,
         Self::Owner,
         Self::Attribute,
@@ -43,6 +46,7 @@ impl Security {
         Self::Preload,
         Self::NewProgram,
         Self::ChangedProgram,
+        Self::SamePackage,
     ];
 
     /// In words, for people.
@@ -58,6 +62,7 @@ impl Security {
             Self::Preload => "library that every program loads",
             Self::NewProgram => "program that only one image has",
             Self::ChangedProgram => "program of other bytes",
+            Self::SamePackage => "changed package of the same version",
         }
     }
 }
@@ -84,6 +89,9 @@ const LOGIN: [&str; 8] = [
     "etc/security/*.conf",
     "etc/polkit-1/rules.d/*",
 ];
+/// Who there is: what is explained of these is no matter of security.
+const ACCOUNTS: [&str; 4] = ["etc/passwd", "etc/shadow", "etc/group", "etc/gshadow"];
+const ELF: &[u8] = b"\x7fELF";
 const PRELOAD: [&str; 1] = ["etc/ld.so.preload"];
 /// Where shells and service managers look for programs.
 const PROGRAMS: [&str; 5] = ["bin/*", "sbin/*", "**/bin/*", "**/sbin/*", "**/libexec/**"];
@@ -94,15 +102,27 @@ fn is_trusted(path: &[u8]) -> bool {
 }
 
 /// What of security `change` touches by itself, whatever its cause.
-pub(super) fn of(change: &Change) -> Option<Security> {
-    privilege(change).or_else(|| place(change))
+pub(super) fn of(view: &View<'_>) -> Option<Security> {
+    let change = view.change;
+    let renumbered = view.siblings.accounts.is_some_and(|accounts| accounts.own(change));
+    if renumbered { None } else { privilege(change).or_else(|| place(change)) }
 }
 
-/// A changed program that nothing explains.
-pub(super) fn of_unexplained(change: &Change) -> Option<Security> {
-    let program = |entry: &Option<Entry>| entry.as_ref().is_some_and(is_program);
-    let both = change.kind == ChangeKind::Content && program(&change.a) && program(&change.b);
-    both.then_some(Security::ChangedProgram)
+/// A changed program or library that nothing explains, who there is, or a file of a package that says it did not change.
+pub(super) fn of_unexplained(view: &View<'_>) -> Option<Security> {
+    let change = view.change;
+    let code = |entry: &Option<Entry>| {
+        entry.as_ref().is_some_and(|entry| is_program(entry) || (entry.kind == Kind::File && entry.peek.starts_with(ELF)))
+    };
+    if change.kind != ChangeKind::Content {
+        None
+    } else if view.siblings.packages.is_of_same_version(&change.path) {
+        Some(Security::SamePackage)
+    } else if code(&change.a) && code(&change.b) {
+        Some(Security::ChangedProgram)
+    } else {
+        fits(&change.path, &ACCOUNTS).then_some(Security::Login)
+    }
 }
 
 fn privilege(change: &Change) -> Option<Security> {
@@ -165,7 +185,7 @@ fn place(change: &Change) -> Option<Security> {
 }
 
 fn is_program(entry: &Entry) -> bool {
-    let magic = [&b"\x7fELF"[..], b"#!"].iter().any(|magic| entry.peek.starts_with(magic));
+    let magic = [ELF, b"#!"].iter().any(|magic| entry.peek.starts_with(magic));
     entry.kind == Kind::File && entry.mode & EXECUTE_BITS != 0 && magic
 }
 

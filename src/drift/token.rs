@@ -30,15 +30,14 @@ pub(super) fn differing<'a>(a: &'a [u8], b: &'a [u8]) -> Option<Vec<(&'a [u8], &
     Some(pairs)
 }
 
-/// Whether two texts differ in nothing but ids of git's (40 or 64 hex digits).
+/// Whether two texts differ in nothing but ids of git's (40 or 64 hex digits) and names of containers.
 pub(super) fn differing_ids(a: &[u8], b: &[u8]) -> bool {
     let id = |text: &[u8]| matches!(text.len(), 40 | 64) && text.iter().all(u8::is_ascii_hexdigit);
-    let (lines_a, lines_b): (Vec<_>, Vec<_>) = (a.lines().collect(), b.lines().collect());
-    let same = |(one, other): (&&[u8], &&[u8])| {
-        let (one, other): (Vec<_>, Vec<_>) = (one.split_str(" ").collect(), other.split_str(" ").collect());
-        one.len() == other.len() && one.into_iter().zip(other).all(|(a, b)| a == b || (id(a) && id(b)))
+    let known = |(a, b): &(&[u8], &[u8])| {
+        let (one, other) = (a.strip_prefix(b"pack-").unwrap_or(a), b.strip_prefix(b"pack-").unwrap_or(b));
+        (id(one) && id(other) && one.len() == other.len()) || kind(a, b) == Some(Kind::Container)
     };
-    lines_a.len() == lines_b.len() && lines_a.iter().zip(&lines_b).all(same)
+    differing(a, b).is_some_and(|pairs| pairs.iter().all(known))
 }
 
 /// A digest of something else is no random token: what it is of has changed.
@@ -59,7 +58,8 @@ fn aligned<'a>(a: &'a [u8], b: &'a [u8], part: fn(&u8) -> bool) -> Option<Vec<(&
             return None;
         }
         if token_a != token_b {
-            pairs.push(trimmed(token_a, token_b));
+            let whole = is_uuid(token_a) && is_uuid(token_b);
+            pairs.push(if whole { (token_a, token_b) } else { trimmed(token_a, token_b) });
         }
         (rest_a, rest_b) = (after_a.get(1..).unwrap_or_default(), after_b.get(1..).unwrap_or_default());
     }
@@ -80,8 +80,17 @@ fn trimmed<'a>(a: &'a [u8], b: &'a [u8]) -> (&'a [u8], &'a [u8]) {
 /// What a pair of tokens looks like, if it looks random.
 pub(super) fn kind(a: &[u8], b: &[u8]) -> Option<Kind> {
     let differing = a.iter().zip(b).filter(|(one, other)| one != other).count();
+    if is_uuid(a) && is_uuid(b) && differing >= UUID_DIFFERING_MIN {
+        return Some(Kind::Random); // Those of a time and a machine have parts in common.
+    }
     if a.len() != b.len() || differing * 2 < a.len() {
         return None;
+    }
+    let case = |token: &[u8]| {
+        [u8::is_ascii_uppercase, u8::is_ascii_lowercase].map(|is: fn(&u8) -> bool| token.iter().any(is))
+    };
+    if is_hex_text(a) && is_hex_text(b) && case(a) != case(b) {
+        return None; // Nothing writes one in capitals and the other not.
     }
     let hex = |token: &[u8]| {
         token.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
@@ -99,6 +108,13 @@ pub(super) fn kind(a: &[u8], b: &[u8]) -> Option<Kind> {
         10.. if mixed(a) && mixed(b) => Some(Kind::Random),
         _ => None,
     }
+}
+
+/// Digits in which two UUIDs of one machine differ at least, drawn a while apart.
+const UUID_DIFFERING_MIN: usize = 4;
+
+fn is_hex_text(token: &[u8]) -> bool {
+    token.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
 }
 
 /// `path` with every component that `mktemp` or its like named replaced, if there is one.
@@ -125,10 +141,25 @@ fn random_part(name: &[u8]) -> Option<&[u8]> {
         return ((6..=12).contains(&rest.len()) && alphanumeric(rest)).then_some(b"tmp.");
     }
     if let Some(rest) = name.strip_prefix(b"tmp") {
-        return (rest.len() == 8 && alphanumeric(rest)).then_some(b"tmp");
+        // Python's may have an end: `tmpab_d1fgh.txt`.
+        let stem = rest.find_byte(b'.').map_or(rest, |at| &rest[..at]);
+        return (stem.len() == 8 && alphanumeric(stem)).then_some(b"tmp");
+    }
+    // `mktemp NAME.XXXXXX`: some capital, some small letter, some digit or a length that none has by chance.
+    let (fixed, tail) = name.split_at(name.rfind_byte(b'.').map_or(0, |at| at + 1));
+    if fixed.len() > 1 && (6..=12).contains(&tail.len()) && looks_drawn(tail) {
+        return Some(fixed);
     }
     let (fixed, tail) = name.split_at(name.len().checked_sub(36)?);
     is_uuid(tail).then_some(fixed)
+}
+
+/// Letters of both cases and digits, or two kinds of these so mixed that it is no word.
+fn looks_drawn(text: &[u8]) -> bool {
+    let kinds = [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit];
+    let there = kinds.map(|is: fn(&u8) -> bool| text.iter().any(is));
+    let turns = text.windows(2).filter(|pair| kinds.map(|is| is(&pair[0])) != kinds.map(|is| is(&pair[1]))).count();
+    text.iter().all(u8::is_ascii_alphanumeric) && there.iter().filter(|is| **is).count() >= 2 && turns >= 3
 }
 
 fn is_uuid(token: &[u8]) -> bool {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 use serde::Serialize;
 
-use super::{packages::Packages, rules::is_free_record, token};
+use super::{accounts::Accounts, archive::Budget, packages::Packages, rules::is_free_record, token};
 use crate::{
     diff::{Change, ChangeKind},
     model::Digest,
@@ -23,7 +23,7 @@ pub struct InstructionRef {
 /// What is known of the two builds.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
-    /// By layer, the instruction that made it, if known.
+    /// By pair of layers, the instruction that made it, if known.
     pub instructions: Vec<Option<InstructionRef>>,
     /// Start and end of each build, seconds since 1970; without, any time from 2000 to 2100 may be a build's.
     pub windows: Option<[(i64, i64); 2]>,
@@ -60,6 +60,9 @@ pub(super) struct View<'a> {
     pub(super) change: &'a Change,
     pub(super) siblings: &'a Siblings<'a>,
     pub(super) context: &'a Context,
+    /// How many archives and compressed files it is in.
+    pub(super) depth: u8,
+    pub(super) budget: &'a Budget,
 }
 
 impl<'a> View<'a> {
@@ -100,15 +103,15 @@ impl<'a> View<'a> {
         self.change.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
-    /// For a path only one image has: the change that has it under another random name.
-    pub(super) fn partner(&self) -> Option<&'a Change> {
+    /// For a path only one image has: those that the other has under other random names.
+    pub(super) fn partners(&self) -> Option<&'a [&'a Change]> {
         let masked = token::mask_random_name(self.path())?;
         let other = match self.change.kind {
             ChangeKind::OnlyInA => &self.siblings.only_b,
             ChangeKind::OnlyInB => &self.siblings.only_a,
             _ => return None,
         };
-        other.get(&masked).copied()
+        other.get(&masked).map(Vec::as_slice)
     }
 }
 
@@ -121,20 +124,24 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[derive(Debug, Default)]
 pub(super) struct Siblings<'a> {
     pub(super) paths: BTreeSet<&'a BStr>,
+    changes: BTreeMap<&'a BStr, &'a Change>,
     contents: BTreeMap<&'a BStr, &'a Change>,
     all_only_a: BTreeSet<&'a BStr>,
     all_only_b: BTreeSet<&'a BStr>,
-    only_a: BTreeMap<BString, &'a Change>,
-    only_b: BTreeMap<BString, &'a Change>,
+    only_a: BTreeMap<BString, Vec<&'a Change>>,
+    only_b: BTreeMap<BString, Vec<&'a Change>>,
     /// Packages of other versions.
     pub(super) packages: Packages,
+    /// Numbers of users and groups; nothing inside an archive.
+    pub(super) accounts: Option<&'a Accounts>,
 }
 
 impl<'a> Siblings<'a> {
-    pub(super) fn new(changes: &'a [Change]) -> Self {
-        let mut siblings = Self::default();
+    pub(super) fn new(changes: &'a [Change], accounts: Option<&'a Accounts>) -> Self {
+        let mut siblings = Self { accounts, ..Self::default() };
         for change in changes {
             siblings.paths.insert(change.path.as_bstr());
+            siblings.changes.insert(change.path.as_bstr(), change);
             if change.kind == ChangeKind::Content {
                 siblings.contents.insert(change.path.as_bstr(), change);
             }
@@ -146,10 +153,10 @@ impl<'a> Siblings<'a> {
             };
             all.insert(change.path.as_bstr());
             if let Some(masked) = masked {
-                side.insert(masked, change);
+                side.entry(masked).or_default().push(change);
             }
         }
-        siblings.packages = Packages::of(|path| siblings.captured(path));
+        siblings.packages = Packages::of(changes);
         siblings
     }
 
@@ -175,9 +182,17 @@ impl<'a> Siblings<'a> {
         other.range::<BStr, _>(from).take_while(|path| path.starts_with(&prefix)).any(|path| like(path))
     }
 
-    /// Both contents of the file at `path`, if they differ and were captured.
-    fn captured(&self, path: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-        self.content(path)?.contents.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()))
+    /// The changes of files in `directory` itself, which ends in a slash, whose content differs.
+    pub(super) fn contents_in(&self, directory: &'a [u8]) -> impl Iterator<Item = &'a Change> {
+        let from = (std::ops::Bound::Included(directory.as_bstr()), std::ops::Bound::Unbounded);
+        let below =
+            self.contents.range::<BStr, _>(from).take_while(move |(path, _)| path.starts_with(directory));
+        below.map(|(_, change)| *change).filter(move |change| !change.path[directory.len()..].contains(&b'/'))
+    }
+
+    /// The change at `path`, whatever differs of it.
+    pub(super) fn change(&self, path: &[u8]) -> Option<&'a Change> {
+        self.changes.get(path.as_bstr()).copied()
     }
 
     /// Both contents of each file whose content differs and was captured.

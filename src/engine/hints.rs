@@ -185,6 +185,14 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         hint: Hint {
+            code: "expired-repository",
+            text: "apt takes the repository for too old; where it stands still, or is replayed, give apt `-o Acquire::Check-Valid-Until=false`",
+            see: "docs/limits.md#repositories",
+        },
+        signs: &[&["Release file for ", "is expired (invalid since "]],
+    },
+    Row {
+        hint: Hint {
             code: "device-nodes",
             text: "a step may make no device nodes; a container gets its /dev when it runs, so the image needs none",
             see: "docs/limits.md#devices",

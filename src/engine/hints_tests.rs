@@ -86,6 +86,12 @@ const SAID: &[(&str, &[&str])] = &[
             "[MIRROR] a.rpm: Downloading successful, but checksum doesn't match. Calculated: 00(sha256)",
         ],
     ),
+    (
+        "expired-repository",
+        &[
+            "E: Release file for http://mirror.example.org/dists/x/InRelease is expired (invalid since 3d 2h 1min 5s). Updates for this repository will not be applied.",
+        ],
+    ),
     ("device-nodes", &["mknod: /x: Operation not permitted"]), // (*)
     (
         "devices",

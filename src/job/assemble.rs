@@ -16,8 +16,8 @@ use super::plan::Link;
 use crate::{
     dockerfile::{Keyword, Layer, Step},
     layer::{
-        Around, Entry, Index, Kind, Layer as Entries, LayerError, Lower, Patches, Profile, RuleCount, walk,
-        write,
+        Around, Entry, Index, Kind, Layer as Entries, LayerError, Lower, Patches, Profile, Reading,
+        RuleCount, walk, write,
     },
     model::{Descriptor, DiffId, json, limits, names, rfc3339},
     oci::{Config, Image, manifest_bytes},
@@ -162,7 +162,7 @@ fn reached(parts: &Parts<'_>, step: &Step) -> Result<BTreeSet<BString>, Assemble
             reached.extend(parts.profile.reached(&entry));
             Ok(())
         };
-        walk(BufReader::with_capacity(1 << 20, file), |_, _| {}, each).map_err(of(step))?;
+        walk(BufReader::with_capacity(1 << 20, file), Reading::Strict, |_, _| {}, each).map_err(of(step))?;
     }
     Ok(reached)
 }

@@ -20,7 +20,7 @@ use crate::{
     buildroot::{BuildrootError, Ended, IDS, Workspace},
     dockerfile::BaseConfig,
     engine::Engine,
-    layer::{Entry, Index, LayerError, Lower, inflate, walk},
+    layer::{Entry, Index, LayerError, Lower, Reading, inflate, walk},
     model::{Descriptor, Digest, ImageName, limits, path::printable},
     oci::{Image, OciError},
     registry::RegistryError,
@@ -317,6 +317,7 @@ fn stranger(store: &Store, layer: &Descriptor) -> Option<Entry> {
     let mut found = None;
     let walked = walk(
         tar,
+        Reading::Strict,
         |_, _| {},
         |entry| {
             if found.is_none() && !(has(entry.uid) && has(entry.gid)) {

@@ -1,12 +1,14 @@
 //! One verb each: gather → judge → commit.
 
 pub mod accepted;
+pub mod archive;
 pub mod assemble;
 pub mod bases;
 pub mod build;
 pub mod builder;
 pub mod check;
 pub mod clean;
+pub mod compare;
 pub mod configured;
 mod events;
 pub mod evidence;

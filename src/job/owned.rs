@@ -10,7 +10,7 @@ use std::{
 use bstr::{BString, ByteSlice as _};
 
 use crate::{
-    layer::{LayerError, inflate, walk},
+    layer::{LayerError, Reading, inflate, walk},
     model::{Descriptor, limits::PATH_SIZE_BYTES_MAX},
     store::Store,
 };
@@ -56,7 +56,7 @@ pub(super) fn owned(
                 }
             }
         };
-        walk(archive, each_chunk, |_| Ok(()))?;
+        walk(archive, Reading::Strict, each_chunk, |_| Ok(()))?;
     }
     Ok(owned)
 }

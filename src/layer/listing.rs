@@ -2,11 +2,14 @@
 
 use std::{borrow::Borrow, io::Read, sync::Arc};
 
+use bstr::BString;
+
 use super::{
-    Entry, Kind, LayerError, Shape, code,
+    Entry, Kind, LayerError, Reading, Shape, code,
     links::turned,
     read::{refuse_twice, walk},
     records::{Reader, Records, Sorter},
+    shape::Repeated,
 };
 use crate::model::Scratch;
 
@@ -41,8 +44,33 @@ impl Index {
         each_chunk: impl FnMut(&Entry, &[u8]),
     ) -> Result<Self, LayerError> {
         let mut entries = Entering::new(scratch);
-        let shape = walk(tar, each_chunk, |entry| entries.push(&entry))?;
+        let shape = walk(tar, Reading::Strict, each_chunk, |entry| entries.push(&entry))?;
         Ok(Self { shape: Some(shape), ..entries.index()? })
+    }
+
+    /// Reads an archive of anybody's ([`Reading::Lenient`]). Of a path that it has more than once the last entry counts, as where
+    /// it is unpacked.
+    ///
+    /// # Errors
+    /// Those of [`super::walk`], and of `scratch`.
+    pub fn lenient(tar: impl Read, scratch: &dyn Scratch) -> Result<Self, LayerError> {
+        let mut sorter = Sorter::new(scratch);
+        let (mut number, mut value, mut bytes) = (0_u64, Vec::new(), Vec::new());
+        let shape = walk(
+            tar,
+            Reading::Lenient,
+            |_, _| {},
+            |entry| {
+                code::encode(&entry, &mut bytes);
+                value.clear();
+                value.extend_from_slice(&number.to_le_bytes());
+                value.extend_from_slice(&bytes);
+                number += 1;
+                sorter.push(&entry.path, &value)
+            },
+        )?;
+        let (listing, repeated) = last_of_each(&sorter.finish()?, scratch)?;
+        Ok(Self { listing, shape: Some(Shape { repeated: repeated.shown(), ..shape }) })
     }
 
     /// Takes entries that somebody holds.
@@ -182,6 +210,38 @@ impl<'a> Entering<'a> {
         drop(records);
         Ok(Index { listing, shape: None })
     }
+}
+
+/// Of records whose values begin with a number: the one of each path with the greatest.
+fn last_of_each(all: &Records, scratch: &dyn Scratch) -> Result<(Listing, Repeated), LayerError> {
+    let (mut all, mut once) = (all.read()?, Sorter::new(scratch));
+    let mut held: Option<(BString, u64, Vec<u8>)> = None;
+    let mut repeated = Repeated::default();
+    while let Some(record) = all.next()? {
+        let Some((number, value)) = record.value.split_first_chunk() else { continue };
+        let number = u64::from_le_bytes(*number);
+        match &mut held {
+            Some((path, known, bytes)) if *path == record.key => {
+                let older = if number > *known {
+                    *known = number;
+                    std::mem::replace(bytes, value.to_vec())
+                } else {
+                    value.to_vec()
+                };
+                repeated.add(path, &older);
+            }
+            _ => {
+                let next = (record.key.into(), number, value.to_vec());
+                if let Some((path, _, bytes)) = held.replace(next) {
+                    once.push(&path, &bytes)?;
+                }
+            }
+        }
+    }
+    if let Some((path, _, bytes)) = held {
+        once.push(&path, &bytes)?;
+    }
+    Ok((Listing::of(once.finish()?), repeated))
 }
 
 impl Entry {

@@ -25,6 +25,7 @@ pub(super) struct Node {
     /// Of everything but path and time.
     print: [u8; 32],
     mtime_s: i64,
+    mtime_rest_ns: u32,
     kind: Kind,
     /// Which file this is a name of, if it has several; else 0.
     pub(super) inode: u64,
@@ -32,21 +33,29 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn of(entry: &Entry) -> Self {
-        Self { print: print(entry), mtime_s: entry.mtime_s, kind: entry.kind, inode: 0 }
+        let &Entry { mtime_s, mtime_rest_ns, kind, .. } = entry;
+        Self { print: print(entry), mtime_s, mtime_rest_ns, kind, inode: 0 }
     }
 
+    /// Whether both are the same in a layer of ours, where times are clamped to `epoch_s` and have no parts of seconds.
     pub(super) fn same(&self, other: &Self, epoch_s: i64) -> bool {
         self.print == other.print
             && self.kind == other.kind
             && self.mtime_s.min(epoch_s) == other.mtime_s.min(epoch_s)
     }
 
-    fn bytes(&self) -> [u8; 49] {
-        let mut bytes = [0; 49];
+    /// Whether both are the same on disk.
+    fn identical(&self, other: &Self) -> bool {
+        self.same(other, i64::MAX) && self.mtime_rest_ns == other.mtime_rest_ns
+    }
+
+    fn bytes(&self) -> [u8; 53] {
+        let mut bytes = [0; 53];
         bytes[..32].copy_from_slice(&self.print);
         bytes[32..40].copy_from_slice(&self.mtime_s.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.inode.to_le_bytes());
-        bytes[48] = self.kind as u8;
+        bytes[48..52].copy_from_slice(&self.mtime_rest_ns.to_le_bytes());
+        bytes[52] = self.kind as u8;
         bytes
     }
 
@@ -54,10 +63,12 @@ impl Node {
         let fields = || {
             let (print, rest) = bytes.split_first_chunk()?;
             let (mtime_s, rest) = rest.split_first_chunk()?;
-            let (inode, kind) = rest.split_first_chunk()?;
+            let (inode, rest) = rest.split_first_chunk()?;
+            let (mtime_rest_ns, kind) = rest.split_first_chunk()?;
             Some(Self {
                 print: *print,
                 mtime_s: i64::from_le_bytes(*mtime_s),
+                mtime_rest_ns: u32::from_le_bytes(*mtime_rest_ns),
                 kind: *KINDS.get(usize::from(*kind.first()?))?,
                 inode: u64::from_le_bytes(*inode),
             })
@@ -174,7 +185,7 @@ impl Lower {
             let (a, b) = (Node::from_bytes(one.value)?, Node::from_bytes(two.value)?);
             let first_a = first_name(&mut groups.0, one.key, a.inode);
             let first_b = first_name(&mut groups.1, two.key, b.inode);
-            if one.key != two.key || !a.same(&b, i64::MAX) || first_a != first_b {
+            if one.key != two.key || !a.identical(&b) || first_a != first_b {
                 return Ok(false);
             }
         }
@@ -190,7 +201,7 @@ impl Lower {
         join(self.nodes.read()?, other.nodes.read()?, |node, found| {
             if let Some(found) = found {
                 let (a, b) = (Node::from_bytes(node.value)?, Node::from_bytes(found.value)?);
-                differs |= !a.same(&b, i64::MAX);
+                differs |= !a.identical(&b);
             }
             Ok(())
         })?;
@@ -265,12 +276,13 @@ fn first_name(groups: &mut BTreeMap<u64, BString>, path: &[u8], inode: u64) -> B
     }
 }
 
-enum Whiteout<'a> {
+/// What an entry's name deletes of the layers below.
+pub(super) enum Whiteout<'a> {
     Opaque(&'a [u8]),
     Hides(Vec<u8>),
 }
 
-fn whiteout(path: &[u8]) -> Option<Whiteout<'_>> {
+pub(super) fn whiteout(path: &[u8]) -> Option<Whiteout<'_>> {
     let at = path.rfind_byte(b'/').map_or(0, |slash| slash + 1);
     let (directory, name) = path.split_at(at);
     match name.strip_prefix(b".wh.")? {

@@ -7,12 +7,15 @@
 //! that, a byte an entry tells which are left out, and the names of one file (hard links) are held while they are looked
 //! at. [`index`] and [`whole`] hold all entries.
 
+mod archive;
+mod capability;
 mod clamp;
 mod code;
 mod entry;
 mod equal;
 mod glob;
 mod gzip;
+mod header;
 mod inflate;
 mod links;
 mod listing;
@@ -25,7 +28,9 @@ mod records;
 mod root;
 mod rules;
 mod shape;
+mod sparse;
 mod sqlite;
+mod union;
 mod write;
 
 #[cfg(test)]
@@ -33,6 +38,8 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod stack_tests;
 
+pub use archive::{Archive, Reading};
+pub use capability::capability;
 pub use entry::{Entry, Kind, is_attribute_record};
 pub use glob::matches;
 pub use gzip::Gzip1;
@@ -40,10 +47,11 @@ pub use inflate::{Compression, inflate};
 pub use listing::{Entries, Index, Layer};
 pub use lower::Lower;
 pub use order::compare as compare_paths;
-pub use read::{PEEK_SIZE_BYTES, bounds, capture, index, walk};
+pub use read::{PEEK_SIZE_BYTES, bounds, index, walk};
 pub use root::{Root, whole};
 pub use rules::{Applied, Around, Open, Patched, Patches, Profile, RuleCount, drop_rule};
 pub use shape::{BLOB_HEAD_BYTES, Shape, compressed};
+pub use union::{Placed, Union};
 pub use write::{Written, write};
 
 use std::io;

@@ -25,18 +25,83 @@ pub struct Shape {
     pub dotted: bool,
     /// The first comment for all entries; of a long one, or of several, with a digest of them all.
     pub comment: Option<String>,
+    /// Whether names begin with `/`.
+    pub absolute: bool,
+    /// What comes after the end mark that is not zeros: how many bytes, and their digest.
+    pub trailing: Option<String>,
+    /// Entries of paths that come again, which do not count: how many, the first path, a digest of all.
+    pub repeated: Option<String>,
     /// Where its end mark stands, in bytes from the start.
     pub end: u64,
-    /// Zeros from there on, in bytes.
+    /// Bytes from there on.
     pub padding_bytes: u64,
 }
 
+/// What comes after an end mark.
+#[derive(Debug, Default)]
+pub(super) struct Trailing {
+    zeros: u64,
+    others: u64,
+    hasher: Hasher,
+}
+
+impl Trailing {
+    /// Takes the next of it.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        let zeros =
+            if self.any() { 0 } else { bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len()) };
+        self.zeros += zeros as u64;
+        self.others += (bytes.len() - zeros) as u64;
+        self.hasher.update(&bytes[zeros..]);
+    }
+
+    /// Whether there is anything but zeros.
+    pub(super) fn any(&self) -> bool {
+        self.others > 0
+    }
+
+    /// How many zeros come before that.
+    pub(super) fn first(&self) -> u64 {
+        self.zeros
+    }
+
+    fn shown(self) -> Option<String> {
+        self.any().then(|| format!("{} bytes ({})", self.others, self.hasher.finish().short()))
+    }
+}
+
+/// Entries that others of the same path come after.
+#[derive(Debug, Default)]
+pub(super) struct Repeated {
+    count: u64,
+    first: Option<String>,
+    hasher: Hasher,
+}
+
+impl Repeated {
+    /// Takes the next: `value` is all that is to know about it.
+    pub(super) fn add(&mut self, path: &[u8], value: &[u8]) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| shorten(path));
+        for part in [path, value] {
+            self.hasher.update(&(part.len() as u64).to_le_bytes());
+            self.hasher.update(part);
+        }
+    }
+
+    pub(super) fn shown(self) -> Option<String> {
+        let Self { count, first, hasher } = self;
+        first.map(|first| format!("{count} entries, first of {first} ({})", hasher.finish().short()))
+    }
+}
+
 /// A [`Shape`] in the making.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Shaping {
     order: Hasher,
     dialects: [bool; 3],
     dotted: bool,
+    absolute: bool,
     comment: Option<String>,
     comments: Hasher,
     /// Whether [`Shaping::comment`] is not all that was said.
@@ -50,6 +115,7 @@ impl Shaping {
         let dialect = if header.as_gnu().is_some() { 2 } else { usize::from(header.as_ustar().is_some()) };
         self.dialects[dialect] = true;
         self.dotted |= header.as_old().name.starts_with(b"./");
+        self.absolute |= header.as_old().name.starts_with(b"/");
     }
 
     pub(super) fn comment(&mut self, text: &[u8]) {
@@ -65,13 +131,15 @@ impl Shaping {
         self.order.update(&[0]);
     }
 
-    pub(super) fn end(self, end: u64, padding_bytes: u64) -> Shape {
+    pub(super) fn end(self, end: u64, padding_bytes: u64, trailing: Trailing) -> Shape {
         let known = DIALECTS.iter().zip(self.dialects).filter(|(_, there)| *there);
         let dialect = known.map(|(name, _)| *name).collect::<Vec<_>>().join("+");
-        let Self { order, dotted, comments, more_comments, .. } = self;
+        let Self { order, dotted, absolute, comments, more_comments, .. } = self;
+        let trailing = trailing.shown();
         let all = more_comments.then(|| format!("… ({})", comments.finish().short()));
         let comment = self.comment.map(|text| text + &all.unwrap_or_default());
-        Shape { order: order.finish(), dialect, dotted, comment, end, padding_bytes }
+        let (order, repeated) = (order.finish(), None);
+        Shape { order, dialect, dotted, absolute, comment, trailing, repeated, end, padding_bytes }
     }
 }
 

@@ -18,16 +18,25 @@ pub const STATEMENT_SUBJECTS_MAX: usize = 1024;
 pub const JSON_DEPTH_MAX: usize = 128;
 /// Most layers of one image.
 pub const LAYERS_MAX: usize = 512;
+/// Most files of an archive of images.
+pub const ARCHIVE_FILES_MAX: usize = 100_000;
 /// Largest blob a manifest may name.
 pub const BLOB_SIZE_BYTES_MAX: u64 = 1 << 40;
 /// Largest extension record (PAX, GNU long name) of one tar entry.
 pub const TAR_EXTENSION_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Most parts of a sparse file.
+pub const SPARSE_SEGMENTS_MAX: usize = 65_536;
+/// Largest sparse file, with its holes.
+pub const SPARSE_SIZE_BYTES_MAX: u64 = 16 << 30;
 /// Most bytes of names, links and attributes of one layer.
 pub const LAYER_NAMES_SIZE_BYTES_MAX: u64 = 1 << 30;
 /// Largest drifted file whose bytes are held to be explained.
 pub const CAPTURE_FILE_BYTES_MAX: u64 = 8 << 20;
 /// Most bytes of drifted files held at once.
 pub const CAPTURE_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Most bytes of equal layers that are opened, however small those that differ, to tell whether two images merge to one file
+/// system.
+pub const MERGE_FREE_BYTES: u64 = 1 << 20;
 /// Bytes of a layer's entries that one sort holds in memory; beyond, they go through a temporary file.
 pub const SORT_RUN_SIZE_BYTES: usize = 8 << 20;
 /// Most entries of one layer.

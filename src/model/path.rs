@@ -2,14 +2,26 @@
 
 use std::fmt::Write as _;
 
-/// `text` without anything that could steer a terminal or hide: control characters, bidirectional
-/// and zero-width marks become `\u{…}`.
+/// `text` without anything that could steer a terminal or hide: control characters, bidirectional and zero-width marks,
+/// separators of lines, fillers and tags become `\u{…}`.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         let hidden = c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+            || matches!(
+                c,
+                '\u{ad}'
+                    | '\u{61c}'
+                    | '\u{115f}'
+                    | '\u{1160}'
+                    | '\u{180e}'
+                    | '\u{3164}'
+                    | '\u{feff}'
+                    | '\u{ffa0}'
+            )
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
         if hidden {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(c)); // Writing to a String cannot fail.
         } else {
@@ -44,6 +56,7 @@ mod tests {
     #[test]
     fn escapes() {
         assert_eq!(printable("a\u{1b}[31m\u{202e}b"), "a\\u{1b}[31m\\u{202e}b");
+        assert_eq!(printable("a\u{2028}\u{61c}\u{e0041}é"), "a\\u{2028}\\u{61c}\\u{e0041}é");
         assert_eq!(encode("é".as_bytes()), ("é".into(), false));
         assert_eq!(encode(b"a%\xff"), ("a%25%FF".into(), true));
     }

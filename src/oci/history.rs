@@ -12,17 +12,51 @@ const NO_OPERATION: &str = "#(nop) ";
 const BUILDKIT: &str = " # buildkit";
 
 impl Config {
-    /// The instruction that made each layer, as a Dockerfile has it, in one line; nothing if the history does not fit the
-    /// layers.
+    /// The instruction that made each layer, as a Dockerfile has it, in one line; `one of A; B` where a builder made one layer
+    /// of several; nothing if the history does not fit the layers.
     #[must_use]
     pub fn made_by(&self) -> Vec<Option<String>> {
-        let makes_layer = |step: &&Value| step.get("empty_layer").and_then(Value::as_bool) != Some(true);
-        let steps: Vec<_> = self.history().iter().filter(makes_layer).collect();
-        if steps.len() != self.diff_ids().len() {
-            return vec![None; self.diff_ids().len()];
+        let is_empty = |step: &Value| step.get("empty_layer").and_then(Value::as_bool) == Some(true);
+        let (mut made, mut since) = (Vec::new(), Vec::new());
+        for step in self.history() {
+            let text = step.get("created_by").and_then(Value::as_str).map(instruction).unwrap_or_default();
+            if makes_files(&text) {
+                since.push(text);
+            }
+            if !is_empty(step) {
+                made.push(one_of(&std::mem::take(&mut since)));
+            }
         }
-        let text = |step: &Value| Some(instruction(step.get("created_by")?.as_str()?));
-        steps.into_iter().map(|step| text(step).filter(|text| !text.is_empty())).collect()
+        if made.len() == self.diff_ids().len() { made } else { vec![None; self.diff_ids().len()] }
+    }
+}
+
+/// Whether an instruction can put files into a layer; of what is none that is known, it can.
+fn makes_files(text: &str) -> bool {
+    const OTHERS: [&str; 12] = [
+        "ARG",
+        "CMD",
+        "ENTRYPOINT",
+        "ENV",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "LABEL",
+        "MAINTAINER",
+        "ONBUILD",
+        "SHELL",
+        "STOPSIGNAL",
+        "USER",
+    ];
+    let word = text.split(' ').next().unwrap_or_default();
+    !word.is_empty() && !OTHERS.iter().any(|other| word.eq_ignore_ascii_case(other))
+}
+
+/// The instruction, if there is one; each of several.
+fn one_of(instructions: &[String]) -> Option<String> {
+    match instructions {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => Some(shorten(&format!("one of {}", several.join("; ")))),
     }
 }
 
@@ -39,11 +73,14 @@ fn instruction(created_by: &str) -> String {
         None if run => format!("RUN {text}"),
         None => text.to_owned(),
     };
-    let mut words = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((at, _)) = words.char_indices().nth(SHOWN_CHARS_MAX) {
-        words.truncate(at);
+    shorten(&text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS_MAX - 1) {
+        Some((at, last)) if at + last.len_utf8() < text.len() => format!("{}…", &text[..at]),
+        _ => text.to_owned(),
     }
-    words
 }
 
 /// Without the build arguments that docker writes before a command: `|2 A=1 B=2 /bin/sh -c …`.
@@ -91,5 +128,10 @@ mod tests {
         assert_eq!(config(history, 2), [Some("RUN a".to_owned()), None]);
         assert_eq!(config(history, 3), [None, None, None]);
         assert_eq!(config("[]", 1), [None]);
+        let in_one = r#"[{"created_by":"base"},{"empty_layer":true,"created_by":"COPY a /a"},
+            {"empty_layer":true,"created_by":"/bin/sh -c b"},{"created_by":"/bin/sh -c #(nop) CMD [\"c\"]"}]"#;
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(config(in_one, 2), [text("base"), text("one of COPY a /a; RUN b")]);
+        assert_eq!(config(r#"[{"created_by":"CMD c"}]"#, 1), [None]);
     }
 }

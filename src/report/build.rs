@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Instruction, Limits, Named, Refused, learned, rebuild, size};
+use super::{Instruction, Limits, Named, Refused, columns::line, learned, rebuild, size};
 use crate::{
     engine::Hint,
     model::{DiffId, Digest, Repository, path::printable},
@@ -81,15 +81,13 @@ pub struct CheckCost {
 }
 
 impl Check {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut String, verbose: bool) {
         let CheckCost { replay_seconds, added_seconds } = self.cost;
         let accepted = if self.accepted { ", taken for a yes (--accept)" } else { "" };
-        let _ = writeln!(
-            out,
-            "check       {}{accepted}; the replay took {replay_seconds:.1} s, and the build {added_seconds:.1} s longer",
-            self.image.said()
-        ); // Writing to a String cannot fail.
-        self.image.write_findings(out);
+        let took =
+            format!("the replay took {replay_seconds:.1} s, and the build {added_seconds:.1} s longer");
+        line(out, 0, 12, &format!("check       {}{accepted}; {took}", self.image.said()));
+        self.image.pair().write_findings(out, verbose);
     }
 }
 
@@ -251,9 +249,9 @@ impl Build {
         self.error.get_or_insert(BuildFailure::of(reason));
     }
 
-    /// The answer for people.
+    /// The answer for people; `verbose`: with all that a check found.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, verbose: bool) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
         let (Some(image), Some(manifest)) = (&self.image, &self.manifest) else {
@@ -306,7 +304,7 @@ impl Build {
             let _ = writeln!(out, "log         {} ({}{cut})", log.digest, size(log.size));
         }
         if let Some(check) = &self.check {
-            check.write(&mut out);
+            check.write(&mut out, verbose);
         }
         if !self.learned.is_empty() {
             let _ = writeln!(out, "learned     to allow exactly this, put into reprov.toml:\n");

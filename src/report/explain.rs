@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::pages;
+use super::{
+    columns::{field, line},
+    pages,
+};
 use crate::{
-    drift::{Cause, Class},
+    drift::{Background, Cause, Class},
     model::{Reason, Taint, Verdict},
 };
 
@@ -88,10 +91,17 @@ pub struct Entry {
     pub remedy: &'static str,
     /// How it looks.
     pub example: &'static str,
+    /// Of a cause: what in the two images says that it is this one.
+    pub told_by: Option<&'static str>,
+    /// Of a cause: what else to do about it.
+    pub more_remedies: &'static [&'static str],
+    /// Of a cause: where to read on.
+    pub sources: &'static [&'static str],
 }
 
 impl From<Cause> for Entry {
     fn from(cause: Cause) -> Self {
+        let Background { told_by, more_remedies, sources } = cause.background();
         Self {
             code: cause.code(),
             kind: Kind::Cause,
@@ -100,6 +110,9 @@ impl From<Cause> for Entry {
             meaning: cause.meaning(),
             remedy: cause.remedy(),
             example: cause.example(),
+            told_by: Some(told_by),
+            more_remedies,
+            sources,
         }
     }
 }
@@ -195,7 +208,8 @@ impl Explain {
 impl Entry {
     fn new(code: &'static str, kind: Kind, exit: Option<u8>, page: pages::Page) -> Self {
         let (meaning, remedy, example) = page;
-        Self { code, kind, class: None, exit, meaning, remedy, example }
+        let (told_by, more_remedies, sources) = (None, &[][..], &[][..]);
+        Self { code, kind, class: None, exit, meaning, remedy, example, told_by, more_remedies, sources }
     }
 
     fn write(&self, out: &mut String) {
@@ -207,11 +221,19 @@ impl Entry {
             Kind::Taint => "why a provenance is tainted".to_owned(),
             Kind::Error => format!("a kind of error, exit code {exit}"),
         };
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{}: {kind}", self.code);
-        let _ = writeln!(out, "  {}", self.meaning);
-        let _ = writeln!(out, "  remedy   {}", self.remedy);
-        let _ = writeln!(out, "  example  {}", self.example);
+        line(out, 0, 2, &format!("{}: {kind}", self.code));
+        line(out, 2, 0, self.meaning);
+        if let Some(told_by) = self.told_by {
+            field(out, 2, "told by", told_by);
+        }
+        field(out, 2, "remedy", self.remedy);
+        for remedy in self.more_remedies {
+            field(out, 2, "or", remedy);
+        }
+        field(out, 2, "example", self.example);
+        for source in self.sources {
+            field(out, 2, "source", source);
+        }
     }
 }
 
@@ -251,11 +273,24 @@ mod tests {
 
     #[test]
     fn one_page() {
-        insta::assert_snapshot!(Explain::of(Some("clock-in-text")).unwrap().text(), @r"
+        insta::assert_snapshot!(Explain::of(Some("clock-in-text")).unwrap().text(), @r#"
         clock-in-text: a cause of class known
-          A text differs only in dates and times, and each lies within its own build. Whatever wrote it asked the clock.
-          remedy   Write SOURCE_DATE_EPOCH instead of the present time, or remove the file.
-          example  etc/build-date: Tue Nov 24 22:11:19 UTC 2026 → Tue Nov 24 22:11:28 UTC 2026
-        ");
+          A text differs only in dates and times, and each lies within its own build.
+          Whatever wrote it asked the clock.
+          told by   Texts that are the same once dates, times and epochs are taken away,
+                    each within its own build; without provenance any time from 2000 to
+                    2100 is taken.
+          remedy    Write SOURCE_DATE_EPOCH instead of the present time, or remove the
+                    file.
+          or        `date -u -d @$SOURCE_DATE_EPOCH` in shell;
+                    `datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)`
+                    in Python.
+          or        `clock = "commit"` in reprov.toml: steps see the commit's time.
+          example   etc/build-date: Tue Nov 24 22:11:19 UTC 2026 → Tue Nov 24 22:11:28
+                    UTC 2026
+          source    SOURCE_DATE_EPOCH:
+                    https://reproducible-builds.org/docs/source-date-epoch/
+          source    https://reproducible-builds.org/docs/timestamps/
+        "#);
     }
 }

@@ -1,10 +1,8 @@
 //! What today's repositories answered otherwise, as `rebuild --inputs live` says it.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
-use super::size;
+use super::{rebuild::Facts, size};
 use crate::{
     model::{Digest, Verdict, limits::COMPARED_LISTED_MAX, path::printable},
     transcript::{self, Compared, Package},
@@ -193,82 +191,60 @@ impl InputsCompared {
         Package::of(url).is_some_and(same)
     }
 
-    pub(super) fn write(&self, out: &mut String) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "  live      {}", self.sentence());
+    pub(super) fn facts(&self, facts: &mut Facts) {
+        facts.push(("live", self.sentence()));
         let Counts { added, removed, changed, same, packages } = self.counts;
         if added + removed + changed > 0 {
-            let _ = writeln!(
-                out,
-                "  answers   {changed} changed, {added} new, {removed} not asked for, {same} the same"
-            );
+            let said = format!("{changed} changed, {added} new, {removed} not asked for, {same} the same");
+            facts.push(("answers", said));
         }
-        let lines = self.packages.iter().map(|it| {
-            format!(
-                "  moved     {} {} → {} ({})",
-                printable(&it.name),
-                printable(&it.from),
-                printable(&it.to),
-                it.kind
-            )
+        let moved = self.packages.iter().map(|it| {
+            let (name, from, to) = (printable(&it.name), printable(&it.from), printable(&it.to));
+            format!("{name} {from} → {to} ({})", it.kind)
         });
-        list(out, lines, packages);
-        let lines = self.changed.iter().map(|it| {
-            let status = if it.from.status == it.to.status {
-                String::new()
-            } else {
-                format!("status {} → {}, ", it.from.status, it.to.status)
-            };
-            let (from, to) = (it.from, it.to);
+        list(facts, "moved", moved, packages);
+        let answered = self.changed.iter().map(|Changed { method, url, from, to, .. }| {
+            let status = format!("status {} → {}, ", from.status, to.status);
+            let status = if from.status == to.status { String::new() } else { status };
             let (was, now) = (size(from.size), size(to.size));
-            let digests = format!("{} → {}", from.digest.short(), to.digest.short());
-            format!("  changed   {} {}: {status}{was} → {now}, {digests}", it.method, printable(&it.url))
+            format!("{method} {}: {status}{was} → {now}", printable(url))
         });
-        list(out, lines, changed);
-        for (word, all, count) in [("new    ", &self.added, added), ("gone   ", &self.removed, removed)] {
+        list(facts, "changed", answered, changed);
+        for (label, all, count) in [("new", &self.added, added), ("gone", &self.removed, removed)] {
             let plain: Vec<_> = all.iter().filter(|it| !self.is_moved(&it.url)).collect();
             let lines = plain.iter().map(|it| {
                 let (status, size) = (it.answer.status, size(it.answer.size));
-                format!("  {word}   {} {} ({status}, {size})", it.method, printable(&it.url))
+                format!("{} {} ({status}, {size})", it.method, printable(&it.url))
             });
-            list(out, lines, plain.len() + count - all.len());
+            list(facts, label, lines, plain.len() + count - all.len());
         }
         let shown = |date: &Option<String>| {
             date.as_ref().map_or_else(|| "nothing".to_owned(), |date| printable(date))
         };
-        let lines = self.index_dates.iter().map(|it| {
-            format!(
-                "  dated     {} {}: {} → {}",
-                printable(&it.url),
-                it.field,
-                shown(&it.from),
-                shown(&it.to)
-            )
+        let dates = self.index_dates.iter().map(|it| {
+            format!("{} {}: {} → {}", printable(&it.url), it.field, shown(&it.from), shown(&it.to))
         });
-        list(out, lines, self.index_dates.len());
+        list(facts, "dated", dates, self.index_dates.len());
         if let Some(Split { inputs, build }) = self.drifts {
             let third = match self.third_verdict {
                 Some(Verdict::Reproduced) => "; today's inputs give one image twice".to_owned(),
                 Some(verdict) => format!("; today's inputs, replayed: {verdict}"),
                 None => String::new(),
             };
-            let _ =
-                writeln!(out, "  origin    {inputs} drift(s) from inputs, {build} of the build's own{third}");
+            facts.push((
+                "origin",
+                format!("{inputs} drift(s) from inputs, {build} of the build's own{third}"),
+            ));
         }
-        if let Some(error) = &self.error {
-            let _ = writeln!(out, "  origin    nobody can tell: {}", printable(error));
-        }
+        facts.extend(self.error.iter().map(|why| ("origin", format!("nobody can tell: {}", printable(why)))));
     }
 }
 
 /// The first of `lines`; of `count` there are in all.
-fn list(out: &mut String, lines: impl Iterator<Item = String>, count: usize) {
-    for line in lines.take(SHOWN_MAX) {
-        out.push_str(&line);
-        out.push('\n');
-    }
+fn list(facts: &mut Facts, label: &'static str, lines: impl Iterator<Item = String>, count: usize) {
+    facts.extend(lines.take(SHOWN_MAX).map(|line| (label, line)));
     if count > SHOWN_MAX {
-        let _ = writeln!(out, "            and {} more", count - SHOWN_MAX); // Writing to a String cannot fail.
+        facts.push((label, format!("and {} more", count - SHOWN_MAX)));
     }
 }
 
@@ -338,30 +314,31 @@ mod tests {
 
     #[test]
     fn everything_is_listed_up_to_a_bound() {
-        let mut out = String::new();
-        InputsCompared::sample(true).write(&mut out);
-        insta::assert_snapshot!(out, @r"
-        live      1 package moved; with the recorded inputs the verdict is explained
-        answers   2 changed, 2 new, 12 not asked for, 3 the same
-        moved     x 1 → 2\u{1b} (deb)
-        changed   GET http://m.example/a: 1 B → 1 B, 5acf7789b97d → 5acf7789b97d
-        changed   GET http://m.example/2: 1 B → 1 B, 72da922b8899 → b80393dbf471
-        new       GET http://m.example/new (200, 1 B)
-        gone      GET http://m.example/0 (200, 1 B)
-        gone      GET http://m.example/1 (200, 1 B)
-        gone      GET http://m.example/2 (200, 1 B)
-        gone      GET http://m.example/3 (200, 1 B)
-        gone      GET http://m.example/4 (200, 1 B)
-        gone      GET http://m.example/5 (200, 1 B)
-        gone      GET http://m.example/6 (200, 1 B)
-        gone      GET http://m.example/7 (200, 1 B)
-        gone      GET http://m.example/8 (200, 1 B)
-        gone      GET http://m.example/9 (200, 1 B)
-                  and 2 more
-        dated     http://m.example/InRelease Date: x → nothing
-        dated     http://m.example/InRelease Date: x → y
-        origin    1 drift(s) from inputs, 2 of the build's own; today's inputs give one image twice
-        origin    nobody can tell: why
+        let mut facts = Facts::new();
+        InputsCompared::sample(true).facts(&mut facts);
+        let lines: Vec<_> = facts.iter().map(|(label, text)| format!("{label}: {text}")).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        live: 1 package moved; with the recorded inputs the verdict is explained
+        answers: 2 changed, 2 new, 12 not asked for, 3 the same
+        moved: x 1 → 2\u{1b} (deb)
+        changed: GET http://m.example/a: 1 B → 1 B
+        changed: GET http://m.example/2: 1 B → 1 B
+        new: GET http://m.example/new (200, 1 B)
+        gone: GET http://m.example/0 (200, 1 B)
+        gone: GET http://m.example/1 (200, 1 B)
+        gone: GET http://m.example/2 (200, 1 B)
+        gone: GET http://m.example/3 (200, 1 B)
+        gone: GET http://m.example/4 (200, 1 B)
+        gone: GET http://m.example/5 (200, 1 B)
+        gone: GET http://m.example/6 (200, 1 B)
+        gone: GET http://m.example/7 (200, 1 B)
+        gone: GET http://m.example/8 (200, 1 B)
+        gone: GET http://m.example/9 (200, 1 B)
+        gone: and 2 more
+        dated: http://m.example/InRelease Date: x → nothing
+        dated: http://m.example/InRelease Date: x → y
+        origin: 1 drift(s) from inputs, 2 of the build's own; today's inputs give one image twice
+        origin: nobody can tell: why
         ");
     }
 }

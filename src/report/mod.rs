@@ -1,29 +1,45 @@
-//! What the commands answer: one object each, as JSON (CLI.md, "JSON") and as text. Pure; the jobs fill them in.
+//! What the commands answer: one object each, as JSON (CLI.md, "JSON") and as text; of those that compare images also
+//! reports in other forms. Pure; the jobs fill them in.
 
 pub mod build;
+pub mod causes;
+mod columns;
+mod config;
 pub mod diff;
 pub mod events;
 pub mod explain;
 pub mod failed;
+mod form;
 pub mod import;
+mod junit;
 pub mod learned;
 mod limits;
 pub mod live;
+mod markdown;
+mod page;
 mod pages;
+mod pair;
 pub mod rebuild;
+#[cfg(test)]
+mod report_tests;
+mod sarif;
 pub mod store;
 #[cfg(test)]
 mod tests;
 mod text;
 pub mod trace;
 
+pub use form::{Compares, Form, json, render};
 pub use limits::{Hit, Limits};
-pub use text::drift_lines;
+pub use pair::Pair;
 
 use serde::Serialize;
 
 pub use crate::model::allowance::size;
-use crate::model::{DiffId, Digest, Reason, path::printable};
+use crate::{
+    drift::InstructionRef,
+    model::{DiffId, Digest, Reason, path::printable},
+};
 
 /// An instruction of a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,8 +72,8 @@ pub struct LayerId {
 pub struct LayerPair {
     /// Lowest is 0.
     pub index: usize,
-    /// What made it; none for the base's.
-    pub instruction: Option<Instruction>,
+    /// What made it; none for the base's, or where nothing tells.
+    pub instruction: Option<InstructionRef>,
     /// In the first image.
     pub original: Option<LayerId>,
     /// In the second.

@@ -1,10 +1,10 @@
 //! `reprov.rebuild/v1`.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{LayerPair, Limits, Named, drift_lines, live::InputsCompared};
+use super::{LayerPair, Limits, Named, columns::line, form::Compares, live::InputsCompared, pair::Pair};
 use crate::{
     drift::{ConfigDrift, Drift},
     engine::Hint,
@@ -31,6 +31,8 @@ pub struct Image {
     pub image: String,
     /// The answer; none if nobody can tell.
     pub verdict: Option<Verdict>,
+    /// The Dockerfile's path in the source; none if nobody can tell.
+    pub dockerfile: Option<String>,
     /// Layers side by side.
     pub layers: Vec<LayerPair>,
     /// What differs in config and manifest.
@@ -164,71 +166,62 @@ pub struct Undeclared {
     pub url: String,
 }
 
-impl Rebuild {
-    /// The answer for people.
-    #[must_use]
-    pub fn text(&self) -> String {
+impl Compares for Rebuild {
+    fn pairs(&self) -> Vec<Pair<'_>> {
+        self.images.iter().map(Image::pair).collect()
+    }
+
+    fn text(&self, verbose: bool) -> String {
         let mut out = String::new();
         for image in &self.images {
-            image.write(&mut out);
+            image.pair().write(&mut out, verbose);
         }
         if self.images.len() > 1 {
             let counts: Vec<_> =
                 self.summary.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-            let _ = writeln!(out, "{}", counts.join(", ")); // Writing to a String cannot fail.
+            line(&mut out, 0, 2, &counts.join(", "));
         }
         for accepted in &self.accepted {
-            let _ = writeln!(out, "taken for a yes (--accept): {accepted}");
+            line(&mut out, 0, 2, &format!("taken for a yes (--accept): {accepted}"));
         }
         out
     }
 }
 
+pub(super) type Facts = Vec<(&'static str, String)>;
+
 impl Variations {
-    fn write(&self, out: &mut String) {
+    fn facts(&self, facts: &mut Facts) {
         let on: Vec<_> = self.on.iter().map(|variation| variation.written.as_str()).collect();
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "  varied    {} ({} replay(s))", on.join(", "), self.replays.len());
+        facts.push(("varied", format!("{} ({} replay(s))", on.join(", "), self.replays.len())));
         for not in &self.not_possible {
-            let _ = writeln!(out, "  not varied  {}: {}", not.name, printable(&not.reason));
+            facts.push(("not varied", format!("{}: {}", not.name, printable(&not.reason))));
         }
-        match self.control {
-            Some(Verdict::Reproduced) => {
-                out.push_str("  control   reproduced: without these the image is the same\n");
-            }
-            Some(control) => {
+        facts.extend(self.control.map(|control| match control {
+            Verdict::Reproduced => ("control", "reproduced: without these the image is the same".to_owned()),
+            control => {
                 let blame = if self.blamed.is_empty() { "; no variation is to blame" } else { "" };
-                let _ = writeln!(out, "  control   {control}: the plain replay differs already{blame}");
+                ("control", format!("{control}: the plain replay differs too{blame}"))
             }
-            None => {}
-        }
-        for blame in &self.blamed {
-            blame.write(out);
-        }
+        }));
+        facts.extend(self.blamed.iter().map(|blame| ("changed", blame.said())));
     }
 }
 
 impl Tried {
-    fn write(&self, out: &mut String) {
-        // Writing to a String cannot fail.
-        let _ = match &self.error {
-            Some(error) => writeln!(out, "  tried     {}: shows nothing: {}", self.remedy, printable(error)),
-            None => writeln!(
-                out,
-                "  tried     {}, {} replays: {} of {} drift(s) cured",
-                self.remedy,
-                self.replays,
-                self.cured,
-                self.cured + self.left
-            ),
-        };
+    fn said(&self) -> String {
+        let Self { remedy, replays, cured, left, error } = self;
+        match error {
+            Some(error) => format!("{remedy}: shows nothing: {}", printable(error)),
+            None => format!("{remedy}, {replays} replays: {cured} of {} drift(s) cured", cured + left),
+        }
     }
 }
 
 impl Blame {
     const SHOWN: usize = 5;
 
-    fn write(&self, out: &mut String) {
+    fn said(&self) -> String {
         let names = self.together.join(" + ");
         let who = match (self.certainty, self.together.len()) {
             ("chance", _) => format!("by chance, not again with {names}"),
@@ -239,7 +232,7 @@ impl Blame {
         let shown: Vec<_> = self.places.iter().take(Self::SHOWN).map(|place| printable(place)).collect();
         let more = self.count - shown.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let _ = writeln!(out, "  changed   {who}: {}{more}", shown.join(", ")); // Writing to a String cannot fail.
+        format!("{who}: {}{more}", shown.join(", "))
     }
 }
 
@@ -250,70 +243,66 @@ impl Image {
         self.verdict.map_or("could not tell", Verdict::name)
     }
 
-    fn write(&self, out: &mut String) {
-        let _ = writeln!(out, "{}  {}", self.said(), printable(&self.image)); // Writing to a String cannot fail.
-        self.write_findings(out);
+    /// As every form of a report shows it. Names of the run and times are not in it.
+    pub(super) fn pair(&self) -> Pair<'_> {
+        Pair {
+            headline: printable(&self.image),
+            names: vec![("image", printable(&self.image))],
+            sides: ["original", "rebuilt"],
+            verdict: self.verdict,
+            facts: self.facts(),
+            ends: self.ends(),
+            error: self.error.as_deref(),
+            tail: self.tail.as_deref(),
+            dockerfile: self.dockerfile.as_deref(),
+            layers: &self.layers,
+            config: &self.config,
+            drifts: &self.drifts,
+        }
     }
 
-    /// All but the first line.
-    pub(super) fn write_findings(&self, out: &mut String) {
-        // Writing to a String cannot fail.
-        if let Some(error) = &self.error {
-            let _ = writeln!(out, "  {}", printable(error));
-        }
-        if let Some(changed) = &self.builder_changed {
-            let _ = writeln!(out, "  builder   {}", printable(changed));
-        }
+    fn facts(&self) -> Facts {
+        let mut facts = Facts::new();
+        facts.extend(self.builder_changed.iter().map(|changed| ("builder", printable(changed))));
         if let Some(variations) = &self.variations {
-            variations.write(out);
+            variations.facts(&mut facts);
         }
-        if let Some(tried) = &self.tried {
-            tried.write(out);
-        }
+        facts.extend(self.tried.iter().map(|tried| ("tried", tried.said())));
         if let Some(engine) = &self.engine {
-            let _ = writeln!(out, "  engine    {engine}, {} RUN step(s) through the shim", self.steps_run);
+            facts.push(("engine", format!("{engine}, {} RUN step(s) through the shim", self.steps_run)));
+            let Self { inputs, replayed_requests, upstream_requests, refused, .. } = self;
             let how = if self.inputs_compared.is_some() { "answered today" } else { "replayed" };
-            let _ = writeln!(
-                out,
-                "  inputs    {} recorded, {} request(s) {how}, {} upstream requests, {} refused",
-                self.inputs, self.replayed_requests, self.upstream_requests, self.refused
-            );
+            facts.push((
+                "inputs",
+                format!(
+                    "{inputs} recorded, {replayed_requests} {how}, {upstream_requests} upstream requests, \
+                     {refused} refused"
+                ),
+            ));
         }
         if let Some(compared) = &self.inputs_compared {
-            compared.write(out);
+            compared.facts(&mut facts);
         }
         if !self.secrets_missing.is_empty() {
             let ids: Vec<_> = self.secrets_missing.iter().map(|id| printable(id)).collect();
-            let _ = writeln!(out, "  secrets   not given, so a dummy: {} (--secret)", ids.join(", "));
+            facts.push(("secrets", format!("not given, so a dummy: {} (--secret)", ids.join(", "))));
         }
         if let Some(rebuilt) = &self.rebuilt {
             let equal = self.layers.iter().filter(|pair| pair.equal).count();
-            let _ = writeln!(out, "  rebuilt   {rebuilt}, {equal} of {} layers equal", self.layers.len());
+            facts.push(("rebuilt", rebuilt.to_string()));
+            facts.push(("layers", format!("{equal} of {} layers equal", self.layers.len())));
         }
-        for undeclared in &self.undeclared_inputs {
-            let _ = writeln!(out, "  undeclared input  {} {}", undeclared.method, printable(&undeclared.url));
-        }
-        for drift in &self.config {
-            let _ = writeln!(out, "  {}", super::diff::config_line(drift));
-        }
-        out.push_str(&drift_lines(&self.drifts));
-        if let Some(tail) = &self.tail {
-            out.extend(
-                tail.lines()
-                    .rev()
-                    .take(15)
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .rev()
-                    .map(|line| format!("  | {}\n", printable(line))),
-            );
-        }
-        for hint in &self.hints {
-            let _ = writeln!(out, "  hint      {}", hint.shown());
-        }
-        if let Some(attestation) = &self.attestation {
-            let _ = writeln!(out, "  attested  {attestation}");
-        }
+        let undeclared = self.undeclared_inputs.iter();
+        facts.extend(
+            undeclared
+                .map(|input| ("undeclared input", format!("{} {}", input.method, printable(&input.url)))),
+        );
+        facts
+    }
+
+    fn ends(&self) -> Facts {
+        let hints = self.hints.iter().map(|hint| ("hint", hint.shown()));
+        hints.chain(self.attestation.map(|attestation| ("attested", attestation.to_string()))).collect()
     }
 }
 

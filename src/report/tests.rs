@@ -9,12 +9,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{report_tests::drifts, *};
 use crate::{
-    diff::{ChangeKind, Field, Of},
-    drift::{
-        Accepted, Cause, Class, Confidence, ConfigDrift, Drift, FromStage, InstructionRef, Origin, Security,
-    },
+    diff::Of,
+    drift::{Cause, Class, ConfigDrift},
     model::{Allowance, Exceeded, Limit, Repository, RepositoryKind, SignerFile, Verdict},
 };
 
@@ -42,7 +40,7 @@ fn pairs() -> Vec<LayerPair> {
     let id = LayerId { digest: digest(), diff_id: DiffId(digest()) };
     let pair = |original, rebuilt| LayerPair {
         index: 0,
-        instruction: Some(instruction()),
+        instruction: Some(instruction().into()),
         original,
         rebuilt,
         equal: false,
@@ -58,41 +56,6 @@ fn repository() -> Repository {
         configure: true,
         ..Repository::plain("main".into(), RepositoryKind::Apt, url)
     }
-}
-
-/// One of every cause, class, kind of change and confidence.
-fn drifts() -> Vec<Drift> {
-    let changes = [
-        ChangeKind::Content,
-        ChangeKind::Metadata,
-        ChangeKind::OnlyInA,
-        ChangeKind::OnlyInB,
-        ChangeKind::Type,
-    ];
-    let drift = |(index, cause): (usize, &Cause)| Drift {
-        layer: index,
-        instruction: (index > 0)
-            .then(|| InstructionRef { line: (index > 1).then_some(7), text: "RUN true".into() }),
-        path_encoded: index == 1,
-        fields: vec![Field { name: "mode".into(), a: Some("0644".into()), b: None }],
-        consequence_of: (index == 2).then(|| "etc/y".into()),
-        cured_by: (index == 6).then_some("clock=commit"),
-        origin: [None, Some(Origin::Inputs), Some(Origin::Build)][index % 3],
-        from: (index % 4 < 2).then(|| FromStage {
-            stage: index,
-            name: (index % 4 == 0).then(|| "builder".into()),
-            instruction: InstructionRef { line: Some(3), text: "RUN true".into() },
-        }),
-        security: index % 2 == 1,
-        security_kind: (index % 2 == 1).then(|| Security::ALL[index / 2 % Security::ALL.len()]),
-        confidence: if index == 4 { Confidence::Likely } else { Confidence::Certain },
-        accepted: (index == 5).then(|| {
-            let until = Some("2027-06-30".into());
-            Accepted { because: "known".into(), until, owner: None }
-        }),
-        ..Drift::sample("etc/x", changes[index % changes.len()], *cause)
-    };
-    Cause::ALL.iter().enumerate().map(drift).collect()
 }
 
 fn config() -> Vec<ConfigDrift> {
@@ -191,6 +154,7 @@ fn image(verdict: Option<Verdict>, full: bool) -> rebuild::Image {
     rebuild::Image {
         image: "oci:x:1".into(),
         verdict,
+        dockerfile: full.then(|| "Dockerfile".into()),
         layers: if full { pairs() } else { Vec::new() },
         config: if full { config() } else { Vec::new() },
         drifts: if full { drifts() } else { Vec::new() },
@@ -236,21 +200,31 @@ fn rebuild_answers() {
 #[test]
 fn where_bases_differ_their_drift_is_not_listed() {
     let [a, b] = [b"a", b"b"].map(|base| Some(diff::OfBase { base: Digest::of(base), layers: 2 }));
-    let mut answer = diff::Diff {
-        schema: "reprov.diff/v1",
-        verdict: Verdict::Unexplained,
-        inherited: diff::Inherited { a, b: a },
-        layers: pairs(),
-        config: config(),
-        drifts: drifts(),
-    };
+    let mut answer = compared(Verdict::Unexplained, diff::Inherited { a, b: a });
     let count = answer.drifts.len();
     answer.leave_out_bases();
     assert_eq!(answer.drifts.len(), count, "one base is no other");
     answer.inherited.b = b;
     answer.leave_out_bases();
     assert_eq!((answer.drifts.len(), answer.drifts[0].layer), (count - 2, 2));
-    assert!(answer.text().contains("the bases differ"), "{}", answer.text());
+    let text = diff::Diff::new(vec![answer], Vec::new(), images()).text(false);
+    assert!(text.contains("the bases differ"), "{text}");
+}
+
+fn compared(verdict: Verdict, inherited: diff::Inherited) -> diff::Compared {
+    diff::Compared {
+        platform: Some("linux/amd64".into()),
+        images: images(),
+        verdict,
+        inherited,
+        layers: pairs(),
+        config: config(),
+        drifts: drifts(),
+    }
+}
+
+fn images() -> diff::Images {
+    diff::Images { a: "oci:a:1@sha256:x".into(), b: "oci:b:1@sha256:y".into() }
 }
 
 fn of_base(layers: usize) -> diff::OfBase {
@@ -260,15 +234,12 @@ fn of_base(layers: usize) -> diff::OfBase {
 #[test]
 fn diff_answers() {
     for verdict in Verdict::ALL {
-        let schema = "reprov.diff/v1";
-        follows(&diff::Diff {
-            schema,
-            verdict,
-            inherited: diff::Inherited { a: Some(of_base(1)), b: None },
-            layers: pairs(),
-            config: config(),
-            drifts: drifts(),
-        });
+        let inherited = diff::Inherited { a: Some(of_base(1)), b: None };
+        let others = Verdict::ALL.map(|verdict| compared(verdict, inherited)).into();
+        let absent =
+            ["a", "b"].map(|only_in| diff::Absent { platform: "linux/arm64".into(), only_in }).into();
+        follows(&diff::Diff::new(others, absent, images()));
+        follows(&diff::Diff::new(vec![compared(verdict, inherited)], Vec::new(), images()));
     }
 }
 
@@ -483,14 +454,8 @@ fn store_and_explain_answers() {
 
 #[test]
 fn the_schemas_can_say_no() {
-    let mut answer = follows(&diff::Diff {
-        schema: "reprov.diff/v1",
-        verdict: Verdict::Explained,
-        inherited: diff::Inherited { a: None, b: Some(of_base(2)) },
-        layers: pairs(),
-        config: config(),
-        drifts: drifts(),
-    });
+    let one = compared(Verdict::Explained, diff::Inherited { a: None, b: Some(of_base(2)) });
+    let mut answer = follows(&diff::Diff::new(vec![one], Vec::new(), images()));
     answer["drifts"][0]["more"] = json!(1);
     answer["layers"][0]["original"]["digest"] = json!("sha256:short");
     answer["verdict"] = json!("perhaps");

@@ -13,6 +13,7 @@ mod corpus;
 mod ecosystems;
 mod hostile;
 mod jobs;
+mod pairs;
 mod pins;
 mod support;
 mod tidy;

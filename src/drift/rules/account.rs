@@ -3,12 +3,28 @@
 use super::{Cause, Finding};
 use crate::drift::view::View;
 
-const BACKUPS: [&[u8]; 4] = [b"etc/passwd-", b"etc/shadow-", b"etc/group-", b"etc/gshadow-"];
+const BACKUPS: [&[u8]; 6] =
+    [b"etc/passwd-", b"etc/shadow-", b"etc/group-", b"etc/gshadow-", b"etc/subuid-", b"etc/subgid-"];
 
-/// The backup of an account file that differs in what the file itself may: dates and salts.
+/// The backup of an account file that differs in what the file itself may: dates and salts, numbers.
 pub(super) fn backup(view: &View<'_>) -> Option<Finding> {
     let (a, b) = BACKUPS.contains(&view.path()).then(|| view.texts())??;
-    fields(view, a, b).map(|_| Finding::certain(Cause::AccountBackup))
+    let known = fields(view, a, b).is_some() || renumbered(view, a, b).is_some();
+    known.then(|| Finding::certain(Cause::AccountBackup))
+}
+
+/// Users and groups of the same names with other numbers, and files whose owners these are; never root's.
+pub(super) fn ids(view: &View<'_>) -> Option<Finding> {
+    if view.siblings.accounts?.own(view.change) {
+        return Some(Finding::likely(Cause::AccountIds));
+    }
+    let (a, b) = view.texts()?;
+    renumbered(view, a, b).map(|shown| Finding::likely(Cause::AccountIds).shown(shown))
+}
+
+fn renumbered(view: &View<'_>, a: &[u8], b: &[u8]) -> Option<String> {
+    let shown = view.siblings.accounts?.renumbered(view.path(), a, b)?;
+    Some(crate::model::path::printable(&shown))
 }
 
 /// `etc/shadow`: the day of a change, or a hash of one kind with another salt.

@@ -1,198 +1,189 @@
-//! Archives and compressed files inside the image.
+//! Archives and compressed files inside the image, and what is in these again.
 
-use std::{
-    io::{BufReader, Read},
-    ops::Range,
-};
+use std::collections::BTreeMap;
 
-use super::{Cause, Finding, tar, zip};
+use bstr::{BString, ByteSlice as _};
+
+use super::{Cause, Finding, RULES};
 use crate::{
-    drift::{clock, evidence, view::View},
-    model::limits::{INFLATE_FREE_BYTES, XZ_MEMORY_KIB_MAX},
+    diff::{Change, ChangeKind, Field},
+    drift::{
+        Class, Confidence,
+        archive::{Archive, DEPTH_MAX, Member, Xz, inflated, same_but_header},
+        evidence, security,
+        view::{Siblings, View},
+    },
+    layer::{Entry, Kind, PEEK_SIZE_BYTES},
+    model::{Digest, path::printable},
 };
 
-/// gzip whose header's time alone differs (RFC 1952, MTIME).
+/// gzip whose header's time or name alone differs (RFC 1952, MTIME and FNAME).
 pub(super) fn gzip_timestamp(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.contents()?;
-    let gzip = is_gzip(a) && is_gzip(b) && a.len() == b.len() && a.len() > 18;
-    (gzip && a[..4] == b[..4] && a[8..] == b[8..]).then(|| Finding::certain(Cause::GzipTimestamp))
+    let time = a.get(4..8)? != b.get(4..8)?;
+    (time && same_but_header(a, b)).then(|| Finding::certain(Cause::GzipTimestamp))
 }
 
-/// zip, jar, wheel: members' times alone differ.
-pub(super) fn zip_timestamp(view: &View<'_>) -> Option<Finding> {
-    let (a, b) = view.contents()?;
-    let (one, other) = (zip::without_times(a)?, zip::without_times(b)?);
-    (one == other).then(|| Finding::certain(Cause::ZipTimestamp))
-}
-
-/// tar: members' times (and so their headers' checksums) alone differ.
-pub(super) fn tar_timestamp(view: &View<'_>) -> Option<Finding> {
-    let (a, b) = view.contents()?;
-    (tar::without_times(a)? == tar::without_times(b)?).then(|| Finding::certain(Cause::TarTimestamp))
-}
-
-/// ar: members' times alone differ.
-pub(super) fn ar_timestamp(view: &View<'_>) -> Option<Finding> {
-    let (a, b) = view.contents()?;
-    (ar_without_times(a)? == ar_without_times(b)?).then(|| Finding::certain(Cause::ArTimestamp))
-}
-
-/// cpio: members' times, inodes and devices alone differ.
-pub(super) fn cpio_timestamp(view: &View<'_>) -> Option<Finding> {
-    let (a, b) = view.contents()?;
-    (cpio_without_times(a)? == cpio_without_times(b)?).then(|| Finding::certain(Cause::CpioTimestamp))
-}
-
-/// An archive without its times; nothing if it is none.
-type Masked = fn(&[u8]) -> Option<Vec<u8>>;
-
-/// gzip, xz and zstd whose contents are equal, or differ as an archive or a text may.
+/// gzip, xz and zstd whose contents are equal, or differ for a known cause.
 pub(super) fn compressed(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.contents()?;
-    let (a, b) = (inflated(a)?, inflated(b)?);
+    let (a, b) = (inflated(a, view.budget)?, inflated(b, view.budget)?);
     if a == b {
-        return Some(Finding::certain(Cause::CompressedMember));
+        return Some(threads(view).unwrap_or_else(|| Finding::certain(Cause::CompressedMember)));
     }
-    let inner: [(Masked, Cause); 4] = [
-        (tar::without_times, Cause::TarTimestamp),
-        (cpio_without_times, Cause::CpioTimestamp),
-        (ar_without_times, Cause::ArTimestamp),
-        (zip::without_times, Cause::ZipTimestamp),
-    ];
-    let same = |masked: Masked| masked(&a).is_some_and(|one| Some(one) == masked(&b));
-    let archive = inner.into_iter().find(|(masked, _)| same(*masked)).map(|(_, cause)| cause);
-    let text = || {
-        let texts = !a.contains(&0) && !b.contains(&0);
-        let (one, other) = texts.then(|| clock::mask_both(&a, &b, view.context))??;
-        (one == other).then_some(Cause::ClockInText)
+    let name = view.name();
+    let name = [&b".gz"[..], b".xz", b".zst"].iter().find_map(|end| name.strip_suffix(*end)).unwrap_or(name);
+    let change = changed(name.into(), a, b);
+    let (finding, shown) = nested(view, &[change])?.pop()?;
+    let finding = Finding { consequence_of: None, ..finding };
+    Some(finding.shown(format!("decompressed: {shown}")))
+}
+
+/// xz files of equal contents, one of several threads and one of one, or of others.
+fn threads(view: &View<'_>) -> Option<Finding> {
+    let (a, b) = view.contents()?;
+    let (a, b) = (Xz::of(a)?, Xz::of(b)?);
+    let same_level = a.filters == b.filters && (a.sized != b.sized || a.blocks != b.blocks);
+    let blocks = |xz: &Xz| match (xz.blocks, xz.sized) {
+        (1, false) => "1 block without its size".to_owned(),
+        (1, true) => "1 block with its size".to_owned(),
+        (blocks, _) => format!("{blocks} blocks"),
     };
-    let shown =
-        if a.contains(&0) || b.contains(&0) { evidence::bytes(&a, &b) } else { evidence::lines(&a, &b) };
-    Some(Finding::certain(archive.or_else(text)?).shown(format!("decompressed: {shown}")))
+    same_level.then(|| Finding::likely(Cause::CpuDependent).shown(format!("{} → {}", blocks(&a), blocks(&b))))
 }
 
-/// What a compressed file holds, if it is not too much.
-fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
-    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-    const XZ: &[u8] = b"\xfd7zXZ\0";
-    if is_gzip(bytes) {
-        whole(flate2::read::MultiGzDecoder::new(bytes))
-    } else if bytes.starts_with(ZSTD) {
-        whole(zstd::stream::read::Decoder::with_buffer(BufReader::new(bytes)).ok()?)
-    } else if bytes.starts_with(XZ) {
-        whole(lzma_rust2::XzReader::new_mem_limit(bytes, true, XZ_MEMORY_KIB_MAX))
-    } else {
-        None
+/// tar, zip, ar, cpio: each difference is of members' times, their order or packing, or of a member with a known cause.
+pub(super) fn archive(view: &View<'_>) -> Option<Finding> {
+    let (a, b) = view.contents()?;
+    let (a, b) = (Archive::of(a)?, Archive::of(b)?);
+    let alike = a.kind == b.kind && a.rest == b.rest && a.members.len() == b.members.len();
+    if !alike || !a.same_end(&b) {
+        return None;
     }
-}
-
-fn is_gzip(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x1f, 0x8b, 8])
-}
-
-/// All of `reader`, if it is not too much.
-fn whole(reader: impl Read) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    reader.take(INFLATE_FREE_BYTES + 1).read_to_end(&mut out).ok()?;
-    (out.len() as u64 <= INFLATE_FREE_BYTES).then_some(out)
-}
-
-/// newc and its twin with checksums (`070701`, `070702`), the old portable form (`070707`) and the old binary one, as in
-/// cpio(5).
-fn cpio_without_times(bytes: &[u8]) -> Option<Vec<u8>> {
-    if bytes.starts_with(&BINARY) {
-        return cpio_binary_without_times(bytes);
-    }
-    let mut out = bytes.to_vec();
-    let mut at = 0;
-    loop {
-        let header = out.get(at..)?;
-        let form = match header.get(..6)? {
-            b"070701" | b"070702" => &NEWC,
-            b"070707" => &ODC,
-            _ => return None,
-        };
-        let number = |range: &Range<usize>| {
-            usize::from_str_radix(str::from_utf8(header.get(range.clone())?).ok()?, form.radix).ok()
-        };
-        let (name, size) = (number(&form.name_size)?, number(&form.size)?);
-        let name_at = at.checked_add(form.length)?;
-        let name_end = name_at.checked_add(name)?;
-        let last = out.get(name_at..name_end)? == b"TRAILER!!!\0";
-        for volatile in form.volatile {
-            out.get_mut(at + volatile.start..at + volatile.end)?.fill(b'0');
-        }
-        let aligned = |end: usize| end.checked_next_multiple_of(form.aligned);
-        at = aligned(aligned(name_end)?.checked_add(size)?)?;
-        if last {
-            return Some(out);
-        }
-    }
-}
-
-/// Magic number of the old binary form, whose numbers are 16 bits each, here of a machine with the low byte first.
-const BINARY: [u8; 2] = 0o070_707_u16.to_le_bytes();
-
-fn cpio_binary_without_times(bytes: &[u8]) -> Option<Vec<u8>> {
-    const HEADER: usize = 26;
-    let mut out = bytes.to_vec();
-    let mut at = 0_usize;
-    loop {
-        let header = out.get_mut(at..at.checked_add(HEADER)?).filter(|header| header.starts_with(&BINARY))?;
-        let number = |at: usize| usize::from(u16::from_le_bytes([header[at], header[at + 1]]));
-        let (name, size) = (number(20), number(22) << 16 | number(24)); // Of two, the higher comes first.
-        header[2..6].fill(0); // Device and inode.
-        header[16..20].fill(0);
-        let name_at = at + HEADER;
-        let last = out.get(name_at..name_at.checked_add(name)?)? == b"TRAILER!!!\0";
-        let content = name_at.checked_add(name.checked_next_multiple_of(2)?)?;
-        at = content.checked_add(size.checked_next_multiple_of(2)?)?;
-        if last {
-            return Some(out);
-        }
-    }
-}
-
-/// Where the header of a cpio member has what.
-struct Cpio {
-    length: usize,
-    radix: u32,
-    /// Names and contents begin at multiples of this.
-    aligned: usize,
-    size: Range<usize>,
-    name_size: Range<usize>,
-    /// Device, inode, time.
-    volatile: &'static [Range<usize>],
-}
-
-const NEWC: Cpio = Cpio {
-    length: 110,
-    radix: 16,
-    aligned: 4,
-    size: 54..62,
-    name_size: 94..102,
-    volatile: &[6..14, 46..54, 62..70, 70..78],
-};
-const ODC: Cpio = Cpio {
-    length: 76,
-    radix: 8,
-    aligned: 1,
-    size: 65..76,
-    name_size: 59..65,
-    volatile: &[6..12, 12..18, 48..59],
-};
-
-fn ar_without_times(bytes: &[u8]) -> Option<Vec<u8>> {
-    const HEADER: usize = 60;
-    let mut out = bytes.to_vec();
-    let mut at = bytes.starts_with(b"!<arch>\n").then_some(8)?;
-    while let Some(header) = out.get_mut(at..at + HEADER) {
-        if header[58..60] != *b"`\n" {
+    let mut parts = Vec::new();
+    let pairs = paired(&a.members, &b.members, &mut parts)?;
+    let mut changes = Vec::new();
+    for (one, other) in pairs {
+        if !one.same_header(other) {
             return None;
         }
-        header[16..28].fill(b' ');
-        let size: usize = str::from_utf8(&header[48..58]).ok()?.trim_end().parse().ok()?;
-        at = at.checked_add(HEADER)?.checked_add(size.checked_next_multiple_of(2)?)?;
+        let named = |cause: Cause| (Finding::certain(cause), printable(&one.name.to_str_lossy()));
+        if !one.same_times(other) {
+            parts.push(named(a.kind.of_times()));
+        }
+        if one.same_packed(other) {
+            continue;
+        }
+        let (old, new) = (one.content(view.budget)?, other.content(view.budget)?);
+        if old == new {
+            parts.push(named(Cause::CompressedMember));
+        } else {
+            changes.push(changed(one.name.clone(), old, new));
+        }
     }
-    Some(out)
+    let of_members = nested(view, &changes)?.into_iter().zip(&changes).map(|((finding, shown), change)| {
+        (finding, format!("{}: {shown}", printable(&change.path.to_str_lossy())))
+    });
+    parts.extend(of_members);
+    together(parts, a.kind.of_times())
+}
+
+type Part = (Finding, String);
+
+/// Members by name; that they come in another order is a part too.
+fn paired<'a, 'b>(
+    a: &'b [Member<'a>],
+    b: &'b [Member<'a>],
+    parts: &mut Vec<Part>,
+) -> Option<Vec<(&'b Member<'a>, &'b Member<'a>)>> {
+    if a.iter().zip(b).all(|(one, other)| one.name == other.name) {
+        return Some(a.iter().zip(b).collect());
+    }
+    let named: BTreeMap<_, _> = b.iter().map(|member| (&member.name, member)).collect();
+    if named.len() != b.len() {
+        return None; // Which of two of one name is meant depends on their order.
+    }
+    let moved = a.iter().zip(b).find(|(one, other)| one.name != other.name)?;
+    let shown = |member: &Member<'_>| printable(&member.name.to_str_lossy());
+    let order = format!("another order of members, from {} → {} on", shown(moved.0), shown(moved.1));
+    parts.push((Finding::likely(Cause::LineOrder), order));
+    a.iter().map(|one| Some((one, *named.get(&one.name)?))).collect::<Option<Vec<_>>>().filter(|pairs| {
+        pairs.iter().map(|(one, _)| &one.name).collect::<std::collections::BTreeSet<_>>().len() == pairs.len()
+    })
+}
+
+/// A file inside another that differs.
+fn changed(name: BString, a: Vec<u8>, b: Vec<u8>) -> Change {
+    let path: BString = name.strip_prefix(b"./").unwrap_or(&name).trim_start_with(|c| c == '/').into();
+    let entry = |content: &[u8]| {
+        let mut entry = Entry::new(path.clone(), Kind::File, 0o644, 0);
+        entry.size_bytes = content.len() as u64;
+        entry.content = Some(Digest::of(content));
+        entry.peek = content[..content.len().min(PEEK_SIZE_BYTES)].to_vec();
+        Some(entry)
+    };
+    let (one, other) = (entry(&a), entry(&b));
+    let fields = vec![Field { name: "content".to_owned(), a: None, b: None }];
+    Change {
+        layer: 0,
+        path: path.clone(),
+        kind: ChangeKind::Content,
+        fields,
+        a: one,
+        b: other,
+        contents: Some((a, b)),
+        delta: None,
+    }
+}
+
+/// Each of `changes`, files in the file at hand, by the rules there are; nothing unless all are explained.
+fn nested(view: &View<'_>, changes: &[Change]) -> Option<Vec<Part>> {
+    let depth = view.depth + 1;
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    let siblings = Siblings::new(changes, None);
+    let explained = changes.iter().map(|change| {
+        let view = View { change, siblings: &siblings, depth, ..*view };
+        if security::of(&view).is_some() {
+            return None;
+        }
+        let finding = RULES.iter().find_map(|rule| rule(&view))?;
+        let shown = finding.evidence.clone().unwrap_or_else(|| evidence::show(change));
+        Some((finding, shown))
+    });
+    explained.collect()
+}
+
+/// The cause that says most, if there is any: of a member that was drawn or is another's, then the archive's own times, then
+/// what else members differ in; none that only follows from another.
+fn together(parts: Vec<Part>, of_times: Cause) -> Option<Finding> {
+    let rank = |(finding, _): &Part| {
+        let rank = match (finding.cause, finding.cause.class()) {
+            (_, Class::Unexplained | Class::Package) => 0,
+            (_, Class::Entropy) => 1,
+            (cause, _) if cause == of_times => 2,
+            (Cause::CompressedMember | Cause::CpuDependent, _) => 4,
+            (Cause::LineOrder, _) => 5,
+            _ => 3,
+        };
+        (finding.consequence_of.is_some(), rank)
+    };
+    let first = parts.iter().enumerate().min_by_key(|(at, part)| (rank(part), *at))?.0;
+    let certain = parts.iter().all(|(finding, _)| finding.confidence == Confidence::Certain);
+    let (finding, shown) = &parts[first];
+    let mut others: Vec<_> = parts.iter().map(|(other, _)| other.cause.code()).collect();
+    others.retain(|code| *code != finding.cause.code());
+    others.sort_unstable();
+    others.dedup();
+    let more = parts.iter().filter(|(other, _)| other.cause == finding.cause).count() - 1;
+    let mut shown = shown.clone();
+    if more > 0 {
+        shown += &format!(", and {more} more");
+    }
+    if !others.is_empty() {
+        shown += &format!("; also {}", others.join(", "));
+    }
+    let confidence = if certain { Confidence::Certain } else { Confidence::Likely };
+    Some(Finding { cause: finding.cause, confidence, consequence_of: None, evidence: Some(shown) })
 }

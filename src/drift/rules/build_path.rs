@@ -1,37 +1,99 @@
-//! Paths of directories that a build drew at random, inside what it made.
+//! What was compiled into binaries of the build they were made in: paths of directories that it drew at random, and times.
 
 use std::ops::Range;
 
 use bstr::ByteSlice as _;
 
-use super::{Cause, Finding, elf::without_build_id};
-use crate::drift::view::View;
+use super::{Cause, Finding};
+use crate::{
+    drift::{Context, clock, view::View},
+    model::path::printable,
+};
 
 /// Where builds draw directories.
 const ROOTS: [&[u8]; 4] = [b"/tmp/", b"/var/tmp/", b"/.cache/", b"/dev/shm/"];
 /// Shortest run of characters that is taken for drawn at random; mktemp's shortest has six.
 const RANDOM_MIN: usize = 6;
 
-/// Binaries in which only random components of temporary paths differ, and the build id that follows from them.
+/// Binaries other than ELF in which only random components of temporary paths differ.
 pub(super) fn build_path(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.contents()?;
-    if a.len() != b.len() || !a.contains(&0) {
+    if !a.contains(&0) || a.starts_with(b"\x7fELF") {
         return None; // Of a text, `random-token` says it.
     }
-    let (a, b) = (without_build_id(a), without_build_id(b));
-    let (mut at, mut shown) = (0, None);
-    while let Some(next) = a[at..].iter().zip(&b[at..]).position(|(one, other)| one != other) {
-        let (path, component) = component(&a, at + next)?;
-        if !is_random(&a[component.clone()], &b[component.clone()])
-            || !b[path.clone()].iter().all(|byte| is_of_path(*byte))
-        {
-            return None;
-        }
-        let text = |bytes: &[u8]| bytes[path.clone()].to_str_lossy().into_owned();
-        shown.get_or_insert_with(|| format!("{} → {}", text(&a), text(&b)));
-        at = component.end;
+    walk(a, b, view.context)?.finding().filter(|finding| finding.cause == Cause::BuildPath)
+}
+
+/// What two binaries differ in, if in nothing else.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    path: Option<String>,
+    date: Option<String>,
+    /// Whether offsets differ because paths have other lengths.
+    moved: bool,
+}
+
+impl Walked {
+    /// Texts that moved, since one directory has another name.
+    pub(super) fn moved(a: &[u8], b: &[u8]) -> Self {
+        Self { path: Some(shown(a, b)), date: None, moved: true }
     }
-    Some(Finding::certain(Cause::BuildPath).shown(crate::model::path::printable(&shown?)))
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.path = self.path.take().or(other.path);
+        self.date = self.date.take().or(other.date);
+        self.moved |= other.moved;
+    }
+
+    /// The cause, if there is one.
+    pub(super) fn finding(self) -> Option<Finding> {
+        let (cause, shown) = match (self.path, self.date) {
+            (Some(path), Some(date)) => (Cause::BuildPath, format!("{path}; {date}")),
+            (Some(path), None) => (Cause::BuildPath, path),
+            (None, Some(date)) => (Cause::CompileDate, date),
+            (None, None) => return None,
+        };
+        let finding = if self.moved { Finding::likely(cause) } else { Finding::certain(cause) };
+        Some(finding.shown(shown))
+    }
+}
+
+fn shown(a: &[u8], b: &[u8]) -> String {
+    printable(&format!("{} → {}", a.to_str_lossy(), b.to_str_lossy()))
+}
+
+/// Goes through two binaries of one size: each byte that differs is of a time, possible in its own build, or of a random
+/// component of a temporary path.
+pub(super) fn walk(a: &[u8], b: &[u8], context: &Context) -> Option<Walked> {
+    if a.len() != b.len() {
+        return None;
+    }
+    let (mut at, mut walked) = (0, Walked::default());
+    let mut times: Option<[Vec<clock::Found>; 2]> = None;
+    while let Some(next) = a[at..].iter().zip(&b[at..]).position(|(one, other)| one != other) {
+        let [times_a, times_b] = times.get_or_insert_with(|| [clock::scan(a), clock::scan(b)]);
+        let at_next = |times: &[clock::Found]| {
+            let index = times.partition_point(|time| time.range.end <= at + next);
+            times.get(index).filter(|time| time.range.start <= at + next).cloned()
+        };
+        let possible = |side, time: &clock::Found| time.span.is_none_or(|span| context.touches(side, span));
+        match (at_next(times_a), at_next(times_b)) {
+            (Some(one), Some(other)) if one.range == other.range && possible(0, &one) && possible(1, &other) => {
+                walked.date.get_or_insert_with(|| shown(&a[one.range.clone()], &b[one.range.clone()]));
+                at = one.range.end;
+            }
+            _ => {
+                let (path, component) = component(a, at + next)?;
+                let random = is_random(&a[component.clone()], &b[component.clone()]);
+                if !random || !b[path.clone()].iter().all(|byte| is_of_path(*byte)) {
+                    return None;
+                }
+                walked.path.get_or_insert_with(|| shown(&a[path.clone()], &b[path.clone()]));
+                at = component.end;
+            }
+        }
+    }
+    Some(walked)
 }
 
 fn is_of_path(byte: u8) -> bool {

@@ -35,7 +35,7 @@ pub(super) fn whiteout_form(view: &View<'_>) -> Option<Finding> {
     const OPAQUE: &[u8] = b".wh..wh..opq";
     let entry = view.change.entry().filter(|entry| entry.is_whiteout())?;
     if view.change.kind == ChangeKind::Metadata {
-        return Some(Finding::certain(Cause::WhiteoutForm));
+        return view.change.has("link").then(|| Finding::certain(Cause::WhiteoutForm));
     }
     let directory = &entry.path[..entry.path.len() - entry.name().len()];
     let marks = BString::from([directory, b".wh."].concat());

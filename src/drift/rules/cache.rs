@@ -5,7 +5,7 @@ use bstr::ByteSlice as _;
 use super::{Cause, Finding, only_fields, python::resolve};
 use crate::{
     diff::ChangeKind,
-    drift::{clock, token, view::View},
+    drift::{Context, clock, token, view::View},
     layer::{Entry, Kind, matches},
 };
 
@@ -24,11 +24,26 @@ const TIMER: &[u8] = b" DDEBUG timer: ";
 pub(super) fn package_log(view: &View<'_>) -> Option<Finding> {
     let (a, b) = fits(view, &LOGS).then(|| view.texts())??;
     let (a, b) = clock::mask_both(&without_durations(a), &without_durations(b), view.context)?;
+    let (a, b) = (without_fingerprints(&a), without_fingerprints(&b));
     let containers = || {
         let pairs = token::differing(&a, &b)?;
         Some(pairs.iter().all(|(a, b)| token::kind(a, b) == Some(token::Kind::Container)))
     };
     (a == b || containers() == Some(true)).then(|| Finding::certain(Cause::PackageLog))
+}
+
+/// `3072 SHA256:…43 characters… root@host (RSA)`: ssh-keygen says it of a key that it made.
+fn without_fingerprints(text: &[u8]) -> Vec<u8> {
+    const WORD: &[u8] = b" SHA256:";
+    let masked = |line: &[u8]| {
+        let found = line.find(WORD).filter(|at| line[..*at].iter().all(u8::is_ascii_digit));
+        let of_key = [&b"(RSA)"[..], b"(ECDSA)", b"(ED25519)", b"(DSA)"].iter().any(|kind| line.trim_end().ends_with(kind));
+        match found.filter(|_| of_key).map(|at| (at, line.get(at + WORD.len()..at + WORD.len() + 43))) {
+            Some((at, Some(sum))) if !sum.contains(&b' ') => [&line[..at], &line[at + WORD.len() + 43..]].concat(),
+            _ => line.to_vec(),
+        }
+    };
+    text.lines_with_terminator().flat_map(masked).collect()
 }
 
 fn without_durations(text: &[u8]) -> Vec<u8> {
@@ -38,24 +53,87 @@ fn without_durations(text: &[u8]) -> Vec<u8> {
     text.lines_with_terminator().flat_map(|line| line[..cut(line)].to_vec()).collect()
 }
 
-/// apt's caches of one size; they are not walked (DRIFT.md §3.1, row 11), so that is likely, not certain.
+/// apt's caches of one size: hash, checksum, and times of index files. The cache is not walked (DRIFT.md §3.1, row 11), so
+/// that is likely, not certain.
 pub(super) fn apt_cache(view: &View<'_>) -> Option<Finding> {
-    magic(view, &["var/cache/apt/*pkgcache.bin"], b"\xdc\x76\xfe\x98")
-        .then(|| Finding::likely(Cause::AptCache))
+    if !magic(view, &["var/cache/apt/*pkgcache.bin"], b"\xdc\x76\xfe\x98") {
+        return None;
+    }
+    let known = if let Some((a, b)) = view.contents() {
+        only_apt_times(a.chunks(8).zip(b.chunks(8)).enumerate().map(|(index, (a, b))| (index as u64 * 8, a, b)), view.context)
+    } else {
+        let delta = view.change.delta.as_ref().filter(|delta| delta.complete)?;
+        let words = delta.runs.iter().flat_map(|run| {
+            let pairs = run.a.chunks(8).zip(run.b.chunks(8)).enumerate();
+            pairs.map(|(index, (a, b))| (run.offset + index as u64 * 8, a, b))
+        });
+        only_apt_times(words, view.context)
+    };
+    known.then(|| Finding::likely(Cause::AptCache))
 }
 
-/// The dynamic linker's cache: inodes and times of every library.
+/// Whether what differs of `words` of eight bytes, each with its place, is where hash and checksum are, or few numbers that
+/// are times on both sides.
+fn only_apt_times<'a>(words: impl Iterator<Item = (u64, &'a [u8], &'a [u8])>, context: &Context) -> bool {
+    const SUMS: [std::ops::Range<u64>; 2] = [16..24, 676..680];
+    const TIMES_MAX: usize = 64;
+    let mut times = 0;
+    for (place, a, b) in words.filter(|(_, a, b)| a != b) {
+        let sum = |(at, _): (u64, _)| SUMS.iter().any(|sums| sums.contains(&at));
+        if (place..).zip(a.iter().zip(b)).filter(|(_, (a, b))| a != b).all(sum) {
+            continue;
+        }
+        let time = |word: &[u8]| word.try_into().ok().map(i64::from_le_bytes);
+        let (Some(one), Some(other)) = (time(a), time(b)) else { return false };
+        times += 1;
+        if !context.touches(0, (one, one)) || !context.touches(1, (other, other)) || times > TIMES_MAX {
+            return false;
+        }
+    }
+    true
+}
+
+/// The dynamic linker's cache: inodes and times of every library, which are the same libraries.
 pub(super) fn ldconfig_cache(view: &View<'_>) -> Option<Finding> {
-    magic(view, &["var/cache/ldconfig/aux-cache"], b"glibc-ld.so.auxcache")
-        .then(|| Finding::likely(Cause::LdconfigCache))
+    let (a, b) = (view.path() == b"var/cache/ldconfig/aux-cache").then(|| view.contents())??;
+    (libraries(a)? == libraries(b)?).then(|| Finding::certain(Cause::LdconfigCache))
 }
 
-/// fontconfig's caches, if only the directory's time differs.
+/// Size, flags, name and level of each library (glibc's `elf/cache.c`, `aux_cache_file`), in an order of their own: where one
+/// stands follows from its inode. What is behind an entry up to a multiple of eight was never written.
+fn libraries(cache: &[u8]) -> Option<Vec<[&[u8]; 4]>> {
+    const HEAD: usize = 32;
+    let number = |at: usize| Some(u32::from_le_bytes(cache.get(at..at.checked_add(4)?)?.try_into().ok()?));
+    let size = |at: usize| usize::try_from(number(at)?).ok();
+    let (count, strings) = (size(24)?, size(28)?);
+    let entries = cache.len().checked_sub(HEAD)?.checked_sub(strings)?;
+    let known = cache.starts_with(b"glibc-ld.so.auxcache-") && count > 0 && entries == count.checked_mul(48)?;
+    let names = known.then(|| &cache[HEAD + entries..])?;
+    let mut libraries = Vec::with_capacity(count + 1);
+    for entry in cache[HEAD..HEAD + entries].chunks_exact(48) {
+        let at = usize::try_from(u32::from_le_bytes(entry[36..40].try_into().ok()?)).ok()?;
+        let name = names.get(at..)?;
+        libraries.push([&entry[16..24], &entry[32..36], &name[..name.find_byte(0)?], &entry[40..44]]);
+    }
+    // All names, some of which stand in each other's ends.
+    let mut all: Vec<_> = names.split_str("\0").map(|name| [&b""[..], b"", name, b""]).collect();
+    all.push([&cache[..24], b"", b"", b""]);
+    libraries.append(&mut all);
+    libraries.sort_unstable();
+    Some(libraries)
+}
+
+/// fontconfig's caches, if only the directory's time differs: seconds, and nanoseconds behind them (`fcint.h`, `FcCache`).
 pub(super) fn fontconfig_cache(view: &View<'_>) -> Option<Finding> {
     let known = magic(view, &["var/cache/fontconfig/*.cache-*"], b"\x04\xfc\x02\xfc");
     let (a, b) = known.then(|| view.contents())??;
-    let rest = |bytes: &[u8]| [&bytes[..48.min(bytes.len())], &bytes[56.min(bytes.len())..]].concat();
-    (rest(a) == rest(b)).then(|| Finding::certain(Cause::FontconfigCache))
+    let rest = |bytes: &[u8]| {
+        let nanoseconds = i64::from_le_bytes(bytes.get(56..64)?.try_into().ok()?);
+        let part = (0..1_000_000_000).contains(&nanoseconds);
+        // Older ones have no nanoseconds, and something else there.
+        Some([&bytes[..48], &bytes[if part { 64 } else { 56 }..]].concat())
+    };
+    (rest(a)? == rest(b)?).then(|| Finding::certain(Cause::FontconfigCache))
 }
 
 /// Caches that only their tool reads: downloads, and work that is done again if it is missing.

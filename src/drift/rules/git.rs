@@ -1,12 +1,14 @@
 //! What git keeps in `.git`.
 
+use std::io::Read as _;
+
 use bstr::ByteSlice as _;
 
 use super::{Cause, Finding};
 use crate::{
     diff::ChangeKind,
     drift::{clock, token, view::View},
-    layer::Kind,
+    layer::{Entry, Kind},
 };
 
 /// The index's copies of files' status; reflogs, references and objects that follow from a commit at another time.
@@ -18,7 +20,11 @@ pub(super) fn metadata(view: &View<'_>) -> Option<Finding> {
     let known = if below == b"index" || (below.starts_with(b"modules/") && below.ends_with(b"/index")) {
         let (a, b) = view.contents()?;
         return (without_status(a)? == without_status(b)?).then(|| Finding::certain(Cause::GitMetadata));
-    } else if below.starts_with(b"objects/") {
+    } else if below.starts_with(b"objects/info/") && below != b"objects/info/packs" {
+        // A graph of commits, or an index of several packs: nothing but ids and what follows from them.
+        let (a, b, _) = view.heads()?;
+        [&b"CGPH"[..], b"MIDX"].iter().any(|magic| a.starts_with(magic) && b.starts_with(magic))
+    } else if below.starts_with(b"objects/") && below != b"objects/info/packs" {
         is_object(view, &below[8..])
     } else {
         let (a, b) = view.texts()?;
@@ -68,5 +74,19 @@ fn is_object(view: &View<'_>, below: &[u8]) -> bool {
     let name = below.strip_prefix(b"pack/pack-").and_then(|name| name.split_once_str("."));
     let name = name.map_or_else(|| below.replace("/", ""), |(name, _)| name.to_vec());
     let hex = matches!(name.len(), 2 | 40 | 64) && name.iter().all(u8::is_ascii_hexdigit);
-    only && plain && hex
+    only && plain && hex && view.change.entry().is_some_and(holds_object)
+}
+
+/// Whether a file begins as what git puts under such a name: a commit or a tag, which have times; a pack, its indexes; or a
+/// tree, a file, whose ids follow from what is in them. A tag's own bytes are too many to be seen here.
+fn holds_object(entry: &Entry) -> bool {
+    const PACKED: [&[u8]; 5] = [b"PACK", b"\xfftOc", b"RIDX", b"BITM", b"MTME"];
+    let mut begun = Vec::new();
+    let mut decoder = flate2::read::ZlibDecoder::new(&entry.peek[..]);
+    // It is cut off: whatever comes out before is what it begins with.
+    let _ = decoder.by_ref().take(16).read_to_end(&mut begun);
+    let kinds = [&b"commit "[..], b"tag ", b"tree ", b"blob "];
+    entry.kind == Kind::Directory
+        || PACKED.iter().any(|magic| entry.peek.starts_with(magic))
+        || kinds.iter().any(|kind| begun.starts_with(kind))
 }

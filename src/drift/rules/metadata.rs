@@ -1,11 +1,32 @@
 //! Header fields alone.
 
 use super::{Cause, Finding, is_free_record, only_fields};
-use crate::{diff::ChangeKind, drift::view::View};
+use crate::{
+    diff::{Change, ChangeKind},
+    drift::view::View,
+    layer::{Entry, Kind},
+};
 
 /// Only the file-type bits of the mode field.
 pub(super) fn mode_type_bits(view: &View<'_>) -> Option<Finding> {
     only_fields(view, |name| name == "mode-type").then(|| Finding::certain(Cause::ModeTypeBits))
+}
+
+/// Whether the file-type bits of a mode field are another type's than the entry's own: no builder writes that.
+pub(in crate::drift) fn lies(change: &Change) -> bool {
+    let lies = |entry: &Entry| {
+        let own = match entry.kind {
+            Kind::File | Kind::Hardlink => 0o100_000,
+            Kind::Directory => 0o040_000,
+            Kind::Symlink => 0o120_000,
+            Kind::Char => 0o020_000,
+            Kind::Block => 0o060_000,
+            Kind::Fifo => 0o010_000,
+        };
+        // A hard link may have the bits of what it leads to.
+        entry.raw_mode_type != 0 && entry.raw_mode_type != own && entry.kind != Kind::Hardlink
+    };
+    change.has("mode-type") && [&change.a, &change.b].into_iter().flatten().any(lies)
 }
 
 /// Only permissions (and times) of what came from the build context.

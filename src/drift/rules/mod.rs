@@ -5,6 +5,7 @@ mod archive;
 mod build_path;
 mod builder;
 mod cache;
+mod certificate;
 mod checksum;
 mod database;
 mod elf;
@@ -14,16 +15,17 @@ mod keystore;
 mod metadata;
 mod name;
 mod package;
+mod proc;
 mod python;
 mod secret;
-mod tar;
 mod text;
-mod zip;
 
 #[cfg(test)]
 mod tests;
 
-use super::{Cause, explain::Confidence, view::View};
+pub(super) use metadata::lies;
+
+use super::{Cause, Confidence, view::View};
 use crate::layer::is_attribute_record;
 
 /// A cause as a rule found it.
@@ -67,10 +69,12 @@ pub(super) const RULES: &[Rule] = &[
     input::changed,
     account::backup,
     account::shadow,
+    account::ids,
     secret::machine_id,
     secret::key_material,
     secret::gnupg,
-    secret::certificate,
+    secret::public_half,
+    certificate::certificate,
     secret::hash_link,
     cache::package_log,
     cache::apt_cache,
@@ -83,20 +87,20 @@ pub(super) const RULES: &[Rule] = &[
     python::uv_origin,
     python::record,
     python::pyc_timestamp,
+    python::pyc_refs,
     archive::gzip_timestamp,
-    archive::zip_timestamp,
-    archive::tar_timestamp,
-    archive::ar_timestamp,
-    archive::cpio_timestamp,
+    archive::archive,
     keystore::timestamp,
     archive::compressed,
-    elf::compile_date,
+    elf::elf,
     build_path::build_path,
     name::random_name,
     checksum::checksums,
+    proc::capture,
     text::clock,
     text::hostname,
     text::random_token,
+    text::set_order,
     text::line_order,
 ];
 

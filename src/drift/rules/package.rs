@@ -3,36 +3,34 @@
 use super::{Cause, Finding};
 use crate::{
     diff::ChangeKind,
-    drift::{
-        packages::{Moved, STATUS},
-        view::View,
-    },
+    drift::view::View,
     layer::{Kind, matches},
-    model::path::printable,
+    model::path::encode,
 };
 
 /// Packages named in the evidence.
 const SHOWN_MAX: usize = 3;
 
-/// dpkg's status file itself, if versions are all that moved; and what is of such a package, by its own checksums.
+/// The file that says which packages there are, if these are all that moved; and what is of such a package, by what it says
+/// itself of its files.
 pub(super) fn version(view: &View<'_>) -> Option<Finding> {
     let packages = &view.siblings.packages;
-    if view.path() == STATUS && view.content_alone() {
-        let moved = packages.all()?;
-        let shown: Vec<_> = moved.iter().take(SHOWN_MAX).map(Moved::shown).collect();
+    // Packages say nothing of modes and attributes.
+    let only = matches!(view.change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB);
+    let kind = view.change.entry()?.kind;
+    let plain = view.content_alone() || (only && matches!(kind, Kind::File | Kind::Directory | Kind::Symlink));
+    if !plain {
+        return None;
+    }
+    if let Some(moved) = packages.all(view.path()) {
+        let shown: Vec<_> = moved.iter().take(SHOWN_MAX).map(|moved| moved.shown()).collect();
         let more = moved.len() - shown.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let shown = format!("{}{more}", printable(&shown.join(", ")));
-        return Some(Finding::likely(Cause::PackageVersion).shown(shown));
+        return Some(Finding::likely(Cause::PackageVersion).shown(shown.join(", ") + &more));
     }
     let moved = packages.owner(view.path())?;
-    // Checksums say nothing of modes and attributes.
-    let only = matches!(view.change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB);
-    let plain =
-        view.content_alone() || (only && view.change.entry().is_some_and(|entry| entry.kind == Kind::File));
-    let consequence_of = view.siblings.content(STATUS).map(|_| printable(&String::from_utf8_lossy(STATUS)));
-    let finding = Finding { consequence_of, ..Finding::likely(Cause::PackageVersion) };
-    plain.then(|| finding.shown(printable(&moved.shown())))
+    let consequence_of = view.siblings.change(&moved.record).map(|change| encode(&change.path).0);
+    Some(Finding { consequence_of, ..Finding::likely(Cause::PackageVersion) }.shown(moved.shown()))
 }
 
 /// What `apt-get update` leaves.

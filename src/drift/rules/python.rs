@@ -7,6 +7,7 @@ use super::{Cause, Finding};
 use crate::{
     drift::{
         clock,
+        marshal::{self, Sets},
         view::{View, lines},
     },
     layer::Entry,
@@ -18,11 +19,51 @@ pub(super) fn pyc_timestamp(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.contents()?;
     let timestamp = |bytes: &[u8]| bytes.len() >= 16 && bytes[2..4] == *b"\r\n" && bytes[4..8] == [0; 4];
     let same = timestamp(a) && timestamp(b) && a[..8] == b[..8] && a[12..] == b[12..];
-    let time = |bytes: &[u8]| u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
     same.then(|| {
-        let shown = format!("source time {} → {}", time(a), time(b));
+        let stale = if stale(view, a, b) { "; its source's own time is another (pyc-stale)" } else { "" };
+        let shown = format!("source time {} → {}{stale}", source_time(a), source_time(b));
         Finding::certain(Cause::PycTimestamp).shown(shown)
     })
+}
+
+/// Compiled files of which the same code comes out once references are followed; times in their headers may differ too.
+pub(super) fn pyc_refs(view: &View<'_>) -> Option<Finding> {
+    let (a, b) = view.contents()?;
+    let ((head_a, body_a), (head_b, body_b)) = (a.split_at_checked(16)?, b.split_at_checked(16)?);
+    let of_python = head_a[2..4] == *b"\r\n" && head_a[..8] == head_b[..8];
+    // Whatever the first eight bytes say: the last four are the source's size, or half of its hash.
+    let timestamp = head_a[4..8] == [0; 4];
+    let same_head = head_a[12..] == head_b[12..] && (timestamp || head_a[8..12] == head_b[8..12]);
+    if !of_python || !same_head || body_a == body_b {
+        return None;
+    }
+    let magic = u16::from_le_bytes([a[0], a[1]]);
+    let times = if head_a[8..12] == head_b[8..12] { "" } else { "; the source's time differs too" };
+    if marshal::same(body_a, body_b, magic, Sets::Ordered) {
+        let shown = format!("the same code, its constants referred to otherwise{times}");
+        return Some(Finding::certain(Cause::PycRefs).shown(shown));
+    }
+    marshal::same(body_a, body_b, magic, Sets::Unordered).then(|| {
+        let shown = format!("the same code, a set of constants in another order (PYTHONHASHSEED){times}");
+        Finding::likely(Cause::RandomToken).shown(shown)
+    })
+}
+
+fn source_time(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]])
+}
+
+/// Whether the source lies beside it, with another time than the one it holds.
+fn stale(view: &View<'_>, a: &[u8], b: &[u8]) -> bool {
+    let source = || {
+        let (directory, name) = view.path().rsplit_once_str("/__pycache__/")?;
+        let module = name.split_once_str(".")?.0;
+        view.siblings.change(&[directory, b"/", module, b".py"].concat())
+    };
+    let of_another = |entry: &Option<Entry>, bytes: &[u8]| {
+        entry.as_ref().is_some_and(|entry| entry.mtime_s != i64::from(source_time(bytes)))
+    };
+    source().is_some_and(|change| of_another(&change.a, a) || of_another(&change.b, b))
 }
 
 /// `RECORD` (PEP 376): every line that differs lists a file that drifted, with its size and SHA-256 in each image.

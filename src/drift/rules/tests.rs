@@ -1,4 +1,7 @@
+mod certificates;
+mod inside;
 mod made;
+mod numbers;
 mod package;
 mod trust;
 
@@ -107,19 +110,41 @@ fn logs_and_caches() {
         "2026-11-24 21:15:12 install a 2\n",
         "unexplained",
     );
-    let cache = |byte: u8| [&b"\xdc\x76\xfe\x98"[..], &[byte; 90]].concat();
-    check("var/cache/apt/pkgcache.bin", cache(0), cache(2), "apt-cache");
-    check("var/cache/apt/pkgcache.bin", cache(0), [cache(2), vec![0]].concat(), "unexplained");
-    check("opt/pkgcache.bin", cache(0), cache(2), "unexplained");
-    let aux = |byte: u8| [&b"glibc-ld.so.auxcache-1.0"[..], &[0, byte]].concat();
-    check("var/cache/ldconfig/aux-cache", aux(1), aux(2), "ldconfig-cache");
+    let cache = |sum: u8, time: u64, body: u8| {
+        let head = [&b"\xdc\x76\xfe\x98"[..], &[0; 17], &[sum], &[0; 654], &[sum; 4], &[0; 120]].concat();
+        [&head, &time.to_le_bytes()[..], &[body; 90]].concat()
+    };
+    let path = "var/cache/apt/pkgcache.bin";
+    check(path, cache(0, 1_795_554_912, 0), cache(2, 1_795_554_999, 0), "apt-cache");
+    check(path, cache(0, 1_795_554_912, 0), cache(2, 1_795_554_999, 1), "unexplained");
+    check(path, cache(0, 1_795_554_912, 0), cache(2, 5, 0), "unexplained");
+    check(path, cache(0, 1_795_554_912, 0), [cache(2, 1_795_554_999, 0), vec![0]].concat(), "unexplained");
+    check("opt/pkgcache.bin", cache(0, 1_795_554_912, 0), cache(2, 1_795_554_999, 0), "unexplained");
+    let aux = |inode: u64, size: u64, name: &str| {
+        let id = [inode, 1_795_554_912 + inode, size, 43].map(u64::to_le_bytes).concat();
+        let entry = [771_u32, 1, 0, 0x5555_5555].map(u32::to_le_bytes).concat();
+        let head = [1_u32, u32::try_from(name.len()).unwrap() + 2].map(u32::to_le_bytes).concat();
+        [&b"glibc-ld.so.auxcache-2.0"[..], &head, &id, &entry, b"\0", name.as_bytes(), b"\0"].concat()
+    };
+    let path = "var/cache/ldconfig/aux-cache";
+    check(path, aux(1, 5, "libc.so.6"), aux(2, 5, "libc.so.6"), "ldconfig-cache");
+    check(path, aux(1, 5, "libc.so.6"), aux(2, 6, "libc.so.6"), "unexplained");
+    check(path, aux(1, 5, "libc.so.6"), aux(2, 5, "libd.so.6"), "unexplained");
+    check(path, aux(1, 5, "libc.so.6"), [aux(2, 5, "libc.so.6"), vec![1]].concat(), "unexplained");
+    check(path, b"glibc-ld.so.auxcache-2.0\xff\xff\xff\xff\xff\xff\xff\xff\0a", b"glibc-ld.so.auxcache-2.0\xff\xff\xff\xff\xff\xff\xff\xff\0b", "unexplained");
     let font = |at: usize| {
         let mut bytes = [&b"\x04\xfc\x02\xfc"[..], &[0; 96]].concat();
         bytes[at] = 1;
         bytes
     };
     check("var/cache/fontconfig/x.cache-8", font(48), font(50), "fontconfig-cache");
+    check("var/cache/fontconfig/x.cache-8", font(48), font(57), "fontconfig-cache"); // Nanoseconds.
     check("var/cache/fontconfig/x.cache-8", font(48), font(60), "unexplained");
+    check("var/cache/fontconfig/x.cache-8", font(48), font(64), "unexplained");
+    let made = |host: &str, sum: &str| format!("3072 SHA256:{} root@{host} (RSA)\nusing '{host}'\n", sum.repeat(43));
+    let (one, other) = (made("3f2a1b9c8d7e", "a"), made("91c0d2e4f6a8", "B"));
+    check("var/log/apt/term.log", &one, &other, "package-log");
+    check("var/log/apt/term.log", &one, other.replace("RSA", "XYZ"), "unexplained");
     check("root/.npm/_cacache/index-v5/a", "x", "y", "tool-cache");
     check_layers(fake(), fake().file("root/.npm/_logs/x", b"0 x"), "root/.npm/_logs/x tool-cache");
     check_layers(fake(), fake().symlink("root/.npm/_logs/x", "/etc"), "root/.npm/_logs/x unexplained");
@@ -219,7 +244,8 @@ fn archives() {
         fake().file("a", b"x").at(time).pax(&[("mtime", record), ("comment", b"c")]).tar()
     };
     check("a.tar", with(1, b"1.25"), with(2, b"2.50"), "tar-timestamp");
-    check("a.tar", with(1, b"1.25"), with(2, b"2.5"), "unexplained");
+    check("a.tar", with(1, b"1.25"), with(2, b"2.5"), "tar-timestamp");
+    check("a.tar", with(1, b"1.25"), with(2, b"x"), "unexplained");
     let mut wrong = tar(2, b"x");
     wrong[150] ^= 1;
     check("a.tar", tar(1, b"x"), wrong, "unexplained");
@@ -255,6 +281,13 @@ fn texts() {
     check("etc/h", "3f2a1b9c8d7e 0a1b2c3d4e5f\n", "91c0d2e4f6a8 f5e4d3c2b1a0\n", "random-token");
     let uuids = ("6f1d3c52-9a0e-4b58-8c1d-2f7e6a5b4c3d", "0b9e8d7c-1f2a-4c3b-9e5d-7a6f8b9c0d1e");
     check("etc/id", uuids.0, uuids.1, "random-token");
+    check("etc/id", "0454056a-ec6c-11f1-a039-02fc00000001", "50af2552-ec6c-11f1-aa0c-02fc00000001", "random-token");
+    check("etc/id", "0454056a-ec6c-11f1-a039-02fc00000001", "0454056a-ec6c-11f1-a039-02fc00000002", "unexplained");
+    check("etc/id", "5509442685d8355cbed0cb47504b7032", "E0097034FB7E3112CEF6D186C71A56EE", "unexplained");
+    check("etc/set", "x {'beta', 'gamma', 'alpha'}\n", "x {'gamma', 'beta', 'alpha'}\n", "random-token");
+    check("etc/set", "x {'beta', 'gamma', 'alpha'}\n", "x {'gamma', 'beta', 'alpho'}\n", "unexplained");
+    check("etc/set", "{'a': 1, 'b': 2}\n", "{'b': 2, 'a': 1}\n", "unexplained");
+    check("etc/ls", "-rw-r--r-- 1 a Nov 30 03:11 x\n", "-rw-r--r-- 1 a Nov 30 03:14 x\n", "clock-in-text");
     check("etc/id", "n 2026-11-24 q8Zr5LkPw2Xv7TnB", "n 2026-11-25 Jd4HsYc9GfUe3MaR", "random-token");
     check("app/lock", "sha256:0123abcd4567ef89", "sha256:f9e8d7c6b5a41230", "unexplained");
     check("etc/list", "a\nb\nc\n", "c\na\nb\n", "line-order");

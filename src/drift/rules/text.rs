@@ -1,8 +1,10 @@
 //! Texts that differ only in times, names of containers, random tokens or the order of lines.
 
+use bstr::ByteSlice as _;
+
 use super::{Cause, Finding, checksum};
 use crate::drift::{
-    clock, token,
+    clock, evidence, token,
     view::{View, lines},
 };
 
@@ -24,13 +26,51 @@ pub(super) fn hostname(view: &View<'_>) -> Option<Finding> {
 
 /// Only tokens that look random (and times): UUIDs, hex, base64 of equal length.
 pub(super) fn random_token(view: &View<'_>) -> Option<Finding> {
-    if checksum::is_checksums(view) {
-        return None; // What it is of has changed.
+    // What a checksum is of has changed; what is one id within a build is two.
+    if checksum::is_checksums(view) || view.name() == b"machine-id" {
+        return None;
     }
     let (a, b) = masked(view)?;
+    // Somebody else's key looks as random as one's own.
+    if holds_key(&a) || holds_key(&b) {
+        return None;
+    }
     let pairs = token::differing(&a, &b)?;
     let random = !pairs.is_empty() && pairs.iter().all(|(a, b)| token::kind(a, b).is_some());
     random.then(|| Finding::likely(Cause::RandomToken))
+}
+
+/// Whether a text holds a key or a certificate in a usual form: PEM, OpenSSH's, minisign's.
+fn holds_key(text: &[u8]) -> bool {
+    const FORMS: [&str; 5] = ["-----BEGIN ", "ssh-rsa ", "ssh-ed25519 ", "ecdsa-sha2-", "untrusted comment: "];
+    FORMS.iter().any(|form| text.contains_str(form))
+}
+
+/// Sets that a program printed, `{'b', 'a'}`: the same members, in an order that a hash drew (PYTHONHASHSEED).
+pub(super) fn set_order(view: &View<'_>) -> Option<Finding> {
+    let (a, b) = masked(view)?;
+    let (one, other): (Vec<_>, Vec<_>) = (lines(&a).collect(), lines(&b).collect());
+    let program = a.starts_with(b"#!") || view.change.entry().is_some_and(|entry| entry.mode & 0o111 != 0);
+    if a == b || program || one.len() != other.len() {
+        return None;
+    }
+    let same = |(one, other): (&&[u8], &&[u8])| one == other || sorted_sets(one).is_some_and(|set| Some(set) == sorted_sets(other));
+    let all = one.iter().zip(&other).all(same);
+    all.then(|| Finding::likely(Cause::RandomToken).shown(format!("a set in another order: {}", evidence::lines(&a, &b))))
+}
+
+/// A line with the members of its one pair of braces sorted: quoted texts and numbers, no keys.
+fn sorted_sets(line: &[u8]) -> Option<Vec<&[u8]>> {
+    let (before, rest) = line.split_once_str("{")?;
+    let (inner, after) = rest.rsplit_once_str("}")?;
+    let mut members: Vec<_> = inner.split_str(", ").collect();
+    let plain = |member: &&[u8]| !member.is_empty() && !member.iter().any(|byte| b"{}:=[]()".contains(byte));
+    if members.len() < 2 || !members.iter().all(|member| plain(&member)) {
+        return None;
+    }
+    members.sort_unstable();
+    members.extend([before, after]);
+    Some(members)
 }
 
 /// The same lines in another order; not in programs, where order is meaning.

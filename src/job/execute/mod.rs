@@ -37,6 +37,7 @@ use crate::{
     host, layer,
     model::{Allowance, Digest, Limit, Maxima, Secret, Variation, Variations, json::canonical, vary},
     progress::Update,
+    report,
     store::{LogDir, StoreError},
     transcript::Transcript,
 };
@@ -98,6 +99,15 @@ pub struct Execution {
     pub timeout_s: u64,
     /// Whether the log is not all that was said.
     pub log_truncated: bool,
+}
+
+impl Execution {
+    /// The limits it ran in, for an answer; `fetches` if its gateway recorded.
+    #[must_use]
+    pub fn limits(&self, fetches: bool) -> report::Limits {
+        let hit = self.outcome.as_ref().err().and_then(|failure| failure.exceeded.as_ref());
+        report::Limits::new(&self.allowance, self.timeout_s, fetches, hit)
+    }
 }
 
 /// The build's directory on its way out; large, so the caller does something else meanwhile.

@@ -12,11 +12,11 @@ use super::{
     Job, Outcome, Ready, RebuildError, Replayed,
     gather::{Incomplete, keepers},
     remedy::Differences,
-    replay::{context, failed},
+    replay::{explain, failed},
 };
 use crate::{
     attest::{BuildDefinition, rebuilt::InputsCompared},
-    compute, diff,
+    compute,
     drift::{self, Drift, Explained, Origin},
     gateway::{Access, Mode},
     host,
@@ -31,6 +31,7 @@ use crate::{
         limits::{COMPARED_LISTED_MAX, DATED_INDEX_SIZE_BYTES_MAX, RECIPE_SIZE_BYTES_MAX},
     },
     progress::Update,
+    report::live as view,
     store::Store,
     transcript::{Compared, compare, index_dates},
 };
@@ -77,6 +78,19 @@ impl Lived {
             replay: self.replay,
             third: self.third,
         }
+    }
+}
+
+/// The comparison as it is answered.
+pub(super) fn answer(lived: &Lived, outcome: &Outcome) -> view::InputsCompared {
+    let dates = lived.dates.iter().cloned();
+    let dates = dates.map(|DateMoved { url, field, from, to }| view::IndexDate { url, field, from, to });
+    view::InputsCompared {
+        drifts: outcome.origins().map(|(inputs, build)| view::Split { inputs, build }),
+        replay_verdict: lived.replay,
+        third_verdict: lived.third,
+        error: lived.error.clone(),
+        ..view::InputsCompared::new(&lived.compared, dates.collect())
     }
 }
 
@@ -208,18 +222,15 @@ async fn third(
         }
         Replayed::Unbuildable(why) => return Ok(Err(why)),
     };
-    let (live_image, again) = match (&live.outcome, &execution.outcome) {
-        (Ok(live), Ok(again)) => (live.image.clone(), again.image.clone()),
+    let images = match (&live.outcome, &execution.outcome) {
+        (Ok(live), Ok(again)) => (&live.image, &again.image),
         (_, Err(failure)) => return Ok(Err(failed(failure, &execution))),
         (Err(_), _) => return Ok(Err("today's repositories give no image".to_owned())),
     };
     let windows = [(live.started_s, live.finished_s), (execution.started_s, execution.finished_s)];
-    let context = context(&execution, windows, definition.internal.epoch);
-    let store = job.ports.store.clone();
-    let explained = compute::run(move || {
-        diff::images(&store, &live_image, &again).map(|comparison| drift::explain(&comparison, &context))
-    });
-    Ok(Ok(explained.await?))
+    let epoch_s = Some(definition.internal.epoch);
+    let context = drift::Context { windows: Some(windows), epoch_s, ..drift::Context::default() };
+    Ok(Ok(explain(job.ports, images, &execution, context).await?))
 }
 
 /// What is special about the repositories that the definition names: keys that pin, and credentials.

@@ -1,5 +1,6 @@
 //! `rebuild`: from an image and its verified provenance to a verdict.
 
+pub mod answer;
 mod gather;
 mod live;
 mod remedy;
@@ -40,12 +41,11 @@ use crate::{
     transcript::Transcript,
 };
 use gather::Incomplete;
-pub use live::{Credentials, DateMoved, Lived};
+pub use live::{Credentials, Lived};
 pub use remedy::Tried;
 pub(in crate::job) use replay::{Original, Replayed, replay};
 pub use search::{Blame, Certainty};
 pub use vary::{Replay, Varied};
-pub use verdict::layer_pairs;
 
 /// What to rebuild, and whom to believe.
 #[derive(Debug, Clone)]

@@ -184,30 +184,36 @@ impl Original<'_> {
         let run = &self.provenance.run;
         let windows = [(run.started_on_s, run.finished_on_s), (execution.started_s, execution.finished_s)];
         let context = drift::Context {
+            windows: Some(windows),
             shifted_s: self.shifted_s,
+            epoch_s: Some(self.provenance.definition.internal.epoch),
             inputs: self.inputs.clone(),
-            ..context(execution, windows, self.provenance.definition.internal.epoch)
+            ..drift::Context::default()
         };
-        let (store, a, b) = (ports.store.clone(), self.image.clone(), rebuilt.clone());
-        let explained = compute::run(move || {
-            diff::images(&store, &a, &b).map(|comparison| drift::explain(&comparison, &context))
-        });
-        let mut explained = explained.await?;
+        let mut explained = explain(ports, (&self.image, rebuilt), execution, context).await?;
         accepted::mark(ports.progress.as_ref(), &mut explained.drifts, self.accepted);
         Ok(explained)
     }
 }
 
-/// What is known of two builds of one definition, of which `execution` is the second.
-pub(super) fn context(execution: &Execution, windows: [(i64, i64); 2], epoch_s: i64) -> drift::Context {
+/// What differs between `a` and `b`, which `execution` made, and why.
+pub(super) async fn explain(
+    ports: &Ports,
+    (a, b): (&Image, &Image),
+    execution: &Execution,
+    context: drift::Context,
+) -> Result<Explained, diff::DiffError> {
     let instructions = execution.outcome.as_ref().map(|assembled| assembled.instructions.clone());
     let made_by = |(line, text)| InstructionRef { line: Some(line), text };
-    drift::Context {
-        instructions: instructions.unwrap_or_default().into_iter().map(|it| it.map(made_by)).collect(),
-        windows: Some(windows),
-        epoch_s: Some(epoch_s),
-        ..drift::Context::default()
-    }
+    let instructions: Vec<_> =
+        instructions.unwrap_or_default().into_iter().map(|it| it.map(made_by)).collect();
+    let (store, a, b) = (ports.store.clone(), a.clone(), b.clone());
+    compute::run(move || {
+        let comparison = diff::images(&store, &a, &b)?;
+        let instructions = comparison.by_pair(&[], &instructions);
+        Ok(drift::explain(&comparison, &drift::Context { instructions, ..context }))
+    })
+    .await
 }
 
 /// Why there is no image, in a sentence.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Job, Outcome};
 use crate::{
     attest::{Provenance, StageLayers},
-    drift::{FromStage, InstructionRef},
+    drift::{Drift, FromStage, InstructionRef},
     job::{Ports, evidence::chain},
     model::{Digest, limits::STAGE_LAYERS_SIZE_BYTES_MAX},
     progress::Update,
@@ -25,8 +25,11 @@ impl Job<'_> {
             Ok(rebuilt) => rebuilt,
             Err(why) => return unread(why),
         };
-        let copied = |layer: usize| rebuilt.copied(layer);
-        if !explained.drifts.iter().any(|drift| copied(drift.layer)) {
+        let copied = |drift: &Drift| match &drift.instruction {
+            Some(InstructionRef { line: Some(line), text }) => rebuilt.copied((*line, text)),
+            _ => None,
+        };
+        if explained.drifts.iter().all(|drift| copied(drift).is_none()) {
             return;
         }
         let original = match self.recorded_stages(provenance).await {
@@ -42,7 +45,8 @@ impl Job<'_> {
         };
         let mut known: BTreeMap<usize, Option<FromStage>> = BTreeMap::new();
         for drift in &mut explained.drifts {
-            drift.from.clone_from(known.entry(drift.layer).or_insert_with(|| begins(drift.layer)));
+            let Some(layer) = copied(drift) else { continue };
+            drift.from.clone_from(known.entry(layer).or_insert_with(|| begins(layer)));
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Lived, Outcome, RebuildError, Varied};
+use super::{Lived, Outcome, RebuildError, Varied, answer};
 use crate::{
     attest::{
         BuildDefinition, Rebuilt, Subject,
         rebuilt::{
-            DriftCounts, Instruction, LayerId, LayerPair, ProvenanceRef, Rebuilder, RebuiltImage,
+            DriftCounts, Instruction, LayerId, LayerPair, ProvenanceRef, Rebuilder, RebuiltImage, ReportRef,
             UndeclaredInput,
         },
     },
@@ -18,6 +18,7 @@ use crate::{
         Ports,
         assemble::Assembled,
         builder::{Builder, image_of},
+        execute::Kept,
         publish::Publisher,
     },
     model::{Digest, ImageName, limits, names},
@@ -62,7 +63,7 @@ pub(super) fn builder_changed(definition: &BuildDefinition, builder: &Builder) -
 
 /// The layers of both images side by side.
 #[must_use]
-pub fn layer_pairs(outcome: &Outcome) -> Vec<LayerPair> {
+pub(super) fn layer_pairs(outcome: &Outcome) -> Vec<LayerPair> {
     let ids = |image: &Image| -> Vec<LayerId> {
         let layers = image.manifest.layers().iter().zip(image.config.diff_ids());
         layers.map(|(layer, diff_id)| LayerId { digest: layer.digest, diff_id: *diff_id }).collect()
@@ -71,10 +72,19 @@ pub fn layer_pairs(outcome: &Outcome) -> Vec<LayerPair> {
     let original = outcome.original.as_ref().map(ids).unwrap_or_default();
     let rebuilt = assembled.map(|assembled| ids(&assembled.image)).unwrap_or_default();
     let instructions = assembled.map(|assembled| assembled.instructions.as_slice()).unwrap_or_default();
-    (0..original.len().max(rebuilt.len()))
-        .map(|index| {
-            let made_by = instructions.get(index).cloned().flatten();
-            let (original, rebuilt) = (original.get(index).cloned(), rebuilt.get(index).cloned());
+    let by_index = || {
+        let beside = |count: usize, index| (index < count).then_some(index);
+        let pair = |index| [beside(original.len(), index), beside(rebuilt.len(), index)];
+        (0..original.len().max(rebuilt.len())).map(pair).collect()
+    };
+    let beside = outcome.explained.as_ref().map_or_else(by_index, |explained| explained.layers.clone());
+    beside
+        .into_iter()
+        .enumerate()
+        .map(|(index, [one, other])| {
+            let made_by = other.and_then(|at| instructions.get(at).cloned().flatten());
+            let original = one.and_then(|at| original.get(at).cloned());
+            let rebuilt = other.and_then(|at| rebuilt.get(at).cloned());
             LayerPair {
                 index,
                 instruction: made_by.map(|(line, text)| Instruction { line, text }),
@@ -120,6 +130,8 @@ pub(super) async fn attach(
     let execution = outcome.execution.as_ref();
     let assembled = execution.and_then(|execution| execution.outcome.as_ref().ok());
     let undeclared = execution.map(|execution| execution.closed.undeclared.clone()).unwrap_or_default();
+    let publisher = Publisher::new(ports, image, outcome.manifest.clone());
+    let report = report(ports, &publisher, &answer::kept(image, outcome)).await?;
     let statement = Rebuilt {
         verdict: outcome.verdict,
         provenance: ProvenanceRef { digest: believed.referrer },
@@ -136,7 +148,7 @@ pub(super) async fn attach(
             .collect(),
         layers: layer_pairs(outcome).into_iter().take(limits::REBUILT_LAYERS_MAX).collect(),
         drifts: counts(outcome.explained.as_ref()),
-        report: None,
+        report: Some(report),
         varied: outcome.varied.as_ref().map(|varied| varied.on.names()).unwrap_or_default(),
         variations: outcome.varied.as_ref().map(Varied::stated),
         rebuilder: Rebuilder { id: rebuilder_id.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
@@ -146,9 +158,15 @@ pub(super) async fn attach(
         finished_on_s: host::now_s(),
     };
     let subject = Subject::new(image.repository(), &outcome.manifest.digest);
-    let publisher = Publisher::new(ports, image, outcome.manifest.clone());
     let attached = publisher.statement(&statement.statement(subject), Some(key)).await?;
     Ok(Some(attached.digest))
+}
+
+/// Attaches the whole answer, so that the statement can name it.
+async fn report(ports: &Ports, publisher: &Publisher<'_>, answer: &[u8]) -> Result<ReportRef, RebuildError> {
+    let digest = ports.store.put(answer)?;
+    publisher.kept(names::REPORT, Kept { digest, size: answer.len() as u64 }).await?;
+    Ok(ReportRef { media_type: names::REPORT.to_owned(), digest })
 }
 
 fn counts(explained: Option<&Explained>) -> DriftCounts {

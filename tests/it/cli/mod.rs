@@ -1,5 +1,6 @@
 //! The command line itself: words, exit codes, keys, the store, the machine.
 
+mod causes;
 mod doctor;
 mod keys;
 mod store;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Lab, Registry};
+use crate::support::{Lab, Registry, schemas};
 
 #[test]
 fn a_clock_and_a_random_number() {
@@ -23,13 +23,36 @@ fn a_clock_and_a_random_number() {
     let id = drift("etc/build-id");
     assert_eq!((&id["cause"], &id["instruction"]["line"]), (&"random-token".into(), &4.into()), "{ran}");
     assert_eq!(image["drifts"].as_array().unwrap().len(), 2, "{ran}");
-    assert!(image["attestation"].is_string(), "a bad verdict is signed too: {ran}");
+    let attestation = image["attestation"].as_str().expect("a bad verdict is signed too");
+    assert_eq!(id["excerpt"]["hunks"][0]["rows"][0]["equal"], false, "{id:#}");
+    kept_report(registry, "drift", attestation, image);
 
     let accepted = lab.rebuild(&to, &["--accept", "explained", "--format", "text"]).exits(0);
     assert!(accepted.out.contains("--accept"), "{accepted}");
     for words in ["etc/build-date", "clock-in-text", "etc/build-id", "random-token"] {
         assert!(accepted.out.contains(words), "`{words}`: {accepted}");
     }
+}
+
+/// The verdict names the whole answer, which is kept beside the image; `image` is what was printed of it.
+fn kept_report(registry: &Registry, repository: &str, attestation: &str, image: &Value) {
+    let layer = |manifest: &str| registry.blob_json(manifest)["layers"][0].clone();
+    let bundle = registry.blob_json(layer(attestation)["digest"].as_str().unwrap());
+    let payload = bundle["dsseEnvelope"]["payload"].as_str().unwrap();
+    let payload = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, payload).unwrap();
+    let statement: Value = serde_json::from_slice(&payload).unwrap();
+    let named = &statement["predicate"]["report"];
+    assert_eq!(named["mediaType"], "application/vnd.reprov.report.v1+json");
+    let original = registry.image(repository).digest;
+    let artifact = registry.referrer(repository, &original, "report.v1");
+    assert_eq!(registry.blob_json(&artifact)["subject"]["digest"], original.as_str());
+    assert_eq!(layer(&artifact)["digest"], named["digest"]);
+    let mut kept = registry.blob_json(named["digest"].as_str().unwrap());
+    assert_eq!(schemas::violations(&kept), [""; 0]);
+    assert_eq!(kept["summary"], serde_json::json!({"explained": 1}));
+    assert_eq!(kept["images"][0]["attestation"], Value::Null, "it was not there yet");
+    kept["images"][0]["attestation"] = attestation.into();
+    assert_eq!(&kept["images"][0], image);
 }
 
 #[test]

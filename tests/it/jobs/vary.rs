@@ -216,7 +216,7 @@ fn what_needs_two_and_what_fails_and_what_differs_anyhow() {
     assert_eq!(image(&ran)["variations"]["control"], "explained", "{ran}");
     assert_eq!(blamed(&image(&ran)), ["hostname: line 3: hostname"], "{ran}");
     let ran = lab.rebuild(&to, &["--vary", "locale", "--store", &store, "--format", "text"]).exits(1);
-    ran.says("control   explained: the plain replay differs already; no variation is to blame");
+    ran.says("control   explained: the plain replay differs too; no variation is to blame");
     assert_eq!(lab.leftovers(), [""; 0]);
     assert!(fs::read_dir(format!("{store}/engine/builds")).unwrap().next().is_none());
 }

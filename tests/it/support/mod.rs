@@ -9,7 +9,7 @@ mod proxy;
 mod ran;
 mod registry;
 pub(crate) mod repositories;
-mod schemas;
+pub(crate) mod schemas;
 mod user;
 
 pub(crate) use faulty::{Fault, Faulty};

@@ -92,43 +92,6 @@ fn build_paths() {
 }
 
 #[test]
-fn databases() {
-    let windows = Some([(1_795_554_900, 1_795_554_950), (1_795_555_900, 1_795_555_950)]);
-    let context = Context { windows, ..Context::default() };
-    let header = |counter: u8| {
-        let mut header = [&b"SQLite format 3\0"[..], &[0; 84]].concat();
-        header[24..28].fill(counter);
-        header[92..96].fill(counter);
-        header
-    };
-    let database = |counter: u8, time: u32, rest: u8| {
-        [&header(counter)[..], &[7; 20], &time.to_be_bytes(), &[rest; 20]].concat()
-    };
-    let cause = |path: &str, a: &[u8], b: &[u8]| {
-        drifts(fake().file(path, a), fake().file(path, b), &context)[0].cause.code()
-    };
-    let (one, other) = (database(1, 1_795_554_912, 0), database(2, 1_795_555_912, 0));
-    assert_eq!(cause("var/lib/rpm/rpmdb.sqlite", &one, &other), "rpmdb-time");
-    assert_eq!(cause("var/lib/dnf/history.sqlite", &one, &other), "dnf-history");
-    assert_eq!(cause("srv/app.db", &one, &other), "sqlite-pages");
-    assert_eq!(cause("srv/app.db", &one, &database(1, 1_795_554_912, 0xff)), "unexplained");
-    assert_eq!(cause("srv/app.db", &one, &database(1, 1_600_000_000, 0)), "unexplained");
-    check("srv/app.db", &one, &other, "unexplained"); // No windows: any number may be a time.
-    let log = |salt: u8, time: u32| {
-        let word = |word: u32| word.to_be_bytes();
-        let head = [word(0x377f_0682), word(3_007_000), word(512), word(0)].concat();
-        let frame = [&[0, 0, 0, 1, 0, 0, 0, 1][..], &[salt; 16], &word(time), &[0; 508]].concat();
-        [head, vec![salt; 16], frame].concat()
-    };
-    let (one, other) = (log(1, 1_795_554_912), log(200, 1_795_555_912));
-    assert_eq!(cause("var/lib/dnf/history.sqlite-wal", &one, &other), "dnf-history");
-    assert_eq!(cause("srv/app.db-wal", &one, &log(200, 5)), "unexplained");
-    let index = |salt: u8| [&3_007_000_u32.to_le_bytes()[..], &[0; 20], &[salt; 100]].concat();
-    assert_eq!(cause("srv/app.db-shm", &index(1), &index(2)), "sqlite-pages");
-    assert_eq!(cause("srv/app.db-shm", b"other", b"thing"), "unexplained");
-}
-
-#[test]
 fn checksums_of_what_drifted() {
     let sha = |content: &str| crate::model::Digest::of(content.as_bytes()).hex();
     let both = |sums: &dyn Fn(&str) -> String, content: &str| {
@@ -203,7 +166,24 @@ fn git() {
     check("srv/.git/refs/heads/main", "a1".repeat(20), "b2".repeat(20), "git-metadata");
     check("srv/.git/config", "url = a\n", "url = b\n", "unexplained");
     check("srv/.git/hooks/post-commit", "#!/bin/sh\na\n", "#!/bin/sh\nb\n", "unexplained");
-    let object = |id: &str| fake().file(&format!("srv/.git/objects/{id}/{}", id.repeat(19)), b"x");
+    let clone = |id: &str, host: &str| log(id, "1795554912").replace("a@b", &format!("a@{host}.(none)"));
+    check("srv/.git/logs/HEAD", clone("a1", "9061460bf065"), clone("b2", "bcd9e7c821d2"), "git-metadata");
+    let packed = |id: &str| format!("# pack-refs with: peeled \n{0} refs/heads/main\n^{0}\n", id.repeat(20));
+    check("srv/.git/packed-refs", packed("a1"), packed("b2"), "git-metadata");
+    check("srv/.git/packed-refs", packed("a1"), packed("b2").replace("main", "evil"), "unexplained");
+    check("srv/.git/info/refs", format!("{}\tx\n", "a1".repeat(20)), format!("{}\tx\n", "b2".repeat(20)), "git-metadata");
+    let packs = |id: &str| format!("P pack-{}.pack\n\n", id.repeat(20));
+    check("srv/.git/objects/info/packs", packs("a1"), packs("b2"), "git-metadata");
+    check("srv/.git/objects/info/commit-graph", b"CGPH\x01a", b"CGPH\x01b", "git-metadata");
+    let zlib = |text: &[u8]| {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let commit = zlib(&[b"commit 234\0tree ", &b"0123456789abcdef".repeat(20)[..]].concat());
+    let object = |id: &str| fake().file(&format!("srv/.git/objects/{id}/{}", id.repeat(19)), &commit);
+    let other = fake().file(&format!("srv/.git/objects/a1/{}", "a1".repeat(19)), b"#!/bin/sh\nx");
+    check_layers(other, fake(), &format!("srv/.git/objects/a1/{} unexplained", "a1".repeat(19)));
     let found = drifts(object("a1"), object("b2"), &Context::default());
     assert!(found.len() == 2 && found.iter().all(|drift| drift.cause.code() == "git-metadata"), "{found:#?}");
     check_layers(object("zz"), fake(), &format!("srv/.git/objects/zz/{} unexplained", "zz".repeat(19)));

@@ -1,7 +1,7 @@
 //! Packages that moved.
 
-use super::{check_layers, fake};
-use crate::layer::fake::FakeLayer;
+use super::{check_layers, drifts, fake};
+use crate::{drift::Context, layer::fake::FakeLayer};
 
 fn stanza(name: &str, version: &str, more: &str) -> String {
     format!(
@@ -45,7 +45,7 @@ fn a_file_of_a_package_that_moved() {
     check_layers(
         layer("1.0", "a", "11", ""),
         layer("1.0", "b", "22", "Extra: x\n"),
-        "usr/lib/libx.so unexplained; var/lib/dpkg/info/libx:amd64.md5sums unexplained; var/lib/dpkg/status unexplained",
+        "usr/lib/libx.so unexplained!; var/lib/dpkg/info/libx:amd64.md5sums unexplained!; var/lib/dpkg/status unexplained",
     );
     // Something else moved too.
     check_layers(
@@ -63,4 +63,88 @@ fn lists_of_repositories() {
         |day: &str| fake().file("var/lib/apt/lists/mirror_InRelease", format!("Date: {day}\n").as_bytes());
     check_layers(list("a"), list("b"), "var/lib/apt/lists/mirror_InRelease package-lists");
     check_layers(list("a"), list("b").owner(5), "var/lib/apt/lists/mirror_InRelease unexplained!");
+}
+
+#[test]
+fn a_package_that_one_image_has() {
+    let status = |more: &str| {
+        let text = stanza("other", "1", "") + more;
+        fake().file("var/lib/dpkg/info/new.list", b"/.\n").file("var/lib/dpkg/status", text.as_bytes())
+    };
+    let a = fake().file("var/lib/dpkg/status", stanza("other", "1", "").as_bytes());
+    let b = status(&stanza("new", "3", ""));
+    check_layers(
+        a.clone(),
+        b.clone(),
+        "var/lib/dpkg/info/new.list package-version<var/lib/dpkg/status; var/lib/dpkg/status package-version",
+    );
+    let shown = drifts(a, b, &Context::default()).remove(1).evidence;
+    assert_eq!(shown, "package new 3 only in the second image");
+}
+
+#[test]
+fn packages_of_apk() {
+    let installed = |version: &str, sum: &str, more: &str| {
+        format!("P:libx\nV:{version}\nF:usr/lib\nR:libx.so\nZ:Q1{sum}=\n\nP:other\nV:1\n{more}\n")
+    };
+    let layer = |version: &str, content: &[u8], sum: &str, more: &str| {
+        fake().file("usr/lib/libx.so", content).file("lib/apk/db/installed", installed(version, sum, more).as_bytes())
+    };
+    check_layers(
+        layer("1.0", b"a", "11", ""),
+        layer("1.1", b"b", "22", ""),
+        "lib/apk/db/installed package-version; usr/lib/libx.so package-version<lib/apk/db/installed",
+    );
+    check_layers(
+        layer("1.0", b"a", "11", ""),
+        layer("1.0", b"b", "22", ""),
+        "lib/apk/db/installed unexplained; usr/lib/libx.so unexplained!",
+    );
+    check_layers(
+        layer("1.0", b"a", "11", ""),
+        layer("1.1", b"b", "11", "x:y\n"),
+        "lib/apk/db/installed unexplained; usr/lib/libx.so unexplained",
+    );
+}
+
+#[test]
+fn packages_of_npm_and_pip() {
+    let npm = |version: &str, content: &[u8]| {
+        let at = "app/node_modules/express";
+        fake()
+            .file(&format!("{at}/index.js"), content)
+            .file(&format!("{at}/node_modules/other/index.js"), content)
+            .file(&format!("{at}/package.json"), format!("{{\"name\":\"express\",\"version\":\"{version}\"}}").as_bytes())
+    };
+    let at = "app/node_modules/express";
+    check_layers(
+        npm("4.18.1", b"a"),
+        npm("4.18.2", b"b"),
+        &format!(
+            "{at}/index.js package-version<{at}/package.json; {at}/node_modules/other/index.js unexplained; \
+             {at}/package.json package-version"
+        ),
+    );
+    check_layers(
+        npm("4.18.1", b"a"),
+        npm("4.18.1", b"b"),
+        &format!("{at}/index.js unexplained; {at}/node_modules/other/index.js unexplained"),
+    );
+    let pip = |version: &str, content: &[u8]| {
+        fake()
+            .file(&format!("v/lib/Flask_App-{version}.dist-info/METADATA"), b"Name: Flask-App\n")
+            .file(&format!("v/lib/Flask_App-{version}.dist-info/RECORD"), b"x\n")
+            .file("v/lib/flask_app/x.py", content)
+            .file("v/lib/flask_other/x.py", content)
+    };
+    check_layers(
+        pip("1.0", b"a"),
+        pip("1.1", b"b"),
+        "v/lib/Flask_App-1.0.dist-info/METADATA package-version<v/lib/Flask_App-1.1.dist-info/METADATA; \
+         v/lib/Flask_App-1.0.dist-info/RECORD package-version<v/lib/Flask_App-1.1.dist-info/METADATA; \
+         v/lib/Flask_App-1.1.dist-info/METADATA package-version; \
+         v/lib/Flask_App-1.1.dist-info/RECORD package-version<v/lib/Flask_App-1.1.dist-info/METADATA; \
+         v/lib/flask_app/x.py package-version<v/lib/Flask_App-1.1.dist-info/METADATA; \
+         v/lib/flask_other/x.py unexplained",
+    );
 }

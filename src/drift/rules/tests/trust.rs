@@ -17,6 +17,11 @@ fn privileges_are_never_explained() {
     check_layers(file().at(1), file().at(2).owner(1), "a unexplained!");
     check_layers(capability(b"\x01"), capability(b"\x02").at(9), "a unexplained!");
     check_layers(file(), capability(b"\x01"), "a unexplained!");
+    let raw = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let shown = drifts(file(), capability(raw), &Context::default()).remove(0).evidence;
+    assert_eq!(shown, "xattr:security.capability none → cap_net_raw=ep");
+    let lies = file().mode(0o040_644);
+    check_layers(file(), lies, "a unexplained");
     check_layers(fake(), file().mode(0o4755), "a unexplained!");
     check_layers(fake(), fake().entry(b'3', "n", "", b""), "n unexplained!");
     check_layers(
@@ -37,48 +42,19 @@ fn entropy() {
     let id = |digit: &str| digit.repeat(32) + "\n";
     check("etc/machine-id", id("a"), id("b"), "machine-id");
     check("etc/machine-id", id("a"), "uninitialized\n", "unexplained");
-    let key = |body: &str| {
-        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n")
-    };
-    check("etc/ssh/ssh_host_rsa_key", key("abc"), key("defg"), "key-material");
-    check("etc/ssh/ssh_host_rsa_key", key("abc"), key("defg") + "PermitRootLogin yes\n", "unexplained");
-    let pair = |body: &str, public: &str| {
-        let private = fake().file("etc/ssh/ssh_host_rsa_key", key(body).as_bytes());
-        private.file("etc/ssh/ssh_host_rsa_key.pub", format!("ssh-rsa {public} root@a\n").as_bytes())
-    };
-    check_layers(
-        pair("abc", "AAAA"),
-        pair("defg", "BBBB"),
-        "etc/ssh/ssh_host_rsa_key key-material; \
-         etc/ssh/ssh_host_rsa_key.pub key-material<etc/ssh/ssh_host_rsa_key",
-    );
-    check_layers(pair("abc", "AAAA"), pair("abc", "BBBB"), "etc/ssh/ssh_host_rsa_key.pub unexplained");
-    let public = |body: &str| format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
-    check("usr/share/app/release.pem", public("abc"), public("def"), "unexplained");
-    let certificate =
-        |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
-    check("srv/x.pem", certificate("abc"), certificate("def"), "certificate");
-    check("srv/x.pem", certificate("abc"), certificate("def") + "x", "unexplained");
-    check("etc/ssl/certs/x.pem", certificate("abc"), certificate("def"), "unexplained");
-    check("etc/ssl/certs/all.crt", certificate("abc").repeat(2), certificate("def").repeat(2), "unexplained");
-    let snakeoil = |hash: &str, body: &str| {
-        let link = format!("etc/ssl/certs/{hash}.0");
-        let issued = fake().file("etc/ssl/certs/x.pem", certificate(body).as_bytes()).symlink(&link, "x.pem");
-        issued.file("etc/ssl/private/x.key", key(body).as_bytes())
-    };
-    check_layers(
-        snakeoil("0123abcd", "one"),
-        snakeoil("dcba3210", "two"),
-        "etc/ssl/certs/0123abcd.0 key-material<etc/ssl/certs/x.pem; \
-         etc/ssl/certs/dcba3210.0 key-material<etc/ssl/certs/x.pem; etc/ssl/certs/x.pem certificate; \
-         etc/ssl/private/x.key key-material",
-    );
     check_layers(
         fake().file("tmp/tmp.Ab3dE6gH9j", b"x"),
         fake().file("tmp/tmp.zY8xW5vU2t", b"x"),
         "tmp/tmp.Ab3dE6gH9j random-name; tmp/tmp.zY8xW5vU2t random-name",
     );
     check_layers(fake().file("tmp/tmp.Ab3dE6gH9j", b"x"), fake(), "tmp/tmp.Ab3dE6gH9j unexplained");
+    // Several of one form: each finds its like.
+    check_layers(
+        fake().dir("tmp/tmp.Ab3dE6gH9j/").file("tmp/tmp.Cd3dE6gH9k", b"x"),
+        fake().dir("tmp/tmp.pZ8xW5vU2t/").file("tmp/tmp.zY8xW5vU2t", b"x"),
+        "tmp/tmp.Ab3dE6gH9j random-name; tmp/tmp.Cd3dE6gH9k random-name; \
+         tmp/tmp.pZ8xW5vU2t random-name; tmp/tmp.zY8xW5vU2t random-name",
+    );
 }
 
 /// Which kind of security the only drift between two layers is.
@@ -130,6 +106,17 @@ fn programs_are_never_explained_away() {
     check_layers(fake(), fake().file("usr/bin/x", b"#!/bin/sh\n"), "usr/bin/x unexplained");
     check_layers(fake(), program("usr/share/x", b"\x7fELF"), "usr/share/x unexplained");
     check_kind(program("x", b"\x7fELF\0a"), program("x", b"\x7fELF\0b"), Security::ChangedProgram);
+    let library = |content: &[u8]| fake().file("usr/lib/libx.so", content);
+    check_kind(library(b"\x7fELF\0a"), library(b"\x7fELF\0b"), Security::ChangedProgram);
+    let packaged = |sum: &str, content: &[u8]| {
+        let sums = format!("{sum}  usr/share/x\n");
+        fake().file("usr/share/x", content).file("var/lib/dpkg/info/x.md5sums", sums.as_bytes())
+    };
+    check_layers(
+        packaged("11", b"a"),
+        packaged("22", b"b"),
+        "usr/share/x unexplained!; var/lib/dpkg/info/x.md5sums unexplained!",
+    );
     let dated = |time: &str| program("x", format!("#!/bin/sh\n# {time}\n").as_bytes());
     check_layers(dated("2026-11-24 21:15:12"), dated("2026-11-24 22:15:12"), "x clock-in-text");
 }

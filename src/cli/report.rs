@@ -1,0 +1,57 @@
+//! `--report`, of `diff` and `rebuild`.
+
+use std::{
+    fs::Permissions,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::failure::Failure;
+use crate::report::{Compares, Form, render};
+
+/// A report that is wanted.
+#[derive(Debug, Clone)]
+pub(super) struct Report {
+    path: PathBuf,
+    form: Form,
+}
+
+/// Reads a value of `--report`; what cannot be written is said before anything is done.
+pub(super) fn parse(text: &str) -> Result<Report, String> {
+    let path = PathBuf::from(text);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some(form) = Form::of(&name) else {
+        let endings = Form::ALL.map(Form::ending).join(", ");
+        return Err(format!("the name of a report ends in one of {endings}"));
+    };
+    if path.is_dir() {
+        return Err("it is a directory".to_owned());
+    }
+    let parent = parent(&path);
+    if !parent.is_dir() {
+        return Err(format!("there is no directory `{}`", parent.display()));
+    }
+    Ok(Report { path, form })
+}
+
+/// The directory that `path` lies in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// Writes each of `reports` under another name, then gives it its own: who reads it finds all of it.
+pub(super) fn write(reports: &[Report], answer: &impl Compares) -> Result<(), Failure> {
+    for Report { path, form } in reports {
+        let text = render(*form, answer);
+        let failed = |error: std::io::Error| {
+            Failure::unavailable(error).hint(format!("--report {}: it could not be written", path.display()))
+        };
+        let mode = Permissions::from_mode(0o666); // Less what the umask takes.
+        let part = tempfile::Builder::new().prefix(".reprov-").permissions(mode).tempfile_in(parent(path));
+        let mut part = part.map_err(failed)?;
+        part.write_all(text.as_bytes()).map_err(failed)?;
+        part.persist(path).map_err(|error| failed(error.error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! Two archives read side by side, in one pass and in little memory.
+//!
+//! Two runs of one builder write their entries in one order, so entry meets entry, and bytes meet bytes: nothing is hashed that
+//! is equal. Where one has an entry more, the order that both have kept tells which. Archives without a common order, or with
+//! a path twice, are left to `sorted`.
+
+use std::{
+    cmp::Ordering,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io::BufRead,
+    mem::take,
+};
+
+use bstr::BString;
+
+use super::{
+    Change, Delta,
+    change::{Contents, change},
+};
+use crate::{
+    layer::{Archive, Entry, Kind, LayerError, PEEK_SIZE_BYTES, Shape, compare_paths},
+    model::{Digest, Hasher, limits::CAPTURE_FILE_BYTES_MAX},
+};
+
+/// What differs of two archives, and how each is written.
+pub(super) struct Compared {
+    pub(super) changes: Vec<Change>,
+    pub(super) shapes: [Option<Shape>; 2],
+}
+
+/// Which of the two (0 or 1) is not read, after which entry, and why not.
+pub(super) struct Refusal {
+    pub(super) side: usize,
+    pub(super) after: Option<BString>,
+    pub(super) source: LayerError,
+}
+
+/// One archive, and the entry it stands at.
+struct Walker<R> {
+    side: usize,
+    archive: Archive<R>,
+    entry: Option<Entry>,
+    last: BString,
+    /// Whether its paths ascend, component by component and byte by byte.
+    ascends: [bool; 2],
+}
+
+impl<R: BufRead> Walker<R> {
+    fn new(side: usize, archive: Archive<R>) -> Result<Self, Refusal> {
+        let (entry, last) = (None, BString::default());
+        let mut walker = Self { side, archive, entry, last, ascends: [true; 2] };
+        walker.next()?;
+        Ok(walker)
+    }
+
+    fn next(&mut self) -> Result<(), Refusal> {
+        if let Some(entry) = self.entry.take() {
+            self.last = entry.path;
+        }
+        self.entry = self.archive.entry().map_err(|source| refusal(self.side, None, &self.last, source))?;
+        if let Some(entry) = self.entry.as_ref().filter(|_| !self.last.is_empty()) {
+            self.ascends[0] &= compare_paths(&self.last, &entry.path).is_lt();
+            self.ascends[1] &= self.last < entry.path;
+        }
+        Ok(())
+    }
+
+    /// The entry at hand with all that can be told of its content alone; goes to the next.
+    fn leave(&mut self) -> Result<Option<Entry>, Refusal> {
+        let Some(mut entry) = self.entry.take() else { return Ok(None) };
+        self.last.clone_from(&entry.path);
+        if entry.kind == Kind::File {
+            let mut hasher = Hasher::default();
+            loop {
+                let piece = self.archive.piece();
+                let piece = piece.map_err(|source| refusal(self.side, Some(&entry), &self.last, source))?;
+                let count = piece.len();
+                if count == 0 {
+                    break;
+                }
+                peek(&mut entry, piece);
+                hasher.update(piece);
+                self.archive.take(count);
+            }
+            entry.content = Some(hasher.finish());
+        }
+        self.next()?;
+        Ok(Some(entry))
+    }
+}
+
+fn refusal(side: usize, at: Option<&Entry>, last: &BString, source: LayerError) -> Refusal {
+    let after = at.map_or(last, |entry| &entry.path);
+    Refusal { side, after: (!after.is_empty()).then(|| after.clone()), source }
+}
+
+/// Compares two archives; none if only `sorted` can. `left` is how many bytes of contents may be held.
+pub(super) fn compare<R: BufRead>(
+    layer: usize,
+    [a, b]: [Archive<R>; 2],
+    mut left: u64,
+) -> Result<Option<Compared>, Refusal> {
+    let (mut a, mut b) = (Walker::new(0, a)?, Walker::new(1, b)?);
+    let (mut changes, mut paths, mut held) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
+    // Which order tells who has an entry more, once somebody has.
+    let mut order = None;
+    loop {
+        let turn = match (&a.entry, &b.entry) {
+            (None, None) => break,
+            (Some(a), Some(b)) if a.path == b.path => Ordering::Equal,
+            (one, other) => {
+                let common = (0..2).find(|index| a.ascends[*index] && b.ascends[*index]);
+                let (Some(known), true) = (common, order.is_none() || order == common) else {
+                    return Ok(None);
+                };
+                order = Some(known);
+                match (one, other) {
+                    (Some(a), Some(b)) if known == 0 => compare_paths(&a.path, &b.path),
+                    (Some(a), Some(b)) => a.path.cmp(&b.path),
+                    (Some(_), _) => Ordering::Less,
+                    _ => Ordering::Greater,
+                }
+            }
+        };
+        match turn {
+            Ordering::Equal => {
+                paths.extend(a.entry.as_ref().map(|entry| print(&entry.path)));
+                changes.extend(both(layer, &mut a, &mut b, &mut left, &mut held)?);
+            }
+            Ordering::Less => changes.extend(change(layer, a.leave()?, None, Contents::Equal)),
+            Ordering::Greater => changes.extend(change(layer, None, b.leave()?, Contents::Equal)),
+        }
+        if order.is_some_and(|order| !a.ascends[order] || !b.ascends[order]) {
+            return Ok(None);
+        }
+    }
+    let ascended = (0..2).any(|index| a.ascends[index] && b.ascends[index]);
+    paths.sort_unstable();
+    if !ascended && paths.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Ok(None);
+    }
+    changes.sort_by(|one: &Change, other| compare_paths(&one.path, &other.path));
+    Ok(Some(Compared { changes, shapes: [a.archive.shape(), b.archive.shape()] }))
+}
+
+/// Two paths of one print are looked at again, so a forged one costs time only.
+fn print(path: &BString) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Two entries of one path.
+fn both<R: BufRead>(
+    layer: usize,
+    a: &mut Walker<R>,
+    b: &mut Walker<R>,
+    left: &mut u64,
+    held: &mut [Vec<u8>; 2],
+) -> Result<Option<Change>, Refusal> {
+    let files = [&a.entry, &b.entry].into_iter().flatten().all(|entry| entry.kind == Kind::File);
+    let sizes = [&a.entry, &b.entry].map(|entry| entry.as_ref().map_or(0, |entry| entry.size_bytes));
+    let hold = sizes.iter().all(|size| *size <= CAPTURE_FILE_BYTES_MAX) && sizes[0] + sizes[1] <= *left;
+    let delta = if files { contents(a, b, hold.then_some(&mut *held))? } else { None };
+    let (mut one, mut other) = (a.entry.take(), b.entry.take());
+    for (walker, entry) in [(&mut *a, &one), (&mut *b, &other)] {
+        if let Some(entry) = entry {
+            walker.last.clone_from(&entry.path);
+        }
+    }
+    let mut outcome = Contents::Equal;
+    if let Some(delta) = delta {
+        outcome = Contents::Differ(Some(delta));
+        if hold {
+            *left -= sizes[0] + sizes[1];
+            let [bytes_a, bytes_b] = held;
+            for (entry, bytes) in [(&mut one, &*bytes_a), (&mut other, &*bytes_b)] {
+                if let Some(entry) = entry {
+                    entry.content = Some(Digest::of(bytes));
+                }
+            }
+            outcome = Contents::Held(take(bytes_a), take(bytes_b));
+        }
+    }
+    let found = change(layer, one, other, outcome);
+    a.next()?;
+    b.next()?;
+    Ok(found)
+}
+
+/// Where the contents of two files differ, if they do; and both of them into `held`, which is cleared first.
+fn contents<R: BufRead>(
+    a: &mut Walker<R>,
+    b: &mut Walker<R>,
+    held: Option<&mut [Vec<u8>; 2]>,
+) -> Result<Option<Delta>, Refusal> {
+    let mut pair = held.map(Held::new);
+    let (mut delta, mut at) = (Delta::new(), 0);
+    let mut differ = false;
+    loop {
+        let (one, other) = (a.archive.piece(), b.archive.piece());
+        let one = one.map_err(|source| refusal(a.side, a.entry.as_ref(), &a.last, source))?;
+        let other = other.map_err(|source| refusal(b.side, b.entry.as_ref(), &b.last, source))?;
+        let count = one.len().min(other.len());
+        let ended = count == 0;
+        let (one, other) = if ended { (one, other) } else { (&one[..count], &other[..count]) };
+        if one.is_empty() && other.is_empty() {
+            break;
+        }
+        if ended {
+            differ = true;
+            delta.rest((one.len() + other.len()) as u64);
+        } else if one != other {
+            differ = true;
+            delta.add(at, one, other);
+        }
+        if let Some(pair) = &mut pair {
+            pair.add(one, other);
+        }
+        for (entry, piece) in [(&mut a.entry, one), (&mut b.entry, other)] {
+            if let Some(entry) = entry {
+                peek(entry, piece);
+            }
+        }
+        let counts = (one.len(), other.len());
+        a.archive.take(counts.0);
+        b.archive.take(counts.1);
+        at += count as u64;
+    }
+    Ok(differ.then_some(delta))
+}
+
+/// Two contents; one while they are equal.
+struct Held<'a> {
+    contents: &'a mut [Vec<u8>; 2],
+    two: bool,
+}
+
+impl<'a> Held<'a> {
+    fn new(contents: &'a mut [Vec<u8>; 2]) -> Self {
+        contents.iter_mut().for_each(Vec::clear);
+        Self { contents, two: false }
+    }
+
+    fn add(&mut self, one: &[u8], other: &[u8]) {
+        let [a, b] = &mut *self.contents;
+        if !self.two && one != other {
+            self.two = true;
+            b.extend_from_slice(a);
+        }
+        a.extend_from_slice(one);
+        if self.two {
+            b.extend_from_slice(other);
+        }
+    }
+}
+
+/// Notes the first bytes of a content.
+fn peek(entry: &mut Entry, piece: &[u8]) {
+    let room = PEEK_SIZE_BYTES - entry.peek.len();
+    entry.peek.extend_from_slice(&piece[..piece.len().min(room)]);
+}

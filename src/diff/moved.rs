@@ -1,0 +1,142 @@
+//! Runs of layers of which the two images have not as many, or in which files lie in other layers: compared as what they come
+//! to.
+
+use std::{collections::BTreeMap, io};
+
+use super::{
+    Change, ChangeKind, DiffError, Field, LayerPair, LayerRef,
+    layers::{Hashed, Side},
+    sorted,
+};
+use crate::{
+    layer::{Kind, Lower, Union},
+    model::Blobs,
+};
+
+/// Whether both images have some file of the layers of `run`, and in different ones.
+pub(super) fn any(run: &[LayerPair]) -> bool {
+    let in_a: BTreeMap<_, _> =
+        only(run, ChangeKind::OnlyInA).map(|change| (change.path.as_slice(), change.layer)).collect();
+    only(run, ChangeKind::OnlyInB)
+        .any(|change| in_a.get(change.path.as_slice()).is_some_and(|layer| *layer != change.layer))
+}
+
+/// Files that only one image has in its layer.
+fn only(run: &[LayerPair], kind: ChangeKind) -> impl Iterator<Item = &Change> {
+    let of = move |change: &&Change| {
+        change.kind == kind && change.entry().is_some_and(|entry| entry.kind == Kind::File)
+    };
+    run.iter().flat_map(|pair| &pair.changes).filter(of)
+}
+
+/// Compares what the layers of `run` merge to, and puts each change where the second image's layer stands that it is of, else the
+/// first's. `below` are the pairs under it; `left` is how many bytes of contents may be held.
+///
+/// # Errors
+/// Those of reading layers.
+pub(super) fn read(
+    blobs: &dyn Blobs,
+    sides: &[Side<'_>; 2],
+    below: &[LayerPair],
+    run: &mut [LayerPair],
+    left: u64,
+) -> Result<(), DiffError> {
+    let first = run.first().map_or(0, |pair| pair.index);
+    let scratch = |source| DiffError::Scratch { layer: first, source };
+    let mut union = Union::new(blobs);
+    // By stack and number in it: where the layer stands, and which it is.
+    let mut places: [Vec<(usize, LayerRef)>; 2] = [Vec::new(), Vec::new()];
+    for (at, pair) in run.iter().enumerate() {
+        for (side, layer) in [pair.a, pair.b].into_iter().enumerate() {
+            let Some(layer) = layer else { continue };
+            let mut hashed = Hashed::new(sides[side].open(blobs, layer)?);
+            let added = union.add(side, places[side].len(), &mut hashed);
+            added.map_err(|source| sides[side].refuses(layer, source))?;
+            sides[side].claim(layer, hashed.finish())?;
+            places[side].push((at, layer));
+        }
+    }
+    let lower = lower(blobs, sides, below, &union)?;
+    let mut changes: Vec<(Change, [Option<LayerRef>; 2])> = Vec::new();
+    let each = |both: [Option<crate::layer::Placed>; 2]| {
+        let place =
+            |side: usize| both[side].as_ref().and_then(|(layer, _)| places[side].get(*layer).copied());
+        let placed = [place(0), place(1)];
+        let at = placed[1].or(placed[0]).map_or(0, |(at, _)| at);
+        let [a, b] = both.map(|placed| placed.map(|(_, entry)| entry));
+        let found = sorted::by_digest(first + at, a, b);
+        changes.extend(found.map(|change| (change, placed.map(|place| place.map(|(_, layer)| layer)))));
+    };
+    union.finish(|path| lower.contains_key(path), each).map_err(scratch)?;
+    hold(blobs, sides, &mut changes, left)?;
+    let counts = places.map(|layers| Some(layers.len().to_string()));
+    for pair in &mut *run {
+        let [a, b] = counts.clone();
+        pair.whole.push(Field { name: "layers".to_owned(), a, b });
+    }
+    for (change, _) in changes {
+        if let Some(pair) = run.iter_mut().find(|pair| pair.index == change.layer) {
+            pair.changes.push(change);
+        }
+    }
+    Ok(())
+}
+
+/// What the layers below have of what `union` deletes. They are opened only if it deletes something; what is not at hand is
+/// taken for something that is there.
+fn lower(
+    blobs: &dyn Blobs,
+    sides: &[Side<'_>; 2],
+    below: &[LayerPair],
+    union: &Union<'_>,
+) -> Result<BTreeMap<bstr::BString, ()>, DiffError> {
+    let deleted: Vec<_> = union.deleted().cloned().collect();
+    if deleted.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut lower = Lower::default();
+    for layer in below.iter().filter_map(|pair| pair.a) {
+        let refuses = |source| sides[0].refuses(layer, source);
+        match sides[0].layer_of(blobs, layer) {
+            Ok(layer) => lower.apply(&layer, blobs).map_err(refuses)?,
+            Err(DiffError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(deleted.into_iter().map(|path| (path, ())).collect());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let kinds = lower.kinds(deleted.iter().map(|path| path.as_slice()));
+    let kinds = kinds.map_err(|source| DiffError::Scratch { layer: 0, source })?;
+    Ok(kinds.into_keys().map(|path| (path, ())).collect())
+}
+
+/// Reads the contents that differ.
+fn hold(
+    blobs: &dyn Blobs,
+    sides: &[Side<'_>; 2],
+    changes: &mut [(Change, [Option<LayerRef>; 2])],
+    left: u64,
+) -> Result<(), DiffError> {
+    let chosen = sorted::wanted(changes.iter().map(|(change, _)| change), left);
+    let mut contents: [BTreeMap<usize, Vec<u8>>; 2] = [BTreeMap::new(), BTreeMap::new()];
+    for side in 0..2 {
+        let mut wanted: BTreeMap<usize, (LayerRef, sorted::Wanted)> = BTreeMap::new();
+        for at in &chosen {
+            let (change, layers) = &changes[*at];
+            let entry = if side == 0 { &change.a } else { &change.b };
+            if let (Some(layer), Some(entry)) = (layers[side], entry) {
+                let (_, offsets) = wanted.entry(layer.index).or_insert_with(|| (layer, BTreeMap::new()));
+                offsets.entry(entry.offset).or_default().push(*at);
+            }
+        }
+        for (layer, offsets) in wanted.into_values() {
+            let captured = sorted::capture(sides[side].open(blobs, layer)?, &offsets);
+            contents[side].extend(captured.map_err(|source| sides[side].refuses(layer, source))?);
+        }
+    }
+    let [mut a, mut b] = contents;
+    for at in chosen {
+        changes[at].0.contents = a.remove(&at).zip(b.remove(&at));
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Packages that are in two layers in different versions, or in one of them only, and the files that are theirs: as dpkg, rpm,
+//! apk, pip and npm keep account of them.
+
+mod apk;
+mod dpkg;
+mod python;
+mod rpm;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::{BStr, BString, ByteSlice as _};
+use serde_json::Value;
+
+use crate::{
+    diff::{Change, ChangeKind},
+    model::path::printable,
+};
+
+/// Both contents of a file that differs.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// A package of two versions, or one that only one image has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Moved {
+    name: BString,
+    versions: [Option<BString>; 2],
+    /// The file that says so.
+    pub(super) record: BString,
+}
+
+impl Moved {
+    /// For people.
+    pub(super) fn shown(&self) -> String {
+        let name = &self.name;
+        let shown = match &self.versions {
+            [Some(one), Some(other)] => format!("package {name} {one} → {other}"),
+            [Some(one), None] => format!("package {name} {one} only in the first image"),
+            [None, Some(other)] => format!("package {name} {other} only in the second image"),
+            [None, None] => format!("package {name}"),
+        };
+        printable(&shown)
+    }
+}
+
+/// What one file says of packages, for both images.
+struct Database {
+    /// By name: version, and all that is said.
+    packages: [BTreeMap<BString, Said>; 2],
+}
+
+/// What is said of one package.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    version: BString,
+    /// All of it, but what follows from when it was installed.
+    whole: Vec<u8>,
+    /// Its files, with what it says of their contents; directories and links with nothing.
+    files: BTreeMap<BString, Vec<u8>>,
+}
+
+/// Paths of which two lists say something else.
+fn differing<'a>(
+    a: &'a BTreeMap<BString, Vec<u8>>,
+    b: &'a BTreeMap<BString, Vec<u8>>,
+) -> impl Iterator<Item = &'a BString> {
+    a.keys().chain(b.keys()).filter(|path| a.get(*path) != b.get(*path))
+}
+
+/// All of one pair of layers.
+#[derive(Debug, Default)]
+pub(super) struct Packages {
+    moved: Vec<Moved>,
+    /// Which package a path is of, by what the package says of its content.
+    owners: BTreeMap<BString, usize>,
+    /// Which package a directory is of, with all that is in it.
+    directories: BTreeMap<BString, usize>,
+    /// Files in which packages differ, and nothing else: which packages.
+    databases: BTreeMap<BString, Vec<usize>>,
+    /// Files of which a package of one version says that they are others.
+    same_version: BTreeSet<BString>,
+}
+
+impl Packages {
+    /// Reads them from what differs.
+    pub(super) fn of(changes: &[Change]) -> Self {
+        let by_path: BTreeMap<&BStr, &Change> = changes.iter().map(|change| (change.path.as_bstr(), change)).collect();
+        let content = |path: &[u8]| -> Option<Pair<'_>> {
+            let change = by_path.get(path.as_bstr()).filter(|change| change.kind == ChangeKind::Content)?;
+            change.contents.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()))
+        };
+        let mut packages = Self::default();
+        for (path, read) in [
+            (dpkg::STATUS, dpkg::read as fn(Pair<'_>, &dyn Fn(&[u8]) -> Option<(Vec<u8>, Vec<u8>)>) -> Option<Database>),
+            (b"lib/apk/db/installed", apk::read),
+            (b"usr/lib/apk/db/installed", apk::read),
+            (b"var/lib/rpm/rpmdb.sqlite", rpm::read),
+            (b"usr/lib/sysimage/rpm/rpmdb.sqlite", rpm::read),
+        ] {
+            let beside = |path: &[u8]| content(path).map(|(a, b)| (a.to_vec(), b.to_vec()));
+            if let Some(database) = content(path).and_then(|pair| read(pair, &beside)) {
+                packages.add(path, &database);
+            }
+        }
+        for change in changes {
+            packages.add_npm(change, &content);
+            packages.add_sums(change);
+        }
+        python::add(changes, &mut packages);
+        packages
+    }
+
+    fn add(&mut self, record: &[u8], Database { packages: [a, b] }: &Database) {
+        let (mut only, mut all) = (true, Vec::new());
+        for name in a.keys().chain(b.keys().filter(|name| !a.contains_key(*name))) {
+            let (one, other) = (a.get(name), b.get(name));
+            let version = |said: Option<&Said>| said.map(|said| said.version.clone());
+            if version(one) == version(other) {
+                only &= one.map(|said| &said.whole) == other.map(|said| &said.whole);
+                if let (Some(one), Some(other)) = (one, other) {
+                    self.same_version.extend(differing(&one.files, &other.files).cloned());
+                }
+                continue;
+            }
+            let empty = BTreeMap::new();
+            let files = |said: Option<&Said>| said.map_or_else(|| empty.clone(), |said| said.files.clone());
+            let (files_a, files_b) = (files(one), files(other));
+            // What the package says is the same is not its doing.
+            self.owners.extend(differing(&files_a, &files_b).map(|path| (path.clone(), self.moved.len())));
+            all.push(self.moved.len());
+            let versions = [version(one), version(other)];
+            self.moved.push(Moved { name: name.clone(), versions, record: record.into() });
+        }
+        if only && !all.is_empty() {
+            self.databases.insert(record.into(), all);
+        }
+    }
+
+    /// dpkg's checksums of a package that did not move.
+    fn add_sums(&mut self, change: &Change) {
+        let name = change.path.strip_prefix(dpkg::INFO).and_then(|name| name.strip_suffix(b".md5sums"));
+        let (Some(name), Some((a, b))) = (name, &change.contents) else { return };
+        if !self.moved.iter().any(|moved| moved.name == name && moved.record == dpkg::STATUS) {
+            self.same_version.insert(change.path.clone());
+            self.same_version.extend(differing(&dpkg::files(b"", a), &dpkg::files(b"", b)).cloned());
+        }
+    }
+
+    /// Whether a package says that the file at `path` is another, and has the same version on both sides.
+    pub(super) fn is_of_same_version(&self, path: &[u8]) -> bool {
+        self.same_version.contains(path.as_bstr())
+    }
+
+    /// `node_modules/NAME/package.json` of another version: all below is the package's, but for other packages.
+    fn add_npm<'a>(&mut self, change: &Change, content: &impl Fn(&[u8]) -> Option<Pair<'a>>) {
+        let Some(directory) = change.path.strip_suffix(b"/package.json") else { return };
+        let Some((_, name)) = directory.rsplit_once_str("node_modules/") else { return };
+        let plain = name.iter().filter(|byte| **byte == b'/').count() == usize::from(name.starts_with(b"@"));
+        let Some((a, b)) = content(&change.path).filter(|_| plain) else { return };
+        let said = |text: &[u8]| {
+            let value: Value = serde_json::from_slice(text).ok()?;
+            let field = |name: &str| value.get(name)?.as_str().map(BString::from);
+            Some((field("name")?, field("version")?))
+        };
+        let (Some((name_a, one)), Some((name_b, other))) = (said(a), said(b)) else { return };
+        if name_a == name_b && one != other {
+            self.databases.insert(change.path.clone(), vec![self.moved.len()]);
+            self.directories.insert(directory.into(), self.moved.len());
+            self.moved.push(Moved { name: name_a, versions: [Some(one), Some(other)], record: change.path.clone() });
+        }
+    }
+
+    /// The package of other versions that `path` is of: one of its files, or in a directory of its own.
+    pub(super) fn owner(&self, path: &[u8]) -> Option<&Moved> {
+        let of_info = || {
+            let name = path.strip_prefix(dpkg::INFO)?.rsplit_once_str(".")?.0;
+            self.moved.iter().find(|moved| moved.name == name && moved.record == dpkg::STATUS)
+        };
+        let of_directory = || {
+            let mut above = path;
+            loop {
+                if let Some(index) = self.directories.get(above.as_bstr()) {
+                    return Some(&self.moved[*index]);
+                }
+                let (directory, name) = above.rsplit_once_str("/")?;
+                if name == b"node_modules" {
+                    return None; // What is in it are others.
+                }
+                above = directory;
+            }
+        };
+        self.owners.get(path.as_bstr()).map(|index| &self.moved[*index]).or_else(of_info).or_else(of_directory)
+    }
+
+    /// The packages, if these are all that differs in what the file at `path` says.
+    pub(super) fn all(&self, path: &[u8]) -> Option<Vec<&Moved>> {
+        let indexes = self.databases.get(path.as_bstr())?;
+        Some(indexes.iter().map(|index| &self.moved[*index]).collect())
+    }
+}

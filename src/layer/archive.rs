@@ -1,0 +1,293 @@
+//! A tar archive, entry by entry: each with its content, in the archive's order.
+
+use std::io::{self, BufRead};
+
+use tar::Header;
+
+use super::{
+    Entry, Kind, LayerError,
+    header::{Extensions, check_sum, refused},
+    number,
+    read::bounds,
+    shape::{Shape, Shaping, Trailing},
+    sparse::{self, Segments},
+};
+use crate::model::limits::TAR_EXTENSION_SIZE_BYTES_MAX;
+
+const BLOCK: usize = 512;
+/// What a hole of a sparse file is read from.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// What is made of an archive that not every program reads alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// It is refused.
+    Strict,
+    /// It is read as those do that unpack images, and its [`Shape`] says so: a leading slash is dropped, a sparse file is what it
+    /// is when unpacked, bytes after the end mark are passed over, and that mark may be missing.
+    Lenient,
+}
+
+/// An uncompressed archive that is being read.
+#[derive(Debug)]
+pub struct Archive<R> {
+    inner: R,
+    reading: Reading,
+    position: u64,
+    shaping: Shaping,
+    content: Content,
+    /// How many entries there were, and the bytes of their names.
+    counts: (u64, u64),
+    shape: Option<Shape>,
+}
+
+/// What is left of the content of the entry at hand.
+#[derive(Debug, Default)]
+struct Content {
+    /// Where in the file, and where its end is.
+    at: u64,
+    size_bytes: u64,
+    /// Where in the file the archive has bytes of it; only of a sparse file, for another all of it.
+    segments: Option<Segments>,
+    /// Bytes in the archive that are not read yet, and those that fill the block after them.
+    stored_bytes: u64,
+    padding: usize,
+}
+
+/// Where the next piece of a content comes from, and the most that may be taken.
+enum Source {
+    Archive(u64),
+    Hole(u64),
+}
+
+impl<R: BufRead> Archive<R> {
+    /// An archive that begins where `inner` stands.
+    pub fn new(inner: R, reading: Reading) -> Self {
+        let (shaping, content) = (Shaping::default(), Content::default());
+        Self { inner, reading, position: 0, shaping, content, counts: (0, 0), shape: None }
+    }
+
+    /// The next entry, without digest and [`Entry::peek`] of its content; what was not taken of the content before is passed
+    /// over. None at the archive's physical end.
+    ///
+    /// # Errors
+    /// [`LayerError::Read`], and what is refused (see [`super::walk`]).
+    pub fn entry(&mut self) -> Result<Option<Entry>, LayerError> {
+        self.leave()?;
+        let mut extensions = Extensions::new(self.reading);
+        loop {
+            let mut header = Header::new_old();
+            if self.reading == Reading::Lenient && extensions.is_empty() && self.at_end()? {
+                self.shaped(self.position, Trailing::default());
+                return Ok(None);
+            }
+            self.fill(header.as_mut_bytes())?;
+            if header.as_bytes().iter().all(|byte| *byte == 0) {
+                if !extensions.is_empty() {
+                    return Err(LayerError::Truncated("an extension header stands before the end mark"));
+                }
+                self.end()?;
+                return Ok(None);
+            }
+            let name = header.path_bytes().into_owned();
+            let refuse = |why| refused(&name, why);
+            check_sum(&header).map_err(refuse)?;
+            let size = number::header(&header.as_old().size).and_then(|size| u64::try_from(size).ok());
+            let size = size.ok_or_else(|| refuse("its size is no number"))?;
+            let flag = header.as_old().linkflag[0];
+            if matches!(flag, b'x' | b'g' | b'L' | b'K') {
+                let bytes = self.extension(size)?.ok_or_else(|| refuse("its extension is too large"))?;
+                if let Some(comment) = extensions.add(flag, &bytes).map_err(refuse)? {
+                    self.shaping.comment(&comment);
+                }
+                continue;
+            }
+            self.shaping.header(&header);
+            let known = std::mem::replace(&mut extensions, Extensions::new(self.reading));
+            if let Some(entry) = known.entry(&header, size)? {
+                return self.begin(entry, &header).map(Some);
+            }
+        }
+    }
+
+    /// The next bytes of the content of the entry at hand, as they lie; empty at its end.
+    ///
+    /// # Errors
+    /// [`LayerError::Read`], [`LayerError::Truncated`].
+    pub fn piece(&mut self) -> Result<&[u8], LayerError> {
+        let piece = match self.content.source() {
+            Source::Hole(left) => &ZEROS[..clamp(left, ZEROS.len())],
+            Source::Archive(0) => &[],
+            Source::Archive(left) => {
+                let bytes = self.inner.fill_buf().map_err(LayerError::Read)?;
+                if bytes.is_empty() {
+                    return Err(cut_off());
+                }
+                &bytes[..clamp(left, bytes.len())]
+            }
+        };
+        Ok(piece)
+    }
+
+    /// Takes `count` bytes of what [`Archive::piece`] gave.
+    pub fn take(&mut self, count: usize) {
+        if let Source::Archive(_) = self.content.source() {
+            self.inner.consume(count);
+            self.position += count as u64;
+            self.content.stored_bytes -= count as u64;
+        }
+        self.content.at += count as u64;
+    }
+
+    /// How the archive is written; none before its end.
+    pub fn shape(self) -> Option<Shape> {
+        self.shape
+    }
+
+    /// Gives out `entry`, whose content comes next.
+    fn begin(&mut self, mut entry: Entry, header: &Header) -> Result<Entry, LayerError> {
+        let stored_bytes = entry.size_bytes;
+        self.content = Content {
+            at: 0,
+            size_bytes: stored_bytes,
+            segments: None,
+            stored_bytes,
+            padding: (BLOCK - clamp(stored_bytes % BLOCK as u64, BLOCK)) % BLOCK,
+        };
+        if entry.kind == Kind::File {
+            if self.reading == Reading::Lenient {
+                self.sparse(&mut entry, header)?;
+            }
+            entry.offset = self.position;
+        }
+        self.shaping.entry(&entry);
+        self.counts.0 += 1;
+        self.counts.1 += entry.held_bytes();
+        bounds(self.counts.0, self.counts.1)?;
+        Ok(entry)
+    }
+
+    /// Reads where the holes are, if it is a sparse file.
+    fn sparse(&mut self, entry: &mut Entry, header: &Header) -> Result<(), LayerError> {
+        let (mut read_bytes, mut pending) = (0, None);
+        let found = sparse::read(entry, header, &mut |block: &mut [u8; BLOCK]| match self.fill(block) {
+            Ok(()) => {
+                read_bytes += BLOCK as u64;
+                true
+            }
+            Err(error) => {
+                pending = Some(error);
+                false
+            }
+        });
+        if let Some(error) = pending {
+            return Err(error);
+        }
+        let Some(sparse) = found.map_err(|why| refused(&entry.path, why))? else { return Ok(()) };
+        // Of GNU's old form the map comes before the content and counts for nothing, of PAX 1.0 it is part of it.
+        if sparse.map_in_content {
+            self.content.stored_bytes = self
+                .content
+                .stored_bytes
+                .checked_sub(read_bytes)
+                .ok_or_else(|| refused(&entry.path, "its sparse map is longer than its content"))?;
+        }
+        if sparse.segments.stored_bytes() != self.content.stored_bytes {
+            return Err(refused(&entry.path, "its sparse map contradicts its size"));
+        }
+        entry.size_bytes = sparse.size_bytes;
+        self.content.size_bytes = sparse.size_bytes;
+        self.content.segments = Some(sparse.segments);
+        Ok(())
+    }
+
+    /// Passes over what is left of the content at hand, and over what fills its block.
+    fn leave(&mut self) -> Result<(), LayerError> {
+        while self.content.stored_bytes > 0 {
+            let count = self.inner.fill_buf().map_err(LayerError::Read)?.len();
+            if count == 0 {
+                return Err(cut_off());
+            }
+            let count = clamp(self.content.stored_bytes, count);
+            self.inner.consume(count);
+            self.position += count as u64;
+            self.content.stored_bytes -= count as u64;
+        }
+        let padding = std::mem::take(&mut self.content).padding;
+        self.fill(&mut [0; BLOCK][..padding])
+    }
+
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), LayerError> {
+        self.inner.read_exact(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => cut_off(),
+            _ => LayerError::Read(error),
+        })?;
+        self.position += buffer.len() as u64;
+        Ok(())
+    }
+
+    /// The bytes of a PAX or GNU header; none if there are too many.
+    fn extension(&mut self, size: u64) -> Result<Option<Vec<u8>>, LayerError> {
+        let size = usize::try_from(size).ok().filter(|size| *size as u64 <= TAR_EXTENSION_SIZE_BYTES_MAX);
+        let Some(size) = size else { return Ok(None) };
+        let mut bytes = vec![0; size.next_multiple_of(BLOCK)];
+        self.fill(&mut bytes)?;
+        bytes.truncate(size);
+        Ok(Some(bytes))
+    }
+
+    fn at_end(&mut self) -> Result<bool, LayerError> {
+        self.inner.fill_buf().map(<[u8]>::is_empty).map_err(LayerError::Read)
+    }
+
+    /// After the first zero block: one more, then zeros to the physical end.
+    fn end(&mut self) -> Result<(), LayerError> {
+        let end = self.position - BLOCK as u64;
+        let mut trailing = Trailing::default();
+        if self.reading == Reading::Strict {
+            let mut block = [0; BLOCK];
+            self.fill(&mut block)?;
+            trailing.bytes(&block);
+        }
+        loop {
+            let bytes = self.inner.fill_buf().map_err(LayerError::Read)?;
+            if bytes.is_empty() {
+                break;
+            }
+            trailing.bytes(bytes);
+            let count = bytes.len();
+            self.position += count as u64;
+            self.inner.consume(count);
+        }
+        if self.reading == Reading::Strict && trailing.any() {
+            return Err(LayerError::Trailing(end + BLOCK as u64 + trailing.first()));
+        }
+        self.shaped(end, trailing);
+        Ok(())
+    }
+
+    fn shaped(&mut self, end: u64, trailing: Trailing) {
+        let shaping = std::mem::take(&mut self.shaping);
+        self.shape = Some(shaping.end(end, self.position - end, trailing));
+    }
+}
+
+impl Content {
+    fn source(&self) -> Source {
+        match &self.segments {
+            None => Source::Archive(self.size_bytes - self.at),
+            Some(segments) => match segments.at(self.at) {
+                (true, left) => Source::Archive(left),
+                (false, left) => Source::Hole(left.min(self.size_bytes - self.at)),
+            },
+        }
+    }
+}
+
+fn clamp(left: u64, most: usize) -> usize {
+    usize::try_from(left).map_or(most, |left| left.min(most))
+}
+
+fn cut_off() -> LayerError {
+    LayerError::Truncated("it ends before its end mark")
+}

@@ -1,0 +1,83 @@
+//! Files as real tools made them twice, whose causes are named; with one more byte changed, none is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Pairs, said};
+
+/// Case of `fixtures/pairs/near_misses`, and its cause. A consequence of what lies beside it is named all the same.
+const CASES: &[(&str, &str)] = &[
+    ("pyc", "pyc-timestamp"),
+    ("gzipped", "gzip-timestamp"),
+    ("zipped", "zip-timestamp"),
+    ("tar", "tar-timestamp"),
+    ("tar-gzip", "tar-timestamp"),
+    ("tar-xz", "tar-timestamp"),
+    ("ar", "ar-timestamp"),
+    ("elf-date", "compile-date"),
+    ("elf-path", "build-path"),
+    ("xz", "cpu-dependent"),
+    ("shadow-date", "shadow-date"),
+    ("shadow-salt", "password-salt"),
+    ("private-key", "key-material"),
+    ("certificate", "certificate"),
+    ("host-key", "key-material"),
+    ("machine-id", "machine-id"),
+    ("git-index", "git-metadata"),
+    ("date", "clock-in-text"),
+    ("date-in-json", "clock-in-text"),
+    ("random-uuid", "random-token"),
+    ("random-hex", "random-token"),
+    ("line-order", "line-order"),
+    ("dpkg-log", "package-log"),
+    ("apt-cache", "apt-cache"),
+    ("ldconfig-cache", "ldconfig-cache"),
+    ("keystore", "keystore-timestamp"),
+    ("database", "sqlite-pages"),
+];
+/// How many near misses there are at least.
+const MISSES_MIN: usize = 80;
+
+#[test]
+fn the_right_signature_and_one_more_byte_is_unexplained() {
+    let (pairs, paths) = made();
+    let cases: BTreeSet<&str> = CASES.iter().map(|case| case.0).collect();
+    let of = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    assert_eq!(
+        cases,
+        paths.keys().map(|name| of(name)).collect::<BTreeSet<_>>().iter().map(String::as_str).collect()
+    );
+    assert!(paths.len() - CASES.len() >= MISSES_MIN, "{} near misses", paths.len() - CASES.len());
+    let rows: Vec<_> = paths.iter().collect();
+    pairs.judge(&rows, |(name, path)| {
+        let case = of(name);
+        let expected = if case == **name {
+            CASES.iter().find(|row| row.0 == case).map_or("", |row| row.1)
+        } else {
+            "unexplained"
+        };
+        let answer = pairs.diff(name).exits(1).json();
+        let said = said(&answer);
+        let drift =
+            answer["drifts"].as_array().into_iter().flatten().find(|drift| drift["path"] == path.as_str());
+        let cause = drift.and_then(|drift| drift["cause"].as_str()).unwrap_or("nothing");
+        let instruction = drift.map_or("", |drift| drift["instruction"]["text"].as_str().unwrap_or_default());
+        let right = cause == expected && instruction == "RUN make files";
+        (!right)
+            .then(|| format!("{name}: {path} is {cause}, not {expected}, of `{instruction}`: {said:?}"))
+            .into_iter()
+            .collect()
+    });
+}
+
+/// The pairs, and the path that is judged in each.
+fn made() -> (Pairs, BTreeMap<String, String>) {
+    let mut pairs = Pairs::made_by("near_misses");
+    let paths: BTreeMap<_, _> = pairs
+        .names
+        .iter()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, path)| (name.to_owned(), path.to_owned()))
+        .collect();
+    pairs.names = paths.keys().cloned().collect();
+    (pairs, paths)
+}
