@@ -12,6 +12,7 @@ pub mod imported;
 pub mod key;
 pub mod provenance;
 pub mod rebuilt;
+pub mod stages;
 pub mod statement;
 mod strict;
 #[cfg(test)]
@@ -28,5 +29,6 @@ pub use imported::{ImportInternals, ImportParameters, Imported};
 pub use key::{PublicKey, PublicKeyError};
 pub use provenance::{Origin, Provenance, ProvenanceError, RunDetails, builder_id, provenance};
 pub use rebuilt::{Rebuilt, RebuiltError};
+pub use stages::{StageLayer, StageLayers, StageStack};
 pub use statement::{Statement, StatementError, Subject};
 pub use strict::JsonError;

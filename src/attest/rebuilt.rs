@@ -27,6 +27,9 @@ pub struct Rebuilt {
     pub rebuilt: Option<RebuiltImage>,
     /// Where its inputs came from.
     pub inputs: InputsFrom,
+    /// What those answered otherwise than was recorded; none if they were not asked.
+    #[serde(default, rename = "inputsCompared", skip_serializing_if = "Option::is_none")]
+    pub compared: Option<InputsCompared>,
     /// Requests that went out to repositories.
     pub upstream_requests: u64,
     /// Requests the transcript had no answer for.
@@ -81,6 +84,26 @@ pub enum InputsFrom {
     Replay,
     /// The repositories of the day.
     Live,
+}
+
+/// How many answers of repositories are others, and what replays say of that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InputsCompared {
+    /// Asked for today alone.
+    pub added: u64,
+    /// Asked for then alone.
+    pub removed: u64,
+    /// Answered otherwise.
+    pub changed: u64,
+    /// Packages of other versions.
+    pub packages: u64,
+    /// The verdict of a replay of the recorded inputs; none: there was no need for one, or it was not possible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Verdict>,
+    /// How a replay of today's inputs stands to their first run; none likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub third: Option<Verdict>,
 }
 
 /// A request the transcript had no answer for.

@@ -18,6 +18,7 @@ mod global;
 mod ignore;
 mod import;
 mod key;
+mod live;
 mod log;
 mod network;
 mod rebuild;

@@ -12,10 +12,12 @@ use super::{
     failure::{Exit, Failure},
     global::image_name,
     ignore::Ignore,
+    live,
     report::{self, Report},
     size::parse_maximum,
 };
 use crate::{
+    attest::rebuilt::InputsFrom,
     host,
     job::{
         evidence::Trust,
@@ -60,6 +62,9 @@ pub(super) struct Args {
     /// Build with these programs instead of the recorded ones; what differs then has the verdict builder-changed
     #[arg(long, value_name = "IMAGE@DIGEST|host", env = "REPROV_REBUILD_BUILDROOT")]
     buildroot: Option<Buildroot>,
+    /// Where inputs come from: the recording, or the repositories of today, compared with it
+    #[arg(long, value_enum, default_value = "replay", env = "REPROV_REBUILD_INPUTS")]
+    inputs: Inputs,
     /// Change these on purpose, to find today what would drift elsewhere or tomorrow: `all`, or some of time[=+400d],
     /// hostname, cpus, uid, locale, path, order, kernel, aslr
     #[arg(long, value_name = "LIST", env = "REPROV_REBUILD_VARY")]
@@ -81,6 +86,9 @@ pub(super) struct Args {
     /// Most files and directories of each rebuild (2000000) [default: what the disk can take, but for a reserve]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(FILES_MIN..), env = "REPROV_REBUILD_MAX_FILES")]
     max_files: Option<u64>,
+    /// Most that a rebuild with --inputs live may fetch (2G) [default: 64G]
+    #[arg(long, value_name = "SIZE", value_parser = parse_maximum, env = "REPROV_REBUILD_MAX_INPUTS")]
+    max_inputs: Option<u64>,
     /// Write a report to this file too; its ending says which: .html, .md, .json, .xml (for those who show tests), .sarif, .txt
     #[arg(long, value_name = "FILE", value_parser = report::parse, env = "REPROV_REBUILD_REPORT", value_delimiter = '\n')]
     report: Vec<Report>,
@@ -107,6 +115,15 @@ enum Remedy {
     /// Steps see the commit's time (docs/clock.md)
     #[value(name = "clock=commit")]
     Clock,
+}
+
+/// Where inputs come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Inputs {
+    /// The recording
+    Replay,
+    /// The repositories, as they are today (docs/live.md)
+    Live,
 }
 
 /// An image, and what came of it.
@@ -145,7 +162,18 @@ pub(super) fn parse_verdict(text: &str) -> Result<Verdict, String> {
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        let live = self.inputs == Inputs::Live;
+        let otherwise = [("--vary", self.vary.is_some()), ("--try", self.remedy.is_some())];
+        if let Some((flag, _)) = otherwise.into_iter().find(|(_, given)| *given && live) {
+            let text = format!("--inputs live cannot be used with {flag}, which replays what was recorded");
+            return Err(Failure::usage_text(text));
+        }
         let trust = if self.insecure_skip_verify {
+            if live {
+                context
+                    .console
+                    .warn("--inputs live: steps reach the repositories that an unverified provenance names");
+            }
             context
                 .console
                 .warn("--insecure-skip-verify: provenance is believed without looking who signed it");
@@ -218,11 +246,16 @@ impl Args {
                 memory_bytes: self.max_memory,
                 disk_bytes: self.max_disk,
                 files: self.max_files,
-                inputs_bytes: None, // A replay fetches nothing.
+                inputs_bytes: self.max_inputs, // A replay fetches nothing.
             },
             buildroot: self.buildroot.clone(),
             vary: self.vary.clone().unwrap_or_default(),
             ignore: self.ignore.acceptances(),
+            inputs: match self.inputs {
+                Inputs::Replay => InputsFrom::Replay,
+                Inputs::Live => InputsFrom::Live,
+            },
+            credentials: live::credentials(trust),
             try_commit_clock: matches!(self.remedy, Some(Remedy::Clock)),
         }
     }
@@ -288,12 +321,19 @@ pub(super) fn judged(
 
 fn exit(outcome: &Outcome, accept: &[Verdict]) -> Exit {
     let verdict = outcome.verdict;
+    // The repositories may be as they were, and yet it asked for something that it must not have.
+    let refused = outcome.lived.is_some() && outcome.execution.as_ref().is_some_and(refused);
     let control = outcome.varied.as_ref().and_then(|varied| varied.control);
     if verdict == Verdict::Reproduced || accept.contains(&verdict) {
         Exit::Ok
-    } else if verdict.undecided() && control.is_none_or(Verdict::undecided) {
+    } else if verdict.undecided() && control.is_none_or(Verdict::undecided) && !refused {
         Exit::Unavailable
     } else {
         Exit::Findings
     }
+}
+
+/// Whether it failed, and asked for what is not allowed.
+fn refused(execution: &Execution) -> bool {
+    execution.outcome.is_err() && !execution.closed.refused.is_empty()
 }

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::oci::Image;
+use super::align::align;
+use crate::{
+    model::{Digest, limits::LAYERS_MAX},
+    oci::Image,
+};
 
 /// Which document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -59,12 +63,34 @@ fn walk(of: Of, pointer: &str, a: Option<&Value>, b: Option<&Value>, found: &mut
                 walk(of, &pointer, one.get(key), other.get(key), found);
             }
         }
+        (Some(Value::Array(one)), Some(Value::Array(other)))
+            if pointer == "/history" && one.len() != other.len() =>
+        {
+            history(of, [one, other], found);
+        }
         (Some(Value::Array(one)), Some(Value::Array(other))) => {
             for index in 0..one.len().max(other.len()) {
                 walk(of, &format!("{pointer}/{index}"), one.get(index), other.get(index), found);
             }
         }
         _ => found.push(ConfigChange { of, pointer: pointer.to_owned(), a: a.cloned(), b: b.cloned() }),
+    }
+}
+
+/// Entries of other numbers, by what they say made them; where they are is said by the first image's numbers, else the second's.
+fn history(of: Of, [one, other]: [&[Value]; 2], found: &mut Vec<ConfigChange>) {
+    let said = |step: &Value| {
+        let text = step.get("created_by").and_then(Value::as_str).unwrap_or_default();
+        Digest::of(text.as_bytes())
+    };
+    let [a, b] = [one, other].map(|steps| steps.iter().take(LAYERS_MAX).map(said).collect::<Vec<_>>());
+    for [a, b] in align(&a, &b) {
+        let pointer = format!("/history/{}", a.or(b).unwrap_or_default());
+        walk(of, &pointer, a.and_then(|at| one.get(at)), b.and_then(|at| other.get(at)), found);
+    }
+    if one.len().max(other.len()) > LAYERS_MAX {
+        let count = |steps: &[Value]| Some(Value::from(steps.len()));
+        found.push(ConfigChange { of, pointer: "/history".to_owned(), a: count(one), b: count(other) });
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     ahead::Ahead,
     align::align,
     lockstep::{self, Compared, Refusal},
-    moved, sorted,
+    moved, sorted, whiteouts,
 };
 use crate::{
     layer::{
@@ -53,6 +53,8 @@ pub struct LayerPair {
     /// that end in one place); `links` (which names of files are called links); `layers`
     /// (how many of them were compared as what they come to, where the images have not as many).
     pub whole: Vec<Field>,
+    /// Whether the second image has more layers where these lie, so that its instructions say more.
+    pub(super) finer_in_b: bool,
 }
 
 impl LayerPair {
@@ -185,19 +187,34 @@ pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<Layer
             b: other.map(|at| sides[1].layer(at)),
             changes: Vec::new(),
             whole: Vec::new(),
+            finer_in_b: false,
         })
         .collect();
-    let differing = pairs.iter().filter(|pair| !pair.equal()).count() as u64;
-    let left = CAPTURE_SIZE_BYTES_MAX / differing.max(1);
+    // Each pair's share of what may be held, by what its blobs take: no pair's depends on another's being done.
+    let bytes = |pair: &LayerPair| {
+        let of =
+            |side: usize, layer: Option<LayerRef>| layer.map_or(0, |layer| sides[side].size_bytes(layer));
+        u128::from(of(0, pair.a).saturating_add(of(1, pair.b)))
+    };
+    let all: u128 = pairs.iter().filter(|pair| !pair.equal()).map(bytes).sum();
+    let share = |pair: &LayerPair| {
+        let share = u128::from(CAPTURE_SIZE_BYTES_MAX) * bytes(pair) / all.max(1);
+        u64::try_from(share).unwrap_or(CAPTURE_SIZE_BYTES_MAX)
+    };
     let runs = runs(&pairs);
     let uneven: Vec<_> = runs.iter().map(|run| pairs[run.clone()].iter().any(LayerPair::alone)).collect();
     let merged =
         |pair: &LayerPair| runs.iter().zip(&uneven).any(|(run, uneven)| *uneven && run.contains(&pair.index));
-    let read = |pair: &mut LayerPair| if merged(pair) { Ok(()) } else { pair.read(blobs, sides, left) };
+    let read =
+        |pair: &mut LayerPair| if merged(pair) { Ok(()) } else { pair.read(blobs, sides, share(pair)) };
     let done: Vec<_> = pairs.par_iter_mut().map(read).collect();
     done.into_iter().collect::<Result<(), _>>()?;
+    for at in 0..pairs.len() {
+        let (below, rest) = pairs.split_at_mut(at);
+        whiteouts::tell(blobs, sides, below, &mut rest[0])?;
+    }
     for (run, uneven) in runs.into_iter().zip(uneven) {
-        let left = left * run.len() as u64;
+        let left = pairs[run.clone()].iter().map(share).sum();
         let (below, rest) = pairs.split_at_mut(run.start);
         let run = &mut rest[..run.len()];
         if uneven || moved::any(run) {

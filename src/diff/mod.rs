@@ -14,6 +14,7 @@ mod lockstep;
 mod merge;
 mod moved;
 mod sorted;
+mod whiteouts;
 
 pub use change::{Change, ChangeKind, Field};
 pub use delta::{Delta, Run};
@@ -102,10 +103,18 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// For each pair of layers what `a` or else `b` has for its layer in that image.
+    /// For each pair of layers what `a` or else `b` has for its layer in that image; first `b`, where that image has more
+    /// layers for the same.
     pub fn by_pair<T: Clone>(&self, a: &[Option<T>], b: &[Option<T>]) -> Vec<Option<T>> {
         let of = |all: &[Option<T>], layer: Option<LayerRef>| all.get(layer?.index).cloned().flatten();
-        self.layers.iter().map(|pair| of(a, pair.a).or_else(|| of(b, pair.b))).collect()
+        let one = |pair: &LayerPair| {
+            if pair.finer_in_b {
+                of(b, pair.b).or_else(|| of(a, pair.a))
+            } else {
+                of(a, pair.a).or_else(|| of(b, pair.b))
+            }
+        };
+        self.layers.iter().map(one).collect()
     }
 }
 

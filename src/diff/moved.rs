@@ -29,8 +29,8 @@ fn only(run: &[LayerPair], kind: ChangeKind) -> impl Iterator<Item = &Change> {
     run.iter().flat_map(|pair| &pair.changes).filter(of)
 }
 
-/// Compares what the layers of `run` merge to, and puts each change where the second image's layer stands that it is of, else the
-/// first's. `below` are the pairs under it; `left` is how many bytes of contents may be held.
+/// Compares what the layers of `run` merge to, and puts each change where the layer stands that it is of in the image that has more
+/// of them, else in the other. `below` are the pairs under it; `left` is how many bytes of contents may be held.
 ///
 /// # Errors
 /// Those of reading layers.
@@ -56,13 +56,15 @@ pub(super) fn read(
             places[side].push((at, layer));
         }
     }
+    let finer_in_b = places[1].len() > places[0].len();
     let lower = lower(blobs, sides, below, &union)?;
     let mut changes: Vec<(Change, [Option<LayerRef>; 2])> = Vec::new();
     let each = |both: [Option<crate::layer::Placed>; 2]| {
         let place =
             |side: usize| both[side].as_ref().and_then(|(layer, _)| places[side].get(*layer).copied());
         let placed = [place(0), place(1)];
-        let at = placed[1].or(placed[0]).map_or(0, |(at, _)| at);
+        let [one, other] = if finer_in_b { [placed[1], placed[0]] } else { placed };
+        let at = one.or(other).map_or(0, |(at, _)| at);
         let [a, b] = both.map(|placed| placed.map(|(_, entry)| entry));
         let found = sorted::by_digest(first + at, a, b);
         changes.extend(found.map(|change| (change, placed.map(|place| place.map(|(_, layer)| layer)))));
@@ -73,6 +75,7 @@ pub(super) fn read(
     for pair in &mut *run {
         let [a, b] = counts.clone();
         pair.whole.push(Field { name: "layers".to_owned(), a, b });
+        pair.finer_in_b = finer_in_b;
     }
     for (change, _) in changes {
         if let Some(pair) = run.iter_mut().find(|pair| pair.index == change.layer) {

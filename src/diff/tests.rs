@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{Cursor, Write as _},
 };
 
@@ -298,6 +298,21 @@ fn an_order_that_is_not_common_changes_nothing() {
         seen(&by_bytes(), &fake().dir("a/").file("a/b", b"").file("a-b", b"")),
         (String::new(), "order".into())
     );
+}
+
+#[test]
+fn deletions_that_come_to_something_else_say_so() {
+    let base = fake().dir("d/").file("d/a", b"1").file("d/b", b"2");
+    let opaque = fake().dir("d/").file("d/.wh..wh..opq", b"");
+    let some = |names: &[&str]| names.iter().fold(fake().dir("d/"), |layer, name| layer.file(name, b""));
+    let deletes = |other: &FakeLayer| {
+        let comparison = compare(&[base.clone(), opaque.clone()], &[base.clone(), other.clone()]);
+        let fields = comparison.layers[1].changes.iter().flat_map(|change| change.fields.clone());
+        fields.map(|field| (field.name, field.a, field.b)).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(deletes(&some(&["d/.wh.a", "d/.wh.b"])), BTreeSet::new());
+    let only_a = ("deletes".to_owned(), Some("d/b".to_owned()), None);
+    assert_eq!(deletes(&some(&["d/.wh.a"])), BTreeSet::from([only_a]));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct Step {
     pub created_by: String,
     /// The layer it makes.
     pub layer: Layer,
+    /// The earlier stage that it copies from (`COPY --from`).
+    pub from: Option<usize>,
 }
 
 /// Whether an instruction makes a layer.
@@ -61,7 +63,7 @@ impl Dockerfile {
                 stages.push(StageSteps { stage: visit.stage.index, base, steps: Vec::new() });
                 return Ok(());
             }
-            let step = step(visit)?;
+            let step = Step { from: self.copied_from(visit)?, ..step(visit)? };
             if let Some(stage) = stages.last_mut() {
                 stage.steps.push(step);
             }
@@ -94,6 +96,7 @@ fn step(visit: &Visit<'_>) -> Result<Step, DockerfileError> {
             }
             _ => Layer::None,
         },
+        from: None,
     })
 }
 

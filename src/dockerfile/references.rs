@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use super::{
-    BuildArgs, Dockerfile, DockerfileError, Fault, Flag, Instruction, Keyword, Scope, Stage, expand::Mode,
-    scope::Globals, walk::walk,
+    BuildArgs, Dockerfile, DockerfileError, Fault, Flag, Instruction, Keyword, Scope, Stage,
+    expand::Mode,
+    scope::Globals,
+    walk::{Visit, walk},
 };
 
 /// A place in the Dockerfile that names an image.
@@ -87,6 +89,22 @@ impl Dockerfile {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// The earlier stage that the files of a COPY or ADD come from.
+    pub(super) fn copied_from(&self, visit: &Visit<'_>) -> Result<Option<usize>, DockerfileError> {
+        if !matches!(visit.instruction.keyword, Keyword::Copy | Keyword::Add) {
+            return Ok(None);
+        }
+        let place = |fault: Fault| fault.at(visit.line);
+        let Some((written, _)) = image_tokens(visit.instruction).map_err(place)?.pop() else {
+            return Ok(None);
+        };
+        let used = visit.expand(&written, Mode::Value)?;
+        match self.meaning(&used, visit.stage.index).map_err(place)? {
+            Meaning::Stage(stage) => Ok(Some(stage)),
+            Meaning::Scratch | Meaning::Image => Ok(None),
+        }
     }
 
     /// What `stage` is built on; an image's index is that of its stage.

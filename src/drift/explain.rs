@@ -10,6 +10,7 @@ use super::{
     config, evidence,
     excerpt::{self, Excerpt},
     hidden,
+    origin::{FromStage, Origin},
     rules::{self, Finding},
     security::{self, Security},
     view::{Context, InstructionRef, Siblings, View},
@@ -81,6 +82,12 @@ pub struct Drift {
     pub confidence: Confidence,
     /// Set by those who know the recipe's `[drift]` table.
     pub accepted: Option<Accepted>,
+    /// Whose doing it is, where a rebuild with today's inputs was split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Where it begins, if that is in another stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<FromStage>,
 }
 
 #[cfg(test)]
@@ -105,6 +112,8 @@ impl Drift {
             security_kind: None,
             confidence: Confidence::Certain,
             accepted: None,
+            origin: None,
+            from: None,
         }
     }
 }
@@ -159,7 +168,7 @@ fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) ->
         && config.iter().all(|drift| builder(drift.cause))
     {
         Verdict::BuilderNormalised
-    } else if config.is_empty() && comparison.same_filesystem {
+    } else if explained && config.is_empty() && comparison.same_filesystem {
         Verdict::SameFilesystem
     } else if explained {
         Verdict::Explained
@@ -225,8 +234,10 @@ fn drift(view: View<'_>, same_filesystem: bool) -> Drift {
     let lies = rules::lies(change);
     let silent = security.is_some() || lies;
     let finding = if silent { None } else { rules::RULES.iter().find_map(|rule| rule(&view)) };
-    let security = security
-        .or_else(|| security::of_unexplained(&view).filter(|_| finding.is_none() && !same_filesystem));
+    // That a program was fetched says where its bytes are from, not that they are good.
+    let known = finding.as_ref().is_some_and(|finding| finding.cause != Cause::InputChanged);
+    let security =
+        security.or_else(|| security::of_unexplained(&view).filter(|_| !known && !same_filesystem));
     let otherwise = if same_filesystem && !lies { Cause::LayerShape } else { Cause::Unexplained };
     let finding = finding.unwrap_or_else(|| Finding::certain(otherwise));
     let secret = hidden::evidence(change, finding.cause);
@@ -273,6 +284,8 @@ fn make(
         security_kind: security,
         confidence: finding.confidence,
         accepted: None,
+        origin: None,
+        from: None,
     }
 }
 

@@ -6,7 +6,10 @@ use bstr::{BStr, BString, ByteSlice as _};
 use serde::Serialize;
 
 use super::{accounts::Accounts, archive::Budget, packages::Packages, rules::is_free_record, token};
-use crate::diff::{Change, ChangeKind};
+use crate::{
+    diff::{Change, ChangeKind},
+    model::Digest,
+};
 
 /// An instruction of the Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,7 +31,12 @@ pub struct Context {
     pub shifted_s: i64,
     /// The time both builds were told to use.
     pub epoch_s: Option<i64>,
+    /// What only one of them fetched.
+    pub inputs: InputBodies,
 }
+
+/// Bodies that only one of two builds fetched, with a URL of each: the first's, the second's.
+pub type InputBodies = [BTreeMap<Digest, String>; 2];
 
 const ANY_TIME: (i64, i64) = (946_684_800, 4_102_444_800);
 

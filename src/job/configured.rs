@@ -67,6 +67,23 @@ pub fn signers(
     }
 }
 
+/// The keys at `path` of `checkout`, if their file is the recorded one.
+///
+/// # Errors
+/// [`SignerError`].
+pub fn recorded_signers(
+    checkout: &SharedCheckout,
+    repository: &str,
+    (path, digest): (&str, &Digest),
+) -> Result<Signers, SignerError> {
+    let (found, signers) = signers(checkout, repository, path)?;
+    if found.digest != *digest {
+        let (repository, path) = (repository.to_owned(), path.to_owned());
+        return Err(SignerError::Other { repository, path, digest: *digest });
+    }
+    Ok(signers)
+}
+
 /// Variables of every step; what image or Dockerfile set wins, as for all of them.
 #[must_use]
 pub fn environment(repositories: &[Repository]) -> BTreeMap<String, String> {
@@ -110,11 +127,7 @@ pub fn files(
     for repository in repositories.iter().filter(|it| it.configure && it.kind == RepositoryKind::Yum) {
         let Repository { name, url, key, .. } = repository;
         if let Some(SignerFile { path, digest }) = key {
-            let (found, signers) = signers(checkout, name, path)?;
-            if found.digest != *digest {
-                let (repository, path, digest) = (name.clone(), path.clone(), *digest);
-                return Err(SignerError::Other { repository, path, digest });
-            }
+            let signers = recorded_signers(checkout, name, (path, digest))?;
             let wrong = |source| SignerError::Key { repository: name.clone(), path: path.clone(), source };
             files.push((format!("keys/{name}.asc"), signers.armored().map_err(wrong)?.into_bytes(), 0o644));
         }

@@ -27,6 +27,7 @@ pub mod rebuild;
 pub mod remains;
 mod result;
 pub mod source;
+mod stages;
 pub mod standing;
 pub mod track;
 pub mod turns;

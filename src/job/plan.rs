@@ -109,10 +109,14 @@ pub struct Link {
 /// A stage, and what it stands on.
 #[derive(Debug)]
 pub struct Stage {
+    /// What `AS` calls it.
+    pub name: Option<String>,
     /// The instructions that make its image, from its base upward through all stages between.
     pub chain: Arc<[Link]>,
     /// Which base (index) the chain stands on; none for `scratch`.
     pub base: Option<usize>,
+    /// The stage that it stands on.
+    pub parent: Option<usize>,
     /// Whether the result stands on it.
     pub in_result: bool,
 }
@@ -168,8 +172,13 @@ impl Plan {
         let stage = |index| {
             let (steps, base) = chain(&stages, index);
             Stage {
+                name: reading.dockerfile.stages.get(index).and_then(|stage| stage.name.clone()),
                 chain: steps.into_iter().map(|step| link(&reading.dockerfile, step)).collect(),
                 base: base.map(|reference| of_reference[reference]),
+                parent: match stages[index].base {
+                    dockerfile::Base::Stage(parent) => Some(parent),
+                    _ => None,
+                },
                 in_result: below.contains(&index),
             }
         };

@@ -4,7 +4,6 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use bstr::{BString, ByteSlice as _};
-use serde_json::{Value, json};
 
 use super::{
     Ports,
@@ -12,15 +11,17 @@ use super::{
     bases::{Base, Tail},
     execute::{ExecuteError, Kept},
     owned::owned,
-    plan::{Plan, Stage},
+    plan::{self, Link, Plan, Stage},
+    stages,
 };
 use crate::{
-    attest::BuildDefinition,
+    attest::{BuildDefinition, StageLayer, StageLayers, StageStack, rebuilt::Instruction},
     buildroot::{BuildrootError, Ended, Workspace},
     compute,
     engine::{Buildah, COMMITTED, Command, Engine as _, RESULT_ID},
     layer::{Profile, drop_rule},
-    model::{DiffId, Digest, json::canonical, limits},
+    model::{DiffId, Digest, json::to_canonical, limits},
+    oci::Config,
     progress::Update,
 };
 
@@ -81,33 +82,48 @@ impl EngineResult<'_> {
         id.ok_or(AssembleError::Id)
     }
 
-    /// Full ids of what the engine committed.
-    fn committed(&self) -> Result<Vec<Digest>, AssembleError> {
+    /// Ids and configs of what the engine committed, as far as its history is as long as that of a stage which the result
+    /// does not stand on.
+    fn committed(&self) -> Result<Vec<(Digest, Config)>, AssembleError> {
+        let others = self.plan.stages.iter().filter(|stage| !stage.in_result);
+        let base =
+            |stage: &Stage| stage.base.map_or(0, |index| self.bases[index].image.config.history().len());
+        let lengths: BTreeSet<usize> = others.map(|stage| base(stage) + stage.chain.len()).collect();
+        if lengths.is_empty() {
+            return Ok(Vec::new());
+        }
         let path = self.workspace.dir().join(COMMITTED);
-        let entries = std::fs::read_dir(&path).map_err(|source| AssembleError::Read { path, source })?;
+        let entries = std::fs::read_dir(&path);
+        let entries = entries.map_err(|source| AssembleError::Read { path: path.clone(), source })?;
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        Ok(names.filter_map(|name| name.strip_suffix(".config")?.parse().ok()).collect())
+        let mut committed = Vec::new();
+        for id in names.filter_map(|name| name.strip_suffix(".config")?.parse().ok()) {
+            // One that cannot be read is no stage's.
+            let config = read_config(&path.join(self.engine.config(&id)));
+            let config = config.ok().filter(|config| lengths.contains(&config.history().len()));
+            committed.extend(config.map(|config| (id, config)));
+        }
+        Ok(committed)
     }
 
     /// Keeps the canonical diffIDs of every stage, each with its instruction, so that drift behind a `COPY --from` can be
-    /// followed to the instruction that made it. `images` are the engine's, by stage; a stage that did not run has none.
+    /// followed to the instruction that made it. A stage that did not run has none.
     pub(super) async fn keep_layers(
         &self,
         profile: &Profile,
         image: &Assembled,
-        images: &[Option<String>],
     ) -> Result<Kept, ExecuteError> {
         let target = self.plan.stages.len() - 1; // A Dockerfile without a stage has no plan.
-        let ids = self.committed()?;
-        let full = |prefix: &str| ids.iter().find(|id| id.hex().starts_with(prefix));
-        let mut stages = Vec::new();
+        let committed = self.committed()?;
+        let mut listed = Vec::new();
         for (index, stage) in self.plan.stages.iter().enumerate() {
-            let ran = images.get(index).and_then(Option::as_deref).and_then(full);
+            let base = stage.base.map(|index| &self.bases[index].image.config);
+            let ran = stages::find(&committed, base, &stage.chain, stages::alike(&self.plan.stages, index));
             let layers = match ran {
-                _ if index == target => layers(image),
+                _ if index == target => layers(image, stage),
                 Some(id) if !stage.in_result => {
                     match self.assembled(id, &format!("export-{index}"), profile, stage).await {
-                        Ok(assembled) => layers(&assembled),
+                        Ok(assembled) => layers(&assembled, stage),
                         Err(ExecuteError::Cancelled) => return Err(ExecuteError::Cancelled),
                         Err(error) => {
                             let text = format!("the layers of stage {index} are not recorded: {error}");
@@ -118,9 +134,9 @@ impl EngineResult<'_> {
                 }
                 _ => continue, // It did not run, or its layers are the lowest of the result's.
             };
-            stages.push(json!({"stage": index, "layers": layers}));
+            listed.push(StageStack { stage: index, name: stage.name.clone(), layers });
         }
-        let bytes = canonical(&json!({ "stages": stages }));
+        let bytes = to_canonical(&StageLayers { stages: listed }).expect("its keys are strings");
         Ok(Kept { digest: self.ports.store.put(&bytes)?, size: bytes.len() as u64 })
     }
 
@@ -204,12 +220,17 @@ impl EngineResult<'_> {
     }
 }
 
-/// Lowest first; those of the base have no instruction.
-fn layers(image: &Assembled) -> Vec<Value> {
+/// The layers that `stage` came to.
+fn layers(image: &Assembled, stage: &Stage) -> Vec<StageLayer> {
+    let from = |(line, text): &(u32, String)| {
+        let made = |link: &&Link| plan::line(link.step.line) == *line && link.step.text == *text;
+        stage.chain.iter().find(made).and_then(|link| link.step.from)
+    };
     let layers = image.image.config.diff_ids().iter().zip(&image.instructions);
-    let layer = |(diff_id, made_by): (_, &Option<(u32, String)>)| match made_by {
-        Some((line, text)) => json!({"diffId": diff_id, "instruction": {"line": line, "text": text}}),
-        None => json!({"diffId": diff_id}),
+    let layer = |(diff_id, made_by): (&DiffId, &Option<(u32, String)>)| StageLayer {
+        diff_id: *diff_id,
+        instruction: made_by.clone().map(|(line, text)| Instruction { line, text }),
+        from: made_by.as_ref().and_then(from),
     };
     layers.map(layer).collect()
 }

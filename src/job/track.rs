@@ -56,8 +56,6 @@ struct State {
     running: bool,
     /// Whether any RUN was started.
     announced: bool,
-    stage: usize,
-    images: Vec<Option<String>>,
 }
 
 impl Tracker {
@@ -101,17 +99,9 @@ impl Tracker {
         }
         match read {
             LogLine::Step { stage, number, count, .. } => {
-                state.stage = stage;
                 state.current = self.find(stage, number, count);
             }
-            LogLine::Committed(id) => {
-                let stage = state.stage;
-                if state.images.len() <= stage {
-                    state.images.resize(stage + 1, None);
-                }
-                state.images[stage] = Some(id.to_owned());
-            }
-            LogLine::Output(_) => {}
+            LogLine::Committed(_) | LogLine::Output(_) => {}
         }
         read
     }
@@ -203,12 +193,6 @@ impl Tracker {
         let all: Vec<_> = found.by_ref().collect();
         all.iter().find(|place| Some(**place) > after).or_else(|| all.last()).copied()
     }
-
-    /// The engine's last image of each stage (a prefix of its id), as far as it came.
-    #[must_use]
-    pub fn images(&self) -> Vec<Option<String>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).images.clone()
-    }
 }
 
 /// Blanks do not count: parsers join continuation lines in their own ways.
@@ -249,7 +233,6 @@ mod tests {
         assert_eq!(at("[2/2] STEP 2/2: COPY c d"), Some(4));
         assert_eq!(at("[2/2] STEP 3/3: COPY c d"), Some(4));
         assert_eq!(at("[9/9] STEP 1/3: FROM z"), None);
-        assert_eq!(tracker.images(), [Some("0123456789a".to_owned())]);
     }
 
     #[test]

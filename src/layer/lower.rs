@@ -192,6 +192,39 @@ impl Lower {
         Ok(true)
     }
 
+    /// The first path that only one of both views has (in the place of that one), but for those that are `known`.
+    ///
+    /// # Errors
+    /// Those of the scratch files.
+    pub fn only_in_one(
+        &self,
+        other: &Self,
+        known: impl Fn(&BString) -> bool,
+    ) -> Result<Option<[Option<BString>; 2]>, LayerError> {
+        let (mut ours, mut theirs) = (self.nodes.read()?, other.nodes.read()?);
+        ours.next()?;
+        theirs.next()?;
+        loop {
+            let order = match (ours.current(), theirs.current()) {
+                (None, None) => return Ok(None),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(one), Some(other)) => compare(one.key, other.key),
+            };
+            let at = if order.is_gt() { theirs.current() } else { ours.current() };
+            let path = at.map(|record| BString::from(record.key));
+            if let Some(path) = path.filter(|path| order.is_ne() && !known(path)) {
+                return Ok(Some(if order.is_lt() { [Some(path), None] } else { [None, Some(path)] }));
+            }
+            if order.is_le() {
+                ours.next()?;
+            }
+            if order.is_ge() {
+                theirs.next()?;
+            }
+        }
+    }
+
     /// Whether some path is in both views and differs, so that no common layers below can make them the same.
     ///
     /// # Errors

@@ -196,6 +196,12 @@ pub const INPUT_LAYERS_MAX: usize = 500;
 pub const INLINE_INPUTS_MAX: usize = 2000;
 /// Most values (members, items) of one JSON document from outside; bounds the memory a parse takes.
 pub const JSON_VALUES_MAX: usize = 500_000;
+/// A list of the layers of every stage.
+pub const STAGE_LAYERS_SIZE_BYTES_MAX: u64 = 64 << 20;
+/// Of each list of what two transcripts differ in, as many are listed.
+pub const COMPARED_LISTED_MAX: usize = 1000;
+/// An index of a repository that is read for its dates.
+pub const DATED_INDEX_SIZE_BYTES_MAX: u64 = 16 << 20;
 /// Layer pairs listed in a rebuild statement.
 pub const REBUILT_LAYERS_MAX: usize = 256;
 /// Most secrets of one build.

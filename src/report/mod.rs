@@ -14,6 +14,7 @@ pub mod import;
 mod junit;
 pub mod learned;
 mod limits;
+pub mod live;
 mod markdown;
 mod page;
 mod pages;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{LayerPair, Limits, Named, columns::line, form::Compares, pair::Pair};
+use super::{LayerPair, Limits, Named, columns::line, form::Compares, live::InputsCompared, pair::Pair};
 use crate::{
     drift::{ConfigDrift, Drift, LogDrift},
     engine::Hint,
@@ -43,9 +43,9 @@ pub struct Image {
     pub logs: Vec<LogDrift>,
     /// Requests of the rebuild that the transcript does not hold.
     pub undeclared_inputs: Vec<Undeclared>,
-    /// Requests that went out: none in replay.
+    /// Requests that went out: none in a replay.
     pub upstream_requests: u64,
-    /// Requests answered from the transcript.
+    /// Requests answered: from the transcript, or with live inputs by the repositories.
     pub replayed_requests: u64,
     /// Recorded bodies at hand.
     pub inputs: usize,
@@ -67,6 +67,8 @@ pub struct Image {
     pub variations: Option<Variations>,
     /// What came of `--try`; none if it was not asked for, or nothing drifts.
     pub tried: Option<Tried>,
+    /// What today's repositories answered otherwise (`--inputs live`); none if they were not asked.
+    pub inputs_compared: Option<InputsCompared>,
     /// The signed verdict beside the image.
     pub attestation: Option<Digest>,
     /// Names the build; none if nothing ran.
@@ -188,7 +190,7 @@ impl Compares for Rebuild {
     }
 }
 
-type Facts = Vec<(&'static str, String)>;
+pub(super) type Facts = Vec<(&'static str, String)>;
 
 impl Variations {
     fn facts(&self, facts: &mut Facts) {
@@ -272,13 +274,17 @@ impl Image {
         if let Some(engine) = &self.engine {
             facts.push(("engine", format!("{engine}, {} RUN step(s) through the shim", self.steps_run)));
             let Self { inputs, replayed_requests, upstream_requests, refused, .. } = self;
+            let how = if self.inputs_compared.is_some() { "answered today" } else { "replayed" };
             facts.push((
                 "inputs",
                 format!(
-                    "{inputs} recorded, {replayed_requests} replayed, {upstream_requests} upstream requests, \
+                    "{inputs} recorded, {replayed_requests} {how}, {upstream_requests} upstream requests, \
                      {refused} refused"
                 ),
             ));
+        }
+        if let Some(compared) = &self.inputs_compared {
+            compared.facts(&mut facts);
         }
         if !self.secrets_missing.is_empty() {
             let ids: Vec<_> = self.secrets_missing.iter().map(|id| printable(id)).collect();

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     diff::{ChangeKind, Field, Of},
     drift::{
-        Accepted, Cause, Confidence, ConfigDrift, Drift, Excerpt, Facts, Hunk, InstructionRef, Line, Row,
-        Run, Security, Window,
+        Accepted, Cause, Confidence, ConfigDrift, Drift, Excerpt, Facts, FromStage, Hunk, InstructionRef,
+        Line, Origin, Row, Run, Security, Window,
     },
     model::{DiffId, Digest, Verdict},
 };
@@ -47,6 +47,12 @@ pub(super) fn drifts() -> Vec<Drift> {
         consequence_of: (index == 2).then(|| "etc/y".into()),
         excerpt: excerpt(index),
         cured_by: (index == 6).then_some("clock=commit"),
+        origin: [None, Some(Origin::Inputs), Some(Origin::Build)][index % 3],
+        from: (index % 4 < 2).then(|| FromStage {
+            stage: index,
+            name: (index % 4 == 0).then(|| HOSTILE[index % HOSTILE.len()].into()),
+            instruction: InstructionRef { line: Some(3), text: "RUN true".into() },
+        }),
         security: index % 2 == 1,
         security_kind: (index % 2 == 1).then(|| Security::ALL[index / 2 % Security::ALL.len()]),
         confidence: if index == 4 { Confidence::Likely } else { Confidence::Certain },

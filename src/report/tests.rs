@@ -129,7 +129,9 @@ fn build_answers() {
         Verdict::ALL.map(Some).into_iter().chain([None]).zip([true, false].into_iter().cycle())
     {
         let cost = build::CheckCost { replay_seconds: 1.5, added_seconds: 0.0 };
-        let image = rebuild::Image { variations: None, tried: None, ..image(verdict, full) }; // A check does neither.
+        let full_image = image(verdict, full);
+        // A check does none of these.
+        let image = rebuild::Image { variations: None, tried: None, inputs_compared: None, ..full_image };
         answer.check = Some(build::Check { image, accepted: full, cost });
         follows(&answer);
     }
@@ -174,6 +176,7 @@ fn image(verdict: Option<Verdict>, full: bool) -> rebuild::Image {
         builder_changed: full.then(|| "engine".into()),
         variations: full.then(rebuild::Variations::sample),
         tried: verdict.map(|_| rebuild::Tried::sample(full)),
+        inputs_compared: verdict.map(|_| live::InputsCompared::sample(full)),
         attestation: full.then(digest),
         build: full.then(|| "0a".into()),
         log: full.then(|| Named { digest: digest() }),

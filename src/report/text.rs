@@ -8,7 +8,7 @@ use super::{
     pair::{Pair, Summary, cause_and_class, counted, kinds, place, place_of},
 };
 use crate::{
-    drift::{Accepted, Cause, Drift, Excerpt, Facts, Hunk, Line, Row, Run, Security, Window},
+    drift::{Accepted, Cause, Drift, Excerpt, Facts, FromStage, Hunk, Line, Row, Run, Security, Window},
     model::path::printable,
 };
 
@@ -192,12 +192,25 @@ fn write_drift(out: &mut String, drift: &Drift) {
     if !fields.is_empty() {
         field(out, 4, "differs", &middle_cut(&fields.join(", "), OF_IMAGE_COLUMNS_MAX));
     }
+    if let Some(from) = &drift.from {
+        field(out, 4, "begins", &middle_cut(&in_stage(from), OF_IMAGE_COLUMNS_MAX));
+    }
     if let Some(kind) = drift.security_kind {
         field(out, 4, "security", kind.words());
+    }
+    if let Some(origin) = drift.origin {
+        field(out, 4, "origin", origin.name());
     }
     if !drift.evidence.is_empty() {
         field(out, 4, "evidence", &middle_cut(&printable(&drift.evidence), 2 * OF_IMAGE_COLUMNS_MAX));
     }
+}
+
+/// An instruction of another stage.
+pub(super) fn in_stage(FromStage { stage, name, instruction }: &FromStage) -> String {
+    let name = name.as_ref().map_or_else(|| stage.to_string(), |name| format!("`{}`", printable(name)));
+    let line = instruction.line.map(|line| format!(", line {line}")).unwrap_or_default();
+    format!("in stage {name}{line}: {}", printable(&instruction.text))
 }
 
 /// One of the lines of a row.

@@ -48,7 +48,9 @@ pub(super) fn whiteout_form(view: &View<'_>) -> Option<Finding> {
         let of_directory = paths.range(marks.as_bstr()..).take_while(|path| path.starts_with(&marks));
         of_directory.into_iter().find(|path| **path != opaque)
     };
-    let only = matches!(view.change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB);
+    // Whether both delete the same is asked of the layers below.
+    let other_result = view.change.has("deletes");
+    let only = matches!(view.change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB) && !other_result;
     let partner = only.then(other_form).flatten()?;
     Some(
         Finding::likely(Cause::WhiteoutForm).shown(format!("the other image has {}", partner.to_str_lossy())),

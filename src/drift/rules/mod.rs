@@ -10,6 +10,7 @@ mod checksum;
 mod database;
 mod elf;
 mod git;
+mod input;
 mod keystore;
 mod metadata;
 mod name;
@@ -65,6 +66,7 @@ pub(super) const RULES: &[Rule] = &[
     metadata::header_names,
     package::version,
     package::lists,
+    input::changed,
     account::backup,
     account::shadow,
     account::ids,

@@ -132,6 +132,7 @@ impl Replaying {
             provenance: &believed.provenance,
             accepted: &accepted,
             shifted_s: 0,
+            inputs: Default::default(),
         };
         let mut judged = match run.replayed {
             Ok(replayed) => original.compare(ports, replayed, None).await,
@@ -160,6 +161,7 @@ impl Parts {
             tools: self.tools.clone(),
             image: self.image.clone(),
             varied: Variations::default(),
+            original: None,
             recorded: None,
         };
         let replayed = replay(&self.ports, &self.definition, gathered, transcript, &self.maxima).await;

@@ -259,6 +259,7 @@ async fn make(
         tools: planned.tools.clone(),
         image: request.to.to_string(),
         varied: Variations::default(),
+        original: None,
         recorded,
     };
     let definition = &planned.definition;

@@ -85,7 +85,7 @@ pub struct Execution {
     pub steps_run: usize,
     /// The Dockerfile as the engine saw it, if it had to be lowered, and the list of edits.
     pub lowered: Option<Kept>,
-    /// Canonical diffIDs of every stage's layers, each with its instruction; of a recorded run only.
+    /// Canonical diffIDs of every stage's layers, each with its instruction; of a recorded run, and of one that drifts.
     pub layers: Option<Kept>,
     /// The engine and its version.
     pub engine: String,
@@ -141,6 +141,8 @@ pub struct Gathered<'a> {
     pub image: String,
     /// What is done otherwise than the definition says, on purpose; nothing of it is in the definition.
     pub varied: Variations,
+    /// The manifest that it is held against: if another comes out, the layers of every stage are kept, as of a recorded run.
+    pub original: Option<Digest>,
     /// Told what was recorded as soon as the engine is done and its run is good: the result is still to be packed.
     pub recorded: Option<oneshot::Sender<Transcript>>,
 }
@@ -158,7 +160,7 @@ pub async fn execute(
     maxima: &Maxima,
 ) -> Result<(Execution, Removing), ExecuteError> {
     check(definition)?;
-    let Gathered { checkout, bases, secrets, tools, image, varied, recorded } = gathered;
+    let Gathered { checkout, bases, secrets, tools, image, varied, original, recorded } = gathered;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
     let root = ports.store.root().to_owned();
@@ -166,10 +168,19 @@ pub async fn execute(
     let allowance = buildroot::allowance(&root, maxima)?;
     let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?.within(&allowance);
     let workspace = workspace.varied(&varied)?;
-    let records = matches!(mode, Mode::Record { .. }); // A rebuild attests no byproducts.
-    let live = Live::begin(ports, definition, &image, records)?;
-    let run =
-        Run { ports, definition, plan: &plan, secrets, profile, workspace: &workspace, allowance, varied };
+    let builds = matches!(mode, Mode::Record { .. }) && original.is_none();
+    let live = Live::begin(ports, definition, &image, builds)?;
+    let run = Run {
+        ports,
+        definition,
+        plan: &plan,
+        secrets,
+        profile,
+        workspace: &workspace,
+        allowance,
+        varied,
+        original,
+    };
     let execution = run.execute(checkout, bases, (mode, recorded), &live).await;
     let removing = Removing(tokio::spawn(workspace.remove()));
     match live.end(ports, execution) {
@@ -190,6 +201,7 @@ struct Run<'a> {
     workspace: &'a Workspace,
     allowance: Allowance,
     varied: Variations,
+    original: Option<Digest>,
 }
 
 impl Run<'_> {
@@ -234,10 +246,12 @@ impl Run<'_> {
             let result = EngineResult { ports, definition, plan, workspace, engine: &engine, bases, mounts };
             let made = async {
                 let image = result.image(&self.profile).await?;
-                let images = tracker.images();
-                let layers = if records {
+                if records && self.original.is_none() {
                     result.warn_of_drops(&image).await?;
-                    Some(result.keep_layers(&self.profile, &image, &images).await?)
+                }
+                let drifts = self.original.is_some_and(|original| original != image.manifest.digest);
+                let layers = if records || drifts {
+                    Some(result.keep_layers(&self.profile, &image).await?)
                 } else {
                     None
                 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outcome, Tried, Varied, verdict::layer_pairs};
+use super::{Outcome, Tried, Varied, live, verdict::layer_pairs};
 use crate::{
     attest::{
         Clock,
@@ -48,6 +48,7 @@ pub fn unknown(name: &ImageName, error: String) -> Image {
         builder_changed: None,
         variations: None,
         tried: None,
+        inputs_compared: None,
         attestation: None,
         build: None,
         log: None,
@@ -82,6 +83,10 @@ pub fn image(name: &ImageName, outcome: &Outcome) -> Image {
     }
     if let Some(execution) = &outcome.execution {
         ran(&mut image, execution, outcome.started_s);
+        if let Some(lived) = &outcome.lived {
+            image.inputs_compared = Some(live::answer(lived, outcome));
+            image.limits = Some(execution.limits(true));
+        }
     }
     image
 }

@@ -23,25 +23,23 @@ use crate::{
 pub(super) struct Incomplete(pub(super) String);
 
 impl Job<'_> {
-    /// What was recorded, and its bodies in the store.
-    pub(super) async fn recording(
+    /// Puts the bodies of what was recorded into the store.
+    pub(super) async fn bodies(
         &self,
         believed: &Believed,
-    ) -> Result<Result<Transcript, Incomplete>, RebuildError> {
-        let transcript = match self.transcript(believed).await {
-            Ok(transcript) => transcript,
-            Err(incomplete) => return Ok(Err(incomplete)),
-        };
+        transcript: &Transcript,
+    ) -> Result<Result<(), Incomplete>, RebuildError> {
         let keepers = keepers(believed);
         let mut missing = self.evidence.inputs(self.ports, &transcript.bodies(), &keepers).await?;
         let local = local(believed);
         for (_, why) in missing.iter_mut().filter(|(digest, _)| local(digest)) {
             LOCAL.clone_into(why);
         }
-        Ok(if missing.is_empty() { Ok(transcript) } else { Err(Incomplete(said(&missing))) })
+        Ok(if missing.is_empty() { Ok(()) } else { Err(Incomplete(said(&missing))) })
     }
 
-    async fn transcript(&self, believed: &Believed) -> Result<Transcript, Incomplete> {
+    /// What was recorded.
+    pub(super) async fn transcript(&self, believed: &Believed) -> Result<Transcript, Incomplete> {
         let digest = believed.provenance.transcript();
         let digest = digest.ok_or_else(|| Incomplete("the provenance names no transcript".into()))?;
         let failed =
@@ -195,7 +193,7 @@ fn local(believed: &Believed) -> impl Fn(&Digest) -> bool {
 }
 
 /// Artifacts that keep bodies in another repository.
-fn keepers(believed: &Believed) -> Vec<ImageName> {
+pub(super) fn keepers(believed: &Believed) -> Vec<ImageName> {
     let named = believed.provenance.run.byproducts.iter().filter(|byproduct| byproduct.name == "inputs");
     let keeper = |byproduct: &ResourceDescriptor| {
         Some(reference::from_uri(&byproduct.uri).ok()?.at(byproduct.sha256()?))

@@ -2,10 +2,12 @@
 
 pub mod answer;
 mod gather;
+mod live;
 mod logs;
 mod remedy;
 mod replay;
 mod search;
+mod stages;
 mod vary;
 mod verdict;
 
@@ -23,10 +25,11 @@ use super::{
     publish::{PublishError, Publisher},
 };
 use crate::{
-    attest::BuildDefinition,
+    attest::{BuildDefinition, rebuilt::InputsFrom},
     buildroot::Tools,
     diff::DiffError,
-    drift::{Explained, LogDrift},
+    drift::{Explained, InputBodies, LogDrift},
+    gateway::Mode,
     host,
     model::{Descriptor, Digest, ImageName, Location, Maxima, Selector, Variations, Verdict, limits, names},
     oci::{Image, OciError},
@@ -39,6 +42,7 @@ use crate::{
     transcript::Transcript,
 };
 use gather::Incomplete;
+pub use live::{Credentials, Lived};
 pub(in crate::job) use logs::said_otherwise;
 pub use remedy::Tried;
 pub(in crate::job) use replay::{Original, Replayed, replay};
@@ -74,6 +78,10 @@ pub struct Request {
     pub vary: Variations,
     /// `--ignore`: drift that the caller puts up with.
     pub ignore: Vec<Acceptance>,
+    /// `--inputs`: where inputs come from; `live` excludes the two above and below.
+    pub inputs: InputsFrom,
+    /// What repositories with `auth` are asked with, where inputs are live.
+    pub credentials: Credentials,
     /// `--try clock=commit`: whether to find out what a standing clock cures.
     pub try_commit_clock: bool,
 }
@@ -98,6 +106,8 @@ pub enum RebuildError {
     Layer { layer: Digest, source: RegistryError },
     #[error("nothing of --vary is possible here: {0}")]
     NotVaried(String),
+    #[error("cannot ask today's repositories: {0}")]
+    Credentials(String),
     #[error("{reason}")]
     Exceeded { reason: String, execution: Box<Execution> },
     #[error(transparent)]
@@ -137,9 +147,13 @@ pub struct Outcome {
     pub varied: Option<Varied>,
     /// What a remedy cures; none: none was asked for, or there was nothing to cure.
     pub tried: Option<Tried>,
+    /// Where its inputs came from, or would have.
+    pub inputs_from: InputsFrom,
+    /// What came of today's repositories; none if they were not asked.
+    pub lived: Option<Lived>,
     /// Ids of secrets that a dummy stood for.
     pub secrets_missing: Vec<String>,
-    /// Bodies replayed.
+    /// Bodies that were recorded.
     pub inputs: usize,
     /// Seconds since 1970.
     pub started_s: i64,
@@ -162,6 +176,8 @@ impl Outcome {
             unattached: None,
             varied: None,
             tried: None,
+            inputs_from: InputsFrom::Replay,
+            lived: None,
             secrets_missing: Vec::new(),
             inputs: 0,
             started_s: host::now_s(),
@@ -226,6 +242,7 @@ async fn judge(ports: &Ports, request: &Request) -> Result<Outcome, RebuildError
     let job = Job { ports, request, image: &image, manifest: &manifest, evidence: &evidence };
     let mut outcome = Box::pin(job.run(&bytes, &believed)).await?;
     outcome.provenance = Some(believed);
+    outcome.inputs_from = request.inputs;
     Ok(outcome)
 }
 
@@ -259,6 +276,9 @@ impl Job<'_> {
             Ok(ready) => ready,
             Err(outcome) => return Ok(*outcome),
         };
+        if self.request.inputs == InputsFrom::Live {
+            return Box::pin(live::run(self, &ready)).await;
+        }
         if !self.request.vary.is_empty() {
             return Box::pin(vary::run(self, &ready)).await;
         }
@@ -286,10 +306,15 @@ impl Job<'_> {
                 Err(error) => return say(Verdict::InputsMissing, chain(&error)),
             };
         self.ports.progress.update(Update::Phase("inputs", ""));
-        let transcript = match self.recording(believed).await? {
+        let transcript = match self.transcript(believed).await {
             Ok(transcript) => transcript,
             Err(Incomplete(why)) => return say(Verdict::InputsMissing, why),
         };
+        if self.request.inputs == InputsFrom::Replay
+            && let Err(Incomplete(why)) = self.bodies(believed, &transcript).await?
+        {
+            return say(Verdict::InputsMissing, why);
+        }
         let bases = match self.bases(definition).await {
             Ok(bases) => bases,
             Err(Incomplete(why)) => return say(Verdict::InputsMissing, why),
@@ -324,6 +349,21 @@ impl Job<'_> {
         varied: &Variations,
         kept: bool,
     ) -> Result<Outcome, RebuildError> {
+        let definition = &ready.believed.provenance.definition;
+        let original = kept.then_some(self.manifest.digest);
+        let mode = Mode::Replay(ready.transcript.clone());
+        let replayed = self.run_as(ready, definition, varied.clone(), (mode, original)).await?;
+        self.judge(ready, replayed, (varied, kept), InputBodies::default()).await
+    }
+
+    /// Holds what was `replayed` against the original; `inputs` is what only one of them fetched.
+    async fn judge(
+        &self,
+        ready: &Ready<'_>,
+        replayed: Replayed,
+        (varied, kept): (&Variations, bool),
+        inputs: InputBodies,
+    ) -> Result<Outcome, RebuildError> {
         let Ready { believed, builder, .. } = ready;
         let definition = &believed.provenance.definition;
         let builder_changed = verdict::builder_changed(definition, builder);
@@ -334,14 +374,17 @@ impl Job<'_> {
             provenance: &believed.provenance,
             accepted: &ready.accepted,
             shifted_s: varied.time_s().unwrap_or_default(),
+            inputs,
         };
-        let replayed = self.run_again(ready, definition, varied.clone()).await?;
-        let kept = match (self.request.keep.as_ref().filter(|_| kept), replayed.image()) {
+        let kept_image = match (self.request.keep.as_ref().filter(|_| kept), replayed.image()) {
             (Some(dir), Some(rebuilt)) => self.keep(dir, &rebuilt.image).await,
             _ => Ok(()),
         };
         let mut outcome = original.compare(self.ports, replayed, builder_changed).await?;
-        kept?;
+        kept_image?;
+        if kept {
+            self.follow(&believed.provenance, &mut outcome).await;
+        }
         outcome.logs = self.logs(believed, &outcome).await;
         outcome.builder = Some(builder.clone());
         outcome.inputs = ready.transcript.bodies().len();
@@ -362,17 +405,29 @@ impl Job<'_> {
         }
     }
 
-    /// Runs `definition`, which is the recorded one but for what is tried.
+    /// Replays `definition`, which is the recorded one but for what is tried.
     async fn run_again(
         &self,
-        Ready { transcript, bases, checkout, builder, .. }: &Ready<'_>,
+        ready: &Ready<'_>,
         definition: &BuildDefinition,
         varied: Variations,
     ) -> Result<Replayed, RebuildError> {
+        let mode = Mode::Replay(ready.transcript.clone());
+        self.run_as(ready, definition, varied, (mode, None)).await
+    }
+
+    /// Runs `definition`; `original` is the manifest that it should come to, if drift is to be followed into stages.
+    async fn run_as(
+        &self,
+        Ready { bases, checkout, builder, .. }: &Ready<'_>,
+        definition: &BuildDefinition,
+        varied: Variations,
+        (mode, original): (Mode, Option<Digest>),
+    ) -> Result<Replayed, RebuildError> {
         let (secrets, tools) = (&self.request.secrets, builder.tools.clone());
         let image = self.image.to_string();
-        let gathered = Gathered { checkout, bases, secrets, tools, image, varied, recorded: None };
-        replay(self.ports, definition, gathered, transcript.clone(), &self.request.maxima).await
+        let gathered = Gathered { checkout, bases, secrets, tools, image, varied, original, recorded: None };
+        replay::again(self.ports, definition, gathered, mode, &self.request.maxima).await
     }
 
     async fn keep(&self, dir: &std::path::Path, image: &Image) -> Result<(), RebuildError> {

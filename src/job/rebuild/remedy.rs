@@ -37,7 +37,7 @@ pub struct Tried {
 
 /// Where two replays differ.
 #[derive(Debug, Default)]
-struct Differences {
+pub(super) struct Differences {
     places: BTreeSet<(usize, String)>,
     /// Directories in which one has names that the other has not.
     directories: BTreeSet<(usize, String)>,
@@ -52,7 +52,7 @@ impl Differences {
     }
 
     /// Whether they differ where `drift` is. A name that is a time is another each time: its directory stands for it.
-    fn at(&self, drift: &Drift) -> bool {
+    pub(super) fn at(&self, drift: &Drift) -> bool {
         if is_name(drift.change) {
             self.directories.contains(&(drift.layer, directory(&drift.path)))
         } else {
@@ -71,6 +71,16 @@ impl From<&Comparison> for Differences {
             for change in &pair.changes {
                 differences.add(change.layer, &encode(&change.path).0, change.kind);
             }
+        }
+        differences
+    }
+}
+
+impl From<&[Drift]> for Differences {
+    fn from(drifts: &[Drift]) -> Self {
+        let mut differences = Self::default();
+        for drift in drifts {
+            differences.add(drift.layer, &drift.path, drift.change);
         }
         differences
     }

@@ -4,7 +4,7 @@ use super::{Outcome, RebuildError, verdict};
 use crate::{
     attest::{BuildDefinition, Provenance},
     compute, diff,
-    drift::{self, Explained, InstructionRef},
+    drift::{self, Explained, InputBodies, InstructionRef},
     gateway::Mode,
     host,
     job::{
@@ -54,11 +54,21 @@ pub(in crate::job) async fn replay(
     transcript: Transcript,
     maxima: &Maxima,
 ) -> Result<Replayed, RebuildError> {
-    let (mut execution, removing) =
-        match Box::pin(execute(ports, definition, gathered, Mode::Replay(transcript), maxima)).await {
-            Err(error) if error.of_definition() => return Ok(Replayed::Unbuildable(chain(&error))),
-            ran => ran?,
-        };
+    again(ports, definition, gathered, Mode::Replay(transcript), maxima).await
+}
+
+/// [`replay`], or the same from the repositories of the day.
+pub(super) async fn again(
+    ports: &Ports,
+    definition: &BuildDefinition,
+    gathered: Gathered<'_>,
+    mode: Mode,
+    maxima: &Maxima,
+) -> Result<Replayed, RebuildError> {
+    let (mut execution, removing) = match Box::pin(execute(ports, definition, gathered, mode, maxima)).await {
+        Err(error) if error.of_definition() => return Ok(Replayed::Unbuildable(chain(&error))),
+        ran => ran?,
+    };
     let settled = match (execution.dir.take(), &execution.outcome) {
         (Some(dir), Err(failure)) => dir.keep(failure.outcome(), &failure.reason, &host::now()),
         (dir, _) => dir.map_or(Ok(()), LogDir::discard),
@@ -82,6 +92,8 @@ pub(in crate::job) struct Original<'a> {
     pub(in crate::job) accepted: &'a [Acceptance],
     /// By how many seconds the date of steps was another in the replay.
     pub(in crate::job) shifted_s: i64,
+    /// What only the original's build fetched, and what only the replay did: a replay of what was recorded, nothing.
+    pub(in crate::job) inputs: InputBodies,
 }
 
 impl Original<'_> {
@@ -170,30 +182,38 @@ impl Original<'_> {
             fetched.map_err(|source| RebuildError::Layer { layer: layer.digest, source })?;
         }
         let run = &self.provenance.run;
-        let instructions = execution.outcome.as_ref().map(|assembled| assembled.instructions.clone());
-        let instructions = instructions.unwrap_or_default().into_iter();
-        let instructions: Vec<_> = instructions
-            .map(|made_by| made_by.map(|(line, text)| InstructionRef { line: Some(line), text }))
-            .collect();
+        let windows = [(run.started_on_s, run.finished_on_s), (execution.started_s, execution.finished_s)];
         let context = drift::Context {
-            instructions: Vec::new(),
-            windows: Some([
-                (run.started_on_s, run.finished_on_s),
-                (execution.started_s, execution.finished_s),
-            ]),
+            windows: Some(windows),
             shifted_s: self.shifted_s,
             epoch_s: Some(self.provenance.definition.internal.epoch),
+            inputs: self.inputs.clone(),
+            ..drift::Context::default()
         };
-        let (store, a, b) = (ports.store.clone(), self.image.clone(), rebuilt.clone());
-        let explained = compute::run(move || {
-            let comparison = diff::images(&store, &a, &b)?;
-            let instructions = comparison.by_pair(&[], &instructions);
-            Ok::<_, diff::DiffError>(drift::explain(&comparison, &drift::Context { instructions, ..context }))
-        });
-        let mut explained = explained.await?;
+        let mut explained = explain(ports, (&self.image, rebuilt), execution, context).await?;
         accepted::mark(ports.progress.as_ref(), &mut explained.drifts, self.accepted);
         Ok(explained)
     }
+}
+
+/// What differs between `a` and `b`, which `execution` made, and why.
+pub(super) async fn explain(
+    ports: &Ports,
+    (a, b): (&Image, &Image),
+    execution: &Execution,
+    context: drift::Context,
+) -> Result<Explained, diff::DiffError> {
+    let instructions = execution.outcome.as_ref().map(|assembled| assembled.instructions.clone());
+    let made_by = |(line, text)| InstructionRef { line: Some(line), text };
+    let instructions: Vec<_> =
+        instructions.unwrap_or_default().into_iter().map(|it| it.map(made_by)).collect();
+    let (store, a, b) = (ports.store.clone(), a.clone(), b.clone());
+    compute::run(move || {
+        let comparison = diff::images(&store, &a, &b)?;
+        let instructions = comparison.by_pair(&[], &instructions);
+        Ok(drift::explain(&comparison, &drift::Context { instructions, ..context }))
+    })
+    .await
 }
 
 /// Why there is no image, in a sentence.

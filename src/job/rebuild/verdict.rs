@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outcome, RebuildError, Varied, answer};
+use super::{Lived, Outcome, RebuildError, Varied, answer};
 use crate::{
     attest::{
         BuildDefinition, Rebuilt, Subject,
         rebuilt::{
-            DriftCounts, InputsFrom, Instruction, LayerId, LayerPair, ProvenanceRef, Rebuilder, RebuiltImage,
-            ReportRef, UndeclaredInput,
+            DriftCounts, Instruction, LayerId, LayerPair, ProvenanceRef, Rebuilder, RebuiltImage, ReportRef,
+            UndeclaredInput,
         },
     },
     buildroot::HOSTNAME,
@@ -139,7 +139,8 @@ pub(super) async fn attach(
             manifest: assembled.manifest.digest,
             config: assembled.image.manifest.config().digest,
         }),
-        inputs: InputsFrom::Replay,
+        inputs: outcome.inputs_from,
+        compared: outcome.lived.as_ref().map(Lived::stated),
         upstream_requests: execution.map_or(0, |execution| execution.closed.upstream_requests),
         undeclared_inputs: undeclared
             .into_iter()

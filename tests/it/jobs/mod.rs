@@ -10,6 +10,7 @@ mod fetch;
 mod follow;
 mod import;
 mod inputs;
+mod live;
 mod log;
 mod mirrors;
 mod normalize;

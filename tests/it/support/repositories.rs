@@ -82,20 +82,28 @@ impl Drop for Signer {
 
 /// Makes `dir` an apt repository: suite `stable`, component `main`, the package `greeting` that holds `word`.
 pub(crate) fn apt(dir: &Path, signer: &Signer, word: &str) {
+    apt_of(dir, signer, word, "1+1");
+}
+
+/// The same, with the package in this version (and none else).
+pub(crate) fn apt_of(dir: &Path, signer: &Signer, word: &str, version: &str) {
     let package = dir.join("package");
     fs::create_dir_all(package.join("DEBIAN")).unwrap();
     fs::create_dir_all(package.join("usr/share/greeting")).unwrap();
+    let _ = fs::remove_dir_all(dir.join("pool"));
     fs::create_dir_all(dir.join("pool")).unwrap();
     fs::create_dir_all(dir.join("dists/stable/main/binary-amd64")).unwrap();
-    let control = "Package: greeting\nVersion: 1+1\nArchitecture: all\nMaintainer: tests <tests@example.org>\n\
-        Description: a word\n";
+    let control = format!(
+        "Package: greeting\nVersion: {version}\nArchitecture: all\nMaintainer: tests <tests@example.org>\n\
+         Description: a word\n"
+    );
     fs::write(package.join("DEBIAN/control"), control).unwrap();
     fs::write(package.join("usr/share/greeting/word"), format!("{word}\n")).unwrap();
-    let deb = dir.join("pool/greeting_1+1_all.deb");
+    let deb = dir.join(format!("pool/greeting_{version}_all.deb"));
     must(Command::new("dpkg-deb").args(["--root-owner-group", "--build"]).args([&package, &deb]));
     let mut command = Command::new("apt-ftparchive");
     let packages = must(command.args(["packages", "pool"]).current_dir(dir));
-    let packages = packages.replace("greeting_1%2b1", "greeting_1+1");
+    let packages = packages.replace("%2b", "+");
     fs::write(dir.join("dists/stable/main/binary-amd64/Packages"), packages).unwrap();
     must(
         Command::new("xz")
