@@ -55,7 +55,7 @@ enum Pair {
 
 pub(crate) fn rows() -> Vec<Row> {
     eprintln!("diffs");
-    cases().into_iter().flat_map(measure).collect()
+    cases().iter().flat_map(measure).collect()
 }
 
 fn cases() -> Vec<Case> {
@@ -115,7 +115,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn measure(case: Case) -> Vec<Row> {
+fn measure(case: &Case) -> Vec<Row> {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path();
     let differing = lay_out(dir, &case.layers);
@@ -266,7 +266,7 @@ fn small_files(count: usize) -> Vec<u8> {
     (0..count).fold(Archive::default(), file).end()
 }
 
-/// Magic and flags of CPython 3.11's with a time.
+/// Magic and flags of Python 3.11's with a time.
 const PYC: [u8; 8] = [0xa7, 0x0d, 0x0d, 0x0a, 0, 0, 0, 0];
 
 fn pycs(count: usize) -> Vec<u8> {

@@ -218,7 +218,9 @@ pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<Layer
         let (below, rest) = pairs.split_at_mut(run.start);
         let run = &mut rest[..run.len()];
         if uneven || moved::any(run) {
-            run.iter_mut().for_each(|pair| pair.changes.clear());
+            for pair in &mut *run {
+                pair.changes.clear();
+            }
             moved::read(blobs, sides, below, run, left)?;
         }
     }
@@ -318,7 +320,9 @@ fn links(index: &Index) -> Result<Option<String>, LayerError> {
         let entry = entry?;
         if entry.kind == Kind::Hardlink {
             count += 1;
-            [&entry.path[..], &[0], &entry.link[..], &[0]].into_iter().for_each(|part| hasher.update(part));
+            for part in [&entry.path[..], &[0], &entry.link[..], &[0]] {
+                hasher.update(part);
+            }
         }
     }
     Ok((count > 0).then(|| format!("{count} ({})", hasher.finish().short())))

@@ -1,7 +1,10 @@
 //! Runs of layers of which the two images have not as many, or in which files lie in other layers: compared as what they come
 //! to.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use super::{
     Change, ChangeKind, DiffError, Field, LayerPair, LayerRef,
@@ -69,7 +72,7 @@ pub(super) fn read(
         let found = sorted::by_digest(first + at, a, b);
         changes.extend(found.map(|change| (change, placed.map(|place| place.map(|(_, layer)| layer)))));
     };
-    union.finish(|path| lower.contains_key(path), each).map_err(scratch)?;
+    union.finish(|path| lower.contains(path), each).map_err(scratch)?;
     hold(blobs, sides, &mut changes, left)?;
     let counts = places.map(|layers| Some(layers.len().to_string()));
     for pair in &mut *run {
@@ -92,10 +95,10 @@ fn lower(
     sides: &[Side<'_>; 2],
     below: &[LayerPair],
     union: &Union<'_>,
-) -> Result<BTreeMap<bstr::BString, ()>, DiffError> {
+) -> Result<BTreeSet<bstr::BString>, DiffError> {
     let deleted: Vec<_> = union.deleted().cloned().collect();
     if deleted.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(BTreeSet::new());
     }
     let mut lower = Lower::default();
     for layer in below.iter().filter_map(|pair| pair.a) {
@@ -103,14 +106,14 @@ fn lower(
         match sides[0].layer_of(blobs, layer) {
             Ok(layer) => lower.apply(&layer, blobs).map_err(refuses)?,
             Err(DiffError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Ok(deleted.into_iter().map(|path| (path, ())).collect());
+                return Ok(deleted.into_iter().collect());
             }
             Err(error) => return Err(error),
         }
     }
     let kinds = lower.kinds(deleted.iter().map(|path| path.as_slice()));
     let kinds = kinds.map_err(|source| DiffError::Scratch { layer: 0, source })?;
-    Ok(kinds.into_keys().map(|path| (path, ())).collect())
+    Ok(kinds.into_keys().collect())
 }
 
 /// Reads the contents that differ.

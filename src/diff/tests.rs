@@ -255,7 +255,7 @@ fn sparse_files_are_what_they_are_when_unpacked() {
     };
     let (changes, _) = seen(&dense, &records("4,2"));
     assert_eq!(changes, "s Metadata pax:GNU.sparse.map");
-    assert!(compare(&[dense.clone()], &[records("4,2")]).same_filesystem);
+    assert!(compare(std::slice::from_ref(&dense), &[records("4,2")]).same_filesystem);
     assert_eq!(seen(&dense, &records("3,2")).0, "s Content pax:GNU.sparse.map,content");
     let form_1: [(&str, &[u8]); 4] = [
         ("GNU.sparse.major", b"1"),
@@ -333,7 +333,7 @@ fn other_numbers_of_layers_are_compared_as_what_they_come_to() {
     let whole = fake().dir("d/").file("d/a", b"1").file("d/b", b"2").file("d/c", b"3");
     let base = fake().file("base", b"");
     let seen = |a: &[FakeLayer], b: &[FakeLayer]| {
-        let with_base = |layers: &[FakeLayer]| [&[base.clone()], layers].concat();
+        let with_base = |layers: &[FakeLayer]| [std::slice::from_ref(&base), layers].concat();
         let comparison = compare(&with_base(a), &with_base(b));
         let shown: Vec<_> = comparison
             .layers
@@ -346,14 +346,14 @@ fn other_numbers_of_layers_are_compared_as_what_they_come_to() {
             .collect();
         (shown.join("; "), comparison.same_filesystem)
     };
-    assert_eq!(seen(&[one.clone(), two.clone()], &[whole.clone()]), (String::new(), true));
+    assert_eq!(seen(&[one.clone(), two.clone()], std::slice::from_ref(&whole)), (String::new(), true));
     let drifted = fake().dir("d/").file("d/a", b"1").file("d/b", b"x").file("d/c", b"3").file("d/e", b"");
     assert_eq!(
-        seen(&[one.clone(), two.clone()], &[drifted.clone()]),
+        seen(&[one.clone(), two.clone()], std::slice::from_ref(&drifted)),
         ("1 d/b Content true; 1 d/e OnlyInB false".into(), false)
     );
     let deleting = [drifted.clone(), fake().file("d/.wh.e", b"").file("d/b", b"2")];
-    assert_eq!(seen(&[whole.clone()], &deleting), (String::new(), true));
+    assert_eq!(seen(std::slice::from_ref(&whole), &deleting), (String::new(), true));
     let of_base = [one, two, fake().file(".wh.base", b"")];
     assert_eq!(seen(&[whole], &of_base), ("3 .wh.base OnlyInB false".into(), false));
 }

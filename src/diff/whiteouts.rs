@@ -22,7 +22,7 @@ pub(super) fn tell(
     let own = |kind: ChangeKind| {
         pair.changes
             .iter()
-            .any(|change| change.kind == kind && change.entry().is_some_and(|entry| entry.is_whiteout()))
+            .any(|change| change.kind == kind && change.entry().is_some_and(crate::layer::Entry::is_whiteout))
     };
     let (true, Some(one), Some(other)) =
         (own(ChangeKind::OnlyInA) && own(ChangeKind::OnlyInB), pair.a, pair.b)
@@ -62,7 +62,7 @@ pub(super) fn tell(
         gone.map(|path: Option<BString>| path.map(|path| crate::model::path::printable(&path.to_string())));
     for change in &mut pair.changes {
         let only = matches!(change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB);
-        if only && change.entry().is_some_and(|entry| entry.is_whiteout()) {
+        if only && change.entry().is_some_and(crate::layer::Entry::is_whiteout) {
             let [b, a] = shown.clone();
             change.fields.push(Field { name: "deletes".to_owned(), a, b });
         }

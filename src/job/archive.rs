@@ -253,13 +253,9 @@ fn docker(files: &Files, blobs: &Path, wanted: Option<&str>) -> Result<Descripto
         })
     };
     let found: Vec<_> = items.iter().filter(named).collect();
-    let item = match found.as_slice() {
-        [only] => only,
-        _ => {
-            let tags: Vec<_> =
-                items.iter().flat_map(|item| item.repo_tags.iter().flatten()).cloned().collect();
-            return Err(format!("it holds {} images of that name; it has {}", found.len(), tags.join(", ")));
-        }
+    let [item] = found.as_slice() else {
+        let tags: Vec<_> = items.iter().flat_map(|item| item.repo_tags.iter().flatten()).cloned().collect();
+        return Err(format!("it holds {} images of that name; it has {}", found.len(), tags.join(", ")));
     };
     let config = files.blob(&item.config)?;
     let descriptor = |blob: Blob, media_type: &str| Descriptor {

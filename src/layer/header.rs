@@ -155,7 +155,7 @@ fn clean(name: &[u8]) -> Result<BString, &'static str> {
 fn target(kind: Kind, link: &[u8], strict: bool) -> Result<BString, &'static str> {
     match kind {
         Kind::Hardlink => match clean(link) {
-            Ok(path) if !path.is_empty() && !(strict && link.starts_with(b"/")) => Ok(path),
+            Ok(path) if !(path.is_empty() || strict && link.starts_with(b"/")) => Ok(path),
             _ => Err("it is a hard link to nowhere, to an absolute path or through `..`"),
         },
         _ if link.contains(&0) => Err("its link target holds NUL"),

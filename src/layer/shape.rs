@@ -139,7 +139,7 @@ impl Shaping {
         let all = more_comments.then(|| format!("… ({})", comments.finish().short()));
         let comment = self.comment.map(|text| text + &all.unwrap_or_default());
         let (order, repeated) = (order.finish(), None);
-        Shape { order, dialect, dotted, absolute, comment, trailing, repeated, end, padding_bytes }
+        Shape { order, dialect, dotted, comment, absolute, trailing, repeated, end, padding_bytes }
     }
 }
 

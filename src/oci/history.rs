@@ -71,7 +71,7 @@ fn instruction(created_by: &str) -> String {
             .strip_prefix(NO_OPERATION)
             .map_or_else(|| format!("RUN {command}"), |words| words.trim().to_owned()),
         None if run => format!("RUN {text}"),
-        None => text.to_owned(),
+        None => text.strip_prefix(NO_OPERATION).unwrap_or(text).to_owned(),
     };
     shorten(&text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
 }
@@ -106,6 +106,7 @@ mod tests {
             ("RUN |1 A=1 /bin/sh -c make # buildkit", "RUN make"),
             ("|2 A=1 B=x y /bin/sh -c make", "RUN make"),
             ("COPY . /app # buildkit", "COPY . /app"),
+            ("#(nop) ARG WORD", "ARG WORD"),
             ("RUN date > /built", "RUN date > /built"),
             ("|x", "|x"),
             ("", ""),
