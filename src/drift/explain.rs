@@ -153,7 +153,7 @@ fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) ->
         && config.iter().all(|drift| builder(drift.cause))
     {
         Verdict::BuilderNormalised
-    } else if config.is_empty() && comparison.same_filesystem {
+    } else if config.is_empty() && comparison.same_filesystem && explained {
         Verdict::SameFilesystem
     } else if explained {
         Verdict::Explained
