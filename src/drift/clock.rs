@@ -6,7 +6,7 @@ use super::view::Context;
 use crate::model::time::parse_rfc3339;
 
 /// Shapes of times, longest first. `W` weekday, `B` month's name, `N` in capitals, `Y` `m` `d` `H` `M` `S` digits (`S` with an
-/// optional fraction), `e` a day of one or two digits, `z` a zone, `E` seconds or milliseconds since 1970;
+/// optional fraction), `e` a day of one or two digits, `z` a zone, `E` seconds since 1970 or thousandths, millionths, billionths of one;
 /// anything else stands for itself.
 const SHAPES: &[&str] = &[
     "W, d B Y H:M:S z",
@@ -21,6 +21,7 @@ const SHAPES: &[&str] = &[
     "Y-m-d H:M:S z",
     "Y-m-d  H:M:S",
     "Y-m-d H:M:S",
+    "Y-m-d H:Mz",
     "Y/m/d H:M:S",
     "d/B/Y:H:M:S z",
     "W B e Y",
@@ -210,6 +211,8 @@ fn epoch(bytes: &[u8], parts: &mut Parts) -> Option<usize> {
     let seconds = match digits {
         10 => value,
         13 => value / 1000,
+        16 => value / 1_000_000,
+        19 => value / 1_000_000_000,
         _ => return None,
     };
     // 2000 to 2100, else any long number would be a time.
@@ -250,6 +253,7 @@ mod tests {
         check("t=1795554912 ms=1795554912123", &["1795554912", "1795554912123"]);
         check("2026-11-24, 20261124211512", &["2026-11-24", "20261124211512"]);
         check("4096 Nov 30 03:11 a, Nov  3 03:11:59 b", &["Nov 30 03:11", "Nov  3 03:11:59"]);
+        check("2026-11-30 03:35+0000 1796009735960448747", &["2026-11-30 03:35+0000", "1796009735960448747"]);
         check("1:2:3 99:99:99 2026-13-40 v1.2.3 12345 9999999999 x2026-11-24 2026-11-24x", &[]);
     }
 

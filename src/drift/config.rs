@@ -88,6 +88,17 @@ fn kind_of_blob(media_type: Option<&Value>) -> Option<&'static str> {
 fn label(name: &str, change: &ConfigChange, context: &Context) -> Option<Cause> {
     match name {
         "io.buildah.version" => Some(Cause::BuilderLabel),
+        // Which builders write these differs, and forms of manifests have no room for them.
+        "org.opencontainers.image.base.digest" | "org.opencontainers.image.base.name"
+            if change.a.is_none() || change.b.is_none() =>
+        {
+            Some(Cause::BuilderLabel)
+        }
+        "org.opencontainers.image.created" if change.a.is_none() || change.b.is_none() => {
+            let only = change.a.as_ref().or(change.b.as_ref())?.as_str()?;
+            let times = clock::scan(only.as_bytes());
+            (clock::masked(only.as_bytes(), &times) == [clock::MASK]).then_some(Cause::BuilderLabel)
+        }
         "org.opencontainers.image.created" => times(change, context).map(|_| Cause::BuilderLabel),
         "org.opencontainers.image.base.digest" => Some(Cause::BaseMoved),
         _ if name.starts_with("moby.buildkit.") => Some(Cause::BuilderLabel),

@@ -100,7 +100,7 @@ pub(super) fn certificate(bytes: &[u8]) -> Option<Issued<'_>> {
         _ => (&b""[..], &body[..]),
     };
     let [serial, signed, issuer, validity, subject, key, rest @ ..] = body else { return None };
-    if serial.tag != INTEGER || validity.tag != SEQUENCE || values(validity.content)?.len() != 2 {
+    if serial.tag != INTEGER || validity.tag != SEQUENCE || !are_times(&values(validity.content)?) {
         return None;
     }
     let own = issuer == subject;
@@ -132,6 +132,15 @@ pub(super) fn request(bytes: &[u8]) -> Option<Issued<'_>> {
         put(&mut issued.fixed, part);
     }
     Some(issued)
+}
+
+/// Whether these are begin and end, as RFC 5280 has them: `UTCTime` or `GeneralizedTime`.
+fn are_times(times: &[Value<'_>]) -> bool {
+    let time = |time: &Value<'_>| {
+        let digits = time.content.strip_suffix(b"Z").filter(|digits| digits.iter().all(u8::is_ascii_digit));
+        digits.is_some_and(|digits| matches!((time.tag, digits.len()), (0x17, 12) | (0x18, 14)))
+    };
+    times.len() == 2 && times.iter().all(time)
 }
 
 /// The bytes that are signed: the first value in the sequence.

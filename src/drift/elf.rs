@@ -45,7 +45,10 @@ impl<'a> Section<'a> {
 
     /// Whether it is for debuggers, and nothing of it is loaded.
     pub(super) fn is_debug(&self) -> bool {
-        let named = self.name.starts_with(b".debug_") || self.name.starts_with(b".zdebug_");
+        // Those of relocations say where texts of the others are, in a file that is not linked yet.
+        let named = [&b".debug_"[..], b".zdebug_", b".rela.debug_", b".rel.debug_"]
+            .iter()
+            .any(|start| self.name.starts_with(start));
         self.flags & ALLOC == 0 && named
     }
 

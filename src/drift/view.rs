@@ -95,6 +95,20 @@ impl<'a> View<'a> {
         self.content_alone().then(|| (&a.peek[..], &b.peek[..], a.size_bytes == b.size_bytes))
     }
 
+    /// Whether contents that were not held are of one size and differ, and only within `range`.
+    pub(super) fn differs_only_in(&self, range: std::ops::Range<u64>) -> bool {
+        let Some(delta) = self.change.delta.as_ref().filter(|delta| delta.complete && !delta.runs.is_empty())
+        else {
+            return false;
+        };
+        let inside = |run: &crate::diff::Run| {
+            let differing = run.differing();
+            run.offset + differing.start as u64 >= range.start
+                && run.offset + differing.end as u64 <= range.end
+        };
+        self.heads().is_some_and(|(_, _, same_size)| same_size) && delta.runs.iter().all(inside)
+    }
+
     pub(super) fn path(&self) -> &'a [u8] {
         &self.change.path
     }

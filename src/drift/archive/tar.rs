@@ -29,7 +29,8 @@ pub(super) fn read(bytes: &[u8]) -> Option<Archive<'_>> {
     let mut archive = Archive::new(Kind::Tar, bytes.len());
     let (mut at, mut extended) = (0_usize, Extended::default());
     while let Some(header) = bytes.get(at..at.checked_add(BLOCK)?).filter(|header| header[0] != 0) {
-        let known = header[MAGIC] == *b"ustar" || header[257..].iter().all(|byte| *byte == 0);
+        let known = header[MAGIC] == *b"ustar"
+            || [257..265, 345..512].map(|part| &header[part]).concat().iter().all(|byte| *byte == 0);
         if !known || octal(&header[SUM])? != sum(header) {
             return None;
         }

@@ -82,7 +82,9 @@ fn fill<'a>(member: &mut Member<'a>, bytes: &'a [u8], at: usize, central: &[u8])
     let header = bytes.get(at..at.checked_add(30)?).filter(|header| header.starts_with(LOCAL))?;
     let described = short(header, 6)? & DESCRIBED != 0;
     let sizes = &header[14..26];
-    if sizes != central && !(described && sizes == [0; 12]) {
+    // Before a size is known, or where it could be one of eight bytes.
+    let unknown = sizes == [0; 12] || (sizes[..4] == [0; 4] && sizes[4..] == [0xff; 8]);
+    if sizes != central && !(described && unknown) {
         return None;
     }
     let name_at = at + 30;
@@ -98,12 +100,15 @@ fn fill<'a>(member: &mut Member<'a>, bytes: &'a [u8], at: usize, central: &[u8])
     extra(bytes.get(extra_at..from)?, member);
     member.packed = Cow::Borrowed(bytes.get(from..to)?);
     let rest = bytes.get(to..)?;
-    Some(match (described, rest.strip_prefix(DESCRIPTOR)) {
-        (true, Some(rest)) if rest.starts_with(central) => to + 16,
-        (true, _) if rest.starts_with(central) => to + 12,
-        (true, _) => return None,
-        (false, _) => to,
-    })
+    if !described {
+        return Some(to);
+    }
+    let (sum, sizes) = central.split_at(4);
+    let wide = [sum, &sizes[..4], &[0; 4], &sizes[4..], &[0; 4]].concat();
+    let (behind, signed) = rest.strip_prefix(DESCRIPTOR).map_or((rest, 0), |behind| (behind, 4));
+    // Sizes of eight bytes first: one of four could not be told from their beginning.
+    let forms = [&wide[..], central];
+    forms.iter().find(|form| behind.starts_with(form)).map(|form| to + signed + form.len())
 }
 
 /// Extra fields: times apart from the rest.

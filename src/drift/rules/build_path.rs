@@ -118,6 +118,12 @@ fn component(bytes: &[u8], at: usize) -> Option<(Range<usize>, Range<usize>)> {
 /// Whether two components are alike but for a run of random characters.
 fn is_random(a: &[u8], b: &[u8]) -> bool {
     let joint = |byte: &u8| matches!(byte, b'-' | b'_' | b'.');
+    // Python's, of eight characters that may agree in some places.
+    if let (Some(a), Some(b)) = (a.strip_prefix(b"tmp"), b.strip_prefix(b"tmp"))
+        && a.len() == 8
+    {
+        return drawn(a, b);
+    }
     let same = a.iter().zip(b).take_while(|(one, other)| one == other).count();
     let start = a[..same].iter().rposition(joint).map_or(0, |at| at + 1);
     let same = a.iter().rev().zip(b.iter().rev()).take_while(|(one, other)| one == other).count();
@@ -128,12 +134,12 @@ fn is_random(a: &[u8], b: &[u8]) -> bool {
     drawn(&a[start..end], &b[start..end])
 }
 
-/// Most characters differ, and they are such as are drawn.
+/// Half of the characters differ at least (two names that are drawn agree in some), and they are such as are drawn.
 fn drawn(a: &[u8], b: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let differing = a.iter().zip(b).filter(|(one, other)| one != other).count();
     let random = a.iter().chain(b).all(plain);
-    random && differing * 3 >= a.len() * 2
+    random && a.len() == b.len() && differing * 2 >= a.len()
 }
 
 #[cfg(test)]
@@ -151,6 +157,7 @@ mod tests {
         check("pip-install-x3k9q_2a", "pip-install-m0b_7dzw", true);
         check("markupsafe_0123456789abcdef", "markupsafe_f9e8d7c6b5a43210", true);
         check("tmpab_d1fgh", "tmpz9x8w7v6", true);
+        check("tmpf04mdkmr", "tmps046tl_r", true);
         check("Tz6QOv9Pw-1bcp6h", "1GESpwkbMYYTr9J9", true);
         check("release-1.2.3", "release-1.2.4", false);
         check("a", "b", false);

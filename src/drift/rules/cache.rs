@@ -9,12 +9,13 @@ use crate::{
     layer::{Entry, Kind, matches},
 };
 
-const LOGS: [&str; 6] = [
+const LOGS: [&str; 7] = [
     "var/log/apt/*",
     "var/log/dpkg.log",
     "var/log/alternatives.log",
     "var/log/bootstrap.log",
     "var/log/dnf*",
+    "**/var/log/dnf*",
     "var/log/hawkey.log",
 ];
 /// Before a duration in dnf's logs, which ends in `ms`.
@@ -144,7 +145,7 @@ pub(super) fn fontconfig_cache(view: &View<'_>) -> Option<Finding> {
 }
 
 /// Caches that only their tool reads: downloads, and work that is done again if it is missing.
-const CACHES: [&str; 15] = [
+const CACHES: [&str; 16] = [
     "root/.cache/pip/**",
     "root/.cache/uv/**",
     "root/.cache/go-build/**",
@@ -160,6 +161,7 @@ const CACHES: [&str; 15] = [
     "usr/local/cargo/.global-cache",
     "**/target/**/incremental/**",
     "tmp/uv-*.lock",
+    "**/target/.rustc_info.json",
 ];
 
 /// What lies in a cache, whatever differs in it; and names elsewhere of files that lie there under random names.

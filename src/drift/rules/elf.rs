@@ -26,12 +26,8 @@ pub(super) fn elf(view: &View<'_>) -> Option<Finding> {
     }
     let walked = match (Elf::of(a), Elf::of(b)) {
         (Some(one), Some(other)) => {
-            // Contents that take as many bytes lie where they lay: all between them must be the same.
-            let gaps = if a.len() == b.len() {
-                one.gaps == other.gaps
-            } else {
-                is_zero(&one.gaps) && is_zero(&other.gaps)
-            };
+            // Between sections is what aligns them, and moves with their sizes.
+            let gaps = one.gaps == other.gaps || (is_zero(&one.gaps) && is_zero(&other.gaps));
             let alike = gaps && one.head == other.head && one.sections.len() == other.sections.len();
             alike.then(|| sections(view, &one, &other, elf::is_big(a)))??
         }

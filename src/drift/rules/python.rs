@@ -16,7 +16,12 @@ use crate::{
 
 /// A timestamp `.pyc` (PEP 552) that differs only in the time of its source.
 pub(super) fn pyc_timestamp(view: &View<'_>) -> Option<Finding> {
-    let (a, b) = view.contents()?;
+    let held = view.contents();
+    let (a, b) = match held {
+        Some(both) => both,
+        // Of one that was not held, its beginning is known, and where it differs.
+        None => view.heads().filter(|_| view.differs_only_in(8..12)).map(|(a, b, _)| (a, b))?,
+    };
     let timestamp = |bytes: &[u8]| bytes.len() >= 16 && bytes[2..4] == *b"\r\n" && bytes[4..8] == [0; 4];
     let same = timestamp(a) && timestamp(b) && a[..8] == b[..8] && a[12..] == b[12..];
     same.then(|| {
