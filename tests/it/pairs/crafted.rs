@@ -99,6 +99,14 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("gzip-mtime", "compression-only; - compression", ""),
     ("gzip-name", "compression-only; - compression", ""),
     ("gzip-members", "compression-only; - compression", ""),
+    ("uncompressed", "compression-only; - compression", ""),
+    (
+        "docker-types",
+        "explained; manifest:/mediaType layer-shape; manifest:/config/mediaType layer-shape; \
+         manifest:/layers/0/mediaType layer-shape; manifest:/layers/1/mediaType layer-shape; \
+         manifest:/layers/2/mediaType layer-shape",
+        "",
+    ),
     ("env-order", "unexplained; config:/config/Env/0 unexplained; config:/config/Env/1 unexplained", ""),
     ("env-value", "unexplained; config:/config/Env/1 unexplained", ""),
     ("cmd", "unexplained; config:/config/Cmd/0 unexplained", ""),
@@ -188,6 +196,10 @@ const BAD: &[(&str, i32, &[&str])] = &[
     ("diff-id", 3, &["layer 2 of image b", "its config claims"]),
     ("diff-id-equal", 3, &["layer 2 of image b", "its config claims"]),
     ("layer-absent", 3, &["-b", "is not there"]),
+    ("digest", 3, &["bad-digest-b", "expected sha256:"]),
+    ("config-key-twice", 3, &["bad-config-key-twice-b", "\\\"Cmd\\\" stands twice"]),
+    ("config-deep", 3, &["bad-config-deep-b", "recursion"]),
+    ("config-not-json", 3, &["bad-config-not-json-b", "EOF"]),
     ("layers-no-history", 1, &["/history/0", "unexplained"]),
     ("media-type", 1, &["/layers/2/mediaType", "unexplained"]),
     ("media-type-squashfs", 3, &["layer 2 of image b", "layer.v1.squashfs"]),
