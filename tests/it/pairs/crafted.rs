@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Pairs, said, shown, words};
+use super::{Pairs, judge, said, shown, words};
 
 /// The instruction whose layer differs.
 const INSTRUCTION: &str = "RUN make things";
@@ -213,7 +213,7 @@ fn every_blind_spot_alone_and_beside_a_time() {
     let made = pairs.names.iter().filter(|name| !name.starts_with("bad-"));
     let made: BTreeSet<_> = made.map(|name| name.trim_end_matches(".mtime").to_owned()).collect();
     assert_eq!(judged, made);
-    pairs.judge(DIFFERENCES, |(name, alone, more)| {
+    judge(DIFFERENCES, |(name, alone, more)| {
         let expected = words(alone);
         let beside = beside(&expected, more);
         [(name.to_string(), expected), (format!("{name}.mtime"), beside)]
@@ -222,7 +222,7 @@ fn every_blind_spot_alone_and_beside_a_time() {
             .filter_map(|(name, expected)| wrong(&pairs, &name, &expected))
             .collect()
     });
-    pairs.judge(SHAPES, |(name, verdict, more)| {
+    judge(SHAPES, |(name, verdict, more)| {
         let answer = pairs.diff(name).exits(1).json();
         let mut found = said(&answer);
         let shape = found.extract_if(.., |word| word.ends_with(" layer-shape")).count() > 0;
@@ -241,7 +241,7 @@ fn bad_images_are_refused_or_unexplained() {
     let judged: BTreeSet<_> = BAD.iter().map(|row| format!("bad-{}", row.0)).collect();
     let made: BTreeSet<_> = pairs.names.iter().filter(|name| name.starts_with("bad-")).cloned().collect();
     assert_eq!(judged, made);
-    pairs.judge(BAD, |(name, code, says)| {
+    judge(BAD, |(name, code, says)| {
         let ran = pairs.diff(&format!("bad-{name}"));
         let absent = says.iter().filter(|words| !ran.out.contains(**words)).map(|words| format!("`{words}`"));
         let mut wrong: Vec<_> = absent.collect();

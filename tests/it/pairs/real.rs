@@ -224,7 +224,7 @@ fn drifts(answer: &Value, rows: &[Row]) {
             Some(row) => drop(seen.insert(row)),
             None if word("cause") == "mtime" && word("change") == "metadata" => {}
             None => {
-                wrong.push(format!("{} {} of `{text}`: {}", word("path"), word("cause"), word("evidence")))
+                wrong.push(format!("{} {} of `{text}`: {}", word("path"), word("cause"), word("evidence")));
             }
         }
     }
@@ -233,6 +233,9 @@ fn drifts(answer: &Value, rows: &[Row]) {
 }
 
 const EPOCH: [&str; 2] = ["--timestamp", "1700000000"];
+const DRIFT: [Row; 2] = [("", "etc/stamp", "clock-in-text"), ("", "opt/out/id", "random-token")];
+const SHAPE: [Row; 1] = [("", "", "layer-shape")];
+const SQUASHED: [Row; 2] = [SHAPE[0], ("", "**", "mode-type-bits")];
 
 #[test]
 #[ignore = "slow: make acceptance"]
@@ -284,9 +287,6 @@ fn one_layer_of_many_instructions() {
         plain.build("forms", &tag_of, &[EPOCH[0], EPOCH[1], more]);
         plain.push(&tag_of, tag, &[]);
     }
-    const DRIFT: [Row; 2] = [("", "etc/stamp", "clock-in-text"), ("", "opt/out/id", "random-token")];
-    const SHAPE: [Row; 1] = [("", "", "layer-shape")];
-    const SQUASHED: [Row; 2] = [SHAPE[0], ("", "**", "mode-type-bits")];
     let [one, squashed] = [plain.diff("a", "b"), plain.diff("a", "squashed")];
     judge(&one, &DRIFT);
     drifts(&squashed.exits(1).json(), &[&DRIFT[..], &SQUASHED].concat());
