@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Pairs, said, shown, words};
+use super::{Pairs, judge, said, shown, words};
 
 /// The instruction whose layer differs.
 const INSTRUCTION: &str = "RUN make things";
@@ -45,11 +45,6 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "srv/file mtime",
     ),
     (
-        "whiteout-of-fewer",
-        "unexplained; opt/d/.wh..wh..opq unexplained; opt/d/.wh.x unexplained",
-        "srv/file mtime",
-    ),
-    (
         "whiteout-of-another",
         "unexplained; opt/d/.wh.x unexplained; opt/d/.wh.y unexplained",
         "srv/file mtime",
@@ -68,7 +63,6 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
          srv/file mode-type-bits; srv/link mode-type-bits; srv/other mode-type-bits; srv/tool mode-type-bits",
         "srv/file mtime",
     ),
-    ("type-bits-that-lie", "unexplained; srv/file unexplained", ""),
     ("duplicate-wins", "unexplained; - layer-shape; srv/file unexplained", ""),
     ("duplicate-shadowed", "same-filesystem; - layer-shape", "srv/file mtime"),
     ("duplicate-equal", "same-filesystem; - layer-shape", "srv/file mtime"),
@@ -99,6 +93,14 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("gzip-mtime", "compression-only; - compression", ""),
     ("gzip-name", "compression-only; - compression", ""),
     ("gzip-members", "compression-only; - compression", ""),
+    ("uncompressed", "compression-only; - compression", ""),
+    (
+        "docker-types",
+        "explained; manifest:/mediaType layer-shape; manifest:/config/mediaType layer-shape; \
+         manifest:/layers/0/mediaType layer-shape; manifest:/layers/1/mediaType layer-shape; \
+         manifest:/layers/2/mediaType layer-shape",
+        "",
+    ),
     ("env-order", "unexplained; config:/config/Env/0 unexplained; config:/config/Env/1 unexplained", ""),
     ("env-value", "unexplained; config:/config/Env/1 unexplained", ""),
     ("cmd", "unexplained; config:/config/Cmd/0 unexplained", ""),
@@ -136,7 +138,6 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("layer-empty-added", "same-filesystem", "layer-shape"),
     ("two-layers.mtime", "explained", "layer-shape; srv/link mtime"),
     ("two-layers-one-replaces.mtime", "explained", "layer-shape; srv/link mtime"),
-    ("layers-exchanged.mtime", "explained", "layer-shape; srv/link mtime"),
     ("layer-empty-added.mtime", "explained", "layer-shape; srv/link mtime"),
     ("two-layers-and-more", "unexplained", "layer-shape; srv/evil unexplained"),
     ("two-layers-and-more.mtime", "unexplained", "layer-shape; srv/evil unexplained; srv/link mtime"),
@@ -188,12 +189,16 @@ const BAD: &[(&str, i32, &[&str])] = &[
     ("diff-id", 3, &["layer 2 of image b", "its config claims"]),
     ("diff-id-equal", 3, &["layer 2 of image b", "its config claims"]),
     ("layer-absent", 3, &["-b", "is not there"]),
+    ("digest", 3, &["bad-digest-b", "expected sha256:"]),
+    ("config-key-twice", 3, &["bad-config-key-twice-b", "\\\"Cmd\\\" stands twice"]),
+    ("config-deep", 3, &["bad-config-deep-b", "recursion"]),
+    ("config-not-json", 3, &["bad-config-not-json-b", "EOF"]),
     ("layers-no-history", 1, &["/history/0", "unexplained"]),
     ("media-type", 1, &["/layers/2/mediaType", "unexplained"]),
     ("media-type-squashfs", 3, &["layer 2 of image b", "layer.v1.squashfs"]),
     ("media-type-lies", 3, &["layer 2 of image b"]),
     ("two-platforms", 1, &["linux/arm64"]),
-    ("other-platform", 3, &["bad-other-platform-b", "linux/arm64"]),
+    ("other-platform", 1, &["linux/arm64", "linux/amd64", "unexplained"]),
     ("index-absent", 3, &["bad-index-absent-b", "is not there"]),
     ("manifest-absent", 3, &["bad-manifest-absent-b", "is not there"]),
     ("manifest-deep", 3, &["bad-manifest-deep-b", "recursion"]),
@@ -207,7 +212,7 @@ fn every_blind_spot_alone_and_beside_a_time() {
     let made = pairs.names.iter().filter(|name| !name.starts_with("bad-"));
     let made: BTreeSet<_> = made.map(|name| name.trim_end_matches(".mtime").to_owned()).collect();
     assert_eq!(judged, made);
-    pairs.judge(DIFFERENCES, |(name, alone, more)| {
+    judge(DIFFERENCES, |(name, alone, more)| {
         let expected = words(alone);
         let beside = beside(&expected, more);
         [(name.to_string(), expected), (format!("{name}.mtime"), beside)]
@@ -216,7 +221,7 @@ fn every_blind_spot_alone_and_beside_a_time() {
             .filter_map(|(name, expected)| wrong(&pairs, &name, &expected))
             .collect()
     });
-    pairs.judge(SHAPES, |(name, verdict, more)| {
+    judge(SHAPES, |(name, verdict, more)| {
         let answer = pairs.diff(name).exits(1).json();
         let mut found = said(&answer);
         let shape = found.extract_if(.., |word| word.ends_with(" layer-shape")).count() > 0;
@@ -235,7 +240,7 @@ fn bad_images_are_refused_or_unexplained() {
     let judged: BTreeSet<_> = BAD.iter().map(|row| format!("bad-{}", row.0)).collect();
     let made: BTreeSet<_> = pairs.names.iter().filter(|name| name.starts_with("bad-")).cloned().collect();
     assert_eq!(judged, made);
-    pairs.judge(BAD, |(name, code, says)| {
+    judge(BAD, |(name, code, says)| {
         let ran = pairs.diff(&format!("bad-{name}"));
         let absent = says.iter().filter(|words| !ran.out.contains(**words)).map(|words| format!("`{words}`"));
         let mut wrong: Vec<_> = absent.collect();

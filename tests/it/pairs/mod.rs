@@ -35,12 +35,13 @@ impl Pairs {
         let store = self.lab.path("store");
         self.lab.reprov(&["diff", &side("a"), &side("b"), "--store", &store, "--format", "json"])
     }
+}
 
-    /// What is wrong with each pair of the table, all of it.
-    fn judge<R: Sync>(&self, rows: &[R], wrong: impl Fn(&R) -> Vec<String> + Sync + Send) {
-        let all: Vec<String> = rows.par_iter().flat_map_iter(wrong).collect();
-        assert!(all.is_empty(), "\n{}", all.join("\n"));
-    }
+/// Fails with what is wrong with each row of a table, all of it.
+#[track_caller]
+fn judge<R: Sync>(rows: &[R], wrong: impl Fn(&R) -> Vec<String> + Sync + Send) {
+    let all: Vec<String> = rows.par_iter().flat_map_iter(wrong).collect();
+    assert!(all.is_empty(), "\n{}", all.join("\n"));
 }
 
 /// An answer in words: the verdict, then `PATH CAUSE` of each drift; `-` is a layer's archive as a whole, a pointer stands

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Pairs, said};
+use super::{Pairs, judge, said};
 
 /// Case of `fixtures/pairs/near_misses`, and its cause. A consequence of what lies beside it is named all the same.
 const CASES: &[(&str, &str)] = &[
@@ -48,7 +48,7 @@ fn the_right_signature_and_one_more_byte_is_unexplained() {
     );
     assert!(paths.len() - CASES.len() >= MISSES_MIN, "{} near misses", paths.len() - CASES.len());
     let rows: Vec<_> = paths.iter().collect();
-    pairs.judge(&rows, |(name, path)| {
+    judge(&rows, |(name, path)| {
         let case = of(name);
         let expected = if case == **name {
             CASES.iter().find(|row| row.0 == case).map_or("", |row| row.1)

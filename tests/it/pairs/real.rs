@@ -97,13 +97,13 @@ const STEPS: &[Row] = &[
     ("COPY file:", "etc/conf", "context-mode"),
     ("COPY file:", "etc", "context-mtime"),
     ("COPY dir:", "srv/tree/sub", "context-mode"),
-    ("COPY dir:", "srv/**", "context-mtime"),
+    ("COPY dir:", "srv", "context-mtime"),
+    ("COPY dir:", "srv/tree", "context-mtime"),
+    ("COPY dir:", "srv/tree/**", "context-mtime"),
     ("mkdir /date", "date/*", "clock-in-text"),
     ("mkdir /py", "py/__pycache__/*.pyc", "pyc-timestamp"),
     ("flask", "usr/local/lib/python3*/dist-packages/**.pyc", "pyc-timestamp"),
     ("markupsafe", "usr/local/lib/python3*/dist-packages/markupsafe/*.so", "build-path"),
-    ("markupsafe", "usr/local/lib/python3*/dist-packages/**.pyc", "pyc-timestamp"),
-    ("venv", "venv/**.pyc", "pyc-timestamp"),
     ("mkdir /cc", "cc/*", "compile-date"),
     ("mkdir /path", "path/*", "build-path"),
     ("mkdir /ar", "ar/libf.a", "ar-timestamp"),
@@ -112,7 +112,6 @@ const STEPS: &[Row] = &[
     ("mkdir /zip", "zip/n.jar", "zip-timestamp"),
     ("mkdir /zip", "zip/p.pyz", "zip-timestamp"),
     ("mkdir -p /tar", "tar/*.t*", "tar-timestamp"),
-    ("mkdir -p /tar", "tar/pax.tar", "tar-timestamp"),
     ("mkdir -p /tar", "tar/a.cpio*", "cpio-timestamp"),
     ("mkdir /xz", "xz/n.xz", "cpu-dependent"),
     ("mkdir /xz", "xz/n.zst", "compressed-member"),
@@ -138,7 +137,7 @@ const STEPS: &[Row] = &[
     ("--installroot", "dnf/root/.rpmdb/rpmdb.sqlite*", "rpmdb-time"),
     ("--installroot", "dnf/var/lib/dnf/history.sqlite*", "dnf-history"),
     ("--installroot", "dnf/var/cache/dnf/**", "tool-cache"),
-    ("--installroot", "dnf/var/log/**", "package-log"),
+    ("--installroot", "dnf/var/log/*.log", "clock-in-text"), // Below another root.
     ("dpkg-deb", "deb.d/p.deb", "ar-timestamp"),
     ("javadoc", "doc/doc/*.html", "clock-in-text"),
     ("npm install", "root/.npm/**", "tool-cache"),
@@ -166,7 +165,6 @@ const APT: &[Row] = &[
     ("useradd", "home/**", "account-ids"),
     ("useradd", "etc/*", "account-ids"),
     ("useradd", "etc/*shadow", "line-order"),
-    ("useradd", "etc/*-", "account-backup"),
 ];
 /// What image configs and manifests of two builds differ in.
 const OF_IMAGES: [&str; 3] = ["clock-in-text", "history-consequence", "builder-label"];
@@ -203,6 +201,16 @@ fn each_package_leaves_what_is_named() {
 #[track_caller]
 fn judge(ran: &Ran, rows: &[Row]) {
     let answer = ran.json();
+    drifts(&answer, rows);
+    let config = answer["config"].as_array().unwrap().iter();
+    let others = config.filter(|one| !OF_IMAGES.contains(&one["cause"].as_str().unwrap_or_default()));
+    assert_eq!(others.collect::<Vec<_>>(), [] as [&Value; 0]);
+    assert_eq!((answer["verdict"].as_str(), ran.code), (Some("explained"), Some(1)));
+}
+
+/// The drifts alone.
+#[track_caller]
+fn drifts(answer: &Value, rows: &[Row]) {
     let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
     for drift in answer["drifts"].as_array().unwrap() {
         let word = |name: &str| drift[name].as_str().unwrap_or_default();
@@ -216,19 +224,18 @@ fn judge(ran: &Ran, rows: &[Row]) {
             Some(row) => drop(seen.insert(row)),
             None if word("cause") == "mtime" && word("change") == "metadata" => {}
             None => {
-                wrong.push(format!("{} {} of `{text}`: {}", word("path"), word("cause"), word("evidence")))
+                wrong.push(format!("{} {} of `{text}`: {}", word("path"), word("cause"), word("evidence")));
             }
         }
     }
     wrong.extend(rows.iter().filter(|row| !seen.contains(row)).map(|row| format!("nothing fits {row:?}")));
-    let config = answer["config"].as_array().unwrap().iter();
-    let others = config.filter(|one| !OF_IMAGES.contains(&one["cause"].as_str().unwrap_or_default()));
-    wrong.extend(others.map(Value::to_string));
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!((answer["verdict"].as_str(), ran.code), (Some("explained"), Some(1)));
 }
 
 const EPOCH: [&str; 2] = ["--timestamp", "1700000000"];
+const DRIFT: [Row; 2] = [("", "etc/stamp", "clock-in-text"), ("", "opt/out/id", "random-token")];
+const SHAPE: [Row; 1] = [("", "", "layer-shape")];
+const SQUASHED: [Row; 2] = [SHAPE[0], ("", "**", "mode-type-bits")];
 
 #[test]
 #[ignore = "slow: make acceptance"]
@@ -280,12 +287,9 @@ fn one_layer_of_many_instructions() {
         plain.build("forms", &tag_of, &[EPOCH[0], EPOCH[1], more]);
         plain.push(&tag_of, tag, &[]);
     }
-    const DRIFT: [Row; 2] = [("", "etc/stamp", "clock-in-text"), ("", "opt/out/id", "random-token")];
-    const SHAPE: [Row; 1] = [("", "", "layer-shape")];
-    const SQUASHED: [Row; 2] = [SHAPE[0], ("", "**", "mode-type-bits")];
     let [one, squashed] = [plain.diff("a", "b"), plain.diff("a", "squashed")];
     judge(&one, &DRIFT);
-    judge(&squashed, &[&DRIFT[..], &SQUASHED].concat());
+    drifts(&squashed.exits(1).json(), &[&DRIFT[..], &SQUASHED].concat());
     // CMD is the last instruction of such a layer, and makes no file.
     for drift in one.json()["drifts"].as_array().unwrap() {
         let text = drift["instruction"]["text"].as_str().unwrap_or_default();
