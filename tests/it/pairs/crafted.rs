@@ -45,6 +45,11 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "srv/file mtime",
     ),
     (
+        "whiteout-of-fewer",
+        "unexplained; opt/d/.wh..wh..opq unexplained; opt/d/.wh.x unexplained",
+        "srv/file mtime",
+    ),
+    (
         "whiteout-of-another",
         "unexplained; opt/d/.wh.x unexplained; opt/d/.wh.y unexplained",
         "srv/file mtime",
@@ -63,6 +68,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
          srv/file mode-type-bits; srv/link mode-type-bits; srv/other mode-type-bits; srv/tool mode-type-bits",
         "srv/file mtime",
     ),
+    ("type-bits-that-lie", "unexplained; srv/file unexplained", ""),
     ("duplicate-wins", "unexplained; - layer-shape; srv/file unexplained", ""),
     ("duplicate-shadowed", "same-filesystem; - layer-shape", "srv/file mtime"),
     ("duplicate-equal", "same-filesystem; - layer-shape", "srv/file mtime"),
