@@ -114,7 +114,40 @@ fn directories(moved: &[Inflated<'_>]) -> Option<Walked> {
         let inside = |rest: &&[u8]| rest.is_empty() || rest.starts_with(b"/");
         texts.iter().map(|text| text.strip_prefix(root).filter(inside).map(<[u8]>::to_vec)).collect()
     };
-    (below(&only_a, &root_a)? == below(&only_b, &root_b)?).then(|| Walked::moved(&root_a, &root_b))
+    let same = below(&only_a, &root_a)? == below(&only_b, &root_b)?;
+    let tables: Vec<_> = moved.iter().filter(|(name, ..)| texts(name)).collect();
+    let mapped = |one: &[u8], other: &[u8]| {
+        one == other
+            || one.strip_prefix(&root_a[..]).is_some_and(|rest| Some(rest) == other.strip_prefix(&root_b[..]))
+    };
+    let at = |table: &[u8], offset: u32| {
+        let text = table.get(usize::try_from(offset).ok()?..)?;
+        Some(text[..text.find_byte(0)?].to_vec())
+    };
+    // Four bytes that say where a text is, which is the same one on both sides.
+    let is_offset = |one: u32, other: u32| {
+        tables.iter().any(|(_, a, b)| matches!((at(a, one), at(b, other)), (Some(one), Some(other)) if mapped(&one, &other)))
+    };
+    let rest = moved.iter().filter(|(name, ..)| !texts(name));
+    let offsets = rest.into_iter().all(|(_, a, b)| only_words(a, b, is_offset));
+    (same && offsets).then(|| Walked::moved(&root_a, &root_b))
+}
+
+/// Whether two contents of one size differ in nothing but words of four bytes, low byte first, that pass `like`.
+fn only_words(a: &[u8], b: &[u8], like: impl Fn(u32, u32) -> bool) -> bool {
+    let mut at = 0;
+    while let Some(next) = a[at..].iter().zip(&b[at..]).position(|(one, other)| one != other) {
+        let first = at + next;
+        let word =
+            |bytes: &[u8], start: usize| bytes.get(start..start + 4)?.try_into().ok().map(u32::from_le_bytes);
+        let starts = first.saturating_sub(3).max(at)..=first;
+        let found = starts.rev().find(|start| {
+            matches!((word(a, *start), word(b, *start)), (Some(one), Some(other)) if like(one, other))
+        });
+        let Some(start) = found else { return false };
+        at = start + 4;
+    }
+    true
 }
 
 fn only<'a>(these: &[&'a [u8]], others: &[&[u8]]) -> BTreeSet<&'a [u8]> {

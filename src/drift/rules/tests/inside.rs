@@ -240,7 +240,17 @@ fn programs_by_section() {
     let strings = |path: &str| format!("int\0{path}\0{path}/src/m.c\0main\0").into_bytes();
     let made = |path: &str, info: &[u8], id: u8| compiled(b"code", b"", &strings(path), info, id);
     check("t", made("/tmp/tmp.Ab3dE6gH9j", b"i", 1), made("/tmp/tmp.zY8xW5vU2t", b"i", 2), "build-path");
-    check("t", made("/src/one", b"1", 1), made("/home/me/two", b"2", 2), "build-path");
+    // In the other debug section: where the text `main` is.
+    let (main_a, main_b) = (36_u32.to_le_bytes(), 44_u32.to_le_bytes());
+    assert_eq!(&strings("/src/one")[30..34], b"main");
+    check(
+        "t",
+        made("/src/one", &30_u32.to_le_bytes(), 1),
+        made("/home/me/two", &38_u32.to_le_bytes(), 2),
+        "build-path",
+    );
+    check("t", made("/src/one", &main_a, 1), made("/home/me/two", &main_b, 2), "unexplained");
+    check("t", made("/src/one", b"1", 1), made("/home/me/two", b"2", 2), "unexplained");
     check("t", made("/src/one", b"1", 1), made("/home/me/two", b"22", 2), "unexplained");
     check("t", made("/src/one", b"1", 1), [&made("/home/me/two", b"2", 2)[..], b"x"].concat(), "unexplained");
     let other = compiled(b"code", b"", b"int\0/home/me\0/home/me/src/n.c\0main\0", b"1", 2);
