@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Delta, delta::Run};
 use crate::{
-    layer::{Entry, Kind},
+    layer::{Entry, Kind, capability},
     model::{path::printable, rfc3339},
 };
 
@@ -152,8 +152,19 @@ fn fields(a: &Entry, b: &Entry) -> Vec<Field> {
         for key in a.keys().chain(b.keys()).collect::<BTreeSet<_>>() {
             if a.get(key) != b.get(key) {
                 let name = format!("{prefix}:{}", printable(&key.to_str_lossy()));
-                let shown = |value: Option<&Vec<u8>>| value.map(|value| value.escape_ascii().to_string());
-                fields.push(Field { name, a: shown(a.get(key)), b: shown(b.get(key)) });
+                let raw = |value: Option<&Vec<u8>>| value.map(|value| value.escape_ascii().to_string());
+                let said = |value: Option<&Vec<u8>>| match value {
+                    Some(value) if prefix == "xattr" && *key == "security.capability" => {
+                        capability(value).or_else(|| raw(Some(value)))
+                    }
+                    value => raw(value),
+                };
+                let (mut one, mut other) = (said(a.get(key)), said(b.get(key)));
+                if one == other {
+                    // Said in two forms.
+                    (one, other) = (raw(a.get(key)), raw(b.get(key)));
+                }
+                fields.push(Field { name, a: one, b: other });
             }
         }
     }

@@ -6,8 +6,6 @@ use std::{
     ops::Range,
 };
 
-use rayon::prelude::*;
-
 use bstr::ByteSlice as _;
 
 use super::{
@@ -67,6 +65,12 @@ impl LayerPair {
     /// Whether only one image has a layer here.
     pub fn alone(&self) -> bool {
         self.a.is_none() || self.b.is_none()
+    }
+
+    /// Bytes of contents that are held.
+    fn held_bytes(&self) -> u64 {
+        let contents = self.changes.iter().filter_map(|change| change.contents.as_ref());
+        contents.map(|(a, b)| (a.len() + b.len()) as u64).sum()
     }
 
     /// Whether both are the same blob.
@@ -190,39 +194,35 @@ pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<Layer
             finer_in_b: false,
         })
         .collect();
-    // Each pair's share of what may be held, by what its blobs take: no pair's depends on another's being done.
-    let bytes = |pair: &LayerPair| {
-        let of =
-            |side: usize, layer: Option<LayerRef>| layer.map_or(0, |layer| sides[side].size_bytes(layer));
-        u128::from(of(0, pair.a).saturating_add(of(1, pair.b)))
-    };
-    let all: u128 = pairs.iter().filter(|pair| !pair.equal()).map(bytes).sum();
-    let share = |pair: &LayerPair| {
-        let share = u128::from(CAPTURE_SIZE_BYTES_MAX) * bytes(pair) / all.max(1);
-        u64::try_from(share).unwrap_or(CAPTURE_SIZE_BYTES_MAX)
-    };
     let runs = runs(&pairs);
-    let uneven: Vec<_> = runs.iter().map(|run| pairs[run.clone()].iter().any(LayerPair::alone)).collect();
-    let merged =
-        |pair: &LayerPair| runs.iter().zip(&uneven).any(|(run, uneven)| *uneven && run.contains(&pair.index));
-    let read =
-        |pair: &mut LayerPair| if merged(pair) { Ok(()) } else { pair.read(blobs, sides, share(pair)) };
-    let done: Vec<_> = pairs.par_iter_mut().map(read).collect();
-    done.into_iter().collect::<Result<(), _>>()?;
+    let uneven = |run: &&Range<usize>| pairs[(*run).clone()].iter().any(LayerPair::alone);
+    let merged: Vec<_> = runs.iter().filter(uneven).cloned().collect();
+    // One after the other, each on several threads: what may be held is for who comes first, however fast.
+    let mut left = CAPTURE_SIZE_BYTES_MAX;
     for at in 0..pairs.len() {
         let (below, rest) = pairs.split_at_mut(at);
-        whiteouts::tell(blobs, sides, below, &mut rest[0])?;
+        let pair = &mut rest[0];
+        if !merged.iter().any(|run| run.contains(&at)) {
+            pair.read(blobs, sides, left)?;
+            whiteouts::tell(blobs, sides, below, pair)?;
+            left -= pair.held_bytes().min(left);
+        }
     }
-    for (run, uneven) in runs.into_iter().zip(uneven) {
-        let left = pairs[run.clone()].iter().map(share).sum();
+    let alone = |pair: &LayerPair| pair.alone() && !merged.iter().any(|run| run.contains(&pair.index));
+    let apart = pairs.iter().position(alone).zip(pairs.iter().rposition(alone));
+    let apart = apart.map(|(first, last)| first..last + 1);
+    let even = runs.into_iter().filter(|run| !merged.contains(run)).chain(apart);
+    let moved: Vec<_> = even.filter(|run| moved::any(&pairs[run.clone()])).collect();
+    for run in merged.into_iter().chain(moved) {
         let (below, rest) = pairs.split_at_mut(run.start);
         let run = &mut rest[..run.len()];
-        if uneven || moved::any(run) {
-            for pair in &mut *run {
-                pair.changes.clear();
-            }
-            moved::read(blobs, sides, below, run, left)?;
+        match moved::read(blobs, sides, below, run, left) {
+            // Layers that both have may not be at hand; then it stays with what each pair says.
+            Err(DiffError::Open { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && !run.iter().all(LayerPair::alone) => {}
+            read => read?,
         }
+        left -= run.iter().map(LayerPair::held_bytes).sum::<u64>().min(left);
     }
     Ok(pairs)
 }

@@ -121,7 +121,7 @@ impl Comparison {
 /// Compares two images, layer by layer and field by field.
 ///
 /// 1. Layers that have one diffID in both images are paired, in order; what lies between, one by one. Equal blobs are
-///    equal. Others are inflated and held against their diffIDs, all pairs on the cores there are.
+///    equal. Others are inflated and held against their diffIDs, both at once.
 /// 2. Entries are paired by path: in one pass while both archives have one order (`lockstep`), else sorted (`sorted`).
 ///    Contents that differ are held up to `CAPTURE_FILE_BYTES_MAX` a file and `CAPTURE_SIZE_BYTES_MAX` in all.
 /// 3. Of a run of differing layers of which the images have not as many, what they merge to is compared.

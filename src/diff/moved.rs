@@ -76,6 +76,10 @@ pub(super) fn read(
     hold(blobs, sides, &mut changes, left)?;
     let counts = places.map(|layers| Some(layers.len().to_string()));
     for pair in &mut *run {
+        pair.changes.clear();
+        if pair.equal() {
+            continue;
+        }
         let [a, b] = counts.clone();
         pair.whole.push(Field { name: "layers".to_owned(), a, b });
         pair.finer_in_b = finer_in_b;

@@ -163,7 +163,7 @@ fn looks_drawn(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_alphanumeric) && there.iter().filter(|is| **is).count() >= 2 && turns >= 3
 }
 
-fn is_uuid(token: &[u8]) -> bool {
+pub(super) fn is_uuid(token: &[u8]) -> bool {
     token.len() == 36
         && token.iter().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => *byte == b'-',

@@ -12,6 +12,7 @@ use crate::drift::{
     elf::{self, Elf, Section},
     view::View,
 };
+use crate::model::limits::PATH_SIZE_BYTES_MAX;
 
 /// `namesz` 4, `descsz` 20, type 3 (`NT_GNU_BUILD_ID`), owner `GNU`.
 const BUILD_ID: &[u8] = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
@@ -122,6 +123,7 @@ fn directories(moved: &[Inflated<'_>]) -> Option<Walked> {
     };
     let at = |table: &[u8], offset: u32| {
         let text = table.get(usize::try_from(offset).ok()?..)?;
+        let text = &text[..text.len().min(PATH_SIZE_BYTES_MAX)];
         Some(text[..text.find_byte(0)?].to_vec())
     };
     // Four bytes that say where a text is, which is the same one on both sides.

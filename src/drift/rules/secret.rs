@@ -17,8 +17,11 @@ const CERTIFICATES: &[u8] = b"etc/ssl/certs/";
 pub(super) fn machine_id(view: &View<'_>) -> Option<Finding> {
     let known = matches!(view.path(), b"etc/machine-id" | b"var/lib/dbus/machine-id");
     let (a, b) = known.then(|| view.contents())??;
+    // Also as a UUID is written, which systemd reads too (sd-id128(3)).
     let id = |bytes: &[u8]| {
-        bytes.len() == 33 && bytes[32] == b'\n' && bytes[..32].iter().all(u8::is_ascii_hexdigit)
+        let digits = bytes.strip_suffix(b"\n").unwrap_or_default();
+        let plain = digits.len() == 32 && digits.iter().all(u8::is_ascii_hexdigit);
+        plain || token::is_uuid(digits)
     };
     let other: &[u8] =
         if view.path().starts_with(b"etc/") { b"var/lib/dbus/machine-id" } else { b"etc/machine-id" };

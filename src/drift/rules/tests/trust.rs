@@ -41,6 +41,8 @@ fn privileges_are_never_explained() {
 fn entropy() {
     let id = |digit: &str| digit.repeat(32) + "\n";
     check("etc/machine-id", id("a"), id("b"), "machine-id");
+    let uuids = ("6f1d3c52-9a0e-4b58-8c1d-2f7e6a5b4c3d\n", "0b9e8d7c-1f2a-4c3b-9e5d-7a6f8b9c0d1e\n");
+    check("etc/machine-id", uuids.0, uuids.1, "machine-id");
     check("etc/machine-id", id("a"), "uninitialized\n", "unexplained");
     check_layers(
         fake().file("tmp/tmp.Ab3dE6gH9j", b"x"),
