@@ -144,6 +144,7 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("layer-empty-added", "same-filesystem", "layer-shape"),
     ("two-layers.mtime", "explained", "layer-shape; srv/link mtime"),
     ("two-layers-one-replaces.mtime", "explained", "layer-shape; srv/link mtime"),
+    ("layers-exchanged.mtime", "explained", "layer-shape; srv/link mtime"),
     ("layer-empty-added.mtime", "explained", "layer-shape; srv/link mtime"),
     ("two-layers-and-more", "unexplained", "layer-shape; srv/evil unexplained"),
     ("two-layers-and-more.mtime", "unexplained", "layer-shape; srv/evil unexplained; srv/link mtime"),
