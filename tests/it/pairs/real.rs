@@ -103,6 +103,7 @@ const STEPS: &[Row] = &[
     ("mkdir /date", "date/*", "clock-in-text"),
     ("mkdir /py", "py/__pycache__/*.pyc", "pyc-timestamp"),
     ("flask", "usr/local/lib/python3*/dist-packages/**.pyc", "pyc-timestamp"),
+    ("venv /venv", "venv/**.pyc", "pyc-timestamp"),
     ("markupsafe", "usr/local/lib/python3*/dist-packages/markupsafe/*.so", "build-path"),
     ("mkdir /cc", "cc/*", "compile-date"),
     ("mkdir /path", "path/*", "build-path"),
