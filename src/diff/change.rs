@@ -126,8 +126,23 @@ fn content(a: &Entry, b: &Entry, contents: &Contents) -> Field {
     Field { name: "content".to_owned(), a: of(a, |run| &run.a), b: of(b, |run| &run.b) }
 }
 
+/// Whether nothing differs but perhaps the contents, which most entries of most layers are.
+fn alike(a: &Entry, b: &Entry) -> bool {
+    let numbers = |entry: &Entry| {
+        let Entry { kind, mode, raw_mode_type, uid, gid, mtime_s, mtime_rest_ns, size_bytes, device, .. } =
+            *entry;
+        (kind, mode, raw_mode_type, uid, gid, mtime_s, mtime_rest_ns, size_bytes, device)
+    };
+    numbers(a) == numbers(b)
+        && (&a.link, &a.uname, &a.gname) == (&b.link, &b.uname, &b.gname)
+        && (&a.xattrs, &a.pax) == (&b.xattrs, &b.pax)
+}
+
 fn fields(a: &Entry, b: &Entry) -> Vec<Field> {
     let mut fields = Vec::new();
+    if alike(a, b) {
+        return fields;
+    }
     let mut field = |name: &str, a: Option<String>, b: Option<String>| {
         if a != b {
             fields.push(Field { name: name.to_owned(), a, b });

@@ -18,8 +18,8 @@ pub(super) fn shown(path: &[u8]) -> String {
 
 /// The sum of all bytes with the checksum field read as spaces.
 pub(super) fn check_sum(header: &Header) -> Result<(), &'static str> {
-    let bytes = header.as_bytes();
-    let sum: i64 = bytes[..148].iter().chain(&bytes[156..]).map(|byte| i64::from(*byte)).sum();
+    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    let sum = i64::from(sum(header.as_bytes()) - sum(&header.as_old().cksum));
     match number::header(&header.as_old().cksum) {
         Some(claimed) if claimed == sum + 8 * 32 => Ok(()),
         _ => Err("its header checksum is wrong"),
