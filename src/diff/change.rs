@@ -39,6 +39,17 @@ pub struct Field {
     pub b: Option<String>,
 }
 
+impl Field {
+    /// Whether a field of a layer as a whole is one that some programs take for something else than others do: no form of one
+    /// thing, but perhaps another thing.
+    pub fn misleads(&self) -> bool {
+        let ambiguous =
+            |text: &Option<String>| text.as_ref().is_some_and(|text| text.starts_with("ambiguous"));
+        matches!(self.name.as_str(), "trailing" | "root" | "merged")
+            || (self.name == "repeated" && (ambiguous(&self.a) || ambiguous(&self.b)))
+    }
+}
+
 /// One path of one layer that differs.
 #[derive(Debug, Clone)]
 pub struct Change {

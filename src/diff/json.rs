@@ -11,6 +11,10 @@ use crate::{
     oci::Image,
 };
 
+/// Length of a pointer up to which values are gone into, and how many changes there may be before.
+const POINTER_SIZE_BYTES_MAX: usize = 4096;
+const CHANGES_MAX: usize = 10_000;
+
 /// Which document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -40,7 +44,12 @@ pub(super) fn compare(a: &Image, b: &Image) -> Vec<ConfigChange> {
     let mut found = Vec::new();
     walk(Of::Config, "", Some(a.config.raw()), Some(b.config.raw()), &mut found);
     walk(Of::Manifest, "", Some(a.manifest.raw()), Some(b.manifest.raw()), &mut found);
-    found.retain(|change| !said_by_layers(change));
+    let same_blob = |at: &str| {
+        let blob =
+            |image: &Image| image.manifest.layers().get(at.parse::<usize>().ok()?).map(|layer| layer.digest);
+        blob(a).is_some() && blob(a) == blob(b)
+    };
+    found.retain(|change| !said_by_layers(change, same_blob));
     found
 }
 
@@ -57,6 +66,10 @@ fn walk(of: Of, pointer: &str, a: Option<&Value>, b: Option<&Value>, found: &mut
     };
     match (a, b) {
         _ if a == b => {}
+        // What is nested or long without end is one difference.
+        _ if pointer.len() > POINTER_SIZE_BYTES_MAX || found.len() > CHANGES_MAX => {
+            found.push(ConfigChange { of, pointer: pointer.to_owned(), a: a.cloned(), b: b.cloned() });
+        }
         (Some(Value::Object(one)), Some(Value::Object(other))) => {
             for key in one.keys().chain(other.keys()).collect::<BTreeSet<_>>() {
                 let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
@@ -94,14 +107,14 @@ fn history(of: Of, [one, other]: [&[Value]; 2], found: &mut Vec<ConfigChange>) {
     }
 }
 
-fn said_by_layers(change: &ConfigChange) -> bool {
+fn said_by_layers(change: &ConfigChange, same_blob: impl Fn(&str) -> bool) -> bool {
     let parts: Vec<&str> = change.pointer.split('/').skip(1).collect();
     match (change.of, &parts[..]) {
         (Of::Config, ["rootfs", "diff_ids", _])
         | (Of::Manifest, ["layers", _] | ["config", "digest" | "size"] | ["layers", _, "digest" | "size"]) => {
             true
         }
-        (Of::Manifest, ["layers", _, "mediaType"]) => {
+        (Of::Manifest, ["layers", at, "mediaType"]) if !same_blob(at) => {
             let archive = |value: &Option<Value>| {
                 let name = value.as_ref().and_then(Value::as_str)?;
                 name.rfind(".tar").map(|at| name[..at].to_owned())

@@ -47,7 +47,8 @@ pub struct LayerPair {
     pub changes: Vec<Change>,
     /// What differs of the archive as a whole and its compression: `compression`, `gzip-time`, `gzip-level`,
     /// `gzip-system`, `gzip-name`, `zstd-frame`; `order` (of entries that are the same), `dialect`, `dotted`, `absolute`,
-    /// `comment`, `repeated` (paths that come more than once), `trailing` (bytes after the end mark), `padding` (of archives
+    /// `comment`, `root` (mode, owners, attributes of the root directory), `repeated` (paths that come more than once), `trailing`
+    /// (bytes after the end mark), `merged` (a path that differs once all is unpacked, though no entry says so), `padding` (of archives
     /// that end in one place); `links` (which names of files are called links); `layers`
     /// (how many of them were compared as what they come to, where the images have not as many).
     pub whole: Vec<Field>,
@@ -199,12 +200,13 @@ pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<Layer
     let merged: Vec<_> = runs.iter().filter(uneven).cloned().collect();
     // One after the other, each on several threads: what may be held is for who comes first, however fast.
     let mut left = CAPTURE_SIZE_BYTES_MAX;
+    let mut looked_below = 0;
     for at in 0..pairs.len() {
         let (below, rest) = pairs.split_at_mut(at);
         let pair = &mut rest[0];
         if !merged.iter().any(|run| run.contains(&at)) {
             pair.read(blobs, sides, left)?;
-            whiteouts::tell(blobs, sides, below, pair)?;
+            whiteouts::tell(blobs, sides, below, pair, &mut looked_below)?;
             left -= pair.held_bytes().min(left);
         }
     }
@@ -213,13 +215,13 @@ pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<Layer
     let apart = apart.map(|(first, last)| first..last + 1);
     let even = runs.into_iter().filter(|run| !merged.contains(run)).chain(apart);
     let moved: Vec<_> = even.filter(|run| moved::any(&pairs[run.clone()])).collect();
-    for run in merged.into_iter().chain(moved) {
+    let runs = merged.into_iter().map(|run| (run, false)).chain(moved.into_iter().map(|run| (run, true)));
+    for (run, is_read) in runs {
         let (below, rest) = pairs.split_at_mut(run.start);
         let run = &mut rest[..run.len()];
         match moved::read(blobs, sides, below, run, left) {
             // Layers that both have may not be at hand; then it stays with what each pair says.
-            Err(DiffError::Open { source, .. })
-                if source.kind() == io::ErrorKind::NotFound && !run.iter().all(LayerPair::alone) => {}
+            Err(DiffError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound && is_read => {}
             read => read?,
         }
         left -= run.iter().map(LayerPair::held_bytes).sum::<u64>().min(left);
@@ -262,9 +264,8 @@ impl LayerPair {
             return self.read_sorted(blobs, [a, b], left);
         };
         self.changes = changes;
-        if let [Some(one), Some(other)] = &shapes {
-            self.whole.extend(self::shapes(one, other, &self.changes));
-        }
+        let [one, other] = &shapes;
+        self.whole.extend(self::shapes([one.as_ref(), other.as_ref()], &self.changes));
         Ok(())
     }
 
@@ -272,13 +273,11 @@ impl LayerPair {
         let (one, other) = rayon::join(|| a.index(blobs, self.a), || b.index(blobs, self.b));
         let (one, other) = (one?, other?);
         let scratch = |source| DiffError::Scratch { layer: self.index, source };
-        let known = one.shape().cloned().zip(other.shape().cloned());
+        let known = [one.shape().cloned(), other.shape().cloned()];
         let links = [&one, &other].map(|index| links(index).map_err(scratch));
         let [one, other] = [one, other].map(|index| index.canonical(blobs).map_err(scratch));
         self.changes = sorted::changes(self.index, &one?, &other?).map_err(scratch)?;
-        if let Some((one, other)) = known {
-            self.whole.extend(shapes(&one, &other, &self.changes));
-        }
+        self.whole.extend(shapes(known.each_ref().map(Option::as_ref), &self.changes));
         let [one, other] = links;
         self.whole.extend(field("links", one?, other?).filter(|_| !self.changes.iter().any(of_links)));
         let (Some(layer_a), Some(layer_b)) = (self.a, self.b) else { return Ok(()) };
@@ -347,10 +346,10 @@ fn side_by_side(
         })?;
         if compared.is_some() {
             for (side, hashing) in [hashing_a, hashing_b].into_iter().enumerate() {
-                // None of a thread that panicked, which nobody's bytes can make it do, or whose archive was not read.
-                if let Some(actual) = hashing.join().ok().flatten() {
-                    sides[side].claim(layers[side], actual)?;
-                }
+                let actual = hashing.join().ok().flatten();
+                let lost = || LayerError::Read(io::Error::other("its archive was not read to the end"));
+                sides[side]
+                    .claim(layers[side], actual.ok_or_else(|| sides[side].refuses(layers[side], lost()))?)?;
             }
         }
         Ok(compared)
@@ -371,22 +370,31 @@ fn compression(
 }
 
 /// What differs of how two archives are written whose entries differ in `changes`.
-fn shapes(a: &Shape, b: &Shape, changes: &[Change]) -> Vec<Field> {
+fn shapes([a, b]: [Option<&Shape>; 2], changes: &[Change]) -> Vec<Field> {
+    let always = misleading([a, b]);
+    let holds_something = |shape: &&Shape| !shape.dialect.is_empty();
+    let (Some(a), Some(b)) = (a.filter(holds_something), b.filter(holds_something)) else { return always };
     let only = |change: &Change| matches!(change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB);
-    if a.dialect.is_empty() || b.dialect.is_empty() {
-        return Vec::new(); // One holds nothing.
-    }
     let (same_paths, same_end) = (!changes.iter().any(only), a.end == b.end);
     let both = |name, of: fn(&Shape) -> Option<String>| field(name, of(a), of(b));
-    [
+    let forms = [
         both("order", |shape| Some(shape.order.short())).filter(|_| same_paths),
         both("dialect", |shape| Some(shape.dialect.clone())),
         both("dotted", |shape| Some(shape.dotted.to_string())),
         both("absolute", |shape| Some(shape.absolute.to_string())),
         both("comment", |shape| shape.comment.clone()),
+        both("padding", |shape| Some(shape.padding_bytes.to_string())).filter(|_| same_end),
+    ];
+    always.into_iter().chain(forms.into_iter().flatten()).collect()
+}
+
+/// What of two archives, or of one, some programs take for something else.
+pub(super) fn misleading([a, b]: [Option<&Shape>; 2]) -> Vec<Field> {
+    let both = |name, of: fn(&Shape) -> Option<String>| field(name, a.and_then(of), b.and_then(of));
+    [
+        both("root", |shape| shape.root.clone()),
         both("repeated", |shape| shape.repeated.clone()),
         both("trailing", |shape| shape.trailing.clone()),
-        both("padding", |shape| Some(shape.padding_bytes.to_string())).filter(|_| same_end),
     ]
     .into_iter()
     .flatten()

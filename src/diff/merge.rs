@@ -1,6 +1,6 @@
 //! Whether two stacks of different layers are one file system.
 
-use super::{Change, ChangeKind, DiffError, LayerPair, layers::Side};
+use super::{Change, ChangeKind, DiffError, Field, LayerPair, layers::Side};
 use crate::{
     layer::{Kind, Layer, LayerError, Lower, is_attribute_record},
     model::{Blobs, limits::MERGE_FREE_BYTES},
@@ -17,8 +17,7 @@ pub(super) fn same_filesystem(
     pairs: &[LayerPair],
 ) -> Result<bool, DiffError> {
     let Some(first) = pairs.iter().position(|pair| !pair.equal()) else { return Ok(true) };
-    // Some read on after an end mark.
-    if pairs.iter().any(|pair| pair.whole.iter().any(|field| field.name == "trailing")) {
+    if pairs.iter().any(|pair| pair.whole.iter().any(Field::misleads)) {
         return Ok(false);
     }
     // Nothing lies over the last layers: what differs there stays so.

@@ -6,14 +6,16 @@ use std::{
     io,
 };
 
+use bstr::{BStr, BString, ByteSlice as _};
+
 use super::{
     Change, ChangeKind, DiffError, Field, LayerPair, LayerRef,
-    layers::{Hashed, Side},
-    sorted,
+    layers::{Hashed, Side, misleading},
+    sorted, whiteouts,
 };
 use crate::{
-    layer::{Kind, Lower, Union},
-    model::Blobs,
+    layer::{Kind, Lower, Placed, Shape, Union},
+    model::{Blobs, path::printable},
 };
 
 /// Whether both images have some file of the layers of `run`, and in different ones.
@@ -49,12 +51,13 @@ pub(super) fn read(
     let mut union = Union::new(blobs);
     // By stack and number in it: where the layer stands, and which it is.
     let mut places: [Vec<(usize, LayerRef)>; 2] = [Vec::new(), Vec::new()];
+    let mut shapes: Vec<[Option<Shape>; 2]> = run.iter().map(|_| [None, None]).collect();
     for (at, pair) in run.iter().enumerate() {
         for (side, layer) in [pair.a, pair.b].into_iter().enumerate() {
             let Some(layer) = layer else { continue };
             let mut hashed = Hashed::new(sides[side].open(blobs, layer)?);
             let added = union.add(side, places[side].len(), &mut hashed);
-            added.map_err(|source| sides[side].refuses(layer, source))?;
+            shapes[at][side] = Some(added.map_err(|source| sides[side].refuses(layer, source))?);
             sides[side].claim(layer, hashed.finish())?;
             places[side].push((at, layer));
         }
@@ -62,7 +65,11 @@ pub(super) fn read(
     let finer_in_b = places[1].len() > places[0].len();
     let lower = lower(blobs, sides, below, &union)?;
     let mut changes: Vec<(Change, [Option<LayerRef>; 2])> = Vec::new();
-    let each = |both: [Option<crate::layer::Placed>; 2]| {
+    let mut links: BTreeMap<BString, BString> = BTreeMap::new();
+    let each = |both: [Option<Placed>; 2]| {
+        for (_, entry) in both.iter().flatten().filter(|(_, entry)| entry.kind == Kind::Hardlink) {
+            links.insert(entry.path.clone(), entry.link.clone());
+        }
         let place =
             |side: usize| both[side].as_ref().and_then(|(layer, _)| places[side].get(*layer).copied());
         let placed = [place(0), place(1)];
@@ -75,11 +82,13 @@ pub(super) fn read(
     union.finish(|path| lower.contains(path), each).map_err(scratch)?;
     hold(blobs, sides, &mut changes, left)?;
     let counts = places.map(|layers| Some(layers.len().to_string()));
-    for pair in &mut *run {
+    for (pair, [one, other]) in run.iter_mut().zip(&shapes) {
         pair.changes.clear();
         if pair.equal() {
             continue;
         }
+        pair.whole.retain(|field| !field.misleads());
+        pair.whole.extend(misleading([one.as_ref(), other.as_ref()]));
         let [a, b] = counts.clone();
         pair.whole.push(Field { name: "layers".to_owned(), a, b });
         pair.finer_in_b = finer_in_b;
@@ -89,8 +98,79 @@ pub(super) fn read(
             pair.changes.push(change);
         }
     }
+    hold_against_all(blobs, sides, below, run, &links)
+}
+
+/// Holds what was found of `run` against what all its layers, on those below, come to. What differs there and in no change (for
+/// which names of one file, `links`, stand for each other) is said of the last pair; where it is a deletion, of the whiteouts.
+fn hold_against_all(
+    blobs: &dyn Blobs,
+    sides: &[Side<'_>; 2],
+    below: &[LayerPair],
+    run: &mut [LayerPair],
+    links: &BTreeMap<BString, BString>,
+) -> Result<(), DiffError> {
+    let first = run.first().map_or(0, |pair| pair.index);
+    let scratch = |source| DiffError::Scratch { layer: first, source };
+    let lowers = [0, 1].map(|side| -> Result<Lower, DiffError> {
+        let mut lower = Lower::default();
+        for layer in below.iter().chain(&*run).filter_map(|pair| if side == 0 { pair.a } else { pair.b }) {
+            match sides[side].layer_of(blobs, layer) {
+                Ok(layer) => lower.apply(&layer, blobs).map_err(scratch)?,
+                // One of those below that both have.
+                Err(DiffError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(lower)
+    });
+    let [a, b] = lowers;
+    let changed: BTreeSet<&BStr> =
+        run.iter().flat_map(|pair| &pair.changes).map(|change| change.path.as_bstr()).collect();
+    let known = |path: &BStr| {
+        changed.contains(path)
+            || std::iter::successors(links.get(path), |target| links.get(*target))
+                .take(LINKS_FOLLOWED_MAX)
+                .any(|target| changed.contains(target.as_bstr()))
+    };
+    let (mut unsaid, mut left): (Option<BString>, Option<[Option<BString>; 2]>) = (None, None);
+    let each = |path: &[u8], [in_a, in_b]: [bool; 2]| {
+        let path = BStr::new(path);
+        if known(path) {
+        } else if in_a != in_b && is_deleted(path, &changed) {
+            let found = Some(BString::from(path));
+            left.get_or_insert(if in_a { [found, None] } else { [None, found] });
+        } else {
+            unsaid.get_or_insert_with(|| path.into());
+        }
+    };
+    a?.differences(&b?, each).map_err(scratch)?;
+    if let Some(left) = left {
+        for pair in &mut *run {
+            whiteouts::say(pair, &left);
+        }
+    }
+    if let (Some(path), Some(last)) = (unsaid, run.iter_mut().rfind(|pair| !pair.equal())) {
+        let path = Some(printable(&path.to_str_lossy()));
+        last.whole.push(Field { name: "merged".to_owned(), a: path, b: None });
+    }
     Ok(())
 }
+
+/// Whether one of the whiteouts in `changed` deletes `path`.
+fn is_deleted(path: &BStr, changed: &BTreeSet<&BStr>) -> bool {
+    let ends = path.find_iter("/").chain([path.len()]);
+    let mut start = 0;
+    ends.into_iter().any(|end| {
+        let (directory, name) = (&path[..start], &path[start..end]);
+        start = end + 1;
+        let of = |mark: &[u8]| changed.contains(BStr::new(&[directory, mark].concat()));
+        of(&[&b".wh."[..], name].concat()) || of(b".wh..wh..opq")
+    })
+}
+
+/// How many hard links to hard links are followed.
+const LINKS_FOLLOWED_MAX: usize = 64;
 
 /// What the layers below have of what `union` deletes. They are opened only if it deletes something; what is not at hand is
 /// taken for something that is there.

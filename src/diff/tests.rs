@@ -206,9 +206,9 @@ fn how_an_archive_is_written_shows_whatever_else_differs() {
 fn of_a_path_that_comes_twice_the_last_counts() {
     let once = || fake().file("a", b"1").file("b", b"");
     let (changes, whole) = seen(&once(), &once().file("a", b"2"));
-    assert_eq!((changes.as_str(), whole.as_str()), ("a Content content", "order,repeated"));
+    assert_eq!((changes.as_str(), whole.as_str()), ("a Content content", "repeated,order"));
     let (changes, whole) = seen(&once(), &fake().file("a", b"2").file("b", b"").file("a", b"1"));
-    assert_eq!((changes.as_str(), whole.as_str()), ("", "order,repeated"));
+    assert_eq!((changes.as_str(), whole.as_str()), ("", "repeated,order"));
     let (changes, whole) = seen(&once().file("a", b"2"), &once().file("a", b"2"));
     assert_eq!((changes.as_str(), whole.as_str()), ("", ""));
     assert!(compare(&[once()], &[fake().file("a", b"2").file("b", b"").file("a", b"1")]).same_filesystem);
@@ -313,6 +313,32 @@ fn deletions_that_come_to_something_else_say_so() {
     assert_eq!(deletes(&some(&["d/.wh.a", "d/.wh.b"])), BTreeSet::new());
     let only_a = ("deletes".to_owned(), Some("d/b".to_owned()), None);
     assert_eq!(deletes(&some(&["d/.wh.a"])), BTreeSet::from([only_a]));
+}
+
+#[test]
+fn what_some_take_for_another_thing_is_no_form() {
+    let misleads = |a: &[FakeLayer], b: &[FakeLayer]| {
+        let comparison = compare(a, b);
+        assert!(!comparison.same_filesystem);
+        let whole = comparison.layers.iter().flat_map(|pair| &pair.whole);
+        whole.filter(|field| field.misleads()).map(|field| field.name.clone()).collect::<Vec<_>>().join(",")
+    };
+    let root = |mode| fake().dir("./").mode(mode).file("a", b"");
+    assert_eq!(misleads(&[root(0o755)], &[root(0o777)]), "root");
+    assert!(compare(&[root(0o755)], &[fake().file("a", b"")]).same_filesystem);
+    // A link to the first of two files of one path is to another file than the last.
+    let good = || fake().file("a", b"good").hardlink("b", "a");
+    let evil = fake().file("a", b"evil").hardlink("b", "a").file("a", b"good");
+    assert_eq!(misleads(&[good()], &[evil]), "repeated");
+    // Names of one file in one layer, and in another.
+    let one = [fake().file("a", b"1").hardlink("b", "a"), fake().file("a", b"2").file("x", b"")];
+    assert_eq!(misleads(&one, &[fake().file("a", b"2").hardlink("b", "a").file("x", b"")]), "merged");
+    let base = fake().dir("d/").file("d/x", b"").file("d/y", b"");
+    let some = [base.clone(), fake().file("d/.wh.x", b""), fake().file("z", b"")];
+    let all = [base, fake().dir("d/").file("d/.wh..wh..opq", b"").file("z", b"")];
+    let comparison = compare(&some, &all);
+    assert!(!comparison.same_filesystem);
+    assert!(comparison.layers.iter().any(|pair| pair.changes.iter().any(|change| change.has("deletes"))));
 }
 
 #[test]

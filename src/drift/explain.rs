@@ -216,7 +216,7 @@ fn whole(pair: &LayerPair, context: &Context) -> Vec<Drift> {
             _ => (ChangeKind::Metadata, "all entries are equal; the headers' form or the padding differ"),
         };
         // What some programs read and others do not is more than a form.
-        let hidden = written.iter().any(|field| field.name == "trailing");
+        let hidden = written.iter().any(Field::misleads);
         let cause = if hidden { Cause::Unexplained } else { Cause::LayerShape };
         found.push(one(cause, change, &written, otherwise));
     }

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -19,6 +19,7 @@ use crate::{
         Descriptor, Digest, Hasher, ImageName, Location, Selector,
         limits::{ARCHIVE_FILES_MAX, MANIFEST_SIZE_BYTES_MAX},
         names,
+        path::printable,
     },
     oci::manifest_bytes,
     store::Store,
@@ -121,19 +122,28 @@ pub fn unpack(store: &Store, name: &ArchiveName) -> Result<Unpacked, ArchiveErro
     let mut archive = Archive::new(reader, Reading::Lenient);
     let mut files = Files::default();
     while let Some(entry) = archive.entry().map_err(tar)? {
-        if files.blobs.len() + files.links.len() >= ARCHIVE_FILES_MAX {
+        files.count += 1;
+        if files.count > ARCHIVE_FILES_MAX {
             return Err(content(path, format!("it holds more than {ARCHIVE_FILES_MAX} files")));
         }
         match entry.kind {
+            Kind::File if entry.size_bytes > 0 && entry.pax.contains_key(BStr::new("GNU.sparse.map")) => {
+                return Err(content(
+                    path,
+                    format!("`{}` in it is a sparse file", printable(&entry.path.to_str_lossy())),
+                ));
+            }
             Kind::File => {
                 let blob = write(&mut archive, &blobs).map_err(|failed| match failed {
                     Failed::Read(source) => tar(source),
                     Failed::Write(source) => io(source),
                 })?;
+                files.links.remove(&entry.path);
                 files.blobs.insert(entry.path, blob);
             }
             Kind::Symlink | Kind::Hardlink => {
                 let target = target(&entry.path, &entry.link, entry.kind);
+                files.blobs.remove(&entry.path);
                 files.links.insert(entry.path, target);
             }
             _ => {}
@@ -161,6 +171,8 @@ fn content(path: &Path, problem: String) -> ArchiveError {
 /// What an archive holds, by path.
 #[derive(Debug, Default)]
 struct Files {
+    /// Entries so far, those that come again too.
+    count: usize,
     blobs: BTreeMap<BString, Blob>,
     links: BTreeMap<BString, BString>,
 }

@@ -12,7 +12,7 @@ use super::{
     shape::{Shape, Shaping, Trailing},
     sparse::{self, Segments},
 };
-use crate::model::limits::TAR_EXTENSION_SIZE_BYTES_MAX;
+use crate::model::limits::{SPARSE_SIZE_BYTES_MAX, TAR_EXTENSION_SIZE_BYTES_MAX};
 
 const BLOCK: usize = 512;
 /// What a hole of a sparse file is read from.
@@ -38,6 +38,8 @@ pub struct Archive<R> {
     content: Content,
     /// How many entries there were, and the bytes of their names.
     counts: (u64, u64),
+    /// Bytes of holes in sparse files so far.
+    holes_bytes: u64,
     shape: Option<Shape>,
 }
 
@@ -64,7 +66,7 @@ impl<R: BufRead> Archive<R> {
     /// An archive that begins where `inner` stands.
     pub fn new(inner: R, reading: Reading) -> Self {
         let (shaping, content) = (Shaping::default(), Content::default());
-        Self { inner, reading, position: 0, shaping, content, counts: (0, 0), shape: None }
+        Self { inner, reading, position: 0, shaping, content, counts: (0, 0), holes_bytes: 0, shape: None }
     }
 
     /// The next entry, without digest and [`Entry::peek`] of its content; what was not taken of the content before is passed
@@ -104,9 +106,12 @@ impl<R: BufRead> Archive<R> {
             }
             self.shaping.header(&header);
             let known = std::mem::replace(&mut extensions, Extensions::new(self.reading));
-            if let Some(entry) = known.entry(&header, size)? {
-                return self.begin(entry, &header).map(Some);
+            let entry = known.entry(&header, size)?;
+            if entry.path.is_empty() {
+                self.shaping.root(&entry);
+                continue;
             }
+            return self.begin(entry, &header).map(Some);
         }
     }
 
@@ -194,6 +199,11 @@ impl<R: BufRead> Archive<R> {
         }
         if sparse.segments.stored_bytes() != self.content.stored_bytes {
             return Err(refused(&entry.path, "its sparse map contradicts its size"));
+        }
+        let holes = sparse.size_bytes - sparse.segments.stored_bytes();
+        self.holes_bytes = self.holes_bytes.saturating_add(holes);
+        if self.holes_bytes > SPARSE_SIZE_BYTES_MAX {
+            return Err(refused(&entry.path, "it and the sparse files before it have too large holes"));
         }
         entry.size_bytes = sparse.size_bytes;
         self.content.size_bytes = sparse.size_bytes;

@@ -115,7 +115,8 @@ impl Entry {
     /// Bytes of its names and attributes.
     pub fn held_bytes(&self) -> u64 {
         let records = self.xattrs.iter().chain(&self.pax).map(|(key, value)| key.len() + value.len());
-        (self.path.len() + self.link.len() + records.sum::<usize>()) as u64
+        let names = self.path.len() + self.link.len() + self.uname.len() + self.gname.len();
+        (names + records.sum::<usize>()) as u64
     }
 
     /// PAX records that are attributes of the file under another tool's name.

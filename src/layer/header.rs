@@ -3,7 +3,7 @@
 use bstr::{BStr, BString, ByteSlice as _};
 use tar::Header;
 
-use super::{Entry, Kind, LayerError, archive::Reading, number, pax};
+use super::{Entry, Kind, LayerError, archive::Reading, number, pax, sparse};
 use crate::model::{limits::PATH_SIZE_BYTES_MAX, path::printable};
 
 type Records = std::collections::BTreeMap<Vec<u8>, Vec<u8>>;
@@ -68,30 +68,41 @@ impl Extensions {
         }
     }
 
-    /// The entry `header` describes; nothing for the root directory.
-    pub(super) fn entry(self, header: &Header, header_size: u64) -> Result<Option<Entry>, LayerError> {
+    /// The entry `header` describes; that of the root directory has an empty path.
+    pub(super) fn entry(self, header: &Header, header_size: u64) -> Result<Entry, LayerError> {
         let (mut pax, strict) = (self.pax.unwrap_or_default(), self.reading == Reading::Strict);
+        // An empty value means that the header's counts (POSIX: the record is deleted).
+        pax.retain(|key, value| !value.is_empty() || key.starts_with(b"SCHILY.xattr."));
+        let long = |text: Option<Vec<u8>>| text.filter(|text| !text.is_empty());
+        let flag = header.as_old().linkflag[0];
+        let is_sparse = pax.keys().any(|key| key.starts_with(b"GNU.sparse.")) || flag == b'S';
         let sparse = pax.get(&b"GNU.sparse.name"[..]).filter(|_| !strict).cloned();
-        let name = pax.remove(&b"path"[..]).or(self.name).unwrap_or_else(|| name(header));
-        let name = sparse.unwrap_or(name);
-        let refuse = |why| refused(&name, why);
-        let is_sparse =
-            pax.keys().any(|key| key.starts_with(b"GNU.sparse.")) || header.as_old().linkflag[0] == b'S';
+        let name = pax.remove(&b"path"[..]).or(long(self.name)).unwrap_or_else(|| name(header));
         if is_sparse && strict {
             return Err(LayerError::Sparse(shown(&name)));
+        }
+        if is_sparse && !sparse::known(flag, &pax) {
+            return Err(refused(&name, "its form of a sparse file is not known"));
+        }
+        let name = sparse.unwrap_or(name);
+        let refuse = |why| refused(&name, why);
+        let magic = &header.as_bytes()[257..265];
+        if magic.starts_with(b"ustar\0") && &magic[6..] != b"00" {
+            return Err(refuse("its header is of an unknown version, so where its name ends is a guess"));
         }
         let kind = kind(header.as_old().linkflag[0], &name).map_err(refuse)?;
         if strict && name.starts_with(b"/") {
             return Err(refuse("its path is absolute"));
         }
         let path = clean(&name).map_err(refuse)?;
-        if path.is_empty() {
-            return if kind == Kind::Directory { Ok(None) } else { Err(refuse("it has no name")) };
+        if path.is_empty() && kind != Kind::Directory {
+            return Err(refuse("it has no name"));
         }
-        if path.rsplit(|byte| *byte == b'/').next() == Some(b".wh.") {
+        let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if matches!(last, b".wh." | b".wh.." | b".wh...") {
             return Err(refuse("it is a whiteout of nothing, which some take for one of its directory"));
         }
-        let link = pax.remove(&b"linkpath"[..]).or(self.link);
+        let link = pax.remove(&b"linkpath"[..]).or(long(self.link));
         let link = link.unwrap_or_else(|| until_nul(&header.as_old().linkname).to_vec());
         let mut entry = Entry::new(path, kind, 0, 0);
         entry.link = target(kind, &link, strict).map_err(refuse)?;
@@ -100,7 +111,7 @@ impl Extensions {
             return Err(refuse("it is no regular file but claims content"));
         }
         fields(&mut entry, header, &mut pax).map_err(refuse)?;
-        Ok(Some(entry))
+        Ok(entry)
     }
 }
 

@@ -56,11 +56,13 @@ impl Index {
     pub fn lenient(tar: impl Read, scratch: &dyn Scratch) -> Result<Self, LayerError> {
         let mut sorter = Sorter::new(scratch);
         let (mut number, mut value, mut bytes) = (0_u64, Vec::new(), Vec::new());
+        let mut links = false;
         let shape = walk(
             tar,
             Reading::Lenient,
             |_, _| {},
             |entry| {
+                links |= entry.kind == Kind::Hardlink;
                 code::encode(&entry, &mut bytes);
                 value.clear();
                 value.extend_from_slice(&number.to_le_bytes());
@@ -69,8 +71,10 @@ impl Index {
                 sorter.push(&entry.path, &value)
             },
         )?;
-        let (listing, repeated) = last_of_each(&sorter.finish()?, scratch)?;
-        Ok(Self { listing, shape: Some(Shape { repeated: repeated.shown(), ..shape }) })
+        let (listing, repeated, other_kind) = last_of_each(&sorter.finish()?, scratch)?;
+        // Which entry a link is to, and what became of what lay below, is not told by the last one.
+        let repeated = repeated.shown(links || other_kind);
+        Ok(Self { listing, shape: Some(Shape { repeated, ..shape }) })
     }
 
     /// Takes entries that somebody holds.
@@ -212,16 +216,18 @@ impl<'a> Entering<'a> {
     }
 }
 
-/// Of records whose values begin with a number: the one of each path with the greatest.
-fn last_of_each(all: &Records, scratch: &dyn Scratch) -> Result<(Listing, Repeated), LayerError> {
+/// Of records whose values begin with a number: the one of each path with the greatest; the others, and whether one of them
+/// is of another kind.
+fn last_of_each(all: &Records, scratch: &dyn Scratch) -> Result<(Listing, Repeated, bool), LayerError> {
     let (mut all, mut once) = (all.read()?, Sorter::new(scratch));
     let mut held: Option<(BString, u64, Vec<u8>)> = None;
-    let mut repeated = Repeated::default();
+    let (mut repeated, mut other_kind) = (Repeated::default(), false);
     while let Some(record) = all.next()? {
         let Some((number, value)) = record.value.split_first_chunk() else { continue };
         let number = u64::from_le_bytes(*number);
         match &mut held {
             Some((path, known, bytes)) if *path == record.key => {
+                other_kind |= code::kind(bytes) != code::kind(value);
                 let older = if number > *known {
                     *known = number;
                     std::mem::replace(bytes, value.to_vec())
@@ -241,7 +247,7 @@ fn last_of_each(all: &Records, scratch: &dyn Scratch) -> Result<(Listing, Repeat
     if let Some((path, _, bytes)) = held {
         once.push(&path, &bytes)?;
     }
-    Ok((Listing::of(once.finish()?), repeated))
+    Ok((Listing::of(once.finish()?), repeated, other_kind))
 }
 
 impl Entry {

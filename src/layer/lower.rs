@@ -192,30 +192,39 @@ impl Lower {
         Ok(true)
     }
 
-    /// The first path that only one of both views has (in the place of that one), but for those that are `known`.
+    /// Gives `each` every path that is not the same in both views, and which of them have it, in order of paths.
     ///
     /// # Errors
     /// Those of the scratch files.
-    pub fn only_in_one(
+    pub fn differences(
         &self,
         other: &Self,
-        known: impl Fn(&BString) -> bool,
-    ) -> Result<Option<[Option<BString>; 2]>, LayerError> {
+        mut each: impl FnMut(&[u8], [bool; 2]),
+    ) -> Result<(), LayerError> {
         let (mut ours, mut theirs) = (self.nodes.read()?, other.nodes.read()?);
         ours.next()?;
         theirs.next()?;
         loop {
             let order = match (ours.current(), theirs.current()) {
-                (None, None) => return Ok(None),
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
-                (Some(one), Some(other)) => compare(one.key, other.key),
+                (None, None) => return Ok(()),
+                (Some(one), None) => {
+                    each(one.key, [true, false]);
+                    std::cmp::Ordering::Less
+                }
+                (None, Some(two)) => {
+                    each(two.key, [false, true]);
+                    std::cmp::Ordering::Greater
+                }
+                (Some(one), Some(two)) => {
+                    let order = compare(one.key, two.key);
+                    if order.is_ne() {
+                        each(if order.is_lt() { one.key } else { two.key }, [order.is_lt(), order.is_gt()]);
+                    } else if !Node::from_bytes(one.value)?.identical(&Node::from_bytes(two.value)?) {
+                        each(one.key, [true, true]);
+                    }
+                    order
+                }
             };
-            let at = if order.is_gt() { theirs.current() } else { ours.current() };
-            let path = at.map(|record| BString::from(record.key));
-            if let Some(path) = path.filter(|path| order.is_ne() && !known(path)) {
-                return Ok(Some(if order.is_lt() { [Some(path), None] } else { [None, Some(path)] }));
-            }
             if order.is_le() {
                 ours.next()?;
             }

@@ -96,7 +96,10 @@ fn refuses_hostile_paths() {
     check(&file("a").pax(&[("path", b"a\0b")]), "NUL");
     check(&file("a").pax(&[("path", &[b'a'; 5000])]), "too long");
     check(&file("a").file("./a", b""), "holds `a` more than once");
-    check(&file("a/.wh."), "a whiteout of nothing");
+    for name in ["a/.wh.", "a/.wh..", ".wh..."] {
+        check(&file(name), "a whiteout of nothing");
+    }
+    check(&file("a").put(263, b"01"), "of an unknown version");
     check(
         &file("e\x1b[2J").put(156, b"Z"),
         "entry `e\\u{1b}[2J` of the archive is refused: its type is unknown",

@@ -27,9 +27,12 @@ pub struct Shape {
     pub comment: Option<String>,
     /// Whether names begin with `/`.
     pub absolute: bool,
+    /// Mode, owners and attributes of the root directory, if it has them other than 0755 and 0.
+    pub root: Option<String>,
     /// What comes after the end mark that is not zeros: how many bytes, and their digest.
     pub trailing: Option<String>,
-    /// Entries of paths that come again, which do not count: how many, the first path, a digest of all.
+    /// Entries of paths that come again, which do not count: how many, the first path, a digest of all; `ambiguous` before it
+    /// if other entries, or another kind of entry, hang on them.
     pub repeated: Option<String>,
     /// Where its end mark stands, in bytes from the start.
     pub end: u64,
@@ -66,7 +69,7 @@ impl Trailing {
     }
 
     fn shown(self) -> Option<String> {
-        self.any().then(|| format!("{} bytes ({})", self.others, self.hasher.finish().short()))
+        self.any().then(|| format!("{} bytes ({})", self.others, self.hasher.finish()))
     }
 }
 
@@ -89,9 +92,10 @@ impl Repeated {
         }
     }
 
-    pub(super) fn shown(self) -> Option<String> {
+    pub(super) fn shown(self, ambiguous: bool) -> Option<String> {
         let Self { count, first, hasher } = self;
-        first.map(|first| format!("{count} entries, first of {first} ({})", hasher.finish().short()))
+        let said = if ambiguous { "ambiguous: " } else { "" };
+        first.map(|first| format!("{said}{count} entries, first of {first} ({})", hasher.finish()))
     }
 }
 
@@ -102,6 +106,7 @@ pub(super) struct Shaping {
     dialects: [bool; 3],
     dotted: bool,
     absolute: bool,
+    root: Option<String>,
     comment: Option<String>,
     comments: Hasher,
     /// Whether [`Shaping::comment`] is not all that was said.
@@ -116,6 +121,25 @@ impl Shaping {
         self.dialects[dialect] = true;
         self.dotted |= header.as_old().name.starts_with(b"./");
         self.absolute |= header.as_old().name.starts_with(b"/");
+    }
+
+    /// An entry of the root directory, which is none of a path.
+    pub(super) fn root(&mut self, entry: &Entry) {
+        let plain = (entry.mode, entry.uid, entry.gid) == (0o755, 0, 0) && entry.xattrs.is_empty();
+        let names: Vec<_> = entry.xattrs.keys().map(|name| shorten(name)).collect();
+        let Entry { mode, uid, gid, .. } = entry;
+        let mut hasher = Hasher::default();
+        for (name, value) in &entry.xattrs {
+            for part in [&name[..], &[0], &value[..], &[0]] {
+                hasher.update(part);
+            }
+        }
+        let attributes = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" {} ({})", names.join(" "), hasher.finish())
+        };
+        self.root = (!plain).then(|| format!("{mode:04o} {uid}:{gid}{attributes}"));
     }
 
     pub(super) fn comment(&mut self, text: &[u8]) {
@@ -134,12 +158,12 @@ impl Shaping {
     pub(super) fn end(self, end: u64, padding_bytes: u64, trailing: Trailing) -> Shape {
         let known = DIALECTS.iter().zip(self.dialects).filter(|(_, there)| *there);
         let dialect = known.map(|(name, _)| *name).collect::<Vec<_>>().join("+");
-        let Self { order, dotted, absolute, comments, more_comments, .. } = self;
+        let Self { order, dotted, absolute, root, comments, more_comments, .. } = self;
         let trailing = trailing.shown();
         let all = more_comments.then(|| format!("… ({})", comments.finish().short()));
         let comment = self.comment.map(|text| text + &all.unwrap_or_default());
         let (order, repeated) = (order.finish(), None);
-        Shape { order, dialect, dotted, comment, absolute, trailing, repeated, end, padding_bytes }
+        Shape { order, dialect, dotted, comment, absolute, root, trailing, repeated, end, padding_bytes }
     }
 }
 

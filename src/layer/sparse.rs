@@ -1,5 +1,7 @@
 //! Sparse files: GNU's old form (`tar(5)`, typeflag `S`), and PAX 0.1 and 1.0 (GNU tar's manual, "Storing Sparse Files").
 
+use std::collections::BTreeMap;
+
 use bstr::BString;
 use tar::Header;
 
@@ -57,6 +59,25 @@ impl Segments {
     fn shown(&self) -> Vec<u8> {
         let parts = self.0.iter().map(|(start, end)| format!("{start},{}", end - start));
         parts.collect::<Vec<_>>().join(",").into_bytes()
+    }
+}
+
+/// Whether the records of an entry with typeflag `flag` are those of one form, and of nothing else.
+pub(super) fn known(flag: u8, pax: &BTreeMap<Vec<u8>, Vec<u8>>) -> bool {
+    let of = |name: &str| pax.get(format!("GNU.sparse.{name}").as_bytes()).map(Vec::as_slice);
+    let others = pax.keys().filter_map(|key| key.strip_prefix(b"GNU.sparse."));
+    let mut names: Vec<&[u8]> = others.filter(|name| !matches!(*name, b"name" | b"numblocks")).collect();
+    names.sort_unstable();
+    match (flag, names.as_slice()) {
+        (b'S', []) => of("name").is_none(),
+        (0 | b'0' | b'7', [b"major", b"minor", b"realsize"]) => {
+            (of("major"), of("minor")) == (Some(b"1"), Some(b"0"))
+        }
+        (0 | b'0' | b'7', [b"map", b"size"]) => true,
+        (0 | b'0' | b'7', [b"major", b"map", b"minor", b"size"]) => {
+            of("major") == Some(b"0") && matches!(of("minor"), Some(b"0" | b"1"))
+        }
+        _ => false,
     }
 }
 

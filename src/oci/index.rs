@@ -1,10 +1,12 @@
 //! An image index (OCI image-spec, "Image Index"; Docker manifest list).
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{OciError, config::platform_name, descriptor, object, shape};
 use crate::model::{
-    Descriptor,
+    Descriptor, Digest,
     limits::MANIFEST_SIZE_BYTES_MAX,
     names::{DOCKER_LIST, OCI_INDEX},
 };
@@ -62,6 +64,16 @@ impl Index {
         self.images().filter_map(|(platform, _)| platform).collect()
     }
 
+    /// Images that no platform leads to: of none, or of one that an image before has.
+    pub fn others(&self) -> Vec<Digest> {
+        let mut seen = BTreeSet::new();
+        let images = self.images().filter(|(name, _)| {
+            let name = name.as_deref().map(|name| usual(name).to_owned());
+            name.is_none_or(|name| !seen.insert(name))
+        });
+        images.map(|(_, image)| image.digest).collect()
+    }
+
     /// The first image for `platform` (`os/architecture[/variant]`). Without a variant asked for, an entry
     /// with one is taken if it is the only variant there is. An only image that names no platform is taken
     /// too: its config then says what it is. Attestation manifests are never chosen.
@@ -98,7 +110,7 @@ impl Index {
 }
 
 /// `linux/arm64/v8` and `linux/arm64` are one platform.
-fn usual(platform: &str) -> &str {
+pub fn usual(platform: &str) -> &str {
     if platform == "linux/arm64/v8" { "linux/arm64" } else { platform }
 }
 

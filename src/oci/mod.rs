@@ -12,7 +12,7 @@ mod write;
 
 pub use config::Config;
 pub use image::Image;
-pub use index::Index;
+pub use index::{Index, usual as usual_platform};
 pub use manifest::Manifest;
 pub use write::{artifact_bytes, manifest_bytes};
 
