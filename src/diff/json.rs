@@ -11,7 +11,7 @@ use crate::{
     oci::Image,
 };
 
-/// Length of a pointer up to which values are gone into, and how many changes there may be before.
+/// Length of a pointer up to which values are gone into, and how many places are told.
 const POINTER_SIZE_BYTES_MAX: usize = 4096;
 const CHANGES_MAX: usize = 10_000;
 
@@ -66,8 +66,13 @@ fn walk(of: Of, pointer: &str, a: Option<&Value>, b: Option<&Value>, found: &mut
     };
     match (a, b) {
         _ if a == b => {}
-        // What is nested or long without end is one difference.
-        _ if pointer.len() > POINTER_SIZE_BYTES_MAX || found.len() > CHANGES_MAX => {
+        // Beyond so many, that there are more is one difference, of the document as a whole.
+        _ if found.len() > CHANGES_MAX => {}
+        _ if found.len() == CHANGES_MAX => {
+            let more = Value::from(format!("more than {CHANGES_MAX} places differ"));
+            found.push(ConfigChange { of, pointer: String::new(), a: Some(more), b: None });
+        }
+        _ if pointer.len() > POINTER_SIZE_BYTES_MAX => {
             found.push(ConfigChange { of, pointer: pointer.to_owned(), a: a.cloned(), b: b.cloned() });
         }
         (Some(Value::Object(one)), Some(Value::Object(other))) => {

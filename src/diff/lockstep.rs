@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     layer::{Archive, Entry, Kind, LayerError, PEEK_SIZE_BYTES, Shape, compare_paths},
-    model::{Digest, Hasher, limits::CAPTURE_FILE_BYTES_MAX},
+    model::{
+        Digest, Hasher,
+        limits::{CAPTURE_FILE_BYTES_MAX, LAYER_CHANGES_MAX},
+    },
 };
 
 /// What differs of two archives, and how each is written.
@@ -129,6 +132,10 @@ pub(super) fn compare<R: BufRead>(
             }
             Ordering::Less => changes.extend(change(layer, a.leave()?, None, Contents::Equal)),
             Ordering::Greater => changes.extend(change(layer, None, b.leave()?, Contents::Equal)),
+        }
+        if changes.len() > LAYER_CHANGES_MAX {
+            let source = LayerError::TooMany { what: "differences", max: LAYER_CHANGES_MAX as u64 };
+            return Err(refusal(1, b.entry.as_ref(), &b.last, source));
         }
         if order.is_some_and(|order| !a.ascends[order] || !b.ascends[order]) {
             return Ok(None);

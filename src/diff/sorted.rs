@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     layer::{Archive, Entry, Kind, Layer, LayerError, Reading, compare_paths},
-    model::limits::CAPTURE_FILE_BYTES_MAX,
+    model::limits::{CAPTURE_FILE_BYTES_MAX, LAYER_CHANGES_MAX},
 };
 
 /// Pairs the entries of two layers by path; what differs, in order of paths. Of the names of a file the first in order is the
@@ -32,6 +32,9 @@ pub(super) fn changes(layer: usize, a: &Layer, b: &Layer) -> Result<Vec<Change>,
         let one = if order.is_gt() { None } else { replace(&mut a, all_a.next().transpose()?) };
         let other = if order.is_lt() { None } else { replace(&mut b, all_b.next().transpose()?) };
         found.extend(by_digest(layer, one, other));
+        if found.len() > LAYER_CHANGES_MAX {
+            return Err(LayerError::TooMany { what: "differences", max: LAYER_CHANGES_MAX as u64 });
+        }
     }
 }
 

@@ -425,6 +425,16 @@ fn same_filesystem() {
 }
 
 #[test]
+fn documents_without_end_are_bounded() {
+    let mut shelf = Shelf::default();
+    let many = |value: u64| json!({ "n".repeat(5000): vec![value; 20_000], "m": vec![value; 20_000] });
+    let (a, b) = (shelf.image(&[], &many(1)), shelf.image(&[], &many(2)));
+    let config = images(&shelf, &a, &b).unwrap().config;
+    assert_eq!(config.len(), 10_001);
+    assert_eq!((config[10_000].pointer.as_str(), &config[10_000].b), ("", &None));
+}
+
+#[test]
 fn config_and_manifest_as_raw_json() {
     let mut shelf = Shelf::default();
     let layer = [fake().file("a", b"1")];

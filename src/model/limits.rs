@@ -34,6 +34,8 @@ pub const LAYER_NAMES_SIZE_BYTES_MAX: u64 = 1 << 30;
 pub const CAPTURE_FILE_BYTES_MAX: u64 = 8 << 20;
 /// Most bytes of drifted files held at once.
 pub const CAPTURE_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Most differences of one layer that are told.
+pub const LAYER_CHANGES_MAX: usize = 1_000_000;
 /// Most bytes of equal layers that are opened, however small those that differ, to tell whether two images merge to one file
 /// system.
 pub const MERGE_FREE_BYTES: u64 = 1 << 20;

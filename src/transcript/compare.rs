@@ -87,7 +87,7 @@ impl Compared {
     }
 }
 
-/// Compares two transcripts. The key of an answer is its method, its URL without volatile parts ([`stable`]) and the
+/// Compares two transcripts. The key of an answer is its method, its URL without volatile parts (`stable`) and the
 /// digest of the request's body.
 ///
 /// 1. Under one key, equal answers (status, body) are taken out.
