@@ -138,7 +138,8 @@ const STEPS: &[Row] = &[
     ("--installroot", "dnf/root/.rpmdb/rpmdb.sqlite*", "rpmdb-time"),
     ("--installroot", "dnf/var/lib/dnf/history.sqlite*", "dnf-history"),
     ("--installroot", "dnf/var/cache/dnf/**", "tool-cache"),
-    ("--installroot", "dnf/var/log/*.log", "clock-in-text"), // Below another root.
+    ("--installroot", "dnf/var/log/dnf*.log", "package-log"),
+    ("--installroot", "dnf/var/log/hawkey.log", "clock-in-text"), // Below another root.
     ("dpkg-deb", "deb.d/p.deb", "ar-timestamp"),
     ("javadoc", "doc/doc/*.html", "clock-in-text"),
     ("npm install", "root/.npm/**", "tool-cache"),
