@@ -95,7 +95,12 @@ fn nothing_is_written_outside() {
         let hard = [(Symlink, "way", "/etc", 0), (Link, "stolen", "way/passwd", 0)];
         refused(&lab, "hard-link", &[&hard], "`stolen`: No such file");
         let both = [(Directory, "a", "", 0), (Regular, "a/.wh...", "x", 0)];
-        refused(&lab, "hides-parent", &[&both], "hides nothing that could be there");
+        refused(
+            &lab,
+            "hides-parent",
+            &[&both],
+            "`a/.wh...` of the archive is refused: it is a whiteout of nothing",
+        );
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
         assert!(!std::path::Path::new("/canary").exists());
     }
