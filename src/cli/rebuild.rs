@@ -163,6 +163,11 @@ pub(super) fn parse_verdict(text: &str) -> Result<Verdict, String> {
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         let live = self.inputs == Inputs::Live;
+        if self.max_inputs.is_some() && !live {
+            context
+                .console
+                .warn("--max-inputs bounds nothing here: a replay fetches nothing (see --inputs live)");
+        }
         let otherwise = [("--vary", self.vary.is_some()), ("--try", self.remedy.is_some())];
         if let Some((flag, _)) = otherwise.into_iter().find(|(_, given)| *given && live) {
             let text = format!("--inputs live cannot be used with {flag}, which replays what was recorded");

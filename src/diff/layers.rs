@@ -148,7 +148,7 @@ impl<'a> Side<'a> {
     }
 
     /// The entries of one layer (none if there is no such layer), its archive held against its diffID.
-    fn index(&self, blobs: &dyn Blobs, layer: Option<LayerRef>) -> Result<Index, DiffError> {
+    pub(super) fn index(&self, blobs: &dyn Blobs, layer: Option<LayerRef>) -> Result<Index, DiffError> {
         let Some(layer) = layer else {
             let none = Index::of([] as [Entry; 0], blobs);
             return none.map_err(|source| DiffError::Scratch { layer: 0, source });

@@ -51,13 +51,12 @@ pub(super) fn read(
     let mut union = Union::new(blobs);
     // By stack and number in it: where the layer stands, and which it is.
     let mut places: [Vec<(usize, LayerRef)>; 2] = [Vec::new(), Vec::new()];
-    let mut shapes: Vec<[Option<Shape>; 2]> = run.iter().map(|_| [None, None]).collect();
     for (at, pair) in run.iter().enumerate() {
         for (side, layer) in [pair.a, pair.b].into_iter().enumerate() {
             let Some(layer) = layer else { continue };
             let mut hashed = Hashed::new(sides[side].open(blobs, layer)?);
             let added = union.add(side, places[side].len(), &mut hashed);
-            shapes[at][side] = Some(added.map_err(|source| sides[side].refuses(layer, source))?);
+            added.map_err(|source| sides[side].refuses(layer, source))?;
             sides[side].claim(layer, hashed.finish())?;
             places[side].push((at, layer));
         }
@@ -82,13 +81,12 @@ pub(super) fn read(
     union.finish(|path| lower.contains(path), each).map_err(scratch)?;
     hold(blobs, sides, &mut changes, left)?;
     let counts = places.map(|layers| Some(layers.len().to_string()));
-    for (pair, [one, other]) in run.iter_mut().zip(&shapes) {
+    for pair in &mut *run {
         pair.changes.clear();
         if pair.equal() {
             continue;
         }
-        pair.whole.retain(|field| !field.misleads());
-        pair.whole.extend(misleading([one.as_ref(), other.as_ref()]));
+        pair.whole.retain(|field| field.name != "layers");
         let [a, b] = counts.clone();
         pair.whole.push(Field { name: "layers".to_owned(), a, b });
         pair.finer_in_b = finer_in_b;
@@ -112,18 +110,30 @@ fn hold_against_all(
 ) -> Result<(), DiffError> {
     let first = run.first().map_or(0, |pair| pair.index);
     let scratch = |source| DiffError::Scratch { layer: first, source };
-    let lowers = [0, 1].map(|side| -> Result<Lower, DiffError> {
-        let mut lower = Lower::default();
-        for layer in below.iter().chain(&*run).filter_map(|pair| if side == 0 { pair.a } else { pair.b }) {
+    let mut shapes: Vec<[Option<Shape>; 2]> = run.iter().map(|_| [None, None]).collect();
+    let mut lowers = [Lower::default(), Lower::default()];
+    for (side, lower) in lowers.iter_mut().enumerate() {
+        let of = |pair: &LayerPair| if side == 0 { pair.a } else { pair.b };
+        for layer in below.iter().filter_map(of) {
             match sides[side].layer_of(blobs, layer) {
                 Ok(layer) => lower.apply(&layer, blobs).map_err(scratch)?,
-                // One of those below that both have.
+                // One that both have.
                 Err(DiffError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(lower)
-    });
+        for (pair, shapes) in run.iter().zip(&mut shapes) {
+            if let Some(layer) = of(pair) {
+                let index = sides[side].index(blobs, Some(layer))?;
+                shapes[side] = index.shape().cloned();
+                lower.apply(&index.canonical(blobs).map_err(scratch)?, blobs).map_err(scratch)?;
+            }
+        }
+    }
+    for (pair, [one, other]) in run.iter_mut().zip(&shapes).filter(|(pair, _)| !pair.equal()) {
+        pair.whole.retain(|field| !field.misleads());
+        pair.whole.extend(misleading([one.as_ref(), other.as_ref()]));
+    }
     let [a, b] = lowers;
     let changed: BTreeSet<&BStr> =
         run.iter().flat_map(|pair| &pair.changes).map(|change| change.path.as_bstr()).collect();
@@ -144,7 +154,7 @@ fn hold_against_all(
             unsaid.get_or_insert_with(|| path.into());
         }
     };
-    a?.differences(&b?, each).map_err(scratch)?;
+    a.differences(&b, each).map_err(scratch)?;
     if let Some(left) = left {
         for pair in &mut *run {
             whiteouts::say(pair, &left);

@@ -330,6 +330,13 @@ fn what_some_take_for_another_thing_is_no_form() {
     let good = || fake().file("a", b"good").hardlink("b", "a");
     let evil = fake().file("a", b"evil").hardlink("b", "a").file("a", b"good");
     assert_eq!(misleads(&[good()], &[evil]), "repeated");
+    assert_eq!(
+        misleads(
+            &[good(), fake().file("z", b"")],
+            &[fake().file("a", b"evil").hardlink("b", "a").file("a", b"good").file("z", b"")]
+        ),
+        "repeated"
+    );
     // Names of one file in one layer, and in another.
     let one = [fake().file("a", b"1").hardlink("b", "a"), fake().file("a", b"2").file("x", b"")];
     assert_eq!(misleads(&one, &[fake().file("a", b"2").hardlink("b", "a").file("x", b"")]), "merged");

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use bstr::BString;
 
+use crate::layer::sqlite_varint as varint;
+
 pub(super) const MAGIC: &[u8] = b"SQLite format 3\0";
 const HEADER: usize = 100;
 /// Deepest tree that is walked; `SQLite`'s own have at most 20 levels.
@@ -256,21 +258,6 @@ fn short(page: &[u8], at: usize) -> Option<usize> {
 
 fn word(page: &[u8], at: usize) -> Option<usize> {
     usize::try_from(u32::from_be_bytes(page.get(at..at.checked_add(4)?)?.try_into().ok()?)).ok()
-}
-
-/// A variable-length integer, and its length.
-fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
-    let mut value = 0_u64;
-    for (at, byte) in bytes.iter().take(9).enumerate() {
-        if at == 8 {
-            return Some((value << 8 | u64::from(*byte), 9));
-        }
-        value = value << 7 | u64::from(byte & 0x7f);
-        if byte & 0x80 == 0 {
-            return Some((value, at + 1));
-        }
-    }
-    None
 }
 
 #[cfg(test)]

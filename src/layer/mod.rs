@@ -51,6 +51,7 @@ pub use read::{PEEK_SIZE_BYTES, bounds, index, walk};
 pub use root::{Root, whole};
 pub use rules::{Applied, Around, Open, Patched, Patches, Profile, RuleCount, drop_rule};
 pub use shape::{BLOB_HEAD_BYTES, Shape, compressed};
+pub use sqlite::varint as sqlite_varint;
 pub use union::{Placed, Union};
 pub use write::{Written, write};
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Read};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::{
-    Entry, Kind, LayerError, Reading, Shape, code,
+    Entry, Kind, LayerError, Reading, code,
     lower::{Whiteout, whiteout},
     order::is_below,
     read::walk,
@@ -60,12 +60,11 @@ impl<'a> Union<'a> {
         Self { sorter: Sorter::new(scratch), number: 0, deleted: Default::default() }
     }
 
-    /// Puts an uncompressed archive on stack `side` (0 or 1), as its layer `layer`; read as [`Reading::Lenient`]. Returns how it is
-    /// written; what comes more than once in it is not told there.
+    /// Puts an uncompressed archive on stack `side` (0 or 1), as its layer `layer`; read as [`Reading::Lenient`].
     ///
     /// # Errors
     /// Those of [`walk`], and of the scratch file.
-    pub fn add(&mut self, side: usize, layer: usize, tar: impl Read) -> Result<Shape, LayerError> {
+    pub fn add(&mut self, side: usize, layer: usize, tar: impl Read) -> Result<(), LayerError> {
         let (mut value, mut bytes) = (Vec::new(), Vec::new());
         walk(
             tar,
@@ -84,7 +83,8 @@ impl<'a> Union<'a> {
                 self.number += 1;
                 self.sorter.push(&entry.path, &value)
             },
-        )
+        )?;
+        Ok(())
     }
 
     /// All paths that whiteouts delete, of both stacks.

@@ -83,7 +83,10 @@ impl FromStr for ImageName {
             return Ok(Self { location, selector: Selector { tag, digest } });
         }
         for transport in ["oci-archive", "docker-archive", "docker", "docker-daemon", "dir"] {
-            if rest.strip_prefix(transport).is_some_and(|r| r.starts_with(':')) && !has_host(rest) {
+            let after = rest.strip_prefix(transport).and_then(|after| after.strip_prefix(':'));
+            // `docker:5000/app` is a host with a port.
+            if after.is_some_and(|after| !(has_host(rest) && after.starts_with(|c: char| c.is_ascii_digit())))
+            {
                 return Err(ReferenceError::Transport(transport.to_owned()));
             }
         }

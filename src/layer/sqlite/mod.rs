@@ -4,6 +4,7 @@
 mod table;
 mod wal;
 
+pub use table::varint;
 pub(super) use table::{Times, clamp};
 pub(super) use wal::{is_index, rest};
 

@@ -206,8 +206,8 @@ fn short(page: &[u8], at: usize) -> Option<usize> {
     Some(u16::from_be_bytes(page.get(at..at + 2)?.try_into().ok()?).into())
 }
 
-/// A variable-length integer, and its length.
-fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+/// A variable-length integer at the start of `bytes`, and its length (fileformat2.html, "Varint"); nothing if it is cut off.
+pub fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (at, byte) in bytes.iter().take(9).enumerate() {
         if at == 8 {

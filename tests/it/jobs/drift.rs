@@ -1,8 +1,10 @@
 //! What cannot reproduce is explained: file, instruction, cause.
 
+use std::process::Command;
+
 use serde_json::Value;
 
-use crate::support::{Lab, Registry, schemas};
+use crate::support::{Lab, Registry, must, schemas};
 
 #[test]
 fn a_clock_and_a_random_number() {
@@ -79,6 +81,42 @@ fn two_images_side_by_side() {
         answer["layers"].as_array().unwrap().iter().filter(|layer| layer["equal"] == false).count(),
         1
     );
+}
+
+#[test]
+fn archives_of_images_are_read() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let to = registry.name("archives");
+    lab.build(
+        registry,
+        &lab.source("archives", &[("Dockerfile", "FROM base.example/tiny:1\nRUN echo 1 > /a\n")]),
+        &to,
+        &[],
+    )
+    .exits(0);
+    let store = lab.path("fresh");
+    let diff = |a: &str, b: &str| lab.reprov(&["diff", a, b, "--store", &store, "--format", "json"]);
+    let (oci, docker) = (lab.path("image.oci.tar"), lab.path("image.docker.tar"));
+    let from = format!("docker://{to}");
+    for dest in
+        [format!("oci-archive:{oci}:one"), format!("docker-archive:{docker}:example.org/archives:two")]
+    {
+        must(Command::new("skopeo").args(["copy", "--quiet", "--src-tls-verify=false", &from, &dest]));
+    }
+    let same = diff(&to, &format!("oci-archive:{oci}:one")).exits(0);
+    assert_eq!(same.json()["verdict"], "reproduced", "{same}");
+    assert!(same.json()["images"]["b"].as_str().unwrap().starts_with("oci-archive:"), "{same}");
+    for name in [format!("docker-archive:{docker}"), format!("docker-archive:{docker}:two")] {
+        // docker's layers are not compressed, and its manifest is another.
+        assert_eq!(diff(&to, &name).exits(1).json()["verdict"], "compression-only");
+    }
+    diff(&to, &format!("docker-archive:{docker}:three")).exits(3).says("it has example.org/archives:two");
+    diff(&to, &format!("oci-archive:{oci}:two")).exits(3).says("one");
+    diff(&to, "oci-archive:nothing.tar").exits(3).says("cannot unpack `nothing.tar`");
+    lab.reprov(&["trace", &format!("oci-archive:{oci}")])
+        .exits(2)
+        .says("transport `oci-archive:` is not supported here");
+    assert_eq!(std::fs::read_dir(format!("{store}/tmp")).unwrap().count(), 0, "unpacked layouts are gone");
 }
 
 #[test]
