@@ -33,7 +33,7 @@ use std::{
 pub use self::{
     conf::{ConfError, RegistriesConf, is_short},
     error::RegistryError,
-    referrers::fallback_tag,
+    referrers::{fallback_tag, legacy_tag},
     retry::Waits,
 };
 use self::{http::Http, layout::Layout, place::Place, push::Uploads, retry::Patience};

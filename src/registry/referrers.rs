@@ -47,6 +47,12 @@ pub fn fallback_tag(subject: &Digest) -> String {
     format!("sha256-{}", subject.hex())
 }
 
+/// The tag that holds what cosign 2 attached to `subject` (FORMATS.md §6).
+#[must_use]
+pub fn legacy_tag(subject: &Digest) -> String {
+    format!("{}.att", fallback_tag(subject))
+}
+
 /// Nothing if the registry has no such API.
 async fn by_api(
     http: &Http,
