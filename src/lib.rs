@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | [`model`] | words: digests, names of images, verdicts, limits |
 //! | 1 | [`oci`], [`layer`], [`attest`], [`dockerfile`], [`recipe`], [`transcript`], [`engine`] | formats: bytes ↔ values |
-//! | 2 | [`diff`], [`pin`] | two images → what differs; bytes and keys → whether the signer vouches |
+//! | 2 | [`diff`], [`pin`], [`verify`] | two images → what differs; bytes and keys → whether the signer vouches |
 //! | 3 | [`drift`] | what differs → why, and what to do |
 //! | 4 | [`report`] | answers → JSON and text |
 //! | 5 | [`compute`], [`process`], [`host`], [`progress`] | tools: cores, children, clock, news |
@@ -40,3 +40,4 @@ pub mod signing;
 pub mod source;
 pub mod store;
 pub mod transcript;
+pub mod verify;

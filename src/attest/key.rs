@@ -24,6 +24,26 @@ const PEM_LABEL: &str = "PUBLIC KEY";
 /// What a key may have signed with.
 type Algorithms = &'static [&'static dyn VerificationAlgorithm];
 
+/// Kinds of keys we check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    P256,
+    P384,
+    Ed25519,
+    Rsa,
+}
+
+impl Kind {
+    fn algorithms(self) -> Algorithms {
+        match self {
+            Self::P256 => &[&ECDSA_P256_SHA256_ASN1],
+            Self::P384 => &[&ECDSA_P384_SHA256_ASN1, &ECDSA_P384_SHA384_ASN1],
+            Self::Ed25519 => &[&ED25519],
+            Self::Rsa => &[&RSA_PKCS1_2048_8192_SHA256],
+        }
+    }
+}
+
 /// A key somebody's signatures are checked with: P-256, P-384, Ed25519, or RSA of 2048 bits and more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PublicKey {
@@ -75,7 +95,7 @@ impl PublicKey {
     /// # Errors
     /// If it is something else, or a key we cannot check signatures with.
     pub fn from_spki(der: &[u8]) -> Result<Self, PublicKeyError> {
-        let algorithms = algorithms(der)?;
+        let algorithms = kind(der)?.algorithms();
         ParsedPublicKey::new(algorithms[0], der).map_err(|_| PublicKeyError::Invalid)?;
         Ok(Self { spki: der.to_owned() })
     }
@@ -89,6 +109,16 @@ impl PublicKey {
         Document::try_from(self.spki.as_slice())
             .and_then(|document| document.to_pem(PEM_LABEL, LineEnding::LF))
             .expect("the bytes were read as DER before")
+    }
+
+    /// The DER it was read from.
+    pub(super) fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// What kind of key it is.
+    pub(super) fn kind(&self) -> Kind {
+        kind(&self.spki).expect("the bytes were read as a key before")
     }
 
     /// SHA-256 of its SPKI.
@@ -107,22 +137,22 @@ impl PublicKey {
     /// pure Ed25519; RSA PKCS#1 v1.5 with SHA-256.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        let algorithms = algorithms(&self.spki).unwrap_or_default(); // It was read before.
+        let algorithms = self.kind().algorithms();
         let good =
             |&algorithm| UnparsedPublicKey::new(algorithm, &self.spki).verify(message, signature).is_ok();
         algorithms.iter().any(good)
     }
 }
 
-fn algorithms(spki: &[u8]) -> Result<Algorithms, PublicKeyError> {
+fn kind(spki: &[u8]) -> Result<Kind, PublicKeyError> {
     let key = SubjectPublicKeyInfoRef::from_der(spki).map_err(PublicKeyError::Spki)?;
     let curve = key.algorithm.parameters_oid();
     match key.algorithm.oid {
-        EC if curve == Ok(P256) => Ok(&[&ECDSA_P256_SHA256_ASN1]),
-        EC if curve == Ok(P384) => Ok(&[&ECDSA_P384_SHA256_ASN1, &ECDSA_P384_SHA384_ASN1]),
-        EDWARDS => Ok(&[&ED25519]),
+        EC if curve == Ok(P256) => Ok(Kind::P256),
+        EC if curve == Ok(P384) => Ok(Kind::P384),
+        EDWARDS => Ok(Kind::Ed25519),
         RSA if key.subject_public_key.raw_bytes().len() < RSA_SIZE_BYTES_MIN => Err(PublicKeyError::RsaSize),
-        RSA => Ok(&[&RSA_PKCS1_2048_8192_SHA256]),
+        RSA => Ok(Kind::Rsa),
         EC => Err(PublicKeyError::Algorithm(format!(
             "EC on curve {}",
             curve.map_or_else(|_| "unknown".into(), |oid| oid.to_string())

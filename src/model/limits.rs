@@ -14,6 +14,20 @@ pub const BUNDLE_SIZE_BYTES_MAX: u64 = 48 << 20;
 pub const ENVELOPE_SIGNATURES_MAX: usize = 64;
 /// Most subjects of one statement.
 pub const STATEMENT_SUBJECTS_MAX: usize = 1024;
+/// Most artifacts of one list of an in-toto link.
+pub const LINK_ARTIFACTS_MAX: usize = 100_000;
+/// Most keys of an in-toto layout.
+pub const LAYOUT_KEYS_MAX: usize = 1000;
+/// Most steps of an in-toto layout, and most inspections.
+pub const LAYOUT_ITEMS_MAX: usize = 1000;
+/// Most rules of one list of an in-toto layout.
+pub const LAYOUT_RULES_MAX: usize = 1000;
+/// Deepest in-toto layout in place of a link.
+pub const LAYOUT_DEPTH_MAX: usize = 4;
+/// Most links read for one layout.
+pub const LINK_FILES_MAX: usize = 10_000;
+/// Bytes of links read for one layout.
+pub const LINK_FILES_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Deepest nesting of JSON from outside.
 pub const JSON_DEPTH_MAX: usize = 128;
 /// Most layers of one image.

@@ -26,6 +26,12 @@ pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 pub const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
 /// Annotation on a bundle's referrer: its predicate type.
 pub const BUNDLE_PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+/// Layer of an attachment of cosign 2: a bare DSSE envelope.
+pub const DSSE_ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// Annotation on a layer of an attachment of cosign 2; empty for attestations, but it must be there.
+pub const COSIGN_SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+/// Annotation on a layer of an attachment of cosign 2: the predicate's type.
+pub const PREDICATE_TYPE: &str = "predicateType";
 
 /// OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -13,6 +13,7 @@ mod conf;
 mod error;
 mod http;
 mod layout;
+mod legacy;
 mod manifest;
 mod mirrors;
 mod place;
@@ -38,7 +39,10 @@ pub use self::{
 };
 use self::{http::Http, layout::Layout, place::Place, push::Uploads, retry::Patience};
 use crate::{
-    model::{Descriptor, Digest, ImageName, Location, Network, names::OCI_MANIFEST},
+    model::{
+        Descriptor, Digest, ImageName, Location, Network,
+        names::{DSSE_ENVELOPE, OCI_MANIFEST},
+    },
     store::Store,
 };
 
@@ -431,6 +435,32 @@ impl Registries {
             Site::Registry(place) => attach::list(&self.http, &place, &subject.digest, attachments).await,
             Site::Layout(_) => Ok(Vec::new()),
         }
+    }
+
+    /// Adds `envelope` (DSSE, JSON) to what cosign 2 attached to `subject` at `name`'s place: the tag
+    /// [`legacy_tag`]. All that is there stays, whatever others add at the same time. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// [`RegistryError::Answer`] if the tag holds something else; those of [`Registries::push_blob`] and
+    /// [`Registries::push_manifest`].
+    pub async fn append_legacy(
+        &self,
+        name: &ImageName,
+        subject: &Digest,
+        envelope: &[u8],
+        predicate_type: &str,
+        store: &Store,
+    ) -> Result<Descriptor, RegistryError> {
+        let blob = Descriptor::of(DSSE_ENVELOPE, envelope);
+        store.put(envelope)?;
+        self.push_blob(name, &blob, store, None).await?;
+        let layers = [legacy::layer(&blob, predicate_type)];
+        let (site, tag) = (self.site(name)?, legacy_tag(subject));
+        self.attachments(&site, &tag, store).add(&layers, None).await
+    }
+
+    fn attachments<'a>(&'a self, site: &'a Site, tag: &'a str, store: &'a Store) -> legacy::Attachments<'a> {
+        legacy::Attachments { http: &self.http, uploads: &self.uploads, site, tag, store }
     }
 
     fn site(&self, name: &ImageName) -> Result<Site, RegistryError> {

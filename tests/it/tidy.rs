@@ -9,7 +9,7 @@ use std::{
 const ROWS: &[&[&str]] = &[
     &["model"],
     &["oci", "layer", "attest", "dockerfile", "recipe", "transcript", "engine"],
-    &["diff", "pin"],
+    &["diff", "pin", "verify"],
     &["drift"],
     &["report"],
     &["compute", "process", "host", "progress"],

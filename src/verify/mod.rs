@@ -1,0 +1,3 @@
+//! Evidence × policy × now → findings.
+
+pub mod layout;
