@@ -26,7 +26,7 @@ pub use definition::{
 pub use envelope::{Envelope, EnvelopeError, pae};
 pub use failed::{Failed, FailedError, FailedStep, PassedLimit};
 pub use imported::{ImportInternals, ImportParameters, Imported};
-pub use key::{PublicKey, PublicKeyError};
+pub use key::{Checked, PublicKey, PublicKeyError};
 pub use provenance::{Origin, Provenance, ProvenanceError, RunDetails, builder_id, provenance};
 pub use rebuilt::{Rebuilt, RebuiltError};
 pub use stages::{StageLayer, StageLayers, StageStack};
