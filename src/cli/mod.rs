@@ -23,6 +23,7 @@ mod log;
 mod network;
 mod rebuild;
 mod report;
+mod sign;
 mod size;
 mod store;
 mod trace;

@@ -228,6 +228,10 @@ pub const SECRET_ID_SIZE_BYTES_MAX: usize = 128;
 pub const SECRET_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest key file.
 pub const KEY_SIZE_BYTES_MAX: u64 = 64 << 10;
+/// Largest answer of a signer command: a signature of RSA-8192 in base64 has 1,368.
+pub const SIGNER_ANSWER_SIZE_BYTES_MAX: u64 = 16 << 10;
+/// How long a signer command may take, if nothing else is chosen.
+pub const SIGNER_TIMEOUT_S: u64 = 60;
 
 /// Fails, rather than truncates, past its bound: a short read must not look like an end.
 #[derive(Debug)]
