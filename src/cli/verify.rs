@@ -6,6 +6,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     Context,
+    build::load_key,
     failure::{Exit, Failure},
     global::image_name,
     policy::load,
@@ -13,9 +14,9 @@ use super::{
 use crate::{
     job::{
         Ports,
-        verify::{Request, Room, VerifyError, now_s, verify},
+        verify::{Identity, Request, Room, VerifyError, attest, counter, now_s, verify},
     },
-    model::{ImageName, limits, rfc3339, time::parse_rfc3339},
+    model::{ImageName, limits, names, rfc3339, time::parse_rfc3339},
     progress::Silent,
     report::verify as view,
     verify::{Judgement, Verdict},
@@ -39,6 +40,18 @@ pub(super) struct Args {
     /// Which manifest of a multi-platform image; without it the index itself is judged
     #[arg(long, env = "REPROV_VERIFY_PLATFORM")]
     platform: Option<String>,
+    /// Verify base images and buildroots too, so deep [default: as the policy says, else 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=16), env = "REPROV_VERIFY_DEPTH")]
+    depth: Option<u8>,
+    /// Sign a summary (VSA) and attach it to each image: a key file, or env:NAME
+    #[arg(long, value_name = "FILE", requires = "policy", conflicts_with = "as_of")]
+    key: Option<String>,
+    /// verifier.id in the summary
+    #[arg(long, value_name = "URI", default_value = names::VERIFIER_LOCAL, env = "REPROV_VERIFY_VERIFIER_ID")]
+    verifier_id: String,
+    /// resourceUri in the summary [default: the image as it was named, without its digest]
+    #[arg(long, value_name = "URI", requires = "key", env = "REPROV_VERIFY_RESOURCE_URI")]
+    resource_uri: Option<String>,
 }
 
 fn parse_time(text: &str) -> Result<i64, String> {
@@ -47,11 +60,13 @@ fn parse_time(text: &str) -> Result<i64, String> {
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
-        let (policy, roots, applied) = load(self.policy.as_deref(), &self.trust)?;
+        let key = self.key.as_deref().map(load_key).transpose()?;
+        let (mut policy, roots, applied) = load(self.policy.as_deref(), &self.trust)?;
         if roots.0.is_empty() {
             let text = "nobody is trusted: give --trust KEY.pub, or a policy with [[trust]]".to_owned();
             return Err(Failure::usage_text(text));
         }
+        policy.depth = self.depth.map_or(policy.depth, usize::from);
         let names = self.images.iter().map(|image| image_name("", image));
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let now_s = self.as_of.unwrap_or_else(now_s);
@@ -61,13 +76,32 @@ impl Args {
             now_s,
             platform: self.platform.clone(),
             room: Room::default(),
+            visited: counter(),
         };
         let ports = context.ports(Arc::new(Silent))?;
         let answers = all(&ports, &request, &names).await;
         let mut exit = Exit::Ok;
         let mut images = Vec::new();
         for (name, answer) in names.iter().zip(answers) {
-            let (image, code) = answered(context, name, answer);
+            let summary = match (&answer, &key) {
+                (Ok(judgement), Some(key)) => {
+                    let resource = self.resource_uri.clone();
+                    let identity = Identity { verifier: self.verifier_id.clone(), resource };
+                    attest(&ports, &request, name, judgement, &identity, key).await
+                }
+                _ => Ok(None),
+            };
+            let (mut image, mut code) = answered(context, name, answer);
+            match summary {
+                Ok(digest) => image.attestation = digest,
+                Err(error) => {
+                    let failure = Failure::unavailable(error);
+                    context.console.complain(&failure);
+                    code = code.worse(failure.exit);
+                    image.error =
+                        Some(format!("the summary is not attached: {}", failure.messages().join(": ")));
+                }
+            }
             exit = exit.worse(code);
             images.push(image);
         }

@@ -140,6 +140,10 @@ pub const TRANSCRIPT_JUDGED_SIZE_BYTES_MAX: u64 = 32 << 20;
 pub const POLICY_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Findings of one code listed for one image; beyond, their number is said.
 pub const FINDINGS_OF_CODE_MAX: usize = 20;
+/// Images that one stands on, at any depth, that are verified with it.
+pub const DEPENDENCIES_MAX: usize = 64;
+/// Requests to one registry at once.
+pub const REGISTRY_REQUESTS_MAX: usize = 16;
 /// Images verified at once.
 pub const VERIFIED_AT_ONCE_MAX: usize = 16;
 /// Bytes of attestations held at once, over all images.

@@ -10,6 +10,8 @@ pub const REBUILD_PREDICATE: &str = "https://reprov.example/rebuild/v1";
 pub const FAILURE_PREDICATE: &str = "https://reprov.example/failure/v1";
 /// `builder.id` unless `--builder-id` sets another.
 pub const BUILDER_LOCAL: &str = "https://reprov.example/builder/local-unverified/v1";
+/// `verifier.id` of a summary unless `--verifier-id` sets another.
+pub const VERIFIER_LOCAL: &str = "https://reprov.example/verifier/local-unverified/v1";
 /// `limits.enforcedBy`: the first process of the cage looks, and ends it.
 pub const ENFORCED_BY: &str = "watch";
 /// SLSA provenance v1 predicate type.
@@ -28,10 +30,6 @@ pub const IN_TOTO_JSON: &str = "application/vnd.in-toto+json";
 pub const BUNDLE_FAMILY: &str = "application/vnd.dev.sigstore.bundle";
 /// What the types of our own artifacts begin with; none of them is an attestation.
 pub const OWN_ARTIFACTS: &str = "application/vnd.reprov.";
-/// A DSSE envelope, as cosign 2 keeps it in `.att` (FORMATS.md §6).
-pub const DSSE_ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
-/// Annotation on a layer of `.att`: its predicate type.
-pub const LEGACY_PREDICATE_TYPE: &str = "predicateType";
 /// sigstore bundle v0.3.
 pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// Annotation on a bundle's referrer: what it holds.
