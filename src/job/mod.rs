@@ -31,6 +31,7 @@ mod stages;
 pub mod standing;
 pub mod track;
 pub mod turns;
+pub mod verify;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
