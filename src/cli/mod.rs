@@ -6,6 +6,7 @@
 
 mod build;
 mod console;
+mod copy;
 mod credentials;
 mod describe;
 mod diff;
@@ -55,6 +56,8 @@ enum Command {
     Rebuild(Box<rebuild::Args>),
     /// Makes a base image of a root file system, attests and pushes it
     Import(import::Args),
+    /// Copies an image with all that refers to it: registry to registry, to or from a directory
+    Copy(copy::Args),
     /// Compares two images: layers, paths, fields, config
     Diff(diff::Args),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
@@ -146,6 +149,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Build(args) => args.run(&context).await,
             Command::Rebuild(args) => args.run(&context).await,
             Command::Import(args) => args.run(&context).await,
+            Command::Copy(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Trace(args) => args.run(&context).await,
             Command::Key(command) => command.run(&context),
