@@ -16,6 +16,7 @@ pub mod execute;
 pub mod failure;
 pub mod import;
 pub mod inputs;
+pub mod layout;
 pub mod lineage;
 mod live;
 mod log;
@@ -30,6 +31,7 @@ pub mod source;
 mod stages;
 pub mod standing;
 pub mod track;
+pub mod tree;
 pub mod turns;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

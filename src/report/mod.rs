@@ -28,6 +28,7 @@ pub mod store;
 mod tests;
 mod text;
 pub mod trace;
+pub mod tree;
 
 pub use form::{Compares, Form, json, render};
 pub use limits::{Hit, Limits};
