@@ -20,8 +20,10 @@ pub mod rebuilt;
 pub mod stages;
 pub mod statement;
 mod strict;
+pub mod summary;
 #[cfg(test)]
 mod tests;
+pub mod view;
 
 pub use bundle::{Bundle, BundleError};
 pub use definition::{
@@ -41,3 +43,5 @@ pub use rebuilt::{Rebuilt, RebuiltError};
 pub use stages::{StageLayer, StageLayers, StageStack};
 pub use statement::{Statement, StatementError, Subject};
 pub use strict::JsonError;
+pub use summary::{Summary, SummaryError, Verifier};
+pub use view::{View, ViewError, commit};

@@ -21,11 +21,13 @@ mod key;
 mod live;
 mod log;
 mod network;
+mod policy;
 mod rebuild;
 mod report;
 mod size;
 mod store;
 mod trace;
+mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -57,6 +59,11 @@ enum Command {
     Import(import::Args),
     /// Compares two images: layers, paths, fields, config
     Diff(diff::Args),
+    /// Says whether images are what a policy wants, and by whose word
+    Verify(Box<verify::Args>),
+    /// Checks a policy, and prints the ones that are built in
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
     /// Makes and shows signing keys
@@ -151,6 +158,8 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Rebuild(args) => args.run(&context).await,
             Command::Import(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
+            Command::Verify(args) => args.run(&context).await,
+            Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
             Command::Key(command) => command.run(&context),
             Command::Doctor => doctor::run(&context).await,

@@ -33,6 +33,7 @@ pub mod standing;
 pub mod track;
 pub mod tree;
 pub mod turns;
+pub mod verify;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -134,6 +134,16 @@ pub const REFERRERS_SIZE_BYTES_MAX: u64 = 64 << 20;
 pub const REFERRER_PAGES_MAX: usize = 100;
 /// Most blobs of an OCI layout looked at in search of referrers.
 pub const LAYOUT_BLOBS_MAX: usize = 100_000;
+/// Largest transcript that is held against a policy.
+pub const TRANSCRIPT_JUDGED_SIZE_BYTES_MAX: u64 = 32 << 20;
+/// Largest policy.
+pub const POLICY_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Findings of one code listed for one image; beyond, their number is said.
+pub const FINDINGS_OF_CODE_MAX: usize = 20;
+/// Images verified at once.
+pub const VERIFIED_AT_ONCE_MAX: usize = 16;
+/// Bytes of attestations held at once, over all images.
+pub const EVIDENCE_HELD_BYTES_MAX: u64 = 64 << 20;
 /// Largest file of registry credentials.
 pub const AUTH_FILE_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest answer of a token service.

@@ -14,12 +14,24 @@ pub const BUILDER_LOCAL: &str = "https://reprov.example/builder/local-unverified
 pub const ENFORCED_BY: &str = "watch";
 /// SLSA provenance v1 predicate type.
 pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+/// SLSA provenance v0.2 predicate type, read but never written.
+pub const SLSA_PROVENANCE_V02: &str = "https://slsa.dev/provenance/v0.2";
+/// SLSA verification summary predicate type.
+pub const SLSA_SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 /// in-toto statement v1 `_type`.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
 /// in-toto statement v0.1 `_type`, read but never written.
 pub const STATEMENT_V01: &str = "https://in-toto.io/Statement/v0.1";
 /// DSSE payload type, and media type of an unsigned statement.
 pub const IN_TOTO_JSON: &str = "application/vnd.in-toto+json";
+/// What the types of bundles of every version begin with.
+pub const BUNDLE_FAMILY: &str = "application/vnd.dev.sigstore.bundle";
+/// What the types of our own artifacts begin with; none of them is an attestation.
+pub const OWN_ARTIFACTS: &str = "application/vnd.reprov.";
+/// A DSSE envelope, as cosign 2 keeps it in `.att` (FORMATS.md §6).
+pub const DSSE_ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// Annotation on a layer of `.att`: its predicate type.
+pub const LEGACY_PREDICATE_TYPE: &str = "predicateType";
 /// sigstore bundle v0.3.
 pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// Annotation on a bundle's referrer: what it holds.

@@ -89,6 +89,42 @@ impl Layout {
         }
     }
 
+    /// The bytes of the blob `wanted`, checked.
+    pub(super) fn read(&self, wanted: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+        let file = self.open(&wanted.digest)?;
+        let what = self.what(&wanted.digest);
+        if file.metadata().map_err(|error| self.fail(error))?.len() != wanted.size {
+            return Err(RegistryError::answer(
+                &what,
+                format!("it has not the {} bytes it should", wanted.size),
+            ));
+        }
+        let bytes = read_bounded(file, wanted.size, "blob").map_err(|error| self.fail(error))?;
+        pull::matches(&what, &wanted.digest.to_string(), Digest::of(&bytes))?;
+        Ok(bytes)
+    }
+
+    /// The bytes of the blob `digest`, at most so many, checked.
+    pub(super) fn read_named(&self, digest: &Digest, size_bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
+        let file = self.open(digest)?;
+        let bytes = read_bounded(file, size_bytes_max, "blob").map_err(|error| self.fail(error))?;
+        pull::matches(&self.what(digest), &digest.to_string(), Digest::of(&bytes))?;
+        Ok(bytes)
+    }
+
+    /// Holds the blob `digest` against its digest; its size.
+    pub(super) fn check(&self, digest: &Digest, size_bytes_max: u64) -> Result<u64, RegistryError> {
+        let file = self.open(digest)?;
+        let what = self.what(digest);
+        let size_bytes = file.metadata().map_err(|error| self.fail(error))?.len();
+        if size_bytes > size_bytes_max {
+            return Err(RegistryError::TooLarge { what, most: size_bytes_max, unit: "bytes" });
+        }
+        let actual = Digest::of_reader(file).map_err(|error| self.fail(error))?;
+        pull::matches(&what, &digest.to_string(), actual)?;
+        Ok(size_bytes)
+    }
+
     /// Copies the blob `wanted` into `store`, checking it.
     pub(super) fn fetch(&self, wanted: &Descriptor, store: &Store) -> Result<(), RegistryError> {
         let file = self.open(&wanted.digest)?;

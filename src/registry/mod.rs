@@ -11,6 +11,7 @@ mod auth;
 mod challenge;
 mod conf;
 mod error;
+mod evidence;
 mod http;
 mod layout;
 mod legacy;

@@ -19,6 +19,7 @@ mod markdown;
 mod page;
 mod pages;
 mod pair;
+pub mod policy;
 pub mod rebuild;
 #[cfg(test)]
 mod report_tests;
@@ -29,6 +30,7 @@ mod tests;
 mod text;
 pub mod trace;
 pub mod tree;
+pub mod verify;
 
 pub use form::{Compares, Form, json, render};
 pub use limits::{Hit, Limits};
