@@ -164,6 +164,32 @@ async fn tail(from: Option<impl AsyncRead + Unpin>) -> String {
     String::from_utf8_lossy(&kept).trim().to_owned()
 }
 
+/// Runs a program that somebody else chose, in `dir`, saying nothing to it and hearing nothing from it: without our environment,
+/// in a process group of its own, which is killed when the time is over. How it ended.
+///
+/// # Errors
+/// [`ProcessError`] if it cannot be started or takes too long.
+pub async fn watched(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    dir: &Path,
+    timeout: Duration,
+) -> Result<std::process::ExitStatus, ProcessError> {
+    let name = program.as_ref().to_string_lossy().into_owned();
+    let failed = |source| ProcessError::Start { program: name.clone(), source };
+    let home = tempfile::tempdir().map_err(failed)?;
+    let mut command = tokio::process::Command::new(program);
+    command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
+    command.envs(["HOME", "TMPDIR"].map(|name| (name, home.path()))).process_group(0).kill_on_drop(true);
+    let mut child = command.spawn().map_err(failed)?;
+    let _group = Group::of(&child);
+    match tokio::time::timeout(timeout, child.wait()).await {
+        Err(_) => Err(ProcessError::Timeout { program: name, seconds: timeout.as_secs() }),
+        Ok(status) => status.map_err(failed),
+    }
+}
+
 /// Runs `program` and waits for it; its standard output as text.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use console::Console;
 use failure::{Exit, Failure};
-use global::Global;
+use global::{Format, Global};
 
 /// Builds container images from git in a sealed, recorded buildroot, attests how, rebuilds them from that record, and
 /// explains what does not match.
@@ -134,6 +134,10 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
 }
 
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
+    let drawn = matches!(&cli.command, Command::Trace(args) if args.drawn());
+    if matches!(cli.global.format, Format::Dot | Format::Html) && !drawn {
+        return Err(Failure::usage_text("--format dot and html are for the answer of `trace`".to_owned()));
+    }
     let (cancel, at_once) = (CancellationToken::new(), CancellationToken::new());
     let stops = [cancel.clone(), at_once.clone()];
     let watching = tokio::spawn(async move {

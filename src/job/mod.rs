@@ -17,6 +17,7 @@ pub mod execute;
 pub mod failure;
 pub mod import;
 pub mod inputs;
+pub mod layout;
 pub mod lineage;
 mod live;
 mod log;
@@ -31,6 +32,7 @@ pub mod source;
 mod stages;
 pub mod standing;
 pub mod track;
+pub mod tree;
 pub mod turns;
 pub mod verify;
 

@@ -30,6 +30,7 @@ pub mod store;
 mod tests;
 mod text;
 pub mod trace;
+pub mod tree;
 pub mod verify;
 
 pub use form::{Compares, Form, json, render};

@@ -320,6 +320,13 @@ fn import_answers() {
     });
 }
 
+fn tree() -> crate::report::tree::Node {
+    use crate::report::tree::{Node, State};
+    let mut top = Node::new("image", "x", State::Verified, "its manifest has this digest").digest(digest().to_string());
+    top.children = vec![Node::new("commit", "y", State::Claimed, ""), Node::new("log", "", State::Missing, "")];
+    top
+}
+
 #[test]
 fn copy_answers() {
     follows(&copy::Copy::failed("a".into(), "the registry answered 403 DENIED".into()));
@@ -427,6 +434,7 @@ fn trace_answer(full: bool) -> trace::Trace {
         events: full.then(digest),
         tainted: vec!["learned".into()],
         definition: digest(),
+        tree: full.then(tree),
     }
 }
 
