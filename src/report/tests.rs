@@ -2,7 +2,7 @@
 
 /// The integration tests hold every answer of the program to the same schemas.
 #[path = "../../tests/it/support/schemas.rs"]
-mod schemas;
+pub(super) mod schemas;
 
 use std::collections::BTreeMap;
 

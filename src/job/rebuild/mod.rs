@@ -20,7 +20,7 @@ use super::{
     builder::{Builder, BuilderError},
     check::check,
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
-    execute::{ExecuteError, Execution, Gathered, Secrets},
+    execute::{ExecuteError, Execution, Gathered, HeldAgainst, Secrets},
     failure::says_full,
     publish::{PublishError, Publisher},
 };
@@ -47,6 +47,7 @@ pub(in crate::job) use logs::said_otherwise;
 pub use remedy::Tried;
 pub(in crate::job) use replay::{Original, Replayed, replay};
 pub use search::{Blame, Certainty};
+pub(in crate::job) use stages::{follow, in_store as stages_in_store};
 pub use vary::{Replay, Varied};
 
 /// What to rebuild, and whom to believe.
@@ -426,6 +427,7 @@ impl Job<'_> {
     ) -> Result<Replayed, RebuildError> {
         let (secrets, tools) = (&self.request.secrets, builder.tools.clone());
         let image = self.image.to_string();
+        let original = original.map(HeldAgainst::Known);
         let gathered = Gathered { checkout, bases, secrets, tools, image, varied, original, recorded: None };
         replay::again(self.ports, definition, gathered, mode, &self.request.maxima).await
     }

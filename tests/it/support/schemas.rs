@@ -23,6 +23,15 @@ pub(crate) fn violations(answer: &Value) -> Vec<String> {
     schema.iter_errors(answer).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
+/// What is wrong with a report of findings, by the schema that OASIS publishes with SARIF 2.1.0 (`fixtures/sarif`), formats
+/// of texts included.
+pub(crate) fn sarif_violations(report: &Value) -> Vec<String> {
+    let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/sarif/sarif-schema-2.1.0.json"));
+    let schema = jsonschema::draft7::options().should_validate_formats(true);
+    let schema = schema.build(&serde_json::from_str(text).unwrap()).unwrap();
+    schema.iter_errors(report).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
 /// Forbids what no schema names.
 fn close(schema: &mut Value) {
     match schema {
