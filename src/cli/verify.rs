@@ -6,10 +6,11 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     Context,
-    build::load_key,
+    bundle::BundleArgs,
     failure::{Exit, Failure},
     global::image_name,
     policy::load,
+    sign::SignArgs,
 };
 use crate::{
     job::{
@@ -24,9 +25,10 @@ use crate::{
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("key", |key| key.requires("policy").conflicts_with("as_of")))]
 pub(super) struct Args {
     /// Images, by tag or digest
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present_any = ["bundle", "subject"], conflicts_with = "bundle", value_name = "IMAGE")]
     images: Vec<String>,
     /// Whose attestations to believe (repeat for several); a policy's [[trust]] may name more
     #[arg(long, value_name = "KEY.pub", env = "REPROV_VERIFY_TRUST", value_delimiter = '\n')]
@@ -43,15 +45,16 @@ pub(super) struct Args {
     /// Verify base images and buildroots too, so deep [default: as the policy says, else 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=16), env = "REPROV_VERIFY_DEPTH")]
     depth: Option<u8>,
-    /// Sign a summary (VSA) and attach it to each image: a key file, or env:NAME
-    #[arg(long, value_name = "FILE", requires = "policy", conflicts_with = "as_of")]
-    key: Option<String>,
+    #[command(flatten)]
+    sign: SignArgs,
     /// verifier.id in the summary
     #[arg(long, value_name = "URI", default_value = names::VERIFIER_LOCAL, env = "REPROV_VERIFY_VERIFIER_ID")]
     verifier_id: String,
     /// resourceUri in the summary [default: the image as it was named, without its digest]
     #[arg(long, value_name = "URI", requires = "key", env = "REPROV_VERIFY_RESOURCE_URI")]
     resource_uri: Option<String>,
+    #[command(flatten)]
+    bundle: BundleArgs,
 }
 
 fn parse_time(text: &str) -> Result<i64, String> {
@@ -60,7 +63,10 @@ fn parse_time(text: &str) -> Result<i64, String> {
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
-        let key = self.key.as_deref().map(load_key).transpose()?;
+        if self.bundle.given() {
+            return self.bundle.run(context, &self.trust).await;
+        }
+        let key = self.sign.signer()?;
         let (mut policy, roots, applied) = load(self.policy.as_deref(), &self.trust)?;
         if roots.0.is_empty() {
             let text = "nobody is trusted: give --trust KEY.pub, or a policy with [[trust]]".to_owned();

@@ -252,6 +252,10 @@ pub const SECRET_ID_SIZE_BYTES_MAX: usize = 128;
 pub const SECRET_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest key file.
 pub const KEY_SIZE_BYTES_MAX: u64 = 64 << 10;
+/// Largest trusted root read; the public one has 7 KiB.
+pub const TRUSTED_ROOT_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// Largest file that is held in memory to check a signature over it; of larger ones the digest is.
+pub const SUBJECT_HELD_SIZE_BYTES_MAX: u64 = 32 << 20;
 /// Largest answer of a signer command: a signature of RSA-8192 in base64 has 1,368.
 pub const SIGNER_ANSWER_SIZE_BYTES_MAX: u64 = 16 << 10;
 /// How long a signer command may take, if nothing else is chosen.

@@ -8,6 +8,7 @@
 )]
 
 mod acceptance;
+mod bundles;
 mod cli;
 mod corpus;
 mod ecosystems;
