@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
-
 use super::{
     Context,
     failure::{Exit, Failure},
@@ -11,11 +9,14 @@ use super::{
 use crate::{
     host,
     job::bundle::{Found, Outcome, Request, Signers, Subject, judge},
-    model::{path::printable, rfc3339},
+    model::rfc3339,
+    policy::Severity,
+    report::verify as view,
     signing::{
         self,
         keyless::{Identity, Pattern},
     },
+    verify::{Finding, Status, Verdict},
 };
 
 /// Flags of `verify` that are about a bundle on disk.
@@ -123,12 +124,16 @@ impl BundleArgs {
             Err(error) => {
                 let failure = Failure::unavailable(error);
                 context.console.complain(&failure);
-                (unknown(subject, &failure.messages().join(": ")), failure.exit)
+                (view::Image::unknown(subject.clone(), failure.messages().join(": ")), failure.exit)
             }
         };
-        let text = text(&image);
-        let answer = json!({"schema": "reprov.verify/v1", "policy": null, "as_of": rfc3339(host::now_s()), "images": [image]});
-        context.console.answer(&answer, &text);
+        let answer = view::Verify {
+            schema: "reprov.verify/v1",
+            policy: None,
+            as_of: rfc3339(host::now_s()),
+            images: vec![image],
+        };
+        context.console.answer(&answer, &answer.text(context.console.verbose()));
         Ok(exit)
     }
 
@@ -164,27 +169,34 @@ fn pattern(exact: Option<&String>, like: Option<&String>) -> Option<Pattern> {
     exact.cloned().map(Pattern::Exact).or_else(|| like.cloned().map(Pattern::Like))
 }
 
-fn finding(found: &Found, severity: &str) -> serde_json::Value {
-    json!({"code": found.code, "severity": severity, "message": printable(&found.message), "remedy": "", "waived_by": null, "evidence": null})
+/// As an answer has it. What is refused here is refused for good: there is no other attestation that could say otherwise.
+fn line(found: &Found, severity: Severity) -> view::Line {
+    (&Finding::new(found.code, &found.message).counting(severity)).into()
 }
 
-fn answered(subject: &str, outcome: &Outcome) -> serde_json::Value {
-    let findings: Vec<_> = outcome
-        .refused
-        .iter()
-        .map(|found| finding(found, "deny"))
-        .chain(outcome.notes.iter().map(|found| finding(found, "info")))
-        .collect();
-    let good = outcome.refused.is_none();
-    json!({"image": printable(subject), "judged": "bundle", "verdict": if good { "passed" } else { "failed" }, "level": 0, "findings": findings,
-        "attestations": [{"predicate_type": outcome.predicate_type, "digest": outcome.bundle, "statement": outcome.statement, "signer": outcome.signer, "verified": good}],
-        "facts": [], "summary": null, "attestation": null, "dependencies": [], "error": null})
-}
-
-fn unknown(subject: &str, why: &str) -> serde_json::Value {
-    json!({"image": printable(subject), "judged": "bundle", "verdict": "unknown", "findings": [], "attestations": [], "error": why})
-}
-
-fn text(image: &serde_json::Value) -> String {
-    format!("{image:#}\n")
+fn answered(subject: &str, outcome: &Outcome) -> view::Image {
+    let refused = outcome.refused.iter().map(|found| line(found, Severity::Deny));
+    let times = outcome.times_s.iter().map(|time_s| view::Fact {
+        name: "signed",
+        value: rfc3339(*time_s),
+        status: Status::Checked,
+    });
+    let attestation = view::Attestation {
+        predicate_type: outcome.predicate_type.clone(),
+        digest: outcome.bundle,
+        statement: outcome.statement,
+        signer: outcome.signer.clone(),
+        verified: outcome.refused.is_none(),
+    };
+    view::Image {
+        judged: Some("bundle"),
+        verdict: if outcome.refused.is_none() { Verdict::Passed } else { Verdict::Failed },
+        findings: refused
+            .chain(outcome.notes.iter().map(|found| line(found, found.code.severity())))
+            .collect(),
+        attestations: vec![attestation],
+        facts: times.collect(),
+        error: None,
+        ..view::Image::unknown(subject.to_owned(), String::new())
+    }
 }

@@ -26,6 +26,7 @@ use crate::{
         limits::{BUNDLE_SIZE_BYTES_MAX, SUBJECT_HELD_SIZE_BYTES_MAX, read_bounded},
     },
     signing::keyless::{Fault, Identity, Refused, Signed, TrustedRoot},
+    verify::Code,
 };
 
 /// What the bundle must be about.
@@ -59,11 +60,11 @@ pub struct Request {
     pub predicate_type: Option<String>,
 }
 
-/// Something found: a code of `reprov explain`, and a sentence that may hold a stranger's words.
+/// Something found: its code, and a sentence that may hold a stranger's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its code.
-    pub code: &'static str,
+    pub code: Code,
     /// What exactly.
     pub message: String,
 }
@@ -149,7 +150,7 @@ fn judged(request: &Request, bytes: &[u8], subject: &Known, outcome: &mut Outcom
         (Content::Envelope(envelope), wanted) => about(envelope, subject, wanted.as_deref(), outcome),
         (Content::Message(_), None) => Ok(()),
         (Content::Message(_), Some(wanted)) => Err(found(
-            "predicate-missing",
+            Code::PredicateMissing,
             format!("it is a signature over a file, not a statement of type {wanted}"),
         )),
     }
@@ -164,7 +165,7 @@ fn by_key(
 ) -> Result<(), Found> {
     let Material::Key(hint) = &bundle.material else {
         let text = "it is signed with a certificate, and only keys are trusted; give --trusted-root, --identity and --issuer";
-        return Err(found("certificate-untrusted", text));
+        return Err(found(Code::CertificateUntrusted, text));
     };
     let key = match &bundle.content {
         Content::Envelope(envelope) => {
@@ -179,23 +180,27 @@ fn by_key(
     };
     let Some((key, checked)) = key else {
         return Err(if keys.iter().any(|key| key.hint() == *hint) {
-            found("signature-invalid", "it names a trusted key, and that key did not make its signature")
+            found(Code::SignatureInvalid, "it names a trusted key, and that key did not make its signature")
         } else {
-            found("signer-untrusted", "no trusted key made its signature")
+            found(Code::SignerUntrusted, "no trusted key made its signature")
         });
     };
     if bundle.version < Version::V03 && bundle.entries == 0 {
-        return Err(found("log-missing", "a bundle of this version has a log entry, and this one has none"));
+        return Err(found(
+            Code::EntryMissing,
+            "a bundle of this version has a log entry, and this one has none",
+        ));
     }
     if let Checked::Unportable(by, _) = checked {
-        outcome
-            .notes
-            .push(found("signature-unportable", format!("signed with {by}, which cosign does not verify")));
+        outcome.notes.push(found(
+            Code::SignatureUnportable,
+            format!("signed with {by}, which cosign does not verify"),
+        ));
     }
     if bundle.entries + bundle.timestamps > 0 {
         match root {
             None => outcome.notes.push(found(
-                "log-unchecked",
+                Code::EntryUnchecked,
                 "it has log entries or timestamps, which were not looked at; give --trusted-root to have them judged",
             )),
             Some(root) => {
@@ -223,7 +228,7 @@ fn signed_by(
     }
     if untold {
         let text = "an Ed25519 signature is over the whole file, up to 32 MiB, not over its digest; give such a file as --subject";
-        return Err(found("subject-unheld", text));
+        return Err(found(Code::SubjectUnheld, text));
     }
     Ok(None)
 }
@@ -237,13 +242,13 @@ fn by_identity(
 ) -> Result<(), Found> {
     let Material::Certificates(certificates) = &bundle.material else {
         return Err(found(
-            "signer-untrusted",
+            Code::SignerUntrusted,
             "it is signed by a key, and an identity is wanted; trust keys with --trust",
         ));
     };
     if certificates.iter().any(|der| own_issuer(der)) {
         return Err(found(
-            "certificate-invalid",
+            Code::CertificateInvalid,
             "it brings a root certificate; roots are trusted where they are given, nowhere else",
         ));
     }
@@ -272,9 +277,10 @@ fn fits(message: &Message, subject: &Known) -> Result<(), Found> {
         _ => return Ok(()), // What it says is looked at by nobody; the signature is.
     };
     match subject.digests.get(name) {
-        Some(hex) if *hex != hex_of(digest) => {
-            Err(found("subject-mismatch", format!("it is about {name}:{}, not {name}:{hex}", hex_of(digest))))
-        }
+        Some(hex) if *hex != hex_of(digest) => Err(found(
+            Code::SubjectMismatch,
+            format!("it is about {name}:{}, not {name}:{hex}", hex_of(digest)),
+        )),
         _ => Ok(()),
     }
 }
@@ -290,12 +296,13 @@ fn about(
     outcome.statement = Some(Digest::of(&envelope.payload));
     outcome.predicate_type = Some(statement.predicate_type.clone());
     if !statement.names_digests(&subject.digests) {
-        return Err(found("subject-mismatch", mismatch(&statement)));
+        return Err(found(Code::SubjectMismatch, mismatch(&statement)));
     }
     match wanted {
-        Some(wanted) if wanted != statement.predicate_type => {
-            Err(found("predicate-missing", format!("it is a {}, not a {wanted}", statement.predicate_type)))
-        }
+        Some(wanted) if wanted != statement.predicate_type => Err(found(
+            Code::PredicateMissing,
+            format!("it is a {}, not a {wanted}", statement.predicate_type),
+        )),
         _ => Ok(()),
     }
 }
@@ -410,7 +417,7 @@ fn of_hex(hex: &str) -> Vec<u8> {
     hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
-fn found(code: &'static str, message: impl Into<String>) -> Found {
+fn found(code: Code, message: impl Into<String>) -> Found {
     Found { code, message: message.into() }
 }
 
@@ -420,25 +427,25 @@ fn chain(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-fn of_json(error: &JsonError) -> &'static str {
+fn of_json(error: &JsonError) -> Code {
     match error {
-        JsonError::Size { .. } | JsonError::Values => "too-large",
-        JsonError::Syntax(error) if error.to_string().contains("twice") => "json-duplicate-key",
-        JsonError::Syntax(_) => "json-malformed",
+        JsonError::Size { .. } | JsonError::Values => Code::TooLarge,
+        JsonError::Syntax(error) if error.to_string().contains("twice") => Code::JsonDuplicateKey,
+        JsonError::Syntax(_) => Code::JsonMalformed,
     }
 }
 
 fn of_bundle(error: &SigstoreError) -> Found {
     let code = match error {
         SigstoreError::Json(error) => of_json(error),
-        SigstoreError::Version(_) => "bundle-version",
-        SigstoreError::Envelope(EnvelopeError::PayloadType(_)) => "payload-type",
-        SigstoreError::Envelope(EnvelopeError::Signatures(0)) => "signature-missing",
+        SigstoreError::Version(_) => Code::BundleVersion,
+        SigstoreError::Envelope(EnvelopeError::PayloadType(_)) => Code::PayloadType,
+        SigstoreError::Envelope(EnvelopeError::Signatures(0)) => Code::SignatureMissing,
         SigstoreError::Envelope(EnvelopeError::Signatures(_)) | SigstoreError::Signatures(_) => {
-            "signatures-too-many"
+            Code::SignaturesTooMany
         }
-        SigstoreError::Envelope(_) => "envelope-malformed",
-        _ => "bundle-malformed",
+        SigstoreError::Envelope(_) => Code::EnvelopeMalformed,
+        _ => Code::BundleMalformed,
     };
     found(code, chain(error))
 }
@@ -446,26 +453,26 @@ fn of_bundle(error: &SigstoreError) -> Found {
 fn of_statement(error: &StatementError) -> Found {
     let code = match error {
         StatementError::Json(error) => of_json(error),
-        StatementError::Type(_) => "statement-type",
-        StatementError::Field("`predicate` object") => "predicate-empty",
+        StatementError::Type(_) => Code::StatementType,
+        StatementError::Field("`predicate` object") => Code::PredicateEmpty,
         StatementError::Field("`subject` list")
         | StatementError::Subjects(_)
         | StatementError::Subject { .. }
-        | StatementError::NoDigest => "subject-malformed",
-        StatementError::Field(_) => "statement-malformed",
+        | StatementError::NoDigest => Code::SubjectMalformed,
+        StatementError::Field(_) => Code::StatementMalformed,
     };
     found(code, chain(error))
 }
 
 fn of_refused(refused: Refused) -> Found {
     let code = match refused.fault {
-        Fault::Form => "bundle-malformed",
-        Fault::Certificate => "certificate-invalid",
-        Fault::Identity => "identity-mismatch",
-        Fault::Log => "log-invalid",
-        Fault::Time => "time-unproven",
-        Fault::Signature => "signature-invalid",
-        Fault::Subject => "subject-mismatch",
+        Fault::Form => Code::BundleMalformed,
+        Fault::Certificate => Code::CertificateInvalid,
+        Fault::Identity => Code::IdentityMismatch,
+        Fault::Log => Code::EntryInvalid,
+        Fault::Time => Code::TimeUnproven,
+        Fault::Signature => Code::SignatureInvalid,
+        Fault::Subject => Code::SubjectMismatch,
     };
     found(code, refused.message)
 }

@@ -382,17 +382,17 @@ fn a_log_entry_must_be_in_the_log_and_of_this_bundle() {
             let code = &ran.json()["images"][0]["findings"][0]["code"];
             assert!(codes.contains(&code.as_str().unwrap()), "{codes:?}: {ran}");
         };
-        let log = &["log-invalid"][..];
+        let log = &["entry-invalid"][..];
         check(
             &|bundle| bundle["verificationMaterial"]["tlogEntries"] = json!([]),
-            &["log-invalid", "log-missing", "time-unproven"],
+            &["entry-invalid", "entry-missing", "time-unproven"],
         );
         check(&|bundle| drop(entry(bundle).as_object_mut().unwrap().remove("inclusionProof")), log);
         check(&|bundle| entry(bundle)["inclusionProof"]["hashes"][0] = STANDARD.encode([0; 32]).into(), log);
         check(&|bundle| entry(bundle)["inclusionProof"]["hashes"] = json!([]), log);
         check(
             &|bundle| drop(entry(bundle)["inclusionProof"].as_object_mut().unwrap().remove("checkpoint")),
-            &["log-invalid", "bundle-malformed"],
+            &["entry-invalid", "bundle-malformed"],
         );
         check(
             &|bundle| {
@@ -403,17 +403,17 @@ fn a_log_entry_must_be_in_the_log_and_of_this_bundle() {
                 entry(bundle)["inclusionProof"]["checkpoint"]["envelope"] =
                     format!("{}{other}{}", &text[..at], &text[at + 1..]).into();
             },
-            &["log-invalid", "bundle-malformed"],
+            &["entry-invalid", "bundle-malformed"],
         );
         check(
             &|bundle| entry(bundle)["inclusionProof"]["checkpoint"]["envelope"] = "nonsense".into(),
-            &["log-invalid", "bundle-malformed"],
+            &["entry-invalid", "bundle-malformed"],
         );
         check(
             &|bundle| {
                 entry(bundle)["canonicalizedBody"] = flipped(&entry(bundle)["canonicalizedBody"].clone())
             },
-            &["log-invalid", "bundle-malformed"],
+            &["entry-invalid", "bundle-malformed"],
         );
         check(&|bundle| entry(bundle)["kindVersion"]["kind"] = "alpine".into(), &["bundle-malformed"]);
         check(&|bundle| entry(bundle)["kindVersion"]["version"] = "9.9.9".into(), &["bundle-malformed"]);
@@ -421,7 +421,7 @@ fn a_log_entry_must_be_in_the_log_and_of_this_bundle() {
             check(&|bundle| entry(bundle)["integratedTime"] = "1600000000".into(), log);
             check(
                 &|bundle| drop(entry(bundle).as_object_mut().unwrap().remove("inclusionPromise")),
-                &["time-unproven", "log-invalid"],
+                &["time-unproven", "entry-invalid"],
             );
             check(
                 &|bundle| {
@@ -557,11 +557,11 @@ fn what_is_no_bundle_says_why() {
     };
     let digest = "sha256:802dd60ff88333802f2585e73043bd21c341285e1992fe5b31755e1cadeae30e";
     of("bundle_no_checkpoint.txt.sigstore", digest, "william@yossarian.net", LOGIN)
-        .fails(&lab, "log-invalid");
+        .fails(&lab, "entry-invalid");
     let digest = "sha256:9b469fc9761e8b933073b62725fbc98b549c3314199ded71cc8b286ef2c6fb9b";
     let google = "https://accounts.google.com";
     of("bundle_no_log_entry.txt.sigstore", digest, "alex.cameron@trailofbits.com", google)
-        .fails(&lab, "log-invalid");
+        .fails(&lab, "entry-invalid");
     let text = fs::read_to_string(happy().bundle).unwrap();
     for (bytes, code) in [
         (String::new(), "json-malformed"),
@@ -598,15 +598,15 @@ fn keys_are_trusted_where_they_are_given() {
     let root = production();
     let rooted = ["--trusted-root", root.to_str().unwrap()];
     let image = managed().passes(&lab);
-    assert_eq!(image["findings"][0]["code"], "log-unchecked", "{image:#}");
+    assert_eq!(image["findings"][0]["code"], "entry-unchecked", "{image:#}");
     let image = managed().with(&rooted).passes(&lab);
     assert_eq!(image["findings"], json!([]), "{image:#}");
     // Its log entries must be good where there is a root to judge them by.
     let case = managed().with(&rooted);
     case.edited(&lab, |bundle| entry(bundle)["integratedTime"] = "1600000000".into())
-        .fails(&lab, "log-invalid");
+        .fails(&lab, "entry-invalid");
     case.edited(&lab, |bundle| entry(bundle)["inclusionProof"]["hashes"] = json!([]))
-        .fails(&lab, "log-invalid");
+        .fails(&lab, "entry-invalid");
     // Without entries a key is enough, and what it hints at binds nobody.
     let bare =
         |bundle: &mut Value| bundle["verificationMaterial"] = json!({"publicKey": {"hint": "whoever"}});
@@ -615,7 +615,7 @@ fn keys_are_trusted_where_they_are_given() {
         bare(bundle);
         bundle["mediaType"] = "application/vnd.dev.sigstore.bundle+json;version=0.2".into();
     };
-    case.edited(&lab, older).fails(&lab, "log-missing");
+    case.edited(&lab, older).fails(&lab, "entry-missing");
     let stranger = lab.path("signer.pub");
     let by = |bundle: PathBuf, subject: &str| Case::key(bundle, subject, Path::new(&stranger));
     by(managed().bundle, &managed().subject).fails(&lab, "signer-untrusted");
