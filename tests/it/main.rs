@@ -16,6 +16,7 @@ mod hostile;
 mod jobs;
 mod pairs;
 mod pins;
+mod signers;
 mod support;
 mod tidy;
 mod verify;
