@@ -4,13 +4,20 @@
 //! The judging is the `sigstore-verify` crate's, fed only with bundles that [`crate::attest::SigstoreBundle`] has read. Whom to
 //! believe is decided here: the crate is never asked to let anybody through, for it knows no patterns.
 
+mod second;
+
 use std::fs::File;
 
+use serde_json::Value;
 use sigstore_verify::{
-    CertificateError, Error, PublicKeyVerificationPolicy, TimestampError, TransparencyLogError,
-    VerificationPolicy, VerificationResult, Verifier,
+    Error, Policy, PublicKeyVerificationPolicy, TransparencyLogError, VerificationPolicy, VerificationResult,
+    Verifier,
+    crypto::Keyring,
     trust_root::TrustedRoot as Root,
-    types::{Artifact, ArtifactDigest, Bundle, DerPublicKey, DigestBytes, HashAlgorithm},
+    types::{
+        Artifact, ArtifactDigest, Bundle, DerPublicKey, DigestBytes, DsseEnvelope, HashAlgorithm,
+        KindVersion, SignatureContent, bundle::MessageSignature,
+    },
 };
 
 use crate::attest::PublicKey;
@@ -18,6 +25,7 @@ use crate::attest::PublicKey;
 /// Certificate authorities, logs and timestamp authorities that are trusted, each for its time.
 pub struct TrustedRoot {
     verifier: Verifier,
+    log_keys: Keyring,
     /// Whether it names logs; where it names none, a timestamp must do.
     logs: bool,
 }
@@ -52,7 +60,7 @@ pub enum Signed<'a> {
 }
 
 /// A signature that is good.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signer {
     /// Who; empty for a key.
     pub subject: String,
@@ -118,8 +126,10 @@ impl TrustedRoot {
     pub fn parse(text: &str) -> Result<Self, RootError> {
         let root = Root::from_json(text).map_err(|error| RootError::Form(error.to_string()))?;
         let logs = !root.tlogs.is_empty() || !root.ctlogs.is_empty();
-        let verifier = Verifier::new(&root).map_err(|error| RootError::Unusable(error.to_string()))?;
-        Ok(Self { verifier, logs })
+        let unusable = |error: &dyn std::error::Error| RootError::Unusable(error.to_string());
+        let verifier = Verifier::new(&root).map_err(|error| unusable(&error))?;
+        let log_keys = root.rekor_keys().map_err(|error| unusable(&error))?;
+        Ok(Self { verifier, log_keys, logs })
     }
 
     /// Judges a bundle with a certificate: chain, dates at every time that is known, certificate transparency, log entries,
@@ -129,17 +139,17 @@ impl TrustedRoot {
     /// # Errors
     /// [`Refused`].
     pub fn verify(&self, bundle: &str, signed: &Signed<'_>, identity: &Identity) -> Result<Signer, Refused> {
-        let bundle = parse(bundle)?;
+        let bundle = Read::parse(bundle)?;
         // Nobody in particular: who it may be is asked below, of the certificate that was found good.
         let mut policy = VerificationPolicy::any_identity();
-        if !self.logs && bundle.verification_material.tlog_entries.is_empty() {
+        if bundle.entries_are_gone() {
+            policy = policy.skip_tlog_unsafe(); // They are judged below.
+        } else if !self.logs && bundle.has_no_entries() {
             policy = policy.skip_tlog_unsafe().skip_sct();
         }
-        let good = match signed {
-            Signed::File(file) => self.verifier.verify_reader(*file, &bundle, &policy),
-            held => self.verifier.verify(artifact(held)?, &bundle, &policy),
-        };
-        let signer = signer(&good?);
+        let mut signer = signer(&self.good(&bundle, signed, &policy)?);
+        let certificate = bundle.bundle.signing_certificate().map(|der| der.as_bytes()).unwrap_or_default();
+        signer.logged |= self.second(&bundle, second::Verifier::Certificate(certificate))?;
         let wrong = |what, found: &str, wanted: &Pattern| Refused {
             fault: Fault::Identity,
             message: format!("the {what} is `{found}`, not {wanted}"),
@@ -158,21 +168,95 @@ impl TrustedRoot {
     /// # Errors
     /// [`Refused`].
     pub fn verify_key(&self, bundle: &str, signed: &Signed<'_>, key: &PublicKey) -> Result<Signer, Refused> {
-        let bundle = parse(bundle)?;
+        let bundle = Read::parse(bundle)?;
         let mut policy = PublicKeyVerificationPolicy::new(DerPublicKey::new(key.spki().to_vec()));
-        if bundle.verification_material.tlog_entries.is_empty() {
-            policy = policy.skip_tlog_unsafe(); // There is none, so none is skipped.
+        if bundle.entries_are_gone() || bundle.has_no_entries() {
+            policy = policy.skip_tlog_unsafe(); // They are judged below, or there is none to skip.
         }
-        let good = match signed {
-            Signed::File(file) => self.verifier.verify_reader(*file, &bundle, &policy),
-            held => self.verifier.verify(artifact(held)?, &bundle, &policy),
-        };
-        Ok(signer(&good?))
+        let checked = !bundle.evidence_is_gone();
+        let mut signer =
+            if checked { signer(&self.good(&bundle, signed, &policy)?) } else { Signer::default() };
+        signer.logged |= self.second(&bundle, second::Verifier::Key(key.spki()))?;
+        Ok(signer)
+    }
+
+    fn good(
+        &self,
+        bundle: &Read,
+        signed: &Signed<'_>,
+        policy: &impl Policy,
+    ) -> Result<VerificationResult, Refused> {
+        Ok(match (&bundle.framed, signed) {
+            (Some(message), _) => self.verifier.verify(message.as_slice(), &bundle.bundle, policy)?,
+            (None, Signed::File(file)) => self.verifier.verify_reader(*file, &bundle.bundle, policy)?,
+            (None, held) => self.verifier.verify(artifact(held)?, &bundle.bundle, policy)?,
+        })
+    }
+
+    /// Judges entries that were taken out; whether there are any.
+    fn second(&self, bundle: &Read, verifier: second::Verifier<'_>) -> Result<bool, Refused> {
+        for entry in &bundle.second {
+            let Some(envelope) = &bundle.envelope else {
+                let message = "a log entry about an envelope, and the bundle has none".to_owned();
+                return Err(Refused { fault: Fault::Log, message });
+            };
+            second::judge(entry, envelope, verifier, &self.log_keys)?;
+        }
+        Ok(!bundle.second.is_empty())
     }
 }
 
-fn parse(bundle: &str) -> Result<Bundle, Refused> {
-    Bundle::from_json(bundle).map_err(|error| Refused { fault: Fault::Form, message: error.to_string() })
+/// A bundle as the crate reads it, but for two kinds of entries that it does not judge.
+struct Read {
+    bundle: Bundle,
+    /// The envelope in it, if it has one.
+    envelope: Option<DsseEnvelope>,
+    /// What was signed of an envelope whose entries know it as a file (`hashedrekord`): then the bundle holds a signature over
+    /// these bytes instead.
+    framed: Option<Vec<u8>>,
+    /// Entries that were taken out.
+    second: Vec<Value>,
+}
+
+impl Read {
+    fn parse(text: &str) -> Result<Self, Refused> {
+        let form = |message: String| Refused { fault: Fault::Form, message };
+        let mut value: Value = serde_json::from_str(text).map_err(|error| form(error.to_string()))?;
+        let second = second::take(&mut value);
+        let bundle = Bundle::from_json(&value.to_string());
+        let mut bundle = bundle.map_err(|error| form(error.to_string()))?;
+        let envelope = match &bundle.content {
+            SignatureContent::DsseEnvelope(envelope) => Some(envelope.clone()),
+            _ => None,
+        };
+        let first = |entry: &sigstore_verify::types::TransparencyLogEntry| {
+            entry.kind_version == KindVersion::HashedRekordV001
+        };
+        let framed = match &envelope {
+            Some(envelope) if bundle.verification_material.tlog_entries.iter().any(first) => {
+                let signature = MessageSignature::new(envelope.signature.sig.clone());
+                bundle.content = SignatureContent::MessageSignature(signature);
+                Some(envelope.pae())
+            }
+            _ => None,
+        };
+        Ok(Self { bundle, envelope, framed, second })
+    }
+
+    fn has_no_entries(&self) -> bool {
+        self.bundle.verification_material.tlog_entries.is_empty() && self.second.is_empty()
+    }
+
+    /// Whether all entries were taken out.
+    fn entries_are_gone(&self) -> bool {
+        self.bundle.verification_material.tlog_entries.is_empty() && !self.second.is_empty()
+    }
+
+    /// Whether nothing is left that the crate could judge of a bundle that a key signed.
+    fn evidence_is_gone(&self) -> bool {
+        let timestamps = &self.bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
+        self.entries_are_gone() && timestamps.is_empty()
+    }
 }
 
 fn artifact<'a>(signed: &Signed<'a>) -> Result<Artifact<'a>, Refused> {
@@ -206,12 +290,10 @@ impl From<Error> for Refused {
             Error::ArtifactMismatch(_) | Error::UnsupportedArtifact(_) | Error::ArtifactRead(_) => {
                 Fault::Subject
             }
-            Error::Certificate(CertificateError::NoValidAuthority { .. }) | Error::Certificate(_) => {
-                Fault::Certificate
-            }
+            Error::Certificate(_) => Fault::Certificate,
             Error::TransparencyLog(TransparencyLogError::IntegratedTime(_)) => Fault::Time,
             Error::TransparencyLog(_) => Fault::Log,
-            Error::Timestamp(TimestampError::NoVerifiedTimestamp(_)) | Error::Timestamp(_) => Fault::Time,
+            Error::Timestamp(_) => Fault::Time,
             Error::Bundle(error) => of_bundle(error),
             _ => Fault::Form,
         };

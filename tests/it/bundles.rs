@@ -9,6 +9,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use reprov::signing::{KeyType, PrivateKey};
 use serde_json::{Value, json};
 
 use crate::support::{Lab, Ran, fixtures};
@@ -654,5 +655,193 @@ fn what_cosign_wrote_is_read() {
             *place = flipped(place);
         };
         case.edited(&lab, envelope).fails(&lab, "signature-invalid");
+    }
+}
+
+/// A log of one entry, and whoever signs.
+struct Log {
+    log: PrivateKey,
+    key: PrivateKey,
+}
+
+/// How an entry says what was signed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    File1,
+    File2,
+    Envelope2,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self { log: PrivateKey::generate(KeyType::P256), key: PrivateKey::generate(KeyType::P256) }
+    }
+
+    fn root(&self) -> Value {
+        let spki = self.log.public();
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+            "tlogs": [{
+                "baseUrl": "https://log.example.org",
+                "hashAlgorithm": "SHA2_256",
+                "publicKey": {
+                    "rawBytes": STANDARD.encode(spki.spki()),
+                    "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+                    "validFor": {"start": "2020-01-01T00:00:00Z"},
+                },
+                "logId": {"keyId": spki.hint()},
+            }],
+        })
+    }
+
+    /// What an entry says of a signature over `payload`.
+    fn body(&self, kind: Kind, payload: &[u8], signature: &[u8]) -> Value {
+        let signed = reprov::attest::pae(IN_TOTO, payload);
+        let public = self.key.public();
+        let verifier = json!({"publicKey": {"rawBytes": STANDARD.encode(public.spki())}, "keyDetails": "PKIX_ECDSA_P256_SHA_256"});
+        match kind {
+            Kind::File1 => json!({"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": {
+                "data": {"hash": {"algorithm": "sha256", "value": reprov::model::Digest::of(&signed).hex()}},
+                "signature": {"content": STANDARD.encode(signature), "publicKey": {"content": STANDARD.encode(public.to_pem())}},
+            }}),
+            Kind::File2 => {
+                json!({"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": {"hashedRekordV002": {
+                    "data": {"algorithm": "SHA2_256", "digest": STANDARD.encode(sha256(&signed))},
+                    "signature": {"content": STANDARD.encode(signature), "verifier": verifier},
+                }}})
+            }
+            Kind::Envelope2 => json!({"apiVersion": "0.0.2", "kind": "dsse", "spec": {"dsseV002": {
+                "payloadHash": {"algorithm": "SHA2_256", "digest": STANDARD.encode(sha256(payload))},
+                "signatures": [{"content": STANDARD.encode(signature), "verifier": verifier}],
+            }}}),
+        }
+    }
+
+    /// The entry of `body` in this log.
+    fn entry(&self, kind: Kind, body: &Value) -> Value {
+        let body = body.to_string().into_bytes();
+        let root = STANDARD.encode(sha256(&[&[0], &body[..]].concat()));
+        let note = format!("log.example.org\n1\n{root}\n");
+        let id = sha256(self.log.public().spki());
+        let signature = STANDARD.encode([&id[..4], &self.log.sign(note.as_bytes())].concat());
+        let (name, version) = match kind {
+            Kind::File1 => ("hashedrekord", "0.0.1"),
+            Kind::File2 => ("hashedrekord", "0.0.2"),
+            Kind::Envelope2 => ("dsse", "0.0.2"),
+        };
+        json!({
+            "logIndex": "0",
+            "logId": {"keyId": self.log.public().hint()},
+            "kindVersion": {"kind": name, "version": version},
+            "inclusionProof": {
+                "logIndex": "0", "rootHash": root, "treeSize": "1", "hashes": [],
+                "checkpoint": {"envelope": format!("{note}\n\u{2014} log.example.org {signature}\n")},
+            },
+            "canonicalizedBody": STANDARD.encode(body),
+        })
+    }
+
+    /// A bundle of a statement, logged as `kind`; `edit` changes what the log has of it.
+    fn bundle(&self, kind: Kind, payload: &[u8], edit: impl FnOnce(&mut Value)) -> Value {
+        let signature = self.key.sign(&reprov::attest::pae(IN_TOTO, payload));
+        let mut body = self.body(kind, payload, &signature);
+        edit(&mut body);
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"publicKey": {"hint": ""}, "tlogEntries": [self.entry(kind, &body)]},
+            "dsseEnvelope": {
+                "payload": STANDARD.encode(payload), "payloadType": IN_TOTO,
+                "signatures": [{"sig": STANDARD.encode(signature)}],
+            },
+        })
+    }
+
+    fn case(&self, lab: &Lab, bundle: &Value) -> Case {
+        let (key, root, path) = (lab.path("log-key.pub"), lab.path("log-root.json"), lab.path("logged.json"));
+        fs::write(&key, self.key.public_pem()).unwrap();
+        fs::write(&root, self.root().to_string()).unwrap();
+        fs::write(&path, bundle.to_string()).unwrap();
+        Case::key(path.into(), A_TXT, Path::new(&key)).with(&["--trusted-root", &root])
+    }
+}
+
+const IN_TOTO: &str = "application/vnd.in-toto+json";
+
+fn statement() -> Vec<u8> {
+    let digest = &A_TXT["sha256:".len()..];
+    json!({
+        "_type": "https://in-toto.io/Statement/v1", "predicateType": "https://example.org/p/v1", "predicate": {},
+        "subject": [{"name": "a.txt", "digest": {"sha256": digest}}],
+    })
+    .to_string()
+    .into_bytes()
+}
+
+#[test]
+fn entries_of_every_kind_are_judged() {
+    let (lab, log, payload) = (Lab::new(), Log::new(), statement());
+    let other = log.key.sign(b"something else");
+    for kind in [Kind::File1, Kind::File2, Kind::Envelope2] {
+        let plain = log.bundle(kind, &payload, |_| {});
+        let image = log.case(&lab, &plain).passes(&lab);
+        assert_eq!(image["findings"], json!([]), "{kind:?}: {image:#}");
+        log.case(&lab, &plain).about(&format!("sha256:{}", "0".repeat(64))).fails(&lab, "subject-mismatch");
+        // Another log has it, or says so.
+        let stranger =
+            Log { log: PrivateKey::generate(KeyType::P256), key: PrivateKey::generate(KeyType::P256) };
+        log.case(&lab, &plain).rooted(&lab, |root| *root = stranger.root()).fails(&lab, "entry-invalid");
+        // A good entry of another signature, payload or key.
+        let wrong = |edit: &dyn Fn(&mut Value)| {
+            let case = log.case(&lab, &log.bundle(kind, &payload, edit));
+            let ran = case.run(&lab).exits(1);
+            let code = ran.json()["images"][0]["findings"][0]["code"].clone();
+            assert!(
+                ["entry-invalid", "subject-mismatch", "bundle-malformed"].contains(&code.as_str().unwrap()),
+                "{kind:?}: {ran}"
+            );
+        };
+        wrong(&|body| *body = log.body(kind, &payload, &other));
+        wrong(&|body| *body = log.body(kind, b"{}", &log.key.sign(&reprov::attest::pae(IN_TOTO, &payload))));
+        let theirs = |body: &mut Value| {
+            let signature = log.key.sign(&reprov::attest::pae(IN_TOTO, &payload));
+            *body = stranger.body(kind, &payload, &signature);
+        };
+        wrong(&theirs);
+        wrong(&|body| body["kind"] = "alpine".into());
+        wrong(&|body| body["spec"] = json!({}));
+        // What the log has is not what the entry says, or the proof is none.
+        let tampered = |edit: &dyn Fn(&mut Value)| {
+            let mut bundle = plain.clone();
+            edit(entry(&mut bundle));
+            log.case(&lab, &bundle).run(&lab).exits(1);
+        };
+        tampered(&|entry| {
+            entry["canonicalizedBody"] = STANDARD.encode(log.body(kind, b"{}", &other).to_string()).into()
+        });
+        tampered(&|entry| entry["inclusionProof"]["hashes"] = json!([STANDARD.encode([0; 32])]));
+        tampered(&|entry| entry["inclusionProof"]["checkpoint"] = Value::Null);
+        tampered(&|entry| drop(entry.as_object_mut().unwrap().remove("inclusionProof")));
+        tampered(&|entry| entry["logIndex"] = "1".into());
+        tampered(&|entry| entry["canonicalizedBody"] = "".into());
+        let mut signature = plain.clone();
+        signature["dsseEnvelope"]["signatures"][0]["sig"] =
+            STANDARD.encode(log.key.sign(&reprov::attest::pae(IN_TOTO, &payload))).into();
+        log.case(&lab, &signature).run(&lab).exits(1);
+    }
+    // Statements that are none, though all else is right.
+    let text = String::from_utf8(payload).unwrap();
+    for (from, to, code) in [
+        ("Statement/v1", "Statement/v9", "statement-type"),
+        ("\"_type\"", "\"_tipe\"", "statement-type"),
+        ("\"predicate\":{}", "\"predicate\":null", "predicate-empty"),
+        ("\"subject\":[", "\"subject\":[],\"x\":[", "subject-malformed"),
+        ("sha256", "sha2566", "subject-malformed"),
+        ("{\"_type\"", "{\"_type\":\"x\",\"_type\"", "json-duplicate-key"),
+    ] {
+        assert!(text.contains(from), "{text}");
+        let bundle = log.bundle(Kind::File2, text.replace(from, to).as_bytes(), |_| {});
+        let ran = log.case(&lab, &bundle).run(&lab).exits(1);
+        let found = &ran.json()["images"][0]["findings"][0]["code"];
+        assert!(found == code || found == "bundle-malformed", "{code}: {ran}");
     }
 }
