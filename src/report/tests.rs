@@ -322,8 +322,10 @@ fn import_answers() {
 
 fn tree() -> crate::report::tree::Node {
     use crate::report::tree::{Node, State};
-    let mut top = Node::new("image", "x", State::Verified, "its manifest has this digest").digest(digest().to_string());
-    top.children = vec![Node::new("commit", "y", State::Claimed, ""), Node::new("log", "", State::Missing, "")];
+    let mut top =
+        Node::new("image", "x", State::Verified, "its manifest has this digest").digest(digest().to_string());
+    top.children =
+        vec![Node::new("commit", "y", State::Claimed, ""), Node::new("log", "", State::Missing, "")];
     top
 }
 
