@@ -25,7 +25,6 @@ use crate::{
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("key", |key| key.requires("policy").conflicts_with("as_of")))]
 pub(super) struct Args {
     /// Images, by tag or digest
     #[arg(required_unless_present_any = ["bundle", "subject"], conflicts_with = "bundle", value_name = "IMAGE")]
@@ -67,6 +66,19 @@ impl Args {
             return self.bundle.run(context, &self.trust).await;
         }
         let key = self.sign.signer()?;
+        match (&key, &self.policy, self.as_of) {
+            (Some(_), None, _) => {
+                return Err(Failure::usage_text(
+                    "--key signs a summary of what a policy asked: give --policy".to_owned(),
+                ));
+            }
+            (Some(_), _, Some(_)) => {
+                return Err(Failure::usage_text(
+                    "--key signs what is true now, not what was: leave out --as-of".to_owned(),
+                ));
+            }
+            _ => {}
+        }
         let (mut policy, roots, applied) = load(self.policy.as_deref(), &self.trust)?;
         if roots.0.is_empty() {
             let text = "nobody is trusted: give --trust KEY.pub, or a policy with [[trust]]".to_owned();
