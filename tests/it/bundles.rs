@@ -20,8 +20,12 @@ fn source_of(package: &str) -> PathBuf {
     static METADATA: LazyLock<Value> = LazyLock::new(|| {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let mut command = Command::new(cargo);
-        command.args(["metadata", "--format-version", "1", "--offline", "--manifest-path"]);
-        let output = command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).output().unwrap();
+        let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        command.args(["metadata", "--format-version", "1", "--offline", "--filter-platform", &platform]);
+        let output = command
+            .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     });
