@@ -472,7 +472,10 @@ fn answers_about_verifying() {
         index: !full,
         verdict: if full { Verdict::Passed } else { Verdict::Failed },
         findings: vec![
-            Finding { waived_by: full.then(|| "ops".into()), ..Finding::new(Code::SbomMissing, "none\u{1b}[2J") },
+            Finding {
+                waived_by: full.then(|| "ops".into()),
+                ..Finding::new(Code::SbomMissing, "none\u{1b}[2J")
+            },
             Finding::new(Code::NoPolicy, "none").at("sha256:1#/predicate"),
         ],
         attestations: vec![Line {
@@ -499,7 +502,10 @@ fn answers_about_verifying() {
     };
     follows(&answer);
     let text = answer.text(false);
-    assert!(text.contains("(waived by ops)") && text.contains("(claimed)") && text.contains("no answer"), "{text}");
+    assert!(
+        text.contains("(waived by ops)") && text.contains("(claimed)") && text.contains("no answer"),
+        "{text}"
+    );
     assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
     follows(&verify::Verify { policy: None, images: Vec::new(), ..answer });
     let policy = crate::policy::Policy::none();

@@ -19,7 +19,16 @@ const COMMANDS: [&str; 15] = [
     "help",
     "",
 ];
-const NESTED: [&str; 8] = ["policy check", "policy print", "key generate", "key public", "store du", "store gc", "store prune", "store rm"];
+const NESTED: [&str; 8] = [
+    "policy check",
+    "policy print",
+    "key generate",
+    "key public",
+    "store du",
+    "store gc",
+    "store prune",
+    "store rm",
+];
 
 /// Every command that has help of its own.
 fn commands() -> impl Iterator<Item = Vec<&'static str>> {
