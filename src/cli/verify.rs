@@ -6,10 +6,10 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     Context,
-    build::load_key,
     failure::{Exit, Failure},
     global::image_name,
     policy::load,
+    sign::SignArgs,
 };
 use crate::{
     job::{
@@ -43,9 +43,8 @@ pub(super) struct Args {
     /// Verify base images and buildroots too, so deep [default: as the policy says, else 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=16), env = "REPROV_VERIFY_DEPTH")]
     depth: Option<u8>,
-    /// Sign a summary (VSA) and attach it to each image: a key file, or env:NAME
-    #[arg(long, value_name = "FILE", requires = "policy", conflicts_with = "as_of")]
-    key: Option<String>,
+    #[command(flatten)]
+    sign: SignArgs,
     /// verifier.id in the summary
     #[arg(long, value_name = "URI", default_value = names::VERIFIER_LOCAL, env = "REPROV_VERIFY_VERIFIER_ID")]
     verifier_id: String,
@@ -60,7 +59,20 @@ fn parse_time(text: &str) -> Result<i64, String> {
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
-        let key = self.key.as_deref().map(load_key).transpose()?;
+        let key = self.sign.signer()?;
+        match (&key, &self.policy, self.as_of) {
+            (Some(_), None, _) => {
+                return Err(Failure::usage_text(
+                    "--key signs a summary of what a policy asked: give --policy".to_owned(),
+                ));
+            }
+            (Some(_), _, Some(_)) => {
+                return Err(Failure::usage_text(
+                    "--key signs what is true now, not what was: leave out --as-of".to_owned(),
+                ));
+            }
+            _ => {}
+        }
         let (mut policy, roots, applied) = load(self.policy.as_deref(), &self.trust)?;
         if roots.0.is_empty() {
             let text = "nobody is trusted: give --trust KEY.pub, or a policy with [[trust]]".to_owned();

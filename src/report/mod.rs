@@ -5,6 +5,7 @@ pub mod build;
 pub mod causes;
 mod columns;
 mod config;
+pub mod copy;
 pub mod diff;
 pub mod events;
 pub mod explain;
@@ -29,6 +30,7 @@ pub mod store;
 mod tests;
 mod text;
 pub mod trace;
+pub mod tree;
 pub mod verify;
 
 pub use form::{Compares, Form, json, render};

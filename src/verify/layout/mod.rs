@@ -72,12 +72,17 @@ impl Judged {
     }
 }
 
-fn finding(code: LayoutCode, item: &str, message: &str) -> LayoutFinding {
-    LayoutFinding {
-        code,
-        item: shown(item),
-        message: printable(&message.chars().take(2000).collect::<String>()),
+impl LayoutFinding {
+    /// A finding about `item`; both it and `message` may hold a stranger's words.
+    #[must_use]
+    pub fn new(code: LayoutCode, item: &str, message: &str) -> Self {
+        let message = printable(&message.chars().take(2000).collect::<String>());
+        Self { code, item: shown(item), message }
     }
+}
+
+fn finding(code: LayoutCode, item: &str, message: &str) -> LayoutFinding {
+    LayoutFinding::new(code, item, message)
 }
 
 fn shown(text: &str) -> String {

@@ -2,10 +2,11 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "build",
     "rebuild",
     "import",
+    "copy",
     "diff",
     "verify",
     "policy",
@@ -44,7 +45,7 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..14]);
+    assert_eq!(listed(&["--help"]), COMMANDS[..15]);
     for parent in ["policy", "key", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();
