@@ -36,7 +36,9 @@ pub enum FunctionaryError {
     #[error("it stands under another id than its own")]
     Id,
     /// A scheme that is not checked.
-    #[error("it signs by `{0}`, which is not supported; use ed25519, ecdsa-sha2-nistp256 or rsassa-pss-sha256")]
+    #[error(
+        "it signs by `{0}`, which is not supported; use ed25519, ecdsa-sha2-nistp256 or rsassa-pss-sha256"
+    )]
     Scheme(String),
     /// Not the public key its type says.
     #[error("its public key cannot be used")]
@@ -126,7 +128,8 @@ fn public(map: &mut Map<String, Value>) -> Option<String> {
 }
 
 fn edwards(public: &str) -> Result<PublicKey, FunctionaryError> {
-    let raw = unhex(public).filter(|raw| raw.len() == 32).ok_or(FunctionaryError::Field("32 bytes in hex"))?;
+    let raw =
+        unhex(public).filter(|raw| raw.len() == 32).ok_or(FunctionaryError::Field("32 bytes in hex"))?;
     Ok(PublicKey::from_spki(&[ED25519_SPKI.as_slice(), &raw].concat())?)
 }
 
@@ -137,10 +140,8 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// The bytes that `text` says in hex of either case.
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|letter| letter.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|letter| letter.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
     let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
     Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }

@@ -17,15 +17,8 @@ use crate::model::{
 };
 
 const FIELDS: [&str; 6] = ["_type", "expires", "inspect", "keys", "readme", "steps"];
-const STEP_FIELDS: [&str; 7] = [
-    "_type",
-    "expected_command",
-    "expected_materials",
-    "expected_products",
-    "name",
-    "pubkeys",
-    "threshold",
-];
+const STEP_FIELDS: [&str; 7] =
+    ["_type", "expected_command", "expected_materials", "expected_products", "name", "pubkeys", "threshold"];
 const INSPECTION_FIELDS: [&str; 5] = ["_type", "expected_materials", "expected_products", "name", "run"];
 
 /// What the owner of a product asks of its supply chain.
@@ -156,7 +149,8 @@ fn time(text: &str) -> Option<i64> {
 
 fn name(map: &mut Map<String, Value>) -> Result<String, MetadataError> {
     let name = strict::text(map, "name").ok_or(MetadataError::Field("`name` of a step"))?;
-    let bad = name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." || name.len() > 200;
+    let bad =
+        name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." || name.len() > 200;
     if bad { Err(MetadataError::StepName(shown(&name))) } else { Ok(name) }
 }
 
@@ -166,7 +160,8 @@ fn step(value: &Value) -> Result<Step, MetadataError> {
         return Err(MetadataError::Field("`_type` of a step"));
     }
     let name = name(&mut map)?;
-    let threshold = map.get("threshold").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
+    let threshold =
+        map.get("threshold").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
     let threshold = threshold.filter(|count| *count > 0);
     Ok(Step {
         threshold: threshold.ok_or_else(|| MetadataError::Threshold(shown(&name)))?,

@@ -16,8 +16,7 @@ use crate::model::limits::LINK_ARTIFACTS_MAX;
 /// Names of files to their digests: algorithm to hex.
 pub type Artifacts = BTreeMap<String, BTreeMap<String, String>>;
 
-const FIELDS: [&str; 7] =
-    ["_type", "byproducts", "command", "environment", "materials", "name", "products"];
+const FIELDS: [&str; 7] = ["_type", "byproducts", "command", "environment", "materials", "name", "products"];
 
 /// What somebody says of a step that they did.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -55,12 +54,15 @@ impl Link {
     pub(super) fn from_value(value: &Value) -> Result<Self, MetadataError> {
         let mut map = exactly(value, &FIELDS, "link")?;
         let name = strict::text(&mut map, "name").ok_or(MetadataError::Field("`name` of the link"))?;
-        let command = strings(map.remove("command")).ok_or(MetadataError::Field("`command` list of strings"))?;
+        let command =
+            strings(map.remove("command")).ok_or(MetadataError::Field("`command` list of strings"))?;
         Ok(Self {
             name,
             command,
-            materials: artifacts(&mut map, "materials").ok_or(MetadataError::Field("`materials` with digests"))?,
-            products: artifacts(&mut map, "products").ok_or(MetadataError::Field("`products` with digests"))?,
+            materials: artifacts(&mut map, "materials")
+                .ok_or(MetadataError::Field("`materials` with digests"))?,
+            products: artifacts(&mut map, "products")
+                .ok_or(MetadataError::Field("`products` with digests"))?,
             byproducts: strict::object(&mut map, "byproducts")
                 .ok_or(MetadataError::Field("`byproducts` object"))?,
             environment: strict::object(&mut map, "environment")

@@ -28,10 +28,6 @@ pub const IN_TOTO_JSON: &str = "application/vnd.in-toto+json";
 pub const BUNDLE_FAMILY: &str = "application/vnd.dev.sigstore.bundle";
 /// What the types of our own artifacts begin with; none of them is an attestation.
 pub const OWN_ARTIFACTS: &str = "application/vnd.reprov.";
-/// A DSSE envelope, as cosign 2 keeps it in `.att` (FORMATS.md §6).
-pub const DSSE_ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
-/// Annotation on a layer of `.att`: its predicate type.
-pub const LEGACY_PREDICATE_TYPE: &str = "predicateType";
 /// sigstore bundle v0.3.
 pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// Annotation on a bundle's referrer: what it holds.

@@ -8,6 +8,7 @@
 )]
 
 mod acceptance;
+mod auditors;
 mod cli;
 mod corpus;
 mod ecosystems;

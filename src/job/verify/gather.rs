@@ -240,7 +240,7 @@ async fn legacy(
     };
     let envelope = |(index, layer): (usize, &Descriptor)| {
         data(&manifest, index).map_err(|why| Refused::new(Some(layer.digest), Code::DescriptorData, why))?;
-        let annotated = layer.annotations.get(names::LEGACY_PREDICATE_TYPE).cloned();
+        let annotated = layer.annotations.get(names::PREDICATE_TYPE).cloned();
         Ok(Named { at: Place::Legacy(layer.digest), form: Form::Envelope, blob: layer.clone(), annotated })
     };
     let envelopes = manifest.layers().iter().enumerate();

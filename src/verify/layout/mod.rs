@@ -140,7 +140,8 @@ impl<'a> Files<'a> {
         let from = self.files.range(start.clone()..).take_while(move |(path, _)| path.starts_with(&start));
         let name = move |(path, _): (&'a String, &'a Vec<u8>)| &path[below..];
         let step = step.len();
-        from.map(name).filter(move |name| name.len() == step + 14 && name.ends_with(".link") && !name.contains('/'))
+        from.map(name)
+            .filter(move |name| name.len() == step + 14 && name.ends_with(".link") && !name.contains('/'))
     }
 }
 
@@ -187,8 +188,7 @@ fn believed(
 /// Rules with parameters, which the reference's library can replace and its command line takes literally.
 fn parameters(layout: &Layout, judged: &mut Judged) {
     let steps = layout.steps.iter().map(|step| (&step.name, [&step.materials, &step.products]));
-    let inspections =
-        layout.inspections.iter().map(|item| (&item.name, [&item.materials, &item.products]));
+    let inspections = layout.inspections.iter().map(|item| (&item.name, [&item.materials, &item.products]));
     for (name, lists) in steps.chain(inspections) {
         for rule in lists.into_iter().flatten().filter(|rule| rule.texts().any(parameter)) {
             judged.found(LayoutCode::LayoutParameter, name, format!("rule `{rule}` holds a parameter"));
@@ -199,7 +199,8 @@ fn parameters(layout: &Layout, judged: &mut Judged) {
 fn parameter(text: &str) -> bool {
     let after = text.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
     let name = |name: &str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
     };
     after.into_iter().any(|(inside, _)| name(inside))
 }
@@ -229,7 +230,11 @@ fn links_of(step: &Step, layout: &Layout, files: &Files<'_>, at: (i64, usize), j
         there += 1;
         let Some(functionary) = layout.keys.get(id) else {
             if first {
-                judged.found(LayoutCode::LinkFunctionary, &step.name, format!("{name}: the layout has no such key"));
+                judged.found(
+                    LayoutCode::LinkFunctionary,
+                    &step.name,
+                    format!("{name}: the layout has no such key"),
+                );
             }
             continue;
         };
@@ -300,9 +305,9 @@ fn said(
         below.item = format!("{}{slash}{}", shown(&step.name), below.item);
         judged.findings.push(below);
     }
-    judged.functionaries.extend(sub.functionaries.into_iter().map(|(below, id)| {
-        (format!("{}/{below}", step.name), id)
-    }));
+    judged
+        .functionaries
+        .extend(sub.functionaries.into_iter().map(|(below, id)| (format!("{}/{below}", step.name), id)));
     let Body::Layout(layout) = &metadata.body else { return None };
     let (first, last) = (layout.steps.first()?, layout.steps.last()?);
     let (first, last) = (sub.links.get(&first.name)?, sub.links.get(&last.name)?);

@@ -159,7 +159,9 @@ fn named_with(case: &Case, name: &str, at: usize) -> Case {
 #[test]
 fn hostile_bytes_are_unreadable() {
     let case = named("good");
-    for bytes in [&b""[..], b"{}", b"[]", b"\xff", b"{\"signed\":{},\"signatures\":[]}", &b"[".repeat(200_000)] {
+    for bytes in
+        [&b""[..], b"{}", b"[]", b"\xff", b"{\"signed\":{},\"signatures\":[]}", &b"[".repeat(200_000)]
+    {
         let judged = judge(bytes, &case.owners(), &case.links(), NOW_S);
         assert_eq!(codes(&judged), ["layout-unreadable"]);
     }

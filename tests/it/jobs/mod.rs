@@ -20,7 +20,7 @@ mod plain;
 mod private;
 mod proxy;
 mod remedy;
-mod report;
+pub(crate) mod report;
 mod shapes;
 mod tamper;
 mod vary;
