@@ -1,7 +1,7 @@
 # Everything a person or a machine does with this repository; each is one line of shell behind it.
 CARGO ?= cargo
 
-.PHONY: build demo test acceptance ecosystems causes screenshot lint bench fuzz buildroot needs
+.PHONY: build demo test acceptance ecosystems twice causes screenshot lint bench fuzz buildroot needs
 
 build:
 	$(CARGO) build --release --locked
@@ -30,6 +30,11 @@ acceptance: needs
 ecosystems: needs
 	@command -v npm >/dev/null || apt-get install --yes --no-install-recommends npm
 	REPROV_WRITE_ECOSYSTEMS=1 $(CARGO) test --locked --test it -- --ignored --exact --nocapture ecosystems::reproduce
+
+# Each of these built twice without a profile: nothing that differs is unexplained; writes its table in docs/ecosystems.md.
+twice: needs
+	@command -v npm >/dev/null || apt-get install --yes --no-install-recommends npm
+	REPROV_WRITE_ECOSYSTEMS=1 $(CARGO) test --locked --test it -- --ignored --exact --nocapture ecosystems::twice::nothing_is_unexplained
 
 # A page for each cause of drift, from what the program itself says; after a cause was added.
 causes:

@@ -34,7 +34,7 @@ pub use envelope::{Envelope, EnvelopeError, pae};
 pub use failed::{Failed, FailedError, FailedStep, PassedLimit};
 pub use functionary::{Functionary, FunctionaryError};
 pub use imported::{ImportInternals, ImportParameters, Imported};
-pub use key::{PublicKey, PublicKeyError};
+pub use key::{Checked, PublicKey, PublicKeyError};
 pub use layout::{Inspection, Layout, Match, Rule, Step};
 pub use link::{Artifacts, Link};
 pub use metadata::{Body, Form, Metadata, MetadataError};

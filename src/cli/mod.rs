@@ -6,6 +6,7 @@
 
 mod build;
 mod console;
+mod copy;
 mod credentials;
 mod describe;
 mod diff;
@@ -26,6 +27,7 @@ mod network;
 mod policy;
 mod rebuild;
 mod report;
+mod sign;
 mod size;
 mod store;
 mod trace;
@@ -59,6 +61,8 @@ enum Command {
     Rebuild(Box<rebuild::Args>),
     /// Makes a base image of a root file system, attests and pushes it
     Import(import::Args),
+    /// Copies an image with all that refers to it: registry to registry, to or from a directory
+    Copy(copy::Args),
     /// Compares two images: layers, paths, fields, config
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
@@ -161,6 +165,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Build(args) => args.run(&context).await,
             Command::Rebuild(args) => args.run(&context).await,
             Command::Import(args) => args.run(&context).await,
+            Command::Copy(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Verify(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),

@@ -10,13 +10,14 @@ use super::{
     global::image_name,
     layout,
     policy::load,
+    sign::SignArgs,
 };
 use crate::{
     job::{
         Ports,
-        verify::{Request, Room, VerifyError, now_s, verify},
+        verify::{Identity, Request, Room, VerifyError, attest, counter, now_s, verify},
     },
-    model::{ImageName, limits, rfc3339, time::parse_rfc3339},
+    model::{ImageName, limits, names, rfc3339, time::parse_rfc3339},
     progress::Silent,
     report::verify as view,
     verify::{Judgement, Verdict, layout::Judged},
@@ -40,6 +41,17 @@ pub(super) struct Args {
     /// Which manifest of a multi-platform image; without it the index itself is judged
     #[arg(long, env = "REPROV_VERIFY_PLATFORM")]
     platform: Option<String>,
+    /// Verify base images and buildroots too, so deep [default: as the policy says, else 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=16), env = "REPROV_VERIFY_DEPTH")]
+    depth: Option<u8>,
+    #[command(flatten)]
+    sign: SignArgs,
+    /// verifier.id in the summary
+    #[arg(long, value_name = "URI", default_value = names::VERIFIER_LOCAL, env = "REPROV_VERIFY_VERIFIER_ID")]
+    verifier_id: String,
+    /// resourceUri in the summary [default: the image as it was named, without its digest]
+    #[arg(long, value_name = "URI", requires = "key", env = "REPROV_VERIFY_RESOURCE_URI")]
+    resource_uri: Option<String>,
     #[command(flatten)]
     layout: layout::Flags,
 }
@@ -50,7 +62,8 @@ pub(super) fn parse_time(text: &str) -> Result<i64, String> {
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
-        let (policy, roots, applied) = load(self.policy.as_deref(), &self.trust)?;
+        let key = self.signer()?;
+        let (mut policy, roots, applied) = load(self.policy.as_deref(), &self.trust)?;
         let now_s = self.as_of.unwrap_or_else(now_s);
         let layout = self.layout.judged(now_s).await?;
         if roots.0.is_empty()
@@ -62,6 +75,7 @@ impl Args {
             let text = "nobody is trusted: give --trust KEY.pub, or a policy with [[trust]]".to_owned();
             return Err(Failure::usage_text(text));
         }
+        policy.depth = self.depth.map_or(policy.depth, usize::from);
         let names = self.images.iter().map(|image| image_name("", image));
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let request = Request {
@@ -70,6 +84,7 @@ impl Args {
             now_s,
             platform: self.platform.clone(),
             room: Room::default(),
+            visited: counter(),
         };
         let ports = context.ports(Arc::new(Silent))?;
         let answers = all(&ports, &request, &names).await;
@@ -77,7 +92,25 @@ impl Args {
         let mut images = Vec::new();
         for (name, answer) in names.iter().zip(answers) {
             let digest = answer.as_ref().ok().map(|judgement| judgement.digest);
-            let (mut image, code) = answered(context, name, answer);
+            let summary = match (&answer, &key) {
+                (Ok(judgement), Some(key)) => {
+                    let resource = self.resource_uri.clone();
+                    let identity = Identity { verifier: self.verifier_id.clone(), resource };
+                    attest(&ports, &request, name, judgement, &identity, key).await
+                }
+                _ => Ok(None),
+            };
+            let (mut image, mut code) = answered(context, name, answer);
+            match summary {
+                Ok(digest) => image.attestation = digest,
+                Err(error) => {
+                    let failure = Failure::unavailable(error);
+                    context.console.complain(&failure);
+                    code = code.worse(failure.exit);
+                    image.error =
+                        Some(format!("the summary is not attached: {}", failure.messages().join(": ")));
+                }
+            }
             exit = exit.worse(code);
             if let Some((_, judged)) = &layout {
                 exit = exit.worse(layout::beside(&mut image, digest, judged));
@@ -92,6 +125,20 @@ impl Args {
         let answer = view::Verify { schema: "reprov.verify/v1", policy: applied, as_of, images, layout };
         context.console.answer(&answer, &answer.text(context.console.verbose()));
         Ok(exit)
+    }
+
+    /// Who signs a summary, if anybody.
+    fn signer(&self) -> Result<Option<crate::signing::Signer>, Failure> {
+        let key = self.sign.signer()?;
+        match (&key, &self.policy, self.as_of) {
+            (Some(_), None, _) => Err(Failure::usage_text(
+                "--key signs a summary of what a policy asked: give --policy".to_owned(),
+            )),
+            (Some(_), _, Some(_)) => Err(Failure::usage_text(
+                "--key signs what is true now, not what was: leave out --as-of".to_owned(),
+            )),
+            _ => Ok(key),
+        }
     }
 
     /// Judges by a layout alone: nobody is trusted for attestations, so none is looked at.

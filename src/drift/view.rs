@@ -204,6 +204,11 @@ impl<'a> Siblings<'a> {
         below.map(|(_, change)| *change).filter(move |change| !change.path[directory.len()..].contains(&b'/'))
     }
 
+    /// Every change.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'a Change> {
+        self.changes.values().copied()
+    }
+
     /// The change at `path`, whatever differs of it.
     pub(super) fn change(&self, path: &[u8]) -> Option<&'a Change> {
         self.changes.get(path.as_bstr()).copied()

@@ -10,6 +10,7 @@ pub mod check;
 pub mod clean;
 pub mod compare;
 pub mod configured;
+pub mod copy;
 pub mod dossier;
 mod events;
 pub mod evidence;

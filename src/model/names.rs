@@ -10,6 +10,8 @@ pub const REBUILD_PREDICATE: &str = "https://reprov.example/rebuild/v1";
 pub const FAILURE_PREDICATE: &str = "https://reprov.example/failure/v1";
 /// `builder.id` unless `--builder-id` sets another.
 pub const BUILDER_LOCAL: &str = "https://reprov.example/builder/local-unverified/v1";
+/// `verifier.id` of a summary unless `--verifier-id` sets another.
+pub const VERIFIER_LOCAL: &str = "https://reprov.example/verifier/local-unverified/v1";
 /// `limits.enforcedBy`: the first process of the cage looks, and ends it.
 pub const ENFORCED_BY: &str = "watch";
 /// SLSA provenance v1 predicate type.

@@ -333,6 +333,25 @@ impl Policy {
         }
     }
 
+    /// What holds for the images that one stands on, which are verified `depth` deep: the same signers and waivers;
+    /// where they come from and what is in them is their own affair.
+    #[must_use]
+    pub fn below(&self, depth: usize) -> Self {
+        Self {
+            name: self.name.clone(),
+            uri: self.uri.clone(),
+            digest: self.digest,
+            builders: self.builders.clone(),
+            level: self.level,
+            trust: self.trust.clone(),
+            depth,
+            summaries: self.summaries.clone(),
+            rules: self.rules.clone(),
+            waivers: self.waivers.clone(),
+            ..Self::none()
+        }
+    }
+
     /// Whether a policy was given.
     #[must_use]
     pub fn is_applied(&self) -> bool {

@@ -125,6 +125,25 @@ impl Layout {
         Ok(size_bytes)
     }
 
+    /// Whether the blob `wanted` is here, by its name and size.
+    pub(super) fn holds(&self, wanted: &Descriptor) -> bool {
+        let here = self.open(&wanted.digest).ok().and_then(|file| file.metadata().ok());
+        here.is_some_and(|metadata| metadata.len() == wanted.size)
+    }
+
+    /// All names that are given here.
+    pub(super) fn tags(&self) -> Result<BTreeSet<String>, RegistryError> {
+        let index = self.index()?;
+        Ok(entries(&index).iter().filter_map(ref_name).map(ToOwned::to_owned).collect())
+    }
+
+    /// What has exactly the name `tag`.
+    pub(super) fn tagged(&self, tag: &str) -> Result<Digest, RegistryError> {
+        let index = self.index()?;
+        let named = entries(&index).iter().find(|entry| ref_name(entry) == Some(tag)).and_then(digest_of);
+        named.ok_or_else(|| RegistryError::NotFound { what: format!("tag {tag} in {}", self.name()) })
+    }
+
     /// Copies the blob `wanted` into `store`, checking it.
     pub(super) fn fetch(&self, wanted: &Descriptor, store: &Store) -> Result<(), RegistryError> {
         let file = self.open(&wanted.digest)?;
@@ -136,8 +155,7 @@ impl Layout {
     /// given away, the store is not.
     pub(super) fn put(&self, wanted: &Descriptor, store: &Store) -> Result<bool, RegistryError> {
         self.create()?;
-        let here = self.open(&wanted.digest).ok().and_then(|file| file.metadata().ok());
-        if here.is_some_and(|metadata| metadata.len() == wanted.size) {
+        if self.holds(wanted) {
             return Ok(false);
         }
         let path = store.path(&wanted.digest);

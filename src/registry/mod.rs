@@ -25,6 +25,7 @@ mod referrers;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::{
     collections::BTreeMap,
@@ -37,13 +38,11 @@ pub use self::{
     error::RegistryError,
     referrers::{fallback_tag, legacy_tag},
     retry::Waits,
+    transfer::{CopyBlobError, Known},
 };
 use self::{http::Http, layout::Layout, place::Place, push::Uploads, retry::Patience};
 use crate::{
-    model::{
-        Descriptor, Digest, ImageName, Location, Network,
-        names::{DSSE_ENVELOPE, OCI_MANIFEST},
-    },
+    model::{Descriptor, Digest, ImageName, Location, Network, names::OCI_MANIFEST},
     store::Store,
 };
 
@@ -402,23 +401,7 @@ impl Registries {
             annotations: annotations.clone(),
             ..Descriptor::of(OCI_MANIFEST, manifest_bytes)
         };
-        let listed = match self.site(name)? {
-            Site::Registry(place) => {
-                let listed = attach::put(&self.http, &place, &descriptor, manifest_bytes).await?;
-                if listed { Listed::Api } else { Listed::FallbackTag }
-            }
-            Site::Layout(layout) => {
-                let (listed, bytes) = (descriptor.clone(), manifest_bytes.to_vec());
-                let dir = layout.dir.clone();
-                let work = move || {
-                    layout.put_manifest(&listed.digest, &bytes)?;
-                    layout.list(&listed)
-                };
-                blocking(&dir, work).await?;
-                Listed::Index
-            }
-        };
-        Ok(Attached { descriptor, listed, dropped: Vec::new() })
+        self.put_listed(name, descriptor, manifest_bytes).await
     }
 
     /// Sees to it that the fallback tag of `subject` lists `attachments`, whatever others attach at the same time; the
@@ -436,32 +419,6 @@ impl Registries {
             Site::Registry(place) => attach::list(&self.http, &place, &subject.digest, attachments).await,
             Site::Layout(_) => Ok(Vec::new()),
         }
-    }
-
-    /// Adds `envelope` (DSSE, JSON) to what cosign 2 attached to `subject` at `name`'s place: the tag
-    /// [`legacy_tag`]. All that is there stays, whatever others add at the same time. Doing it again changes nothing.
-    ///
-    /// # Errors
-    /// [`RegistryError::Answer`] if the tag holds something else; those of [`Registries::push_blob`] and
-    /// [`Registries::push_manifest`].
-    pub async fn append_legacy(
-        &self,
-        name: &ImageName,
-        subject: &Digest,
-        envelope: &[u8],
-        predicate_type: &str,
-        store: &Store,
-    ) -> Result<Descriptor, RegistryError> {
-        let blob = Descriptor::of(DSSE_ENVELOPE, envelope);
-        store.put(envelope)?;
-        self.push_blob(name, &blob, store, None).await?;
-        let layers = [legacy::layer(&blob, predicate_type)];
-        let (site, tag) = (self.site(name)?, legacy_tag(subject));
-        self.attachments(&site, &tag, store).add(&layers, None).await
-    }
-
-    fn attachments<'a>(&'a self, site: &'a Site, tag: &'a str, store: &'a Store) -> legacy::Attachments<'a> {
-        legacy::Attachments { http: &self.http, uploads: &self.uploads, site, tag, store }
     }
 
     fn site(&self, name: &ImageName) -> Result<Site, RegistryError> {

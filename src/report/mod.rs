@@ -5,6 +5,7 @@ pub mod build;
 pub mod causes;
 mod columns;
 mod config;
+pub mod copy;
 pub mod diff;
 pub mod dossier;
 pub mod events;

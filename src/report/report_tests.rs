@@ -302,6 +302,29 @@ fn findings_have_levels_lines_and_reasons() {
 }
 
 #[test]
+fn findings_follow_the_schema_of_their_standard() {
+    let follows = |answer: &diff::Diff| -> serde_json::Value {
+        let sarif = serde_json::from_str(&render(Form::Sarif, answer)).unwrap();
+        let wrong = super::tests::schemas::sarif_violations(&sarif);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        sarif
+    };
+    let mut all = follows(&hostile());
+    // The schema would say so.
+    for (pointer, value) in [
+        ("/runs/0/results/0/level", json!("fatal")),
+        ("/runs/0/results/0/ruleIndex", json!(null)),
+        ("/runs/0/results/0/message", json!({})),
+        ("/runs/0/tool/driver", json!({})),
+        ("/version", json!("2.0.0")),
+    ] {
+        let before = std::mem::replace(all.pointer_mut(pointer).unwrap(), value);
+        assert_ne!(super::tests::schemas::sarif_violations(&all), [""; 0], "{pointer}");
+        *all.pointer_mut(pointer).unwrap() = before;
+    }
+}
+
+#[test]
 fn markdown_keeps_what_is_not_its_own_in_spans() {
     let markdown = render(Form::Markdown, &hostile());
     assert!(markdown.len() < 65_000, "{}", markdown.len());

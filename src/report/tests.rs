@@ -2,7 +2,7 @@
 
 /// The integration tests hold every answer of the program to the same schemas.
 #[path = "../../tests/it/support/schemas.rs"]
-mod schemas;
+pub(super) mod schemas;
 
 use std::collections::BTreeMap;
 
@@ -327,6 +327,26 @@ fn tree() -> crate::report::tree::Node {
     top.children =
         vec![Node::new("commit", "y", State::Claimed, ""), Node::new("log", "", State::Missing, "")];
     top
+}
+
+#[test]
+fn copy_answers() {
+    follows(&copy::Copy::failed("a".into(), "the registry answered 403 DENIED".into()));
+    follows(&copy::Copy {
+        schema: "reprov.copy/v1",
+        from: "registry.example.org/app:1".into(),
+        image: Some("oci:dir:1@sha256:x".into()),
+        digest: Some(digest()),
+        media_type: Some(crate::model::names::OCI_INDEX.into()),
+        manifests: 2,
+        referrers: vec![copy::Referrer { digest: digest(), subject: digest() }],
+        tags: vec!["sha256-x.att".into()],
+        blobs: copy::Blobs { count: 3, existing: 1, mounted: 1, sent: 1, sent_bytes: 2 },
+        left: vec![copy::Left { what: "x".into(), why: "it is not there".into() }],
+        replaced: Some(digest()),
+        error: None,
+        seconds: 1,
+    });
 }
 
 #[test]

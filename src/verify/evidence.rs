@@ -8,7 +8,7 @@ use std::{
 use super::{Code, Judgement, Roots};
 use crate::{
     attest::{Rebuilt, Statement, Summary, View},
-    model::{Digest, ResourceDescriptor, path::printable},
+    model::{Descriptor, Digest, ResourceDescriptor, path::printable},
     transcript::Transcript,
 };
 
@@ -17,12 +17,20 @@ use crate::{
 pub struct Judged {
     /// Its name, with its digest.
     pub image: String,
-    /// Of its bytes.
-    pub digest: Digest,
+    /// Its type, digest and size.
+    pub descriptor: Descriptor,
     /// SHA-512 of its bytes, in hex: statements may name it by that.
     pub sha512: String,
     /// Whether it is an index of images rather than one.
     pub index: bool,
+}
+
+impl Judged {
+    /// Of its bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.descriptor.digest
+    }
 }
 
 /// Where an attestation was found.
@@ -135,6 +143,8 @@ pub struct Opened {
     pub signer: Option<String>,
     /// Whether it is believed.
     pub state: State,
+    /// What an unsigned annotation names it, if that is another type than it has.
+    pub annotated: Option<String>,
 }
 
 /// Whether an attestation is believed.

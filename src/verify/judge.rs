@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     attest::View,
-    model::{Digest, limits::FINDINGS_OF_CODE_MAX, names::SLSA_PROVENANCE},
+    model::{Descriptor, Digest, limits::FINDINGS_OF_CODE_MAX, names::SLSA_PROVENANCE},
     policy::{Policy, Severity},
 };
 
@@ -17,8 +17,8 @@ use crate::{
 pub struct Judgement {
     /// The image that was judged, by its digest.
     pub image: String,
-    /// Its digest.
-    pub digest: Digest,
+    /// Its type, digest and size.
+    pub descriptor: Descriptor,
     /// Whether it is an index: then none of its images was judged.
     pub index: bool,
     /// What came of it.
@@ -35,6 +35,8 @@ pub struct Judgement {
     pub used: Vec<Digest>,
     /// The summary that stood in for judging, if one did.
     pub summary: Option<Digest>,
+    /// How many independent rebuilders say that it is the same, byte for byte.
+    pub reproduced_by: usize,
     /// What came of what it stands on.
     pub dependencies: Vec<(String, Judgement)>,
 }
@@ -134,7 +136,7 @@ fn begun(evidence: &Evidence) -> Judgement {
     };
     Judgement {
         image: evidence.judged.image.clone(),
-        digest: evidence.judged.digest,
+        descriptor: evidence.judged.descriptor.clone(),
         index: evidence.judged.index,
         verdict: Verdict::Unknown,
         findings: Vec::new(),
@@ -143,6 +145,7 @@ fn begun(evidence: &Evidence) -> Judgement {
         level: 0,
         used: Vec::new(),
         summary: None,
+        reproduced_by: rules::rebuild::reproduced_by(evidence),
         dependencies: Vec::new(),
     }
 }
@@ -183,7 +186,7 @@ fn lacking(case: &Case<'_>) -> Vec<Finding> {
     let missing: Vec<String> = wanted.into_iter().filter(|kind| !there(kind)).collect();
     if nothing && !missing.is_empty() && evidence.unread.is_empty() {
         let what = if evidence.judged.index { "index" } else { "image" };
-        let text = format!("there is no attestation of the {what} {}", evidence.judged.digest);
+        let text = format!("there is no attestation of the {what} {}", evidence.judged.digest());
         return vec![Finding::new(Code::NoAttestation, text)];
     }
     let finding =
@@ -227,7 +230,7 @@ fn refusals(case: &Case<'_>, lacking: bool) -> Vec<Finding> {
         let name = refused.at.map(|digest| format!("attestation {}: ", digest.short())).unwrap_or_default();
         let mut finding = Finding::new(refused.code, format!("{name}{}", refused.why));
         finding.evidence = refused.at.map(|digest| digest.to_string());
-        if lacking && refused.code.severity() == Severity::Info && refused.code != Code::AnnotationMismatch {
+        if lacking && refused.code.severity() == Severity::Info {
             finding.severity = Severity::Deny;
         }
         findings.push(finding);
@@ -235,6 +238,13 @@ fn refusals(case: &Case<'_>, lacking: bool) -> Vec<Finding> {
     for (code, count) in counts.into_iter().filter(|(_, count)| *count > FINDINGS_OF_CODE_MAX) {
         let more = count - FINDINGS_OF_CODE_MAX;
         findings.push(Finding::new(code, format!("and {more} attestations more of which the same is true")));
+    }
+    for opened in &case.evidence.opened {
+        if let (Some(annotated), Some(own)) = (&opened.annotated, &opened.predicate_type) {
+            let name = opened.at.digest().short();
+            let text = format!("attestation {name}: annotated `{annotated}`, while it says `{own}`");
+            findings.push(Finding::new(Code::AnnotationMismatch, text).at(opened.at.digest().to_string()));
+        }
     }
     for unread in &case.evidence.unread {
         let name = unread.at.map(|digest| format!("attestation {}: ", digest.short())).unwrap_or_default();

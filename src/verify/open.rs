@@ -24,12 +24,15 @@ pub fn open(candidate: &Candidate, roots: &Roots, judged: &Judged) -> Opened {
         predicate_type: None,
         statement: None,
         signer: None,
+        annotated: None,
         state: State::Refused(Refused::new(None, Code::Unsigned, "")), // Replaced below.
     };
     opened.state = match look(candidate, roots, judged, &mut opened) {
         Ok(believed) => State::Believed(Box::new(believed)),
         Err((code, why)) => State::Refused(Refused::new(Some(candidate.at.digest()), code, &why)),
     };
+    let annotated = candidate.annotated.as_ref().filter(|kind| Some(*kind) != opened.predicate_type.as_ref());
+    opened.annotated = annotated.cloned();
     opened
 }
 
@@ -46,6 +49,7 @@ fn look(candidate: &Candidate, roots: &Roots, judged: &Judged, opened: &mut Open
     };
     opened.statement = Some(Digest::of(&envelope.payload));
     let vouching = signers(&envelope, &hint, roots).map_err(|no| {
+        let no = if candidate.form == Form::Bundle { certified(&candidate.bytes, no) } else { no };
         // What a stranger says it is may be told, not believed.
         opened.predicate_type = Statement::parse(&envelope.payload).ok().map(|said| said.predicate_type);
         no
@@ -80,6 +84,21 @@ fn signers(envelope: &Envelope, hint: &str, roots: &Roots) -> Result<Vec<usize>,
     Err((Code::SignerUntrusted, "no signature by a trusted key".to_owned()))
 }
 
+/// Of a bundle by nobody who is trusted: whether it brings a certificate, which nobody here vouches for.
+fn certified(bundle: &[u8], no: No) -> No {
+    let read = serde_json::from_slice::<serde_json::Value>(bundle).unwrap_or_default();
+    let brings = |name: &str| {
+        read.pointer(&format!("/verificationMaterial/{name}")).is_some_and(|value| !value.is_null())
+    };
+    if no.0 == Code::SignerUntrusted && (brings("certificate") || brings("x509CertificateChain")) {
+        return (
+            Code::CertificateUntrusted,
+            "it brings its own certificate, and no root that is trusted".to_owned(),
+        );
+    }
+    no
+}
+
 /// Whether `key` signed the bare payload, or its base64: a mistake worth a word of its own.
 fn signed_otherwise(envelope: &Envelope, key: &PublicKey) -> bool {
     let Some(signature) = envelope.signatures.first() else { return false };
@@ -89,7 +108,7 @@ fn signed_otherwise(envelope: &Envelope, key: &PublicKey) -> bool {
 
 /// Whether it is about what is judged. A subject that also has a digest of another kind must be right in both.
 fn about(statement: &Statement, judged: &Judged) -> Result<(), No> {
-    let sha256 = judged.digest.hex();
+    let sha256 = judged.digest().hex();
     let fits = |algorithm: &str, own: &str, digest: &std::collections::BTreeMap<String, String>| {
         digest.get(algorithm).map(|said| said == own)
     };
@@ -107,7 +126,7 @@ fn about(statement: &Statement, judged: &Judged) -> Result<(), No> {
         0 | 1 => String::new(),
         count => format!(" and {} more", count - 1),
     };
-    Err((Code::SubjectMismatch, format!("it is about {named}{more}, not about {}", judged.digest)))
+    Err((Code::SubjectMismatch, format!("it is about {named}{more}, not about {}", judged.digest())))
 }
 
 /// Keeps those of `vouching` that may say this.

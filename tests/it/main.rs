@@ -18,3 +18,4 @@ mod pairs;
 mod pins;
 mod support;
 mod tidy;
+mod verify;

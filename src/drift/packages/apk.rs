@@ -7,7 +7,7 @@ use bstr::{BString, ByteSlice as _};
 use super::{Database, Pair, Said};
 
 pub(super) fn read((a, b): Pair<'_>) -> Option<Database> {
-    Some(Database { packages: [packages(a)?, packages(b)?] })
+    Some(Database { packages: [packages(a)?, packages(b)?], same_rest: true })
 }
 
 fn packages(installed: &[u8]) -> Option<BTreeMap<BString, Said>> {

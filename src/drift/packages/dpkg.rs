@@ -12,7 +12,7 @@ pub(in crate::drift) const STATUS: &[u8] = b"var/lib/dpkg/status";
 pub(in crate::drift) const INFO: &[u8] = b"var/lib/dpkg/info/";
 
 pub(super) fn read((a, b): Pair<'_>, beside: Beside<'_>) -> Database {
-    let (mut a, mut b) = (packages(a), packages(b));
+    let ((mut a, rest_a), (mut b, rest_b)) = (packages(a), packages(b));
     for name in a.keys().chain(b.keys()).cloned().collect::<std::collections::BTreeSet<_>>() {
         if a.get(&name).map(|said| &said.version) == b.get(&name).map(|said| &said.version) {
             continue;
@@ -25,11 +25,12 @@ pub(super) fn read((a, b): Pair<'_>, beside: Beside<'_>) -> Database {
             }
         }
     }
-    Database { packages: [a, b] }
+    Database { packages: [a, b], same_rest: rest_a == rest_b }
 }
 
-/// The paragraphs of a status file, by the name that a package's files in [`INFO`] have.
-fn packages(status: &[u8]) -> BTreeMap<BString, Said> {
+/// The paragraphs of a status file, by the name that a package's files in [`INFO`] have; and those that are of no package, or
+/// of one that was there before.
+fn packages(status: &[u8]) -> (BTreeMap<BString, Said>, Vec<&[u8]>) {
     let said = |stanza: &[u8]| {
         let name = field(stanza, b"Package: ")?;
         let name = match (field(stanza, b"Multi-Arch: "), field(stanza, b"Architecture: ")) {
@@ -39,7 +40,14 @@ fn packages(status: &[u8]) -> BTreeMap<BString, Said> {
         let version = field(stanza, b"Version: ")?.into();
         Some((name, Said { version, whole: stanza.trim().to_vec(), files: BTreeMap::new() }))
     };
-    status.split_str("\n\n").filter_map(said).collect()
+    let (mut packages, mut rest) = (BTreeMap::new(), Vec::new());
+    for stanza in status.split_str("\n\n") {
+        match said(stanza) {
+            Some((name, said)) if !packages.contains_key(&name) => drop(packages.insert(name, said)),
+            _ => rest.push(stanza),
+        }
+    }
+    (packages, rest)
 }
 
 /// Paths of a list, with the checksums of those that have one.

@@ -3,13 +3,13 @@
 
 mod apk;
 mod dpkg;
+mod npm;
 mod python;
 mod rpm;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice as _};
-use serde_json::Value;
 
 use crate::{
     diff::{Change, ChangeKind},
@@ -35,8 +35,9 @@ const DATABASES: &[(&[u8], Read)] = &[
 /// A package of two versions, or one that only one image has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Moved {
-    name: BString,
-    versions: [Option<BString>; 2],
+    /// As the files of its manager have it: dpkg's may end in `:amd64`.
+    pub(super) name: BString,
+    pub(super) versions: [Option<BString>; 2],
     /// The file that says so.
     pub(super) record: BString,
 }
@@ -59,6 +60,8 @@ impl Moved {
 struct Database {
     /// By name: version, and all that is said.
     packages: [BTreeMap<BString, Said>; 2],
+    /// Whether both say the same of what is no package.
+    same_rest: bool,
 }
 
 /// What is said of one package.
@@ -112,15 +115,15 @@ impl Packages {
             }
         }
         for change in changes {
-            packages.add_npm(change, &content);
             packages.add_sums(change);
         }
         python::add(changes, &mut packages);
+        npm::add(changes, &mut packages);
         packages
     }
 
-    fn add(&mut self, record: &[u8], Database { packages: [a, b] }: &Database) {
-        let (mut only, mut all) = (true, Vec::new());
+    fn add(&mut self, record: &[u8], Database { packages: [a, b], same_rest }: &Database) {
+        let (mut only, mut all) = (*same_rest, Vec::new());
         for name in a.keys().chain(b.keys().filter(|name| !a.contains_key(*name))) {
             let (one, other) = (a.get(name), b.get(name));
             let version = |said: Option<&Said>| said.map(|said| said.version.clone());
@@ -157,31 +160,9 @@ impl Packages {
 
     /// Whether a package says that the file at `path` is another, and has the same version on both sides.
     pub(super) fn is_of_same_version(&self, path: &[u8]) -> bool {
-        self.same_version.contains(path.as_bstr())
-    }
-
-    /// `node_modules/NAME/package.json` of another version: all below is the package's, but for other packages.
-    fn add_npm<'a>(&mut self, change: &Change, content: &impl Fn(&[u8]) -> Option<Pair<'a>>) {
-        let Some(directory) = change.path.strip_suffix(b"/package.json") else { return };
-        let Some((_, name)) = directory.rsplit_once_str("node_modules/") else { return };
-        let parts = name.split_str("/").count();
-        let plain = parts == if name.starts_with(b"@") { 2 } else { 1 };
-        let Some((a, b)) = content(&change.path).filter(|_| plain) else { return };
-        let said = |text: &[u8]| {
-            let value: Value = serde_json::from_slice(text).ok()?;
-            let field = |name: &str| value.get(name)?.as_str().map(BString::from);
-            Some((field("name")?, field("version")?))
-        };
-        let (Some((name_a, one)), Some((name_b, other))) = (said(a), said(b)) else { return };
-        if name_a == name_b && one != other {
-            self.databases.insert(change.path.clone(), vec![self.moved.len()]);
-            self.directories.insert(directory.into(), self.moved.len());
-            self.moved.push(Moved {
-                name: name_a,
-                versions: [Some(one), Some(other)],
-                record: change.path.clone(),
-            });
-        }
+        let merged =
+            path.strip_prefix(b"usr/").is_some_and(|path| self.same_version.contains(path.as_bstr()));
+        merged || self.same_version.contains(path.as_bstr())
     }
 
     /// The package of other versions that `path` is of: one of its files, or in a directory of its own.
@@ -203,11 +184,37 @@ impl Packages {
                 above = directory;
             }
         };
+        // What lists call `/lib/…` lies in `usr/lib` since these are one.
+        let listed = || self.owners.get(path.strip_prefix(b"usr/")?.as_bstr());
         self.owners
             .get(path.as_bstr())
+            .or_else(listed)
             .map(|index| &self.moved[*index])
             .or_else(of_info)
             .or_else(of_directory)
+    }
+
+    /// dpkg's packages of other versions, and those that only one image has.
+    pub(super) fn of_dpkg(&self) -> impl Iterator<Item = &Moved> {
+        self.moved.iter().filter(|moved| moved.record == dpkg::STATUS)
+    }
+
+    /// Whether two lists of dpkg's differ in nothing but packages that moved, each in its own image's version.
+    pub(super) fn of_status(&self, a: &[u8], b: &[u8]) -> bool {
+        let Database { packages: [one, other], same_rest } = dpkg::read((a, b), &|_| None);
+        let moved: BTreeMap<_, _> = self.of_dpkg().map(|moved| (&moved.name, moved)).collect();
+        let mut names = one.keys().chain(other.keys());
+        same_rest
+            && names.all(|name| {
+                let said = [one.get(name), other.get(name)];
+                let versions = |moved: &&Moved| {
+                    let mut sides = said.iter().zip(&moved.versions);
+                    sides.all(|(said, version)| {
+                        said.is_none_or(|said| version.as_ref() == Some(&said.version))
+                    })
+                };
+                said[0] == said[1] || moved.get(name).is_some_and(versions)
+            })
     }
 
     /// The packages, if these are all that differs in what the file at `path` says.

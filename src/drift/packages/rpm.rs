@@ -11,7 +11,7 @@ use crate::drift::{
 };
 
 pub(super) fn read((a, b): Pair<'_>) -> Option<Database> {
-    Some(Database { packages: [packages(a)?, packages(b)?] })
+    Some(Database { packages: [packages(a)?, packages(b)?], same_rest: true })
 }
 
 fn packages(database: &[u8]) -> Option<BTreeMap<BString, Said>> {

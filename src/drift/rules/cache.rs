@@ -9,7 +9,7 @@ use crate::{
     layer::{Entry, Kind, matches},
 };
 
-const LOGS: [&str; 7] = [
+const LOGS: [&str; 8] = [
     "var/log/apt/*",
     "var/log/dpkg.log",
     "var/log/alternatives.log",
@@ -17,7 +17,10 @@ const LOGS: [&str; 7] = [
     "var/log/dnf*",
     "**/var/log/dnf*",
     "var/log/hawkey.log",
+    "**/var/log/hawkey.log",
 ];
+/// What apt's caches begin with.
+pub(super) const APT_MAGIC: &[u8] = b"\xdc\x76\xfe\x98";
 /// Before a duration in dnf's logs, which ends in `ms`.
 const TIMER: &[u8] = b" DDEBUG timer: ";
 
@@ -34,7 +37,7 @@ pub(super) fn package_log(view: &View<'_>) -> Option<Finding> {
 }
 
 /// `3072 SHA256:…43 characters… root@host (RSA)`: ssh-keygen says it of a key that it made.
-fn without_fingerprints(text: &[u8]) -> Vec<u8> {
+pub(super) fn without_fingerprints(text: &[u8]) -> Vec<u8> {
     const WORD: &[u8] = b" SHA256:";
     let masked = |line: &[u8]| {
         let found = line.find(WORD).filter(|at| line[..*at].iter().all(u8::is_ascii_digit));
@@ -61,7 +64,7 @@ fn without_durations(text: &[u8]) -> Vec<u8> {
 /// apt's caches of one size: hash, checksum, and times of index files. The cache is not walked (DRIFT.md §3.1, row 11), so
 /// that is likely, not certain.
 pub(super) fn apt_cache(view: &View<'_>) -> Option<Finding> {
-    if !magic(view, &["var/cache/apt/*pkgcache.bin"], b"\xdc\x76\xfe\x98") {
+    if !magic(view, &["var/cache/apt/*pkgcache.bin"], APT_MAGIC) {
         return None;
     }
     let known = if let Some((a, b)) = view.contents() {
@@ -108,7 +111,7 @@ pub(super) fn ldconfig_cache(view: &View<'_>) -> Option<Finding> {
 
 /// Size, flags, name and level of each library (glibc's `elf/cache.c`, `aux_cache_file`), in an order of their own: where one
 /// stands follows from its inode. What is behind an entry up to a multiple of eight was never written.
-fn libraries(cache: &[u8]) -> Option<Vec<[&[u8]; 4]>> {
+pub(super) fn libraries(cache: &[u8]) -> Option<Vec<[&[u8]; 4]>> {
     const HEAD: usize = 32;
     let number = |at: usize| Some(u32::from_le_bytes(cache.get(at..at.checked_add(4)?)?.try_into().ok()?));
     let size = |at: usize| usize::try_from(number(at)?).ok();

@@ -13,6 +13,7 @@ mod git;
 mod input;
 mod keystore;
 mod metadata;
+mod moved;
 mod name;
 mod package;
 mod proc;
@@ -66,6 +67,10 @@ pub(super) const RULES: &[Rule] = &[
     metadata::header_names,
     package::version,
     package::lists,
+    moved::archive,
+    moved::status_old,
+    moved::linker_cache,
+    moved::planned,
     input::changed,
     account::backup,
     account::shadow,
@@ -77,8 +82,11 @@ pub(super) const RULES: &[Rule] = &[
     certificate::certificate,
     secret::hash_link,
     cache::package_log,
+    moved::log,
     cache::apt_cache,
+    moved::apt_cache,
     cache::ldconfig_cache,
+    moved::linker_notes,
     cache::fontconfig_cache,
     cache::tool_cache,
     cache::librepo_attribute,
@@ -88,6 +96,7 @@ pub(super) const RULES: &[Rule] = &[
     python::record,
     python::pyc_timestamp,
     python::pyc_refs,
+    moved::compiled,
     archive::gzip_timestamp,
     archive::archive,
     keystore::timestamp,
@@ -99,8 +108,10 @@ pub(super) const RULES: &[Rule] = &[
     proc::capture,
     text::clock,
     text::hostname,
+    account::salted,
     text::random_token,
     text::set_order,
+    text::key_order,
     text::line_order,
 ];
 

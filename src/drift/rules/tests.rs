@@ -1,6 +1,7 @@
 mod certificates;
 mod inside;
 mod made;
+mod moved;
 mod numbers;
 mod package;
 mod trust;
@@ -119,6 +120,15 @@ fn logs_and_caches() {
     check(path, cache(0, 1_795_554_912, 0), cache(2, 1_795_554_999, 1), "unexplained");
     check(path, cache(0, 1_795_554_912, 0), cache(2, 5, 0), "unexplained");
     check(path, cache(0, 1_795_554_912, 0), [cache(2, 1_795_554_999, 0), vec![0]].concat(), "unexplained");
+    let list = |layer: FakeLayer, date: &str| layer.file("var/lib/apt/lists/x_InRelease", date.as_bytes());
+    let listed =
+        |size: usize, date: &str| list(fake().file(path, &[cache(0, 1, 0), vec![0; size]].concat()), date);
+    check_layers(
+        listed(1, "a"),
+        listed(9, "b"),
+        "var/cache/apt/pkgcache.bin apt-cache<var/lib/apt/lists/x_InRelease; var/lib/apt/lists/x_InRelease package-lists",
+    );
+    check_layers(listed(1, "a"), listed(9, "a"), "var/cache/apt/pkgcache.bin unexplained");
     check("opt/pkgcache.bin", cache(0, 1_795_554_912, 0), cache(2, 1_795_554_999, 0), "unexplained");
     let aux = |inode: u64, size: u64, name: &str| {
         let id = [inode, 1_795_554_912 + inode, size, 43].map(u64::to_le_bytes).concat();
@@ -168,6 +178,29 @@ fn accounts() {
     check("etc/shadow", shadow("!", "20781"), shadow("!", "20781") + "evil::::::::\n", "unexplained");
     check("etc/shadow-", shadow("!", "20781"), shadow("!", "20782"), "account-backup");
     check("etc/passwd-", "root:x:0:0\n", "root:x:0:1\n", "unexplained");
+    let files = |order: [&str; 2], backup: &str| {
+        let line = |(number, name): (usize, &&str)| format!("{name}:x:{}:\n", 1000 + number);
+        let text: String = order.iter().enumerate().map(line).collect();
+        fake().file("etc/group", text.as_bytes()).file("etc/group-", backup.as_bytes())
+    };
+    check_layers(
+        files(["one", "two"], "one:x:1000:\n"),
+        files(["two", "one"], "two:x:1000:\n"),
+        "etc/group account-ids; etc/group- account-backup<etc/group",
+    );
+    check_layers(
+        files(["one", "two"], "one:x:1000:\n"),
+        files(["two", "one"], "evil:x:1000:\n"),
+        "etc/group account-ids; etc/group- unexplained",
+    );
+    let hash = |salt: &str, last: &str| format!("app:$6${salt}${}{last}:x\n", "a".repeat(85));
+    check("srv/users", hash("one", "b"), hash("two", "c"), "password-salt");
+    check("srv/users", hash("one", "b"), hash("two", "c") + "evil:x\n", "unexplained");
+    check("srv/users", hash("one", "b"), hash("two", "c").replace("$6$", "$5$"), "unexplained");
+    check("srv/users", hash("one", "b"), hash("two", "c").replace("aaa", ""), "unexplained");
+    let bcrypt = |cost: &str, drawn: &str| format!("app:$2y${cost}${}\n", drawn.repeat(53));
+    check("srv/users", bcrypt("10", "a"), bcrypt("10", "b"), "password-salt");
+    check("srv/users", bcrypt("10", "a"), bcrypt("04", "b"), "unexplained");
     let salted = drifts(
         fake().file("etc/shadow", shadow("$6$abc$defgh", "1").as_bytes()),
         fake().file("etc/shadow", shadow("$6$xyz$uvwxy", "1").as_bytes()),
@@ -306,6 +339,13 @@ fn texts() {
     check("etc/ls", "-rw-r--r-- 1 a Nov 30 03:11 x\n", "-rw-r--r-- 1 a Nov 30 03:14 x\n", "clock-in-text");
     check("etc/id", "n 2026-11-24 q8Zr5LkPw2Xv7TnB", "n 2026-11-25 Jd4HsYc9GfUe3MaR", "random-token");
     check("app/lock", "sha256:0123abcd4567ef89", "sha256:f9e8d7c6b5a41230", "unexplained");
+    check("srv/a.json", "{\"a\":1,\"b\":[2]}", "{\"b\":[2],\"a\":1}", "random-token");
+    check("srv/a.json", "{\"a\":1,\"b\":[2,3]}", "{\"b\":[3,2],\"a\":1}", "unexplained");
+    check("srv/a.json", "{\"a\":1,\"b\":2}", "{\"a\":2,\"b\":1}", "unexplained");
+    check("srv/a.json", "{\"a\":1, \"a\":2}", "{\"a\":2, \"a\":1}", "unexplained");
+    let dumped = |lines: &str| format!("$VAR1 = {{\n{lines}        }};\n");
+    check("srv/a", dumped("  'a' => 1,\n  'b' => 2\n"), dumped("  'b' => 2,\n  'a' => 1\n"), "random-token");
+    check("srv/a", dumped("  'a' => 1,\n  'b' => 2\n"), dumped("  'b' => 1,\n  'a' => 2\n"), "unexplained");
     check("etc/list", "a\nb\nc\n", "c\na\nb\n", "line-order");
     check("etc/list", "a\nb\nc\n", "c\na\nb\r\n", "unexplained");
     check("etc/list", "a\nb\nc\n", "c\na\nb", "unexplained");

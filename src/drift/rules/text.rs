@@ -3,9 +3,12 @@
 use bstr::ByteSlice as _;
 
 use super::{Cause, Finding, checksum};
-use crate::drift::{
-    clock, evidence, token,
-    view::{View, lines},
+use crate::{
+    drift::{
+        clock, evidence, token,
+        view::{View, lines},
+    },
+    model::json,
 };
 
 /// Only dates, times and epochs, each possible in its own build.
@@ -77,6 +80,43 @@ fn sorted_sets(line: &[u8]) -> Option<Vec<&[u8]>> {
     members.sort_unstable();
     members.extend([before, after]);
     Some(members)
+}
+
+/// A hash table that was printed: JSON of the same values, or members `key => value` a line, in an order that a hash drew
+/// (PERL_HASH_SEED).
+pub(super) fn key_order(view: &View<'_>) -> Option<Finding> {
+    let (a, b) = view.texts()?;
+    let program = a.starts_with(b"#!") || view.change.entry().is_some_and(|entry| entry.mode & 0o111 != 0);
+    // Nothing but the order: spaces and spellings of numbers say the same too.
+    if program || counted(a) != counted(b) {
+        return None;
+    }
+    let of_json = || Some(json::parse(a).ok()? == json::parse(b).ok()?);
+    let alike = of_json().unwrap_or_else(|| members(a) == members(b) && a.contains_str(" => "));
+    alike.then(|| {
+        let shown = format!("members in another order: {}", evidence::lines(a, b));
+        Finding::likely(Cause::RandomToken).shown(shown)
+    })
+}
+
+/// How often each byte is there.
+fn counted(text: &[u8]) -> [usize; 256] {
+    let mut counts = [0; 256];
+    text.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    counts
+}
+
+/// Lines, neighbours of the form `key => value` sorted, without the commas between these.
+fn members(text: &[u8]) -> Vec<&[u8]> {
+    let mut all: Vec<&[u8]> = lines(text).collect();
+    let member = |line: &&[u8]| line.starts_with(b" ") && line.contains_str(" => ") && !line.ends_with(b"{");
+    for group in all.chunk_by_mut(|one, other| member(one) && member(other)) {
+        if group.len() > 1 {
+            group.iter_mut().for_each(|line| *line = line.strip_suffix(b",").unwrap_or(line));
+            group.sort_unstable();
+        }
+    }
+    all
 }
 
 /// The same lines in another order; not in programs, where order is meaning.

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Planned, Request};
@@ -18,10 +21,10 @@ use crate::{
         accepted::of_recipe,
         bases::Base,
         evidence::Believed,
-        execute::{Execution, Gathered, Secrets},
+        execute::{Execution, Gathered, HeldAgainst, Secrets},
         rebuild::{self, Original, RebuildError, Replayed, replay},
     },
-    model::{Maxima, Variations},
+    model::{Digest, Maxima, Variations},
     progress::Progress,
     transcript::Transcript,
 };
@@ -35,6 +38,15 @@ pub struct Checked {
     pub replay: Duration,
     /// How much longer the build took: from the pushed and tagged image to the verdict.
     pub added: Duration,
+}
+
+/// Whom the recording run tells what it came to: nobody, without a check.
+#[derive(Default)]
+pub(super) struct Tell {
+    /// What was recorded, as soon as that is known: with one core nobody, it would only hold up the image.
+    pub(super) recorded: Option<oneshot::Sender<Transcript>>,
+    /// The image's manifest; dropped where there is none.
+    pub(super) image: Option<watch::Sender<Option<Digest>>>,
 }
 
 /// A replay that begins when it is told what was recorded.
@@ -63,18 +75,19 @@ struct Parts {
     tools: Tools,
     maxima: Maxima,
     image: String,
+    original: HeldAgainst,
 }
 
 impl Replaying {
-    /// A replay of what `planned` becomes, and whom to tell what was recorded as soon as that is known: with one core
-    /// nobody, it would only hold up the image.
+    /// A replay of what `planned` becomes, and whom to tell.
     pub(super) fn prepare(
         ports: &Ports,
         request: &Request,
         planned: &Planned,
         progress: &Arc<dyn Progress>,
-    ) -> (Self, Option<oneshot::Sender<Transcript>>) {
+    ) -> (Self, Tell) {
         let stop = ports.cancel.child_token();
+        let (image, original) = watch::channel(None);
         let parts = Parts {
             ports: Ports { progress: progress.clone(), cancel: stop.clone(), ..ports.clone() },
             definition: planned.definition.clone(),
@@ -84,12 +97,13 @@ impl Replaying {
             tools: planned.tools.clone(),
             maxima: Maxima { inputs_bytes: None, ..request.maxima }, // It fetches nothing.
             image: request.to.to_string(),
+            original: HeldAgainst::Soon(original),
         };
         let (tell, recorded) = oneshot::channel();
         let mut task = JoinSet::new(); // Dropped with its tasks.
         task.spawn(async move { Some(Box::pin(parts.replay(recorded.await.ok()?)).await) });
         let (at_once, later) = if host::cores() > 1 { (Some(tell), None) } else { (None, Some(tell)) };
-        (Self { task, stop, later }, at_once)
+        (Self { task, stop, later }, Tell { recorded: at_once, image: Some(image) })
     }
 
     /// Ends it: there is no image that it could be held against.
@@ -139,6 +153,8 @@ impl Replaying {
             Err(error) => Err(error),
         };
         if let Ok(outcome) = &mut judged {
+            rebuild::follow(ports, async { rebuild::stages_in_store(ports, execution.layers) }, outcome)
+                .await;
             (outcome.started_s, outcome.inputs) = (run.started_s, run.inputs);
             outcome.provenance = Some(believed.clone());
             outcome.logs = rebuild::said_otherwise(ports, execution.events.digest, outcome).await;
@@ -161,7 +177,7 @@ impl Parts {
             tools: self.tools.clone(),
             image: self.image.clone(),
             varied: Variations::default(),
-            original: None,
+            original: Some(self.original),
             recorded: None,
         };
         let replayed = replay(&self.ports, &self.definition, gathered, transcript, &self.maxima).await;

@@ -11,11 +11,9 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::oneshot;
-
 pub use self::{check::Checked, define::wanted, failed::Left};
 use self::{
-    check::Replaying,
+    check::{Replaying, Tell},
     define::{Planned, define},
 };
 use super::{
@@ -41,10 +39,9 @@ use crate::{
     },
     progress::{Progress, Update},
     recipe::{self, RecipeError},
-    signing::PrivateKey,
+    signing::Signer,
     source::SourceError,
     store::{LogDir, StoreError},
-    transcript::Transcript,
 };
 
 /// What to build, as the caller chose it; flags already win over nothing, the recipe is read from the source.
@@ -59,7 +56,7 @@ pub struct Request {
     /// Flags that stand above the recipe.
     pub overrides: Overrides,
     /// Signs the provenance; none only with `--no-sign`.
-    pub key: Option<PrivateKey>,
+    pub key: Option<Signer>,
     /// `builder.id`.
     pub builder_id: String,
     /// What `git` may use of the caller's environment.
@@ -214,9 +211,9 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
     let (planned, _) = tokio::join!(Box::pin(define(ports, request)), Tools::find());
     let planned = planned?;
     let check = request.check.as_ref();
-    let (replaying, recorded) =
+    let (replaying, tell) =
         check.map(|progress| Replaying::prepare(ports, request, &planned, progress)).unzip();
-    let made = Box::pin(make(ports, request, &planned, recorded.flatten())).await;
+    let made = Box::pin(make(ports, request, &planned, tell.unwrap_or_default())).await;
     let check = match (replaying, &made) {
         (Some(replaying), Ok(Made { execution, published: Some(Ok(believed)), .. })) => {
             replaying.judge(ports, request, execution, believed).await
@@ -239,13 +236,8 @@ struct Made {
     published: Option<Result<Believed, BuildError>>,
 }
 
-/// Builds and records, then pushes; `recorded` is told between the two.
-async fn make(
-    ports: &Ports,
-    request: &Request,
-    planned: &Planned,
-    recorded: Option<oneshot::Sender<Transcript>>,
-) -> Result<Made, BuildError> {
+/// Builds and records, then pushes; a replay is told of it between the two.
+async fn make(ports: &Ports, request: &Request, planned: &Planned, tell: Tell) -> Result<Made, BuildError> {
     let mode = gateway::Mode::Record {
         repositories: planned.definition.external.repositories.clone(),
         access: planned.access.clone(),
@@ -260,10 +252,13 @@ async fn make(
         image: request.to.to_string(),
         varied: Variations::default(),
         original: None,
-        recorded,
+        recorded: tell.recorded,
     };
     let definition = &planned.definition;
     let (execution, removing) = execute(ports, definition, gathered, mode, &request.maxima).await?;
+    if let (Some(tell), Ok(image)) = (tell.image, &execution.outcome) {
+        tell.send_replace(Some(image.manifest.digest));
+    }
     let private = &execution.closed.private; // Fetched with credentials.
     let bodies = Bodies::sort(execution.closed.transcript.bodies(), &request.inputs_to, |digest| {
         private.contains(digest)

@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::ExecuteError;
@@ -142,9 +142,32 @@ pub struct Gathered<'a> {
     /// What is done otherwise than the definition says, on purpose; nothing of it is in the definition.
     pub varied: Variations,
     /// The manifest that it is held against: if another comes out, the layers of every stage are kept, as of a recorded run.
-    pub original: Option<Digest>,
+    pub original: Option<HeldAgainst>,
     /// Told what was recorded as soon as the engine is done and its run is good: the result is still to be packed.
     pub recorded: Option<oneshot::Sender<Transcript>>,
+}
+
+/// A manifest that the result of a run should be.
+#[derive(Debug, Clone)]
+pub enum HeldAgainst {
+    /// It is there.
+    Known(Digest),
+    /// It is still being made; whoever makes it sends its digest, or drops the sender where there is none.
+    Soon(watch::Receiver<Option<Digest>>),
+}
+
+impl HeldAgainst {
+    /// Whether `manifest` is another one; not, where there is none.
+    async fn differs(&self, manifest: &Digest) -> bool {
+        match self {
+            Self::Known(original) => original != manifest,
+            Self::Soon(told) => {
+                let mut told = told.clone();
+                let original = told.wait_for(Option::is_some).await;
+                original.is_ok_and(|original| original.as_ref() != Some(manifest))
+            }
+        }
+    }
 }
 
 /// Runs `definition` on what was `gathered`; `mode` says whether the gateway records or replays. What the build may use
@@ -201,7 +224,7 @@ struct Run<'a> {
     workspace: &'a Workspace,
     allowance: Allowance,
     varied: Variations,
-    original: Option<Digest>,
+    original: Option<HeldAgainst>,
 }
 
 impl Run<'_> {
@@ -249,7 +272,10 @@ impl Run<'_> {
                 if records && self.original.is_none() {
                     result.warn_of_drops(&image).await?;
                 }
-                let drifts = self.original.is_some_and(|original| original != image.manifest.digest);
+                let drifts = match &self.original {
+                    Some(original) => original.differs(&image.manifest.digest).await,
+                    None => false,
+                };
                 let layers = if records || drifts {
                     Some(result.keep_layers(&self.profile, &image).await?)
                 } else {

@@ -20,7 +20,7 @@ use super::{
     builder::{Builder, BuilderError},
     check::check,
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
-    execute::{ExecuteError, Execution, Gathered, Secrets},
+    execute::{ExecuteError, Execution, Gathered, HeldAgainst, Secrets},
     failure::says_full,
     publish::{PublishError, Publisher},
 };
@@ -36,7 +36,7 @@ use crate::{
     progress::Update,
     recipe::{Acceptance, Buildroot},
     registry::RegistryError,
-    signing::PrivateKey,
+    signing::Signer,
     source::SourceError,
     store::StoreError,
     transcript::Transcript,
@@ -47,6 +47,7 @@ pub(in crate::job) use logs::said_otherwise;
 pub use remedy::Tried;
 pub(in crate::job) use replay::{Original, Replayed, replay};
 pub use search::{Blame, Certainty};
+pub(in crate::job) use stages::{follow, in_store as stages_in_store};
 pub use vary::{Replay, Varied};
 
 /// What to rebuild, and whom to believe.
@@ -190,7 +191,7 @@ impl Outcome {
         ports: &Ports,
         image: &ImageName,
         rebuilder_id: &str,
-        key: &PrivateKey,
+        key: &Signer,
     ) {
         match verdict::attach(ports, (image, rebuilder_id), self, key).await {
             Ok(attestation) => self.attestation = attestation,
@@ -206,7 +207,7 @@ impl Outcome {
 pub async fn rebuild(
     ports: &Ports,
     request: &Request,
-    key: Option<&PrivateKey>,
+    key: Option<&Signer>,
 ) -> Result<Outcome, RebuildError> {
     let started_s = host::now_s();
     // The tools are wanted later: whoever asks first looks, and an error is found again then.
@@ -426,6 +427,7 @@ impl Job<'_> {
     ) -> Result<Replayed, RebuildError> {
         let (secrets, tools) = (&self.request.secrets, builder.tools.clone());
         let image = self.image.to_string();
+        let original = original.map(HeldAgainst::Known);
         let gathered = Gathered { checkout, bases, secrets, tools, image, varied, original, recorded: None };
         replay::again(self.ports, definition, gathered, mode, &self.request.maxima).await
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Request, VerifyError};
+use super::Request;
 use crate::{
     job::{Ports, evidence::chain},
     model::{Digest, ImageName, limits, path::printable},
@@ -12,16 +12,8 @@ use crate::{
     verify::{Evidence, Presence},
 };
 
-/// Looks at what the believed provenances name, as far as the policy asks.
-///
-/// # Errors
-/// None of its own: what cannot be read is part of the evidence.
-pub(super) async fn deepen(
-    ports: &Ports,
-    request: &Request,
-    name: &ImageName,
-    evidence: &mut Evidence,
-) -> Result<(), VerifyError> {
+/// Looks at what the believed provenances name, as far as the policy asks; what cannot be read is part of the evidence.
+pub(super) async fn deepen(ports: &Ports, request: &Request, name: &ImageName, evidence: &mut Evidence) {
     let policy = &request.policy;
     let mut named: Vec<(String, Digest)> = Vec::new();
     for (_, _, view) in evidence.provenances() {
@@ -43,7 +35,6 @@ pub(super) async fn deepen(
             evidence.transcripts.insert(digest, transcript(ports, name, &digest).await.map(Arc::new));
         }
     }
-    Ok(())
 }
 
 fn presence(found: Result<bool, RegistryError>) -> Presence {

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, future::join, stream};
 use serde_json::Value;
 use sha2::{Digest as _, Sha512};
 
-use super::{Request, VerifyError, deepen};
+use super::{Request, VerifyError, deepen, recurse};
 use crate::{
     compute,
     job::{
@@ -57,7 +57,7 @@ pub async fn gather(ports: &Ports, request: &Request, image: &ImageName) -> Resu
     let name = image.at(descriptor.digest);
     let judged = Judged {
         image: name.to_string(),
-        digest: descriptor.digest,
+        descriptor: descriptor.clone(),
         sha512: Sha512::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
         index: [names::OCI_INDEX, names::DOCKER_LIST].contains(&descriptor.media_type.as_str()),
     };
@@ -82,7 +82,8 @@ pub async fn gather(ports: &Ports, request: &Request, image: &ImageName) -> Resu
     }
     evidence.refused.append(&mut found.refused);
     evidence.unread.append(&mut found.unread);
-    deepen::deepen(ports, request, &name, &mut evidence).await?;
+    deepen::deepen(ports, request, &name, &mut evidence).await;
+    recurse::dependencies(ports, request, &mut evidence).await;
     Ok(evidence)
 }
 
@@ -99,7 +100,8 @@ async fn fetched(
 
 /// The image is not the one that was asked for: a finding, since the registry was asked and answered.
 fn mismatched(request: &Request, image: &ImageName, what: &str, expected: &str, actual: Digest) -> Evidence {
-    let judged = Judged { image: image.to_string(), digest: actual, sha512: String::new(), index: false };
+    let descriptor = Descriptor::new(names::OCI_MANIFEST, actual, 0);
+    let judged = Judged { image: image.to_string(), descriptor, sha512: String::new(), index: false };
     let mut evidence = Evidence::new(judged, Arc::clone(&request.roots));
     let why = format!("{what}: expected {expected}, got {actual}");
     evidence.refused.push(Refused::new(None, Code::ImageMismatch, &why));

@@ -1,13 +1,17 @@
 //! `verify`: gather what stands beside an image, judge it (`crate::verify`), and, if asked to, attest what came of it.
 
+mod attest;
 mod deepen;
 mod gather;
+mod recurse;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use tokio::sync::Semaphore;
 
+pub use attest::{Identity, attest};
 pub use gather::gather;
+pub use recurse::counter;
 
 use super::{Ports, evidence::EvidenceError};
 use crate::{
@@ -31,6 +35,8 @@ pub struct Request {
     pub platform: Option<String>,
     /// How much may be held at once, over all images.
     pub room: Room,
+    /// Images below one that were verified so far.
+    pub visited: Arc<AtomicUsize>,
 }
 
 /// How many bytes of attestations may be held at once, in KiB.
@@ -76,8 +82,9 @@ pub enum VerifyError {
 /// # Errors
 /// [`VerifyError`] if nobody can tell: the image or the list of its referrers could not be read.
 pub async fn verify(ports: &Ports, request: &Request, image: &ImageName) -> Result<Judgement, VerifyError> {
-    let evidence = gather(ports, request, image).await?;
-    Ok(judged(request, evidence).await)
+    let request = Request { visited: counter(), ..request.clone() };
+    let evidence = gather(ports, &request, image).await?;
+    Ok(judged(&request, evidence).await)
 }
 
 /// Judges on another thread: a statement of thousands of dependencies takes its time.

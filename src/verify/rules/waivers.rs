@@ -48,7 +48,7 @@ fn names(case: &Case<'_>, pattern: &crate::policy::Pattern) -> bool {
     let without = judged.image.split('@').next().unwrap_or_default();
     let repository =
         without.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(without, |(place, _)| place);
-    [judged.image.as_str(), &judged.digest.to_string(), without, repository]
+    [judged.image.as_str(), &judged.digest().to_string(), without, repository]
         .iter()
         .any(|name| pattern.matches(name))
 }

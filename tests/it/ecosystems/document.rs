@@ -9,16 +9,19 @@ use std::{
 use super::{
     Answer, real,
     table::{ABSENT, FIXTURES, Files, Fixture},
+    twice::Found,
 };
 
 /// Set, the document is written instead of compared.
 const WRITE: &str = "REPROV_WRITE_ECOSYSTEMS";
 const BEGIN: &str = "<!-- what follows is made by the test: make ecosystems -->";
 const END: &str = "<!-- end of what is made -->";
+const TWICE_BEGIN: &str = "<!-- what follows is made by the test: make twice -->";
+const TWICE_END: &str = "<!-- end of what make twice makes -->";
 /// Paths shown for a cause.
 const SHOWN: usize = 3;
 
-fn path() -> PathBuf {
+pub(super) fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ecosystems.md")
 }
 
@@ -71,6 +74,43 @@ fn made(found: &BTreeMap<&str, [Answer; 2]>, document: &str) -> String {
     let (head, rest) = document.split_once(BEGIN).unwrap();
     let (_, tail) = rest.split_once(END).unwrap();
     format!("{head}{BEGIN}\n{text}\n{END}{tail}")
+}
+
+/// Writes the table of what two builds without a profile differ in, if that is wanted. A fixture that was not run now
+/// keeps its row.
+pub(super) fn write_twice(found: &BTreeMap<&str, Found>) {
+    if std::env::var_os(WRITE).is_none() {
+        return;
+    }
+    let document = fs::read_to_string(path()).unwrap();
+    let known = rows_of_twice(&document);
+    let row = |fixture: &Fixture| {
+        let row = match found.get(fixture.name) {
+            Some(found) => {
+                let counted: Vec<_> =
+                    found.causes.iter().map(|(cause, count)| format!("`{cause}` {count}")).collect();
+                let unexplained = found.causes.get("unexplained").copied().unwrap_or_default();
+                [fixture.name.to_owned(), found.verdict.clone(), counted.join(", "), unexplained.to_string()]
+            }
+            None => known.iter().find(|row| row[0] == fixture.name)?.clone(),
+        };
+        Some(format!("| {} |\n", row.join(" | ")))
+    };
+    let mut text =
+        String::from("\n| fixture | verdict | causes, by differences | unexplained |\n|---|---|---|---|\n");
+    text.extend(FIXTURES.iter().filter_map(row));
+    let (head, rest) = document.split_once(TWICE_BEGIN).unwrap();
+    let (_, tail) = rest.split_once(TWICE_END).unwrap();
+    fs::write(path(), format!("{head}{TWICE_BEGIN}\n{text}\n{TWICE_END}{tail}")).unwrap();
+}
+
+/// The rows of that table: fixture, verdict, causes, how many are unexplained.
+pub(super) fn rows_of_twice(document: &str) -> Vec<[String; 4]> {
+    let (_, rest) = document.split_once(TWICE_BEGIN).unwrap();
+    let (table, _) = rest.split_once(TWICE_END).unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let cells = rows.map(|row| row.split(" | ").map(str::to_owned).collect::<Vec<_>>());
+    cells.skip(1).filter_map(|cells| cells.try_into().ok()).collect()
 }
 
 /// Both verdicts of a fixture as the document has them.

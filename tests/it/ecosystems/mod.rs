@@ -6,6 +6,7 @@ mod document;
 mod real;
 mod served;
 mod table;
+mod twice;
 
 use std::{
     collections::BTreeMap,
@@ -59,16 +60,22 @@ struct Answer {
 impl Setting {
     fn new() -> Self {
         let (buildroot, theirs) = buildroot::shared();
+        let mut setting = Self { buildroot: buildroot.clone(), ..Self::of_builders() };
+        setting.trusted = [("ours.pub", &setting.builder), ("theirs.pub", theirs)].map(|(name, lab)| {
+            fs::copy(lab.path("signer.pub"), setting.rebuilder.path(name)).unwrap();
+            setting.rebuilder.path(name)
+        });
+        setting
+    }
+
+    /// Where nothing is rebuilt in a buildroot.
+    fn of_builders() -> Self {
         let builder = Lab::new();
         let rebuilder = if root() { Lab::ordinary() } else { Lab::new() };
-        let trusted = [("ours.pub", &builder), ("theirs.pub", theirs)].map(|(name, lab)| {
-            fs::copy(lab.path("signer.pub"), rebuilder.path(name)).unwrap();
-            rebuilder.path(name)
-        });
         for lab in [&builder, &rebuilder] {
             fs::write(lab.path("secret"), SECRET).unwrap();
         }
-        Self { builder, rebuilder, buildroot: buildroot.clone(), trusted }
+        Self { builder, rebuilder, buildroot: String::new(), trusted: Default::default() }
     }
 
     /// A git repository with the fixture's files and what it may fetch from.
@@ -94,13 +101,7 @@ impl Setting {
         let registry = Registry::shared();
         let to = registry.name(&format!("ecosystem-{}-{clock}", fixture.name));
         let mut more: Vec<String> = ["--clock", clock].map(str::to_owned).into();
-        more.extend(fixture.more.iter().map(|arg| (*arg).to_owned()));
-        if fixture.serves.contains(&Serve::Parent) {
-            more.extend(["--from".to_owned(), format!("parent.example/onbuild:1={}", self.parent(source))]);
-        }
-        let secret = |lab: &Lab| ["--secret".to_owned(), format!("id=token,src={}", lab.path("secret"))];
-        let secrets = fixture.serves.contains(&Serve::Secret);
-        more.extend(secrets.then(|| secret(&self.builder)).into_iter().flatten());
+        more.extend(self.more(fixture, source));
         let built = self.builder.build(registry, source, &to, &words(&more));
         if built.code != Some(0) {
             return Answer::failed("not built", &built);
@@ -113,7 +114,9 @@ impl Setting {
             args.extend(VARY.iter().map(|arg| (*arg).to_owned()));
         }
         args.extend(self.trusted.iter().flat_map(|key| ["--trust".to_owned(), key.clone()]));
-        args.extend(secrets.then(|| secret(&self.rebuilder)).into_iter().flatten());
+        if fixture.serves.contains(&Serve::Secret) {
+            args.extend(secret(&self.rebuilder));
+        }
         let rebuilt = self.rebuilder.rebuild(&to, &words(&args));
         let answer = Answer::of(&rebuilt);
         if answer.said.is_empty() {
@@ -124,6 +127,18 @@ impl Setting {
             }
         }
         answer
+    }
+
+    /// What a build of the fixture is told besides.
+    fn more(&self, fixture: &Fixture, source: &Path) -> Vec<String> {
+        let mut more: Vec<_> = fixture.more.iter().map(|arg| (*arg).to_owned()).collect();
+        if fixture.serves.contains(&Serve::Parent) {
+            more.extend(["--from".to_owned(), format!("parent.example/onbuild:1={}", self.parent(source))]);
+        }
+        if fixture.serves.contains(&Serve::Secret) {
+            more.extend(secret(&self.builder));
+        }
+        more
     }
 
     /// The name of a base with triggers.
@@ -230,6 +245,10 @@ impl Answer {
         }
         wrong
     }
+}
+
+fn secret(lab: &Lab) -> [String; 2] {
+    ["--secret".to_owned(), format!("id=token,src={}", lab.path("secret"))]
 }
 
 fn words(args: &[String]) -> Vec<&str> {

@@ -142,6 +142,24 @@ fn what_drifts_is_an_image_and_a_no() {
 }
 
 #[test]
+fn drift_behind_a_copy_is_followed_to_where_it_begins() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let token = "RUN od -An -N16 -tx8 /dev/urandom > /token";
+    let dockerfile = format!(
+        "FROM base.example/tiny:1 AS deps\nRUN echo same > /same\n{token}\nFROM base.example/tiny:1\n\
+         RUN od -An -N16 -tx8 /dev/urandom > /own\nCOPY --from=deps /token /opt/token\n"
+    );
+    let source = lab.source("stages", &[("Dockerfile", &dockerfile)]);
+    let ran = lab.build(registry, &source, &registry.name("check-stages"), &["--check"]).exits(1);
+    let answer = ran.json();
+    let drifts = answer["check"]["drifts"].as_array().unwrap();
+    let from: Vec<_> = drifts.iter().map(|drift| json!([drift["path"], drift["from"]])).collect();
+    let begins = json!({"stage": 0, "name": "deps", "instruction": {"line": 3, "text": token}});
+    assert_eq!(from, [json!(["own", null]), json!(["opt/token", begins])], "{ran}");
+    assert!(!ran.err.contains("is not followed"), "{ran}");
+}
+
+#[test]
 fn entropy_is_no_more_than_explained() {
     let (lab, mirror) = (Lab::new(), Mirror::start("check-entropy"));
     let steps = "RUN cat /proc/sys/kernel/random/uuid > /etc/machine-id\n";

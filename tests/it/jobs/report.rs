@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Lab, Ran, Registry, sha256};
+use crate::support::{Lab, Ran, Registry, schemas, sha256};
 
 /// Set, the demo's screenshot goes into the documentation.
 const WRITE: &str = "REPROV_WRITE_SCREENSHOT";
@@ -48,6 +48,7 @@ fn one_answer_in_every_form() {
         (&sarif["version"], &sarif["runs"][0]["tool"]["driver"]["name"]),
         (&"2.1.0".into(), &"reprov".into())
     );
+    assert_eq!(schemas::sarif_violations(&sarif), [""; 0]);
     let left = fs::read_dir(Path::new(&lab.path("r.txt")).parent().unwrap()).unwrap();
     let left: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(!left.iter().any(|name| name.starts_with(".reprov-")), "{left:?}");

@@ -8,7 +8,7 @@ use super::{Pairs, judge, said, shown, words};
 const INSTRUCTION: &str = "RUN make things";
 
 /// Pair; verdict and drifts; what is more, or other, beside two changed times: `srv/link`'s and the changed entry's own.
-const DIFFERENCES: &[(&str, &str, &str)] = &[
+pub(super) const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("content", "unexplained; srv/file unexplained", ""),
     ("content-longer", "unexplained; srv/file unexplained", ""),
     ("content-program", "unexplained; srv/tool unexplained!", ""),
@@ -88,6 +88,27 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
          srv/yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy unexplained",
         "srv/file mtime",
     ),
+    (
+        "random-name",
+        "explained; srv/tmp.Kl2Nm4Pq6S random-name; srv/tmp.aB3dE5gH7j random-name",
+        "srv/file mtime",
+    ),
+    (
+        "random-name-of-directory",
+        "explained; srv/tmp.Kl2Nm4Pq6S random-name; srv/tmp.aB3dE5gH7j random-name",
+        "srv/file mtime",
+    ),
+    (
+        "random-name-of-another",
+        "unexplained; srv/tmp.Kl2Nm4Pq6S unexplained; srv/tmp.aB3dE5gH7j unexplained",
+        "srv/file mtime",
+    ),
+    ("package-list", "explained; var/lib/apt/lists/repo_dists_x_InRelease package-lists", "srv/file mtime"),
+    (
+        "package-list-gone",
+        "explained; var/lib/apt/lists/repo_dists_x_InRelease package-lists",
+        "srv/file mtime",
+    ),
     ("mount-point", "builder-normalised; run builder-mount-point", "srv/file mtime"),
     ("mount-point-full", "unexplained; etc/hosts unexplained", "srv/file mtime"),
     ("data-after-end", "unexplained; - unexplained", ""),
@@ -121,6 +142,9 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("history-created", "explained; config:/history/3/created clock-in-text", ""),
     ("history-command", "unexplained; config:/history/1/created_by unexplained", ""),
     ("history-gone", "unexplained; config:/history unexplained", ""),
+    ("history-comment", "explained; config:/history/3/comment history-consequence", ""),
+    ("history-comment-of-names", "unexplained; config:/history/3/comment unexplained", ""),
+    ("container-id", "explained; config:/container history-consequence", ""),
     ("architecture", "unexplained; config:/architecture unexplained", ""),
     ("variant", "unexplained; config:/variant unexplained", ""),
     ("label-added", "unexplained; config:/config/Labels/made unexplained", ""),
@@ -137,7 +161,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
 ];
 
 /// Pairs of other layers; verdict, and what must be said of paths where the merged file systems differ, or of all.
-const SHAPES: &[(&str, &str, &str)] = &[
+pub(super) const SHAPES: &[(&str, &str, &str)] = &[
     ("two-layers", "same-filesystem", "layer-shape"),
     ("two-layers-one-replaces", "same-filesystem", "layer-shape"),
     ("layers-exchanged", "same-filesystem", "layer-shape"),
@@ -146,6 +170,26 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("two-layers-one-replaces.mtime", "explained", "layer-shape; srv/link mtime"),
     ("layers-exchanged.mtime", "explained", "layer-shape; srv/link mtime"),
     ("layer-empty-added.mtime", "explained", "layer-shape; srv/link mtime"),
+    (
+        "base-moved",
+        "explained",
+        "opt/d/x mtime; manifest:/annotations/org.opencontainers.image.base.digest base-moved",
+    ),
+    (
+        "base-moved-label",
+        "explained",
+        "opt/d/x mtime; config:/config/Labels/org.opencontainers.image.base.digest base-moved",
+    ),
+    (
+        "base-moved.mtime",
+        "explained",
+        "opt/d/x mtime; srv/link mtime; manifest:/annotations/org.opencontainers.image.base.digest base-moved",
+    ),
+    (
+        "base-moved-label.mtime",
+        "explained",
+        "opt/d/x mtime; srv/link mtime; config:/config/Labels/org.opencontainers.image.base.digest base-moved",
+    ),
     ("two-layers-and-more", "unexplained", "layer-shape; srv/evil unexplained"),
     ("two-layers-and-more.mtime", "unexplained", "layer-shape; srv/evil unexplained; srv/link mtime"),
 ];

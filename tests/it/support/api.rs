@@ -195,6 +195,19 @@ impl ApiRegistry {
         digest
     }
 
+    /// Stores bytes under a digest that is not theirs.
+    pub(crate) fn put_blob_as(&self, repository: &str, digest: &str, bytes: &[u8]) {
+        let mut state = self.state();
+        state.blobs.insert(digest.to_owned(), bytes.to_vec());
+        state.repository(repository).blobs.push(digest.to_owned());
+    }
+
+    /// Stores a manifest under a digest that is not its own.
+    pub(crate) fn put_manifest_as(&self, repository: &str, digest: &str, media_type: &str, bytes: &[u8]) {
+        let entry = (digest.to_owned(), media_type.to_owned(), bytes.to_vec());
+        self.state().repository(repository).manifests.push(entry);
+    }
+
     /// Stores a manifest, without asking whether what it names is there; its digest.
     pub(crate) fn put_manifest(&self, repository: &str, manifest: &Value) -> String {
         let media_type = manifest["mediaType"].as_str().unwrap_or(INDEX).to_owned();
