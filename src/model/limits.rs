@@ -28,6 +28,14 @@ pub const LAYOUT_DEPTH_MAX: usize = 4;
 pub const LINK_FILES_MAX: usize = 10_000;
 /// Bytes of links read for one layout.
 pub const LINK_FILES_SIZE_BYTES_MAX: u64 = 64 << 20;
+/// Largest archive of evidence.
+pub const DOSSIER_SIZE_BYTES_MAX: u64 = 4 << 30;
+/// Largest list in an archive of evidence.
+pub const DOSSIER_CONTENTS_SIZE_BYTES_MAX: u64 = 16 << 20;
+/// Most members of an archive of evidence.
+pub const DOSSIER_MEMBERS_MAX: usize = 50_000;
+/// Largest blob beside an image that goes into its archive of evidence; logs may be larger.
+pub const DOSSIER_BLOB_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Deepest nesting of JSON from outside.
 pub const JSON_DEPTH_MAX: usize = 128;
 /// Most layers of one image.
