@@ -20,6 +20,10 @@ pub(super) enum Format {
     Text,
     /// One JSON object.
     Json,
+    /// A graph for graphviz (`trace` alone).
+    Dot,
+    /// A page for a browser (`trace` alone).
+    Html,
 }
 
 /// When to colour.

@@ -6,6 +6,7 @@
 
 mod build;
 mod console;
+mod copy;
 mod credentials;
 mod describe;
 mod diff;
@@ -21,11 +22,14 @@ mod key;
 mod live;
 mod log;
 mod network;
+mod policy;
 mod rebuild;
 mod report;
+mod sign;
 mod size;
 mod store;
 mod trace;
+mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -34,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use console::Console;
 use failure::{Exit, Failure};
-use global::Global;
+use global::{Format, Global};
 
 /// Builds container images from git in a sealed, recorded buildroot, attests how, rebuilds them from that record, and
 /// explains what does not match.
@@ -55,8 +59,15 @@ enum Command {
     Rebuild(Box<rebuild::Args>),
     /// Makes a base image of a root file system, attests and pushes it
     Import(import::Args),
+    /// Copies an image with all that refers to it: registry to registry, to or from a directory
+    Copy(copy::Args),
     /// Compares two images: layers, paths, fields, config
     Diff(diff::Args),
+    /// Says whether images are what a policy wants, and by whose word
+    Verify(Box<verify::Args>),
+    /// Checks a policy, and prints the ones that are built in
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
     /// Makes and shows signing keys
@@ -123,6 +134,10 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
 }
 
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
+    let drawn = matches!(&cli.command, Command::Trace(args) if args.drawn());
+    if matches!(cli.global.format, Format::Dot | Format::Html) && !drawn {
+        return Err(Failure::usage_text("--format dot and html are for the answer of `trace`".to_owned()));
+    }
     let (cancel, at_once) = (CancellationToken::new(), CancellationToken::new());
     let stops = [cancel.clone(), at_once.clone()];
     let watching = tokio::spawn(async move {
@@ -146,7 +161,10 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Build(args) => args.run(&context).await,
             Command::Rebuild(args) => args.run(&context).await,
             Command::Import(args) => args.run(&context).await,
+            Command::Copy(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
+            Command::Verify(args) => args.run(&context).await,
+            Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
             Command::Key(command) => command.run(&context),
             Command::Doctor => doctor::run(&context).await,

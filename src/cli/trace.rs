@@ -15,6 +15,7 @@ use crate::{
         Ports,
         evidence::{Believed, Evidence, Found, Trust},
         lineage::{self, Ancestor},
+        tree,
     },
     model::{Digest, ImageName, ResourceDescriptor, limits, names, rfc3339},
     oci::Manifest,
@@ -57,12 +58,20 @@ pub(super) struct Args {
     /// List every input
     #[arg(long)]
     inputs: bool,
+    /// Fetch every input and blob, however large, and hold each against its digest
+    #[arg(long, conflicts_with_all = ["log", "events", "follow", "failed"])]
+    deep: bool,
     /// Which manifest of a multi-platform image
     #[arg(long, default_value = "linux/amd64", env = "REPROV_TRACE_PLATFORM")]
     platform: String,
 }
 
 impl Args {
+    /// Whether the answer can be drawn, as `--format dot` and `html` do.
+    pub(super) fn drawn(&self) -> bool {
+        !(self.log || self.events || self.failed || self.follow.is_some())
+    }
+
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         if let Some(build) = &self.follow {
             return super::follow::follow(context, build).await;
@@ -124,7 +133,17 @@ impl Args {
         let inherited = bases.iter().filter_map(|base| base.of(&layers)).max().unwrap_or_default();
         answer.layers = view::Layers { own: layers.len() - inherited, inherited };
         answer.bases = bases.iter().map(|base| base_line(base, &layers)).collect();
-        context.console.answer(&answer, &answer.text());
+        let format = context.global.format;
+        let inputs = self.inputs || self.deep || format == Format::Html;
+        let looking = tree::Looking { trust, inputs, deep: self.deep };
+        let tree = tree::tree(&ports, &image, manifest.digest, &bytes, &looking).await;
+        let drawn = match format {
+            Format::Dot => Some(tree.dot()),
+            Format::Html => Some(tree.html()),
+            Format::Text | Format::Json => None,
+        };
+        answer.tree = Some(tree);
+        context.console.answer(&answer, &drawn.unwrap_or_else(|| answer.text()));
         Ok(Exit::Ok)
     }
 
@@ -234,6 +253,7 @@ fn answer(image: &ImageName, all: &[Believed<Origin>], verified: bool) -> view::
         events: run.byproduct("events").and_then(ResourceDescriptor::sha256),
         tainted: run.tainted.clone(),
         definition: believed.provenance.definition(),
+        tree: None,
     };
     match &believed.provenance {
         Origin::Imported(origin) => answer.imported = Some(imported(origin)),

@@ -228,6 +228,12 @@ impl Evidence {
         last.map_or(Ok(false), Err)
     }
 
+    /// Whether an artifact beside the image says that it holds the blob `digest`.
+    #[must_use]
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.artifacts.iter().flat_map(|(_, manifest)| manifest.layers()).any(|layer| layer.digest == *digest)
+    }
+
     /// Artifacts of one type.
     pub fn of_type<'a>(&'a self, artifact_type: &'a str) -> impl Iterator<Item = &'a Manifest> {
         self.artifacts

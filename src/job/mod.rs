@@ -10,12 +10,14 @@ pub mod check;
 pub mod clean;
 pub mod compare;
 pub mod configured;
+pub mod copy;
 mod events;
 pub mod evidence;
 pub mod execute;
 pub mod failure;
 pub mod import;
 pub mod inputs;
+pub mod layout;
 pub mod lineage;
 mod live;
 mod log;
@@ -30,7 +32,9 @@ pub mod source;
 mod stages;
 pub mod standing;
 pub mod track;
+pub mod tree;
 pub mod turns;
+pub mod verify;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

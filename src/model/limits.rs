@@ -14,6 +14,20 @@ pub const BUNDLE_SIZE_BYTES_MAX: u64 = 48 << 20;
 pub const ENVELOPE_SIGNATURES_MAX: usize = 64;
 /// Most subjects of one statement.
 pub const STATEMENT_SUBJECTS_MAX: usize = 1024;
+/// Most artifacts of one list of an in-toto link.
+pub const LINK_ARTIFACTS_MAX: usize = 100_000;
+/// Most keys of an in-toto layout.
+pub const LAYOUT_KEYS_MAX: usize = 1000;
+/// Most steps of an in-toto layout, and most inspections.
+pub const LAYOUT_ITEMS_MAX: usize = 1000;
+/// Most rules of one list of an in-toto layout.
+pub const LAYOUT_RULES_MAX: usize = 1000;
+/// Deepest in-toto layout in place of a link.
+pub const LAYOUT_DEPTH_MAX: usize = 4;
+/// Most links read for one layout.
+pub const LINK_FILES_MAX: usize = 10_000;
+/// Bytes of links read for one layout.
+pub const LINK_FILES_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Deepest nesting of JSON from outside.
 pub const JSON_DEPTH_MAX: usize = 128;
 /// Most layers of one image.
@@ -118,8 +132,32 @@ pub const REFERRERS_MAX: usize = 1000;
 pub const REFERRERS_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Pages of referrers followed.
 pub const REFERRER_PAGES_MAX: usize = 100;
+/// Tags of a repository asked for at once.
+pub const TAGS_PAGE: usize = 1000;
+/// Pages of tags followed.
+pub const TAG_PAGES_MAX: usize = 100;
+/// Most manifests copied at once: an image or index, and all that refers to it.
+pub const COPY_MANIFESTS_MAX: usize = 10_000;
+/// Most bytes of those manifests.
+pub const COPY_MANIFESTS_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Most blobs they may name.
+pub const COPY_BLOBS_MAX: usize = 100_000;
 /// Most blobs of an OCI layout looked at in search of referrers.
 pub const LAYOUT_BLOBS_MAX: usize = 100_000;
+/// Largest transcript that is held against a policy.
+pub const TRANSCRIPT_JUDGED_SIZE_BYTES_MAX: u64 = 32 << 20;
+/// Largest policy.
+pub const POLICY_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Findings of one code listed for one image; beyond, their number is said.
+pub const FINDINGS_OF_CODE_MAX: usize = 20;
+/// Images that one stands on, at any depth, that are verified with it.
+pub const DEPENDENCIES_MAX: usize = 64;
+/// Requests to one registry at once.
+pub const REGISTRY_REQUESTS_MAX: usize = 16;
+/// Images verified at once.
+pub const VERIFIED_AT_ONCE_MAX: usize = 16;
+/// Bytes of attestations held at once, over all images.
+pub const EVIDENCE_HELD_BYTES_MAX: u64 = 64 << 20;
 /// Largest file of registry credentials.
 pub const AUTH_FILE_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest answer of a token service.
@@ -214,6 +252,10 @@ pub const SECRET_ID_SIZE_BYTES_MAX: usize = 128;
 pub const SECRET_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest key file.
 pub const KEY_SIZE_BYTES_MAX: u64 = 64 << 10;
+/// Largest answer of a signer command: a signature of RSA-8192 in base64 has 1,368.
+pub const SIGNER_ANSWER_SIZE_BYTES_MAX: u64 = 16 << 10;
+/// How long a signer command may take, if nothing else is chosen.
+pub const SIGNER_TIMEOUT_S: u64 = 60;
 
 /// Fails, rather than truncates, past its bound: a short read must not look like an end.
 #[derive(Debug)]

@@ -10,22 +10,38 @@ pub const REBUILD_PREDICATE: &str = "https://reprov.example/rebuild/v1";
 pub const FAILURE_PREDICATE: &str = "https://reprov.example/failure/v1";
 /// `builder.id` unless `--builder-id` sets another.
 pub const BUILDER_LOCAL: &str = "https://reprov.example/builder/local-unverified/v1";
+/// `verifier.id` of a summary unless `--verifier-id` sets another.
+pub const VERIFIER_LOCAL: &str = "https://reprov.example/verifier/local-unverified/v1";
 /// `limits.enforcedBy`: the first process of the cage looks, and ends it.
 pub const ENFORCED_BY: &str = "watch";
 /// SLSA provenance v1 predicate type.
 pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+/// SLSA provenance v0.2 predicate type, read but never written.
+pub const SLSA_PROVENANCE_V02: &str = "https://slsa.dev/provenance/v0.2";
+/// SLSA verification summary predicate type.
+pub const SLSA_SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 /// in-toto statement v1 `_type`.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
 /// in-toto statement v0.1 `_type`, read but never written.
 pub const STATEMENT_V01: &str = "https://in-toto.io/Statement/v0.1";
 /// DSSE payload type, and media type of an unsigned statement.
 pub const IN_TOTO_JSON: &str = "application/vnd.in-toto+json";
+/// What the types of bundles of every version begin with.
+pub const BUNDLE_FAMILY: &str = "application/vnd.dev.sigstore.bundle";
+/// What the types of our own artifacts begin with; none of them is an attestation.
+pub const OWN_ARTIFACTS: &str = "application/vnd.reprov.";
 /// sigstore bundle v0.3.
 pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// Annotation on a bundle's referrer: what it holds.
 pub const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
 /// Annotation on a bundle's referrer: its predicate type.
 pub const BUNDLE_PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+/// Layer of an attachment of cosign 2: a bare DSSE envelope.
+pub const DSSE_ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// Annotation on a layer of an attachment of cosign 2; empty for attestations, but it must be there.
+pub const COSIGN_SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+/// Annotation on a layer of an attachment of cosign 2: the predicate's type.
+pub const PREDICATE_TYPE: &str = "predicateType";
 
 /// OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

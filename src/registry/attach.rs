@@ -17,16 +17,13 @@ use super::{
     pull, push,
     referrers::fallback_tag,
 };
-use crate::model::{
-    Descriptor, Digest,
-    names::{OCI_INDEX, OCI_MANIFEST},
-};
+use crate::model::{Descriptor, Digest, names::OCI_INDEX};
 
 /// Rounds of writing and looking again before giving up.
-const ROUNDS_MAX: usize = 60;
-/// How often our entries must be seen before they count as kept: whoever read the index before we wrote it writes within
-/// the pauses between.
-const SIGHTINGS: usize = 3;
+pub(super) const ROUNDS_MAX: usize = 60;
+/// How often our entries must be seen before they count as kept, the registry's word that it took them included: whoever
+/// read the index before we wrote it writes within the pauses between.
+pub(super) const SIGHTINGS: usize = 3;
 
 /// Writes `bytes`, the manifest `attachment`; whether the registry lists it by itself.
 pub(super) async fn put(
@@ -36,7 +33,7 @@ pub(super) async fn put(
     bytes: &[u8],
 ) -> Result<bool, RegistryError> {
     let reference = attachment.digest.to_string();
-    let answer = push::manifest(http, place, &reference, OCI_MANIFEST, bytes, None).await?;
+    let answer = push::manifest(http, place, &reference, &attachment.media_type, bytes, None).await?;
     Ok(push::lists_subject(&answer))
 }
 
@@ -80,7 +77,10 @@ async fn merge(
             append(&mut index, attachment);
         }
         match write(http, place, subject, &index, etag.as_deref()).await {
-            Ok(()) => {}
+            Ok(()) => {
+                sightings = 1;
+                pause().await;
+            }
             Err(RegistryError::Refused { status: 412, .. }) => pause().await,
             // With one dead entry the registry takes no index at all.
             Err(error) if error.says("MANIFEST_BLOB_UNKNOWN") => {
@@ -161,7 +161,7 @@ fn drop_dead(index: &mut Map<String, Value>, dead: &[Digest]) {
 }
 
 /// 50 to 300 ms. Random, so that writers who met once do not meet for ever; nothing that lasts depends on it.
-async fn pause() {
+pub(super) async fn pause() {
     let random = RandomState::new().hash_one(0_u8) % 250;
     tokio::time::sleep(Duration::from_millis(50 + random)).await;
 }
@@ -169,6 +169,7 @@ async fn pause() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::names::OCI_MANIFEST;
 
     #[test]
     fn append_keeps_what_it_does_not_know() {

@@ -18,7 +18,10 @@ use reqwest::{
         HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
     },
 };
-use tokio::{fs::File, sync::Notify};
+use tokio::{
+    fs::File,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+};
 use tokio_util::io::ReaderStream;
 use url::Url;
 
@@ -30,7 +33,7 @@ use super::{
     retry::{Patience, Retry, Trouble, retry_after},
 };
 use crate::{
-    model::limits::{ERROR_TEXT_SIZE_BYTES_MAX, REDIRECTS_MAX},
+    model::limits::{ERROR_TEXT_SIZE_BYTES_MAX, REDIRECTS_MAX, REGISTRY_REQUESTS_MAX},
     store::StoreError,
 };
 
@@ -128,6 +131,8 @@ pub(super) struct Answer<'a> {
     response: Response,
     ask: &'a Ask<'a>,
     started: Instant,
+    /// A place among the requests to its host; given back with the answer.
+    _turn: OwnedSemaphorePermit,
 }
 
 /// All connections to registries.
@@ -135,6 +140,7 @@ pub(super) struct Http {
     pub options: Options,
     pub access: Access,
     clients: Mutex<BTreeMap<(Patience, Roots), reqwest::Client>>,
+    turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
 /// Which certificates a client believes.
@@ -149,7 +155,7 @@ enum Roots {
 impl Http {
     pub(super) fn new(options: Options) -> Self {
         let access = Access::new(options.docker_config.clone(), options.programs.clone());
-        Self { options, access, clients: Mutex::default() }
+        Self { options, access, clients: Mutex::default(), turns: Mutex::default() }
     }
 
     /// Sends and reads everything, at most `size_bytes_max` of body, trying again where that may help.
@@ -193,6 +199,7 @@ impl Http {
                 .filter_map(|value| value.to_str().ok())
                 .flat_map(challenge::parse)
                 .collect();
+            drop(answer); // Its place may be the one that the token is asked for on.
             // What was known may have run out: ask anew, once.
             let fresh = self.access.log_in(self, ask.place, ask.action, &challenges).await?;
             answer = self.follow(ask, Some(&fresh)).await?;
@@ -215,14 +222,29 @@ impl Http {
         let started = Instant::now();
         let mut url = ask.url.clone();
         for _ in 0..=REDIRECTS_MAX {
+            let turn = self.turn(&url).await?;
             let response = self.once(ask, &url, credentials).await?;
             match redirect(ask, &url, &response)? {
                 Some(next) => url = next,
-                None => return Ok(Answer { response, ask, started }.plain()?),
+                None => return Ok(Answer { response, ask, started, _turn: turn }.plain()?),
             }
         }
         let most = REDIRECTS_MAX as u64;
         Err(RegistryError::TooLarge { what: ask.what.clone(), most, unit: "redirects" }.into())
+    }
+
+    /// Waits until another request may go to the host of `url`.
+    async fn turn(&self, url: &Url) -> Result<OwnedSemaphorePermit, Trouble> {
+        let host = host_of(url);
+        let turns = {
+            let mut hosts = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let fresh = || Arc::new(Semaphore::new(REGISTRY_REQUESTS_MAX));
+            Arc::clone(hosts.entry(host.clone()).or_insert_with(fresh))
+        };
+        turns
+            .acquire_owned()
+            .await
+            .map_err(|error| RegistryError::Unreachable { host, source: error.into() }.into())
     }
 
     async fn once(

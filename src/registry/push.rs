@@ -50,8 +50,22 @@ pub(super) async fn blob(
     store: &Store,
     mount_from: &[Place],
 ) -> Result<Pushed, RegistryError> {
+    if let Some(pushed) = existing(http, uploads, place, wanted, mount_from).await? {
+        return Ok(pushed);
+    }
+    upload(http, place, wanted, store).await.map(|()| Pushed::Sent)
+}
+
+/// How the registry came to have the blob, if nothing has to be sent.
+pub(super) async fn existing(
+    http: &Http,
+    uploads: &Uploads,
+    place: &Place,
+    wanted: &Descriptor,
+    mount_from: &[Place],
+) -> Result<Option<Pushed>, RegistryError> {
     if pull::has_blob(http, place, &wanted.digest).await? {
-        return Ok(Pushed::Existing);
+        return Ok(Some(Pushed::Existing));
     }
     let mut tried = Vec::new();
     for from in mount_from.iter().filter(|from| from.host == place.host) {
@@ -59,21 +73,31 @@ pub(super) async fn blob(
             continue;
         }
         if mount(http, uploads, place, from, &wanted.digest).await? {
-            return Ok(Pushed::Mounted);
+            return Ok(Some(Pushed::Mounted));
         }
         tried.push(&from.repository);
     }
+    Ok(None)
+}
+
+/// Sends the blob from `store`, without asking whether the registry has it.
+pub(super) async fn upload(
+    http: &Http,
+    place: &Place,
+    wanted: &Descriptor,
+    store: &Store,
+) -> Result<(), RegistryError> {
     let (ours, digest, size) = (store.clone(), wanted.digest, wanted.size);
     super::blocking(store.root(), move || whole(&ours, &digest, size)).await?;
     let mut retry = Retry::new(&http.options.waits, Patience::Transfer);
     loop {
         let error = match send(http, place, wanted, &store.path(&wanted.digest)).await {
-            Ok(()) => return Ok(Pushed::Sent),
+            Ok(()) => return Ok(()),
             Err(error) => error,
         };
         // Somebody may have sent the same blob at the same time, and the registry have stumbled over it.
         if pull::has_blob(http, place, &wanted.digest).await? {
-            return Ok(Pushed::Sent);
+            return Ok(());
         }
         retry.after(stumbled(error)).await?;
     }

@@ -5,6 +5,7 @@ pub mod build;
 pub mod causes;
 mod columns;
 mod config;
+pub mod copy;
 pub mod diff;
 pub mod events;
 pub mod explain;
@@ -19,6 +20,7 @@ mod markdown;
 mod page;
 mod pages;
 mod pair;
+pub mod policy;
 pub mod rebuild;
 #[cfg(test)]
 mod report_tests;
@@ -28,6 +30,8 @@ pub mod store;
 mod tests;
 mod text;
 pub mod trace;
+pub mod tree;
+pub mod verify;
 
 pub use form::{Compares, Form, json, render};
 pub use limits::{Hit, Limits};

@@ -320,6 +320,33 @@ fn import_answers() {
     });
 }
 
+fn tree() -> crate::report::tree::Node {
+    use crate::report::tree::{Node, State};
+    let mut top = Node::new("image", "x", State::Verified, "its manifest has this digest").digest(digest().to_string());
+    top.children = vec![Node::new("commit", "y", State::Claimed, ""), Node::new("log", "", State::Missing, "")];
+    top
+}
+
+#[test]
+fn copy_answers() {
+    follows(&copy::Copy::failed("a".into(), "the registry answered 403 DENIED".into()));
+    follows(&copy::Copy {
+        schema: "reprov.copy/v1",
+        from: "registry.example.org/app:1".into(),
+        image: Some("oci:dir:1@sha256:x".into()),
+        digest: Some(digest()),
+        media_type: Some(crate::model::names::OCI_INDEX.into()),
+        manifests: 2,
+        referrers: vec![copy::Referrer { digest: digest(), subject: digest() }],
+        tags: vec!["sha256-x.att".into()],
+        blobs: copy::Blobs { count: 3, existing: 1, mounted: 1, sent: 1, sent_bytes: 2 },
+        left: vec![copy::Left { what: "x".into(), why: "it is not there".into() }],
+        replaced: Some(digest()),
+        error: None,
+        seconds: 1,
+    });
+}
+
 #[test]
 fn a_trace_goes_down_to_the_archive() {
     let mut out = String::new();
@@ -407,6 +434,7 @@ fn trace_answer(full: bool) -> trace::Trace {
         events: full.then(digest),
         tainted: vec!["learned".into()],
         definition: digest(),
+        tree: full.then(tree),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{import::Rootfs, size};
+use super::{import::Rootfs, size, tree::Node};
 use crate::model::{Digest, Repository, path::printable};
 
 /// The answer of `trace`: where an image came from.
@@ -48,6 +48,8 @@ pub struct Trace {
     pub tainted: Vec<String>,
     /// Digest of the build definition.
     pub definition: Digest,
+    /// All of it, and what each part is worth.
+    pub tree: Option<Node>,
 }
 
 /// One provenance of several.
@@ -312,6 +314,9 @@ impl Trace {
                 "  input",
                 format!("{digest} {:>10} {} {}", size(input.size), input.status, printable(&input.url)),
             );
+        }
+        if let Some(tree) = &self.tree {
+            let _ = write!(out, "\n{}", tree.text()); // Writing to a String cannot fail.
         }
         out
     }

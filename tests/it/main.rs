@@ -17,3 +17,4 @@ mod pairs;
 mod pins;
 mod support;
 mod tidy;
+mod verify;

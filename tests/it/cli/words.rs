@@ -2,10 +2,11 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "build",
     "rebuild",
     "import",
+    "copy",
     "diff",
     "trace",
     "key",
@@ -33,7 +34,7 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..12]);
+    assert_eq!(listed(&["--help"]), COMMANDS[..13]);
     for parent in ["key", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();

@@ -4,6 +4,7 @@ pub(crate) mod buildroot;
 mod check;
 mod clock;
 mod config;
+pub(crate) mod copy;
 mod drift;
 mod failed;
 mod fetch;

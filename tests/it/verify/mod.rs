@@ -1,0 +1,12 @@
+//! `verify`: what is believed, what is refused, and by which word.
+
+mod attacks;
+mod bytes;
+mod honest;
+mod network;
+mod stand;
+mod summaries;
+mod violations;
+mod waivers;
+
+use stand::{By, Stand};
