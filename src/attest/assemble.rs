@@ -103,7 +103,9 @@ pub fn assemble(pieces: &[Piece], frame: Frame) -> Result<Assembled, AssembleErr
         for (into, from) in
             [(&mut external.build_args, &claims.build_args), (&mut external.parameters, &claims.parameters)]
         {
-            from.iter().for_each(|(name, text)| drop(into.entry(name.clone()).or_insert_with(|| text.clone())));
+            for (name, text) in from {
+                into.entry(name.clone()).or_insert_with(|| text.clone());
+            }
         }
         external.repositories.extend(claims.repositories.iter().cloned());
         dependencies.extend(claims.dependencies.iter().filter(|named| is_kept(named, source.as_ref())).cloned());

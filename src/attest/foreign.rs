@@ -58,8 +58,11 @@ pub enum ForeignError {
     #[error("it has a field `{0}` beside those of a statement; cosign refuses such a statement")]
     Field(String),
     /// No such type.
-    #[error("`{0}` is no predicate type: neither a URI nor one of {}", aliases())]
-    Type(String),
+    #[error("`{name}` is no predicate type: neither a URI nor one of {}", aliases())]
+    Type {
+        /// As written.
+        name: String,
+    },
 }
 
 fn aliases() -> String {
@@ -101,7 +104,7 @@ pub fn predicate_type(text: &str) -> Result<String, ForeignError> {
     let printable = text.chars().all(|c| c.is_ascii_graphic());
     match scheme {
         Some((scheme, true)) if word(scheme) && printable => Ok(text.to_owned()),
-        _ => Err(ForeignError::Type(shown(text))),
+        _ => Err(ForeignError::Type { name: shown(text) }),
     }
 }
 

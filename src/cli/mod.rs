@@ -4,6 +4,7 @@
     reason = "the edge that reads environment, files named by flags and the terminal"
 )]
 
+mod attest;
 mod build;
 mod console;
 mod copy;
@@ -61,6 +62,8 @@ enum Command {
     Import(import::Args),
     /// Copies an image with all that refers to it: registry to registry, to or from a directory
     Copy(copy::Args),
+    /// Attests an image built elsewhere: signs a statement, or makes one from evidence
+    Attest(Box<attest::Args>),
     /// Compares two images: layers, paths, fields, config
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
@@ -162,6 +165,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Rebuild(args) => args.run(&context).await,
             Command::Import(args) => args.run(&context).await,
             Command::Copy(args) => args.run(&context).await,
+            Command::Attest(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Verify(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),

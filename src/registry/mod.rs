@@ -286,23 +286,6 @@ impl Registries {
         }
     }
 
-    /// Sends the small blob `wanted` from `store` to `name`'s place without asking first whether it is there: two
-    /// requests instead of three for what is most likely new.
-    ///
-    /// # Errors
-    /// Those of [`Registries::push_blob`].
-    pub async fn push_fresh(
-        &self,
-        name: &ImageName,
-        wanted: &Descriptor,
-        store: &Store,
-    ) -> Result<(), RegistryError> {
-        match self.site(name)? {
-            Site::Registry(place) => push::fresh(&self.http, &place, wanted, store).await,
-            Site::Layout(_) => self.push_blob(name, wanted, store, None).await.map(drop),
-        }
-    }
-
     /// Writes a manifest or index by its digest, without a tag. All it names must have been pushed before.
     ///
     /// # Errors

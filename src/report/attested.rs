@@ -145,7 +145,7 @@ impl From<&attest::Attested> for Attested {
         let logs = said.run.byproducts.iter().filter(|byproduct| byproduct.name == "log");
         Self {
             subject: said.internal.subject.name(),
-            evidence: said.internal.evidence.iter().map(evidence).collect(),
+            evidence: said.internal.evidence.iter().map(Evidence::from).collect(),
             source: external.source.as_ref().map(|source| Source {
                 uri: source.uri.clone(),
                 commit: source.commit.clone(),
@@ -174,13 +174,15 @@ impl From<&attest::Attested> for Attested {
     }
 }
 
-fn evidence(named: &attest::EvidenceRef) -> Evidence {
-    let names = match named.names {
-        attest::Names::Subject => "subject",
-        attest::Names::Index => "index",
-        attest::Names::Nothing => "nothing",
-    };
-    Evidence { kind: named.kind.clone(), digest: named.digest, names }
+impl From<&attest::EvidenceRef> for Evidence {
+    fn from(named: &attest::EvidenceRef) -> Self {
+        let names = match named.names {
+            attest::Names::Subject => "subject",
+            attest::Names::Index => "index",
+            attest::Names::Nothing => "nothing",
+        };
+        Self { kind: named.kind.clone(), digest: named.digest, names }
+    }
 }
 
 fn annotation(named: &ResourceDescriptor, key: &str) -> String {

@@ -16,7 +16,7 @@ use crate::{
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub(super) struct Taken {
     /// Its name, without the directories that lead to it.
     pub name: String,
     /// Of its bytes.

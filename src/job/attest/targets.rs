@@ -27,7 +27,7 @@ pub enum Platforms {
 
 /// One manifest to be attested.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub(super) struct Target {
     /// The manifest.
     pub descriptor: Descriptor,
     /// Its bytes.
@@ -60,7 +60,7 @@ impl Target {
 
 /// What a name means.
 #[derive(Debug)]
-pub struct Targets {
+pub(super) struct Targets {
     /// The manifest or index that the name itself means.
     pub root: Digest,
     /// What is attested; an index after its images.
