@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     Context,
-    build::load_key,
     failure::{Exit, Failure},
     global::image_name,
+    sign::SignArgs,
 };
 use crate::{
     attest::{ClaimedRepository, Foreign, adapters::is_commit},
@@ -88,9 +88,8 @@ pub(super) struct Args {
     /// Every image of an index, and the index
     #[arg(long, conflicts_with = "platform")]
     all_platforms: bool,
-    /// Signs the statement: a key file, or env:NAME
-    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
-    key: Option<String>,
+    #[command(flatten)]
+    sign: SignArgs,
     /// Add the statement to cosign 2's attachment (sha256-HEX.att) too
     #[arg(long)]
     legacy: bool,
@@ -123,7 +122,11 @@ impl Args {
 
     async fn tried(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         let said = self.said(context)?;
-        let key = self.key.as_deref().filter(|_| !self.dry_run).map(load_key).transpose()?;
+        let key = if self.dry_run { None } else { self.sign.signer()? };
+        if key.is_none() && !self.dry_run {
+            let text = "nobody signs: name a key with --key FILE, or look first with --dry-run";
+            return Err(Failure::usage_text(text.to_owned()));
+        }
         let ports = context.ports(context.console.job("attest"))?;
         let (image, unpacked) = self.place(context, &ports.store).await?;
         let request = Request {
@@ -365,7 +368,6 @@ impl From<AttestError> for Failure {
             | AttestError::Several(_)
             | AttestError::Index { .. }
             | AttestError::Platforms(_)
-            | AttestError::Statement(_)
             | AttestError::Place(..) => Self::usage(error),
             _ => Self::unavailable(error),
         }

@@ -20,6 +20,7 @@ mod global;
 mod ignore;
 mod import;
 mod key;
+mod koji;
 mod live;
 mod log;
 mod network;
@@ -138,7 +139,7 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
 
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
     let drawn = matches!(&cli.command, Command::Trace(args) if args.drawn());
-    if matches!(cli.global.format, Format::Dot | Format::Html) && !drawn {
+    if matches!(cli.global.format, Format::Dot | Format::Html | Format::Koji) && !drawn {
         return Err(Failure::usage_text("--format dot and html are for the answer of `trace`".to_owned()));
     }
     let (cancel, at_once) = (CancellationToken::new(), CancellationToken::new());

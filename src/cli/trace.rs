@@ -8,6 +8,7 @@ use super::{
     Context,
     failure::{Exit, Failure},
     global::{Format, image_name},
+    koji,
 };
 use crate::{
     attest::{BuildDefinition, ClaimedSource, Imported, Origin, Provenance},
@@ -116,6 +117,10 @@ impl Args {
             }
             Shown::Inputs | Shown::Answer => {}
         }
+        if context.global.format == Format::Koji {
+            let known = koji::Known { ports: &ports, name: &name, bytes: &bytes, evidence: &evidence };
+            return koji::print(&known, &believed.provenance).await;
+        }
         let inputs = match &believed.provenance {
             Origin::Built(provenance) => Some(self.read_inputs(&ports, &evidence, provenance).await?),
             Origin::Imported(_) if self.inputs => {
@@ -144,7 +149,7 @@ impl Args {
         let drawn = match format {
             Format::Dot => Some(tree.dot()),
             Format::Html => Some(tree.html()),
-            Format::Text | Format::Json => None,
+            Format::Text | Format::Json | Format::Koji => None,
         };
         answer.tree = Some(tree);
         context.console.answer(&answer, &drawn.unwrap_or_else(|| answer.text()));

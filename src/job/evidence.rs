@@ -212,6 +212,13 @@ impl Evidence {
         last.map_or(Ok(None), Err)
     }
 
+    /// The size of the blob `digest`, as an artifact beside the image names it.
+    #[must_use]
+    pub fn size_of(&self, digest: &Digest) -> Option<u64> {
+        let mut layers = self.artifacts.iter().flat_map(|(_, manifest)| manifest.layers());
+        layers.find(|layer| layer.digest == *digest).map(|layer| layer.size)
+    }
+
     /// Brings the blob `digest` into the store; false if no artifact beside the image holds it.
     ///
     /// # Errors

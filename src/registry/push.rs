@@ -48,7 +48,7 @@ impl Registries {
         store: &Store,
     ) -> Result<(), RegistryError> {
         match self.site(name)? {
-            Site::Registry(place) => fresh(&self.http, &place, wanted, store).await,
+            Site::Registry(place) => upload(&self.http, &place, wanted, store).await,
             Site::Layout(_) => self.push_blob(name, wanted, store, None).await.map(drop),
         }
     }

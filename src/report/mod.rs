@@ -15,6 +15,7 @@ pub mod failed;
 mod form;
 pub mod import;
 mod junit;
+pub mod koji;
 pub mod learned;
 mod limits;
 pub mod live;

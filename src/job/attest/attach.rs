@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 
 use super::{AttestError, Attached, Taken};
 use crate::{
-    attest::{Bundle, Envelope, pae},
+    attest::{Bundle, Envelope},
     job::Ports,
     model::{
         Descriptor, Digest, ImageName,
         limits::BUNDLE_SIZE_BYTES_MAX,
         names::{
-            BUNDLE, BUNDLE_CONTENT, BUNDLE_PREDICATE_TYPE, EVIDENCE, IN_TOTO_JSON, OCI_EMPTY, OCI_EMPTY_BYTES, TITLE,
+            BUNDLE, BUNDLE_CONTENT, BUNDLE_PREDICATE_TYPE, EVIDENCE, OCI_EMPTY, OCI_EMPTY_BYTES, TITLE,
         },
     },
     oci::{Manifest, artifact_bytes},
     progress::Update,
     registry::{Listed, RegistryError, legacy_tag},
-    signing::PrivateKey,
+    signing::{SignError, Signer},
 };
 
 /// Where a statement goes, and who signs it.
@@ -26,20 +26,15 @@ pub(super) struct Attaching<'a> {
     pub image: &'a ImageName,
     pub subject: &'a Descriptor,
     pub predicate_type: &'a str,
-    pub key: &'a PrivateKey,
+    pub key: &'a Signer,
     pub legacy: bool,
 }
 
 /// The envelope around `payload`, and the bundle around that.
-pub(super) fn bundle(key: &PrivateKey, payload: &[u8]) -> (Envelope, Vec<u8>) {
-    let signature = key.sign(&pae(IN_TOTO_JSON, payload));
-    let envelope = Envelope {
-        payload: payload.to_vec(),
-        payload_type: IN_TOTO_JSON.to_owned(),
-        signatures: vec![signature],
-    };
+pub(super) async fn bundle(key: &Signer, payload: &[u8]) -> Result<(Envelope, Vec<u8>), SignError> {
+    let envelope = key.sign_payload(payload.to_vec()).await?;
     let bundle = Bundle { hint: key.public().hint(), envelope: envelope.clone() };
-    (envelope, bundle.to_bytes())
+    Ok((envelope, bundle.to_bytes()))
 }
 
 /// What is beside the image already.
@@ -78,7 +73,7 @@ impl Attaching<'_> {
                 let bytes = Bundle { hint, envelope: envelope.clone() }.to_bytes();
                 (envelope, bytes)
             }
-            None => bundle(self.key, payload),
+            None => bundle(self.key, payload).await?,
         };
         let digest = self.push(&bytes, evidence.as_ref(), kept).await?;
         let legacy = self.append_legacy(&envelope).await?;

@@ -21,17 +21,17 @@ use self::{
     take::Taken,
     targets::{Target, Targets},
 };
-use super::{Ports, publish::PublishError};
+use super::Ports;
 use crate::{
     attest::{
-        EvidenceRef, Foreign, ForeignError, Missing, Subject, SubjectKind,
+        EvidenceRef, Foreign, Missing, Subject, SubjectKind,
         adapters::AdapterError,
         assemble::{AssembleError, Assembled},
     },
     model::{Digest, ImageName, names::SLSA_PROVENANCE},
     oci::OciError,
     registry::RegistryError,
-    signing::PrivateKey,
+    signing::{SignError, Signer},
     source::SourceError,
     store::StoreError,
 };
@@ -48,7 +48,7 @@ pub struct Request {
     /// Whether what a statement names decides which image is attested (`--subject-from-statement`).
     pub subject_from_statement: bool,
     /// Signs it; none only where nothing is attached and no bundle written.
-    pub key: Option<PrivateKey>,
+    pub key: Option<Signer>,
     /// Whether cosign 2's attachment is added to as well.
     pub legacy: bool,
     /// What becomes of it.
@@ -162,18 +162,12 @@ pub enum AttestError {
         /// Why not.
         source: RegistryError,
     },
-    /// What is there already cannot be looked at.
-    #[error(transparent)]
-    Evidence(#[from] super::evidence::EvidenceError),
-    /// What is kept beside it could not be pushed.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A statement that cannot be signed.
-    #[error("the statement cannot be signed")]
-    Statement(#[from] ForeignError),
+    /// There is no signature.
+    #[error(transparent)]
+    Sign(#[from] SignError),
 }
 
 /// At most three of some digests, for a message.
@@ -290,7 +284,7 @@ pub async fn attest(ports: &Ports, request: &Request) -> Result<Outcome, AttestE
                 };
                 made.attached = Some(attaching.attach(&made.payload, &draft.kept, &mut warnings).await?);
             }
-            (Then::Bundle, Some(key)) => made.bundle = Some(attach::bundle(key, &made.payload).1),
+            (Then::Bundle, Some(key)) => made.bundle = Some(attach::bundle(key, &made.payload).await?.1),
             _ => {}
         }
         subjects.push(made);
@@ -313,10 +307,10 @@ async fn foreign_targets(
     let named = foreign.subjects();
     let (mut all, mut root) = (Vec::new(), None);
     for digest in &named {
-        match targets::resolve(ports, &request.image.at(*digest), &Platforms::All).await {
-            Ok(found) => {
-                root.get_or_insert(found.root);
-                all.extend(found.all.into_iter().filter(|target| target.descriptor.digest == *digest));
+        match targets::one(ports, &request.image.at(*digest)).await {
+            Ok(target) => {
+                root.get_or_insert(target.descriptor.digest);
+                all.push(target);
             }
             Err(AttestError::Registry { source, .. }) if source.is_not_found() => {}
             Err(error) => return Err(error),

@@ -67,6 +67,18 @@ pub(super) struct Targets {
     pub all: Vec<Target>,
 }
 
+/// The manifest or index that `name` means, alone.
+///
+/// # Errors
+/// Those of the registry.
+pub(super) async fn one(ports: &Ports, name: &ImageName) -> Result<Target, AttestError> {
+    let failed = |source| AttestError::Registry { image: name.to_string(), source };
+    let (found, bytes) = ports.registries.manifest(name).await.map_err(failed)?;
+    let is_index = [OCI_INDEX, DOCKER_LIST].contains(&found.media_type.as_str());
+    let kind = if is_index { SubjectKind::Index } else { SubjectKind::Manifest };
+    Ok(Target { kind, ..Target::image(found, bytes, None) })
+}
+
 /// Resolves `name`.
 ///
 /// # Errors
