@@ -131,6 +131,7 @@ impl BundleArgs {
             schema: "reprov.verify/v1",
             policy: None,
             as_of: rfc3339(host::now_s()),
+            layout: None,
             images: vec![image],
         };
         context.console.answer(&answer, &answer.text(context.console.verbose()));

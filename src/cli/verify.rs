@@ -97,7 +97,7 @@ impl Args {
         let mut exit = Exit::Ok;
         let mut images = Vec::new();
         for (name, answer) in names.iter().zip(answers) {
-            let digest = answer.as_ref().ok().map(|judgement| judgement.digest);
+            let digest = answer.as_ref().ok().map(|judgement| judgement.descriptor.digest);
             let summary = match (&answer, &key) {
                 (Ok(judgement), Some(key)) => {
                     let resource = self.resource_uri.clone();

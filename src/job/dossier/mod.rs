@@ -16,7 +16,7 @@ pub use make::{Made, Request, make};
 use super::{
     Ports,
     evidence::{EvidenceError, chain},
-    verify::{Request as Verifying, Room, VerifyError, gather},
+    verify::{Request as Verifying, Room, VerifyError, counter, gather},
 };
 use crate::{
     compute,
@@ -111,6 +111,7 @@ async fn judged(
         now_s: terms.now_s,
         platform: None,
         room: Room::default(),
+        visited: counter(),
     };
     let evidence = gather(ports, &request, &name).await?;
     let (policy, now_s) = (Arc::clone(&request.policy), request.now_s);
@@ -133,7 +134,7 @@ fn recorded(role: &str, name: &str, judgement: &Judgement) -> Judged {
     Judged {
         role: role.to_owned(),
         name: name.to_owned(),
-        digest: judgement.digest,
+        digest: judgement.descriptor.digest,
         verdict: judgement.verdict.name().to_owned(),
         level: judgement.level,
         codes,
