@@ -12,6 +12,7 @@ pub mod clean;
 pub mod compare;
 pub mod configured;
 pub mod copy;
+pub mod dossier;
 mod events;
 pub mod evidence;
 pub mod execute;

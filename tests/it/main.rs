@@ -8,6 +8,7 @@
 )]
 
 mod acceptance;
+mod auditors;
 mod bundles;
 mod cli;
 mod corpus;
