@@ -16,7 +16,7 @@ pub use make::{Made, Request, make};
 use super::{
     Ports,
     evidence::{EvidenceError, chain},
-    verify::{Request as Verifying, Room, VerifyError, gather},
+    verify::{Request as Verifying, Room, VerifyError, counter, gather},
 };
 use crate::{
     compute,
@@ -111,6 +111,7 @@ async fn judged(
         now_s: terms.now_s,
         platform: None,
         room: Room::default(),
+        visited: counter(),
     };
     let evidence = gather(ports, &request, &name).await?;
     let (policy, now_s) = (Arc::clone(&request.policy), request.now_s);
