@@ -5,6 +5,7 @@
 )]
 
 mod build;
+mod bundle;
 mod console;
 mod copy;
 mod credentials;

@@ -6,6 +6,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     Context,
+    bundle::BundleArgs,
     failure::{Exit, Failure},
     global::image_name,
     layout,
@@ -27,7 +28,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Images, by tag or digest
-    #[arg(required_unless_present = "layout", value_name = "IMAGE")]
+    #[arg(required_unless_present_any = ["bundle", "subject", "layout"], conflicts_with = "bundle", value_name = "IMAGE")]
     images: Vec<String>,
     /// Whose attestations to believe (repeat for several); a policy's [[trust]] may name more
     #[arg(long, value_name = "KEY.pub", env = "REPROV_VERIFY_TRUST", value_delimiter = '\n')]
@@ -53,6 +54,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "URI", requires = "key", env = "REPROV_VERIFY_RESOURCE_URI")]
     resource_uri: Option<String>,
     #[command(flatten)]
+    bundle: BundleArgs,
+    #[command(flatten)]
     layout: layout::Flags,
 }
 
@@ -62,6 +65,9 @@ pub(super) fn parse_time(text: &str) -> Result<i64, String> {
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        if self.bundle.given() {
+            return self.bundle.run(context, &self.trust).await;
+        }
         let key = self.signer()?;
         let (mut policy, roots, applied) = load(self.policy.as_deref(), &self.trust)?;
         let now_s = self.as_of.unwrap_or_else(now_s);

@@ -6,6 +6,7 @@ pub mod assemble;
 pub mod bases;
 pub mod build;
 pub mod builder;
+pub mod bundle;
 pub mod check;
 pub mod clean;
 pub mod compare;

@@ -9,6 +9,7 @@
 
 mod acceptance;
 mod auditors;
+mod bundles;
 mod cli;
 mod corpus;
 mod ecosystems;
@@ -16,6 +17,7 @@ mod hostile;
 mod jobs;
 mod pairs;
 mod pins;
+mod signers;
 mod support;
 mod tidy;
 mod verify;

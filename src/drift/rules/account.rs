@@ -164,8 +164,8 @@ fn fixed_part(hash: &[u8]) -> Option<(String, &[u8])> {
     };
     let plain =
         parts.iter().all(|part| !part.is_empty()) && last.len() == size && count.contains(&parts.len());
-    let drawn: usize = parts[parts.len() - drawn..].iter().map(|part| part.len() + 1).sum();
-    plain.then(|| (method.to_owned(), &hash[..hash.len() - drawn]))
+    let drawn = plain.then(|| parts.iter().rev().take(drawn).map(|part| part.len() + 1).sum::<usize>())?;
+    Some((method.to_owned(), &hash[..hash.len() - drawn]))
 }
 
 fn is_day(view: &View<'_>, side: usize, text: &[u8]) -> bool {

@@ -211,6 +211,8 @@ pub(super) fn linker_cache(view: &View<'_>) -> Option<Finding> {
     let packages = &view.siblings.packages;
     let mut first = None;
     for library in one.libraries.symmetric_difference(&other.libraries) {
+        let beside = if one.libraries.contains(library) { &other.libraries } else { &one.libraries };
+        beside.iter().any(|other| other.wants == library.wants).then_some(())?;
         let path = library.path.strip_prefix(b"/")?;
         let merged = [&b"usr/"[..], path].concat();
         first = first.or(Some(packages.owner(path).or_else(|| packages.owner(&merged))?));

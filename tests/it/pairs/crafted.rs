@@ -44,6 +44,7 @@ pub(super) const DIFFERENCES: &[(&str, &str, &str)] = &[
         "same-filesystem; opt/d/.wh..wh..opq whiteout-form; opt/d/.wh.x whiteout-form; opt/d/.wh.y whiteout-form",
         "srv/file mtime",
     ),
+    ("whiteout-of-a-link", "same-filesystem; opt/d/.wh.x whiteout-form", "srv/file mtime"),
     (
         "whiteout-of-fewer",
         "unexplained; opt/d/.wh..wh..opq unexplained; opt/d/.wh.x unexplained",
@@ -68,6 +69,7 @@ pub(super) const DIFFERENCES: &[(&str, &str, &str)] = &[
          srv/file mode-type-bits; srv/link mode-type-bits; srv/other mode-type-bits; srv/tool mode-type-bits",
         "srv/file mtime",
     ),
+    ("type-bits-of-one", "builder-normalised; srv/file mode-type-bits", "srv/file mtime"),
     ("type-bits-that-lie", "unexplained; srv/file unexplained", ""),
     ("duplicate-wins", "unexplained; - layer-shape; srv/file unexplained", ""),
     ("duplicate-shadowed", "same-filesystem; - layer-shape", "srv/file mtime"),
@@ -110,6 +112,7 @@ pub(super) const DIFFERENCES: &[(&str, &str, &str)] = &[
         "srv/file mtime",
     ),
     ("mount-point", "builder-normalised; run builder-mount-point", "srv/file mtime"),
+    ("mount-point-of-file", "builder-normalised; etc/resolv.conf builder-mount-point", "srv/file mtime"),
     ("mount-point-full", "unexplained; etc/hosts unexplained", "srv/file mtime"),
     ("data-after-end", "unexplained; - unexplained", ""),
     ("garbage-after-end", "unexplained; - unexplained", ""),

@@ -33,7 +33,7 @@ fn archives() {
     let check = |one: FakeLayer, other: FakeLayer, cause: &str| {
         let said = |name: &str| format!("var/cache/apt/archives/{name}{cause}");
         let (old, new) = (said("tool_1%3a1.0_amd64.deb"), said("tool_1.1_amd64.deb"));
-        check_layers(one, other, &format!("{new}; {old}; var/lib/dpkg/status package-version"));
+        check_layers(one, other, &format!("{old}; {new}; var/lib/dpkg/status package-version"));
     };
     let old = with("1:1.0", "tool_1%3a1.0_amd64.deb", deb);
     check(old.clone(), with("1.1", "tool_1.1_amd64.deb", deb), FOLLOWS);
@@ -136,6 +136,9 @@ fn the_linkers_cache() {
     let mut flags = linked("/lib/libtool.so.1.1", "ldconfig");
     flags[28] = 0;
     check(flags, " unexplained");
+    let mut wants = linked("/lib/libtool.so.1.1", "ldconfig");
+    wants[48] = 1;
+    check(wants, " unexplained");
 }
 
 #[test]
