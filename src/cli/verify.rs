@@ -143,6 +143,9 @@ impl Args {
             (Some(_), _, Some(_)) => Err(Failure::usage_text(
                 "--key signs what is true now, not what was: leave out --as-of".to_owned(),
             )),
+            (Some(_), ..) if self.layout.layout.is_some() => Err(Failure::usage_text(
+                "--key signs a summary of what a policy asked, and that says nothing of a --layout: verify twice".to_owned(),
+            )),
             _ => Ok(key),
         }
     }

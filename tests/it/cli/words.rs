@@ -2,7 +2,7 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "build",
     "rebuild",
     "import",
@@ -11,6 +11,7 @@ const COMMANDS: [&str; 16] = [
     "verify",
     "policy",
     "trace",
+    "evidence",
     "key",
     "doctor",
     "store",
@@ -20,7 +21,8 @@ const COMMANDS: [&str; 16] = [
     "help",
     "",
 ];
-const NESTED: [&str; 9] = [
+const NESTED: [&str; 10] = [
+    "evidence verify",
     "key generate",
     "key public",
     "key import",
@@ -46,7 +48,7 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..15]);
+    assert_eq!(listed(&["--help"]), COMMANDS[..16]);
     for parent in ["key", "policy", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();
