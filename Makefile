@@ -1,7 +1,7 @@
 # Everything a person or a machine does with this repository; each is one line of shell behind it.
 CARGO ?= cargo
 
-.PHONY: build demo test acceptance ecosystems twice causes screenshot lint bench fuzz buildroot needs
+.PHONY: build demo test acceptance ecosystems twice causes attacks screenshot lint bench fuzz buildroot needs
 
 build:
 	$(CARGO) build --release --locked
@@ -39,6 +39,10 @@ twice: needs
 # A page for each cause of drift, from what the program itself says; after a cause was added.
 causes:
 	REPROV_WRITE_CAUSES=1 $(CARGO) test --locked --test it -- --exact cli::causes::every_cause_has_its_page_in_docs
+
+# The list of attacks in docs/verification.md, from the tests that make them; after a row was added.
+attacks:
+	REPROV_WRITE_ATTACKS=1 $(CARGO) test --locked --test it -- --exact verify::attacks::the_list_in_the_documents_is_this_one
 
 # docs/report.png: the report of the demo's drifting image, as a browser shows it.
 screenshot: needs

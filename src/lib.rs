@@ -5,7 +5,7 @@
 //! | row | modules | what they are |
 //! |---|---|---|
 //! | 0 | [`model`] | words: digests, names of images, verdicts, limits |
-//! | 1 | [`oci`], [`layer`], [`attest`], [`dockerfile`], [`recipe`], [`transcript`], [`engine`], [`policy`] | formats: bytes ↔ values |
+//! | 1 | [`oci`], [`layer`], [`attest`], [`dockerfile`], [`recipe`], [`transcript`], [`engine`], [`policy`], [`dossier`] | formats: bytes ↔ values |
 //! | 2 | [`diff`], [`pin`], [`verify`] | two images → what differs; bytes and keys → whether the signer vouches; evidence and policy → findings |
 //! | 3 | [`drift`] | what differs → why, and what to do |
 //! | 4 | [`report`] | answers → JSON and text |
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod compute;
 pub mod diff;
 pub mod dockerfile;
+pub mod dossier;
 pub mod drift;
 pub mod engine;
 pub mod gateway;

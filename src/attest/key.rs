@@ -1,8 +1,11 @@
 //! Public keys and the signatures they check (FORMATS.md §1, 7).
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+use aws_lc_rs::{
+    digest,
+    signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey,
+        RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+    },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pkcs8::{
@@ -173,6 +176,18 @@ impl PublicKey {
             }
             _ => Checked::No,
         }
+    }
+
+    /// Whether this key made `signature` over bytes that have the SHA-256 `digest`; none for a key that signs bytes
+    /// themselves (Ed25519).
+    #[must_use]
+    pub fn verify_digest(&self, digest: &Digest, signature: &[u8]) -> Option<bool> {
+        let kind = self.kind();
+        if kind == Kind::Ed25519 {
+            return None;
+        }
+        let digest = digest::Digest::import_less_safe(digest.bytes(), &digest::SHA256).ok()?;
+        Some(UnparsedPublicKey::new(kind.algorithm(), &self.spki).verify_digest(&digest, signature).is_ok())
     }
 
     /// Whether `signature` is Ed25519ph; strict, as cosign's own library is not.

@@ -110,6 +110,19 @@ impl Statement {
         let hex = digest.hex();
         self.subject.iter().any(|subject| subject.digest.get("sha256") == Some(&hex))
     }
+
+    /// Whether one of its subjects has the digests `known` (algorithm to hex): at least one of them, and none that differs.
+    #[must_use]
+    pub fn names_digests(&self, known: &BTreeMap<String, String>) -> bool {
+        let fits = |subject: &Subject| {
+            let mut both = known
+                .iter()
+                .filter_map(|(algorithm, hex)| Some((subject.digest.get(algorithm)?, hex)))
+                .peekable();
+            both.peek().is_some() && both.all(|(said, hex)| said == hex)
+        };
+        self.subject.iter().any(fits)
+    }
 }
 
 fn subject_value(subject: &Subject) -> Value {

@@ -5,12 +5,14 @@
 )]
 
 mod build;
+mod bundle;
 mod console;
 mod copy;
 mod credentials;
 mod describe;
 mod diff;
 mod doctor;
+mod evidence;
 mod explain;
 mod failed;
 mod failure;
@@ -19,6 +21,7 @@ mod global;
 mod ignore;
 mod import;
 mod key;
+mod layout;
 mod live;
 mod log;
 mod network;
@@ -70,6 +73,8 @@ enum Command {
     Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
+    /// Packs all that an image is judged by into one archive for auditors, and judges such an archive again
+    Evidence(Box<evidence::Args>),
     /// Makes and shows signing keys
     #[command(subcommand)]
     Key(key::Command),
@@ -166,6 +171,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Verify(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
+            Command::Evidence(args) => args.run(&context).await,
             Command::Key(command) => command.run(&context),
             Command::Doctor => doctor::run(&context).await,
             Command::Store(command) => command.run(&context).await,

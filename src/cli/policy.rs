@@ -78,11 +78,11 @@ pub(super) fn load(
     Ok((policy, Roots(roots), applied))
 }
 
-/// A policy by its name or path, and the directory its key files are named from.
-fn read(name: &str) -> Result<(Policy, PathBuf), Failure> {
+/// The text of a policy by its name or path, and the directory its key files are named from.
+pub(super) fn text(name: &str) -> Result<(String, PathBuf), Failure> {
     let path = Path::new(name);
-    let (text, dir) = match starter(name).filter(|_| !path.exists()) {
-        Some(text) => (text.to_owned(), PathBuf::new()),
+    match starter(name).filter(|_| !path.exists()) {
+        Some(text) => Ok((text.to_owned(), PathBuf::new())),
         None => {
             let failed = |error: std::io::Error| {
                 let hint = format!("--policy {name}: a file, or one of {}", names());
@@ -91,9 +91,13 @@ fn read(name: &str) -> Result<(Policy, PathBuf), Failure> {
             let file = File::open(path).map_err(failed)?;
             let bytes = read_bounded(file, POLICY_SIZE_BYTES_MAX, "policy").map_err(failed)?;
             let text = String::from_utf8(bytes).map_err(|error| failed(std::io::Error::other(error)))?;
-            (text, path.parent().unwrap_or(Path::new("")).to_owned())
+            Ok((text, path.parent().unwrap_or(Path::new("")).to_owned()))
         }
-    };
+    }
+}
+
+fn read(name: &str) -> Result<(Policy, PathBuf), Failure> {
+    let (text, dir) = text(name)?;
     let mut policy = Policy::parse(&text, &Code::of_policies())
         .map_err(|error| Failure::usage_text(format!("policy `{name}`: {error}")))?;
     if policy.name.is_empty() {

@@ -1,5 +1,8 @@
 //! What judging an in-toto layout needs from outside: files of links, and inspections, which run commands.
-#![expect(clippy::disallowed_methods, reason = "an edge: links and the product are files in directories the caller names")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "an edge: links and the product are files in directories the caller names"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -99,7 +102,10 @@ pub async fn inspect(
         if let Some(why) = failed(inspection, dir).await {
             let command = inspection.run.join(" ");
             let message = format!("`{command}` {why}");
-            return Ok((links, Some(LayoutFinding::new(LayoutCode::InspectionFailed, &inspection.name, &message))));
+            return Ok((
+                links,
+                Some(LayoutFinding::new(LayoutCode::InspectionFailed, &inspection.name, &message)),
+            ));
         }
         let link = Link {
             name: inspection.name.clone(),
@@ -152,7 +158,8 @@ fn record(
     for entry in fs::read_dir(dir).map_err(LayoutError::of(dir))? {
         let entry = entry.map_err(LayoutError::of(dir))?;
         let (path, name) = (entry.path(), entry.file_name());
-        let name = name.to_str().ok_or_else(|| LayoutError::of(&path)(io::Error::other("its name is not UTF-8")))?;
+        let name =
+            name.to_str().ok_or_else(|| LayoutError::of(&path)(io::Error::other("its name is not UTF-8")))?;
         if excluded(name) {
             continue;
         }
@@ -178,7 +185,6 @@ fn excluded(name: &str) -> bool {
     name.contains(".link") || name == ".git" || name.ends_with(".pyc") || name.ends_with('~')
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,8 +197,11 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         };
-        ["a.12345678.link", "b.12345678/c.12345678.link", "other/d.12345678.link", "b.1234567g/x.link", "e.txt"]
-            .map(write);
+        write("a.12345678.link");
+        write("b.12345678/c.12345678.link");
+        write("other/d.12345678.link");
+        write("b.1234567g/x.link");
+        write("e.txt");
         let found = links(dir.path()).unwrap();
         assert_eq!(found.keys().collect::<Vec<_>>(), ["a.12345678.link", "b.12345678/c.12345678.link"]);
         assert!(links(&dir.path().join("nowhere")).is_err());

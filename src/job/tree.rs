@@ -37,13 +37,7 @@ pub struct Looking {
 }
 
 /// The tree below `image`, whose manifest `bytes` were held against its digest.
-pub async fn tree(
-    ports: &Ports,
-    image: &ImageName,
-    digest: Digest,
-    bytes: &[u8],
-    looking: &Looking,
-) -> Node {
+pub async fn tree(ports: &Ports, image: &ImageName, digest: Digest, bytes: &[u8], looking: &Looking) -> Node {
     let mut walk = Walk { ports, looking, seen: BTreeSet::new() };
     let top = Node::new("image", image.to_string(), State::Verified, "its manifest has this digest")
         .digest(digest.to_string());
@@ -240,7 +234,9 @@ impl Walk<'_> {
         let name = name.at(digest);
         let kept = place.evidence.read(self.ports, &digest, limits::MANIFEST_SIZE_BYTES_MAX).await;
         let (bytes, why) = match kept {
-            Ok(Some(bytes)) => (Some(bytes), "its manifest, kept beside what is built on it, has this digest"),
+            Ok(Some(bytes)) => {
+                (Some(bytes), "its manifest, kept beside what is built on it, has this digest")
+            }
             _ => match self.ports.registries.manifest(&name).await {
                 Ok((_, bytes)) => (Some(bytes), "its manifest has this digest"),
                 Err(_) => (None, "its manifest cannot be had"),
@@ -281,8 +277,10 @@ impl Walk<'_> {
         if let Some(transcript) = transcript {
             let gone = self.gone(&transcript, run, place).await;
             for (index, repository) in repositories.iter().enumerate() {
-                let of: Vec<_> =
-                    transcript.exchanges().filter(|exchange| exchange.repository == repository.name).collect();
+                let of: Vec<_> = transcript
+                    .exchanges()
+                    .filter(|exchange| exchange.repository == repository.name)
+                    .collect();
                 all[index].children.extend(self.fetched(&of, gone.as_ref(), place));
             }
             let named = |exchange: &&Exchange| repositories.iter().any(|one| one.name == exchange.repository);
@@ -290,7 +288,12 @@ impl Walk<'_> {
             all.extend(self.fetched(&others, gone.as_ref(), place));
         }
         for reason in &run.tainted {
-            all.push(Node::new("tainted", reason, State::Claimed, "the transcript may not be the whole truth"));
+            all.push(Node::new(
+                "tainted",
+                reason,
+                State::Claimed,
+                "the transcript may not be the whole truth",
+            ));
         }
         node.children.extend(all);
     }

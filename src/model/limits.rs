@@ -28,6 +28,14 @@ pub const LAYOUT_DEPTH_MAX: usize = 4;
 pub const LINK_FILES_MAX: usize = 10_000;
 /// Bytes of links read for one layout.
 pub const LINK_FILES_SIZE_BYTES_MAX: u64 = 64 << 20;
+/// Largest archive of evidence.
+pub const DOSSIER_SIZE_BYTES_MAX: u64 = 4 << 30;
+/// Largest list in an archive of evidence.
+pub const DOSSIER_CONTENTS_SIZE_BYTES_MAX: u64 = 16 << 20;
+/// Most members of an archive of evidence.
+pub const DOSSIER_MEMBERS_MAX: usize = 50_000;
+/// Largest blob beside an image that goes into its archive of evidence; logs may be larger.
+pub const DOSSIER_BLOB_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Deepest nesting of JSON from outside.
 pub const JSON_DEPTH_MAX: usize = 128;
 /// Most layers of one image.
@@ -157,7 +165,13 @@ pub const REGISTRY_REQUESTS_MAX: usize = 16;
 /// Images verified at once.
 pub const VERIFIED_AT_ONCE_MAX: usize = 16;
 /// Bytes of attestations held at once, over all images.
-pub const EVIDENCE_HELD_BYTES_MAX: u64 = 64 << 20;
+pub const EVIDENCE_HELD_BYTES_MAX: u64 = 32 << 20;
+/// Bytes of attestations of one image held at once.
+pub const ATTESTATIONS_BATCH_BYTES_MAX: u64 = 16 << 20;
+/// Largest attestation that is verified; one of 5,000 dependencies has two MiB.
+pub const ATTESTATION_SIZE_BYTES_MAX: u64 = 24 << 20;
+/// Largest attestation of which is told apart in which wrong way it was signed.
+pub const ATTESTATION_DOUBTED_BYTES_MAX: usize = 1 << 20;
 /// Largest file of registry credentials.
 pub const AUTH_FILE_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest answer of a token service.
@@ -252,6 +266,10 @@ pub const SECRET_ID_SIZE_BYTES_MAX: usize = 128;
 pub const SECRET_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest key file.
 pub const KEY_SIZE_BYTES_MAX: u64 = 64 << 10;
+/// Largest trusted root read; the public one has 7 KiB.
+pub const TRUSTED_ROOT_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// Largest file that is held in memory to check a signature over it; of larger ones the digest is.
+pub const SUBJECT_HELD_SIZE_BYTES_MAX: u64 = 32 << 20;
 /// Largest answer of a signer command: a signature of RSA-8192 in base64 has 1,368.
 pub const SIGNER_ANSWER_SIZE_BYTES_MAX: u64 = 16 << 10;
 /// How long a signer command may take, if nothing else is chosen.

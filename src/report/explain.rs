@@ -11,7 +11,7 @@ use super::{
 use crate::{
     drift::{Background, Cause, Class},
     model::{Reason, Taint, Verdict},
-    verify::Code,
+    verify::{Code, layout::LayoutCode},
 };
 
 /// The answer of `explain`.
@@ -149,6 +149,12 @@ impl From<Code> for Entry {
     }
 }
 
+impl From<LayoutCode> for Entry {
+    fn from(code: LayoutCode) -> Self {
+        Self::new(code.name(), Kind::Finding, None, (code.meaning(), code.remedy(), code.example()))
+    }
+}
+
 impl From<ErrorKind> for Entry {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind.name(), Kind::Error, Some(kind.exit()), pages::error(kind))
@@ -183,6 +189,7 @@ impl Explain {
             .chain(Reason::ALL.iter().copied().map(Entry::from))
             .chain(Taint::ALL.iter().copied().map(Entry::from))
             .chain(Code::ALL.iter().copied().map(Entry::from))
+            .chain(LayoutCode::ALL.iter().copied().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
     }
 

@@ -213,10 +213,13 @@ mod tests {
     use super::*;
 
     fn tree() -> Node {
-        let mut image = Node::new("image", "r.example/app@sha256:aa", State::Verified, "its bytes have this digest")
-            .digest("sha256:aa");
-        let mut repository = Node::new("repository", "main http://m.example", State::Claimed, "the builder says so");
-        repository.children = vec![Node::new("input", "a\"b\\n<b>\u{202e}", State::Missing, "").digest("sha256:bb")];
+        let mut image =
+            Node::new("image", "r.example/app@sha256:aa", State::Verified, "its bytes have this digest")
+                .digest("sha256:aa");
+        let mut repository =
+            Node::new("repository", "main http://m.example", State::Claimed, "the builder says so");
+        repository.children =
+            vec![Node::new("input", "a\"b\\n<b>\u{202e}", State::Missing, "").digest("sha256:bb")];
         image.children = vec![repository, Node::new("log", "", State::Verified, "").digest("sha256:cc")];
         image
     }

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::layout::Layout;
+
 use crate::{
     model::{Digest, path::printable},
     verify::{self, Finding, Judgement, Status, Verdict},
@@ -20,6 +22,8 @@ pub struct Verify {
     pub as_of: String,
     /// In the order they were asked for.
     pub images: Vec<Image>,
+    /// The in-toto layout, if one was given.
+    pub layout: Option<Layout>,
 }
 
 /// The policy.
@@ -250,6 +254,9 @@ impl Verify {
         for image in &self.images {
             image.head(&mut out, 0, "");
             image.write(&mut out, 0, all);
+        }
+        if let Some(layout) = &self.layout {
+            layout.write(&mut out);
         }
         out
     }

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "an edge: keys live in files")]
 
 mod cosign;
+pub mod keyless;
 mod private;
 mod signer;
 mod words;
@@ -23,7 +24,7 @@ use crate::{
     attest::{PublicKey, PublicKeyError},
     model::{
         Secret,
-        limits::{KEY_SIZE_BYTES_MAX, read_bounded},
+        limits::{KEY_SIZE_BYTES_MAX, TRUSTED_ROOT_SIZE_BYTES_MAX, read_bounded},
     },
 };
 
@@ -64,6 +65,14 @@ pub enum SigningError {
         path: PathBuf,
         /// Why not.
         source: PublicKeyError,
+    },
+    /// It holds no trusted root.
+    #[error("cannot trust `{}`", path.display())]
+    Root {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: keyless::RootError,
     },
     /// It is there already, and a key is never overwritten.
     #[error("`{}` exists already and is not overwritten; choose another prefix or move it away", .0.display())]
@@ -132,8 +141,21 @@ pub fn load_public(path: &Path) -> Result<PublicKey, SigningError> {
     PublicKey::from_pem(&text).map_err(|source| SigningError::Public { path: path.to_owned(), source })
 }
 
-/// The text of a small regular file (through links), and its permissions. It is never waited for: a pipe is no key file.
+/// Reads the trusted root in the JSON file `path`.
+///
+/// # Errors
+/// If it cannot be read or is none; they name the file.
+pub fn load_root(path: &Path) -> Result<keyless::TrustedRoot, SigningError> {
+    let (text, _) = read_up_to(path, TRUSTED_ROOT_SIZE_BYTES_MAX)?;
+    keyless::TrustedRoot::parse(&text).map_err(|source| SigningError::Root { path: path.to_owned(), source })
+}
+
 fn read(path: &Path) -> Result<(String, u32), SigningError> {
+    read_up_to(path, KEY_SIZE_BYTES_MAX)
+}
+
+/// The text of a small regular file (through links), and its permissions. It is never waited for: a pipe is no key file.
+fn read_up_to(path: &Path, size_bytes_max: u64) -> Result<(String, u32), SigningError> {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default(); // Both are small.
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -143,7 +165,7 @@ fn read(path: &Path) -> Result<(String, u32), SigningError> {
             let what = if metadata.is_dir() { "it is a directory" } else { "it is no regular file" };
             return Err(io::Error::other(what));
         }
-        let bytes = read_bounded(file, KEY_SIZE_BYTES_MAX, "key file")?;
+        let bytes = read_bounded(file, size_bytes_max, "it")?;
         let text =
             String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text; keys are PEM files"))?;
         Ok((text, metadata.mode() & 0o7777))

@@ -9,6 +9,7 @@ use crate::{
     },
     model::{
         Digest,
+        limits::ATTESTATION_DOUBTED_BYTES_MAX,
         names::{IN_TOTO_JSON, REBUILD_PREDICATE, SLSA_PROVENANCE, SLSA_PROVENANCE_V02, SLSA_SUMMARY},
     },
 };
@@ -18,9 +19,10 @@ type No = (Code, String);
 
 /// Looks at one attestation of `judged`.
 #[must_use]
-pub fn open(candidate: &Candidate, roots: &Roots, judged: &Judged) -> Opened {
+pub fn open(candidate: Candidate, roots: &Roots, judged: &Judged) -> Opened {
+    let (at, annotated) = (candidate.at, candidate.annotated.clone());
     let mut opened = Opened {
-        at: candidate.at,
+        at,
         predicate_type: None,
         statement: None,
         signer: None,
@@ -29,14 +31,13 @@ pub fn open(candidate: &Candidate, roots: &Roots, judged: &Judged) -> Opened {
     };
     opened.state = match look(candidate, roots, judged, &mut opened) {
         Ok(believed) => State::Believed(Box::new(believed)),
-        Err((code, why)) => State::Refused(Refused::new(Some(candidate.at.digest()), code, &why)),
+        Err((code, why)) => State::Refused(Refused::new(Some(at.digest()), code, &why)),
     };
-    let annotated = candidate.annotated.as_ref().filter(|kind| Some(*kind) != opened.predicate_type.as_ref());
-    opened.annotated = annotated.cloned();
+    opened.annotated = annotated.filter(|kind| Some(kind) != opened.predicate_type.as_ref());
     opened
 }
 
-fn look(candidate: &Candidate, roots: &Roots, judged: &Judged, opened: &mut Opened) -> Result<Believed, No> {
+fn look(candidate: Candidate, roots: &Roots, judged: &Judged, opened: &mut Opened) -> Result<Believed, No> {
     let (envelope, hint) = match candidate.form {
         Form::Bundle => {
             let bundle = Bundle::parse(&candidate.bytes).map_err(|error| of_bundle(&error))?;
@@ -47,12 +48,15 @@ fn look(candidate: &Candidate, roots: &Roots, judged: &Judged, opened: &mut Open
         }
         Form::Statement => return Err((Code::Unsigned, "nobody signed it".to_owned())),
     };
+    // A large one is let go now: it is held twice already.
+    let small = candidate.bytes.len() <= ATTESTATION_DOUBTED_BYTES_MAX;
+    let bytes = Some(candidate.bytes).filter(|_| small);
     opened.statement = Some(Digest::of(&envelope.payload));
     let vouching = signers(&envelope, &hint, roots).map_err(|no| {
-        let no = if candidate.form == Form::Bundle { certified(&candidate.bytes, no) } else { no };
+        let Some(bytes) = &bytes else { return no };
         // What a stranger says it is may be told, not believed.
         opened.predicate_type = Statement::parse(&envelope.payload).ok().map(|said| said.predicate_type);
-        no
+        certified(bytes, no)
     })?;
     opened.signer = vouching.first().map(|index| roots.0[*index].name.clone());
     let statement = Statement::parse(&envelope.payload).map_err(|error| of_statement(&error))?;
@@ -102,6 +106,9 @@ fn certified(bundle: &[u8], no: No) -> No {
 /// Whether `key` signed the bare payload, or its base64: a mistake worth a word of its own.
 fn signed_otherwise(envelope: &Envelope, key: &PublicKey) -> bool {
     let Some(signature) = envelope.signatures.first() else { return false };
+    if envelope.payload.len() > ATTESTATION_DOUBTED_BYTES_MAX {
+        return false;
+    }
     let framed = [pae("application/json", &envelope.payload), pae("text/plain", &envelope.payload)];
     key.verify(&envelope.payload, signature) || framed.iter().any(|bytes| key.verify(bytes, signature))
 }

@@ -8,6 +8,8 @@
 )]
 
 mod acceptance;
+mod auditors;
+mod bundles;
 mod cli;
 mod corpus;
 mod ecosystems;
@@ -15,6 +17,7 @@ mod hostile;
 mod jobs;
 mod pairs;
 mod pins;
+mod signers;
 mod support;
 mod tidy;
 mod verify;

@@ -8,7 +8,7 @@ use std::{
 
 const ROWS: &[&[&str]] = &[
     &["model"],
-    &["oci", "layer", "attest", "dockerfile", "recipe", "transcript", "engine", "policy"],
+    &["oci", "layer", "attest", "dockerfile", "recipe", "transcript", "engine", "policy", "dossier"],
     &["diff", "pin", "verify"],
     &["drift"],
     &["report"],

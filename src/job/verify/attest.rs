@@ -11,7 +11,7 @@ use crate::{
     },
     model::{Digest, ImageName, ResourceDescriptor, reference},
     policy::Policy,
-    signing::PrivateKey,
+    signing::Signer,
     verify::{Judgement, Verdict},
 };
 
@@ -34,7 +34,7 @@ pub async fn attest(
     image: &ImageName,
     judgement: &Judgement,
     identity: &Identity,
-    key: &PrivateKey,
+    key: &Signer,
 ) -> Result<Option<Digest>, PublishError> {
     if judgement.verdict == Verdict::Unknown {
         return Ok(None);

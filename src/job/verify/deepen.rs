@@ -9,7 +9,7 @@ use crate::{
     model::{Digest, ImageName, limits, path::printable},
     registry::RegistryError,
     transcript::Transcript,
-    verify::{Evidence, Presence},
+    verify::{Evidence, Presence, Unread},
 };
 
 /// Looks at what the believed provenances name, as far as the policy asks; what cannot be read is part of the evidence.
@@ -24,15 +24,26 @@ pub(super) async fn deepen(ports: &Ports, request: &Request, name: &ImageName, e
     named.dedup();
     let transcripts = policy.hermetic || !policy.refused.is_empty();
     for (kind, digest) in named {
-        if kind == "log" && policy.log {
+        let looked = if kind == "log" && policy.log {
             let checked = ports.registries.check_blob(name, &digest, limits::LOG_SIZE_BYTES_MAX).await;
-            evidence.presence.insert(digest, presence(checked.map(|_| true)));
+            Some(presence(checked.map(|_| true)))
         } else if policy.evidence {
-            let there = ports.registries.blob_exists(name, &digest).await;
-            evidence.presence.insert(digest, presence(there));
+            Some(presence(ports.registries.blob_exists(name, &digest).await))
+        } else {
+            None
+        };
+        if let Some(presence) = looked {
+            if let Presence::Unread(why) = &presence {
+                evidence.unread.push(Unread { at: Some(digest), why: why.clone() });
+            }
+            evidence.presence.insert(digest, presence);
         }
         if kind == "transcript" && transcripts {
-            evidence.transcripts.insert(digest, transcript(ports, name, &digest).await.map(Arc::new));
+            let read = transcript(ports, name, &digest).await;
+            if let Err((why, true)) = &read {
+                evidence.unread.push(Unread { at: Some(digest), why: why.clone() });
+            }
+            evidence.transcripts.insert(digest, read.map(Arc::new).map_err(|(why, _)| why));
         }
     }
 }
@@ -51,9 +62,11 @@ fn presence(found: Result<bool, RegistryError>) -> Presence {
     }
 }
 
-async fn transcript(ports: &Ports, name: &ImageName, digest: &Digest) -> Result<Transcript, String> {
+/// The transcript; why not, and whether another look may say more.
+async fn transcript(ports: &Ports, name: &ImageName, digest: &Digest) -> Result<Transcript, (String, bool)> {
     let said =
         |error: &dyn std::error::Error| printable(&format!("the transcript {digest}: {}", chain(error)));
     let read = ports.registries.read_named(name, digest, limits::TRANSCRIPT_JUDGED_SIZE_BYTES_MAX).await;
-    Transcript::parse(&read.map_err(|error| said(&error))?).map_err(|error| said(&error))
+    let bytes = read.map_err(|error| (said(&error), error.is_unavailable()))?;
+    Transcript::parse(&bytes).map_err(|error| (said(&error), false))
 }

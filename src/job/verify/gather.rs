@@ -169,7 +169,7 @@ fn settle(found: &mut Found, digest: Digest, error: &RegistryError) {
 fn refusal(digest: Digest, error: &RegistryError) -> Option<Refused> {
     let code = match error {
         RegistryError::Mismatch { .. } => Code::BytesMismatch,
-        RegistryError::TooLarge { .. } => Code::TooLarge,
+        RegistryError::TooLarge { unit: "bytes", .. } => Code::TooLarge,
         RegistryError::Answer { .. } => Code::ReferrerMalformed,
         _ => return None,
     };
@@ -249,7 +249,7 @@ async fn legacy(
     Ok(envelopes.filter(|(_, layer)| layer.media_type == names::DSSE_ENVELOPE).map(envelope).collect())
 }
 
-/// Fetches what may be attestations, as much as may be held, and opens each on whatever core is free.
+/// Fetches what may be attestations, as much at a time as may be held, and opens each on whatever core is free.
 async fn opened(
     ports: &Ports,
     request: &Request,
@@ -257,9 +257,8 @@ async fn opened(
     evidence: &mut Evidence,
     named: Vec<Named>,
 ) -> Result<(), VerifyError> {
-    let mut found = Found::default();
     let (named, large): (Vec<_>, Vec<_>) =
-        named.into_iter().partition(|named| named.blob.size <= limits::BUNDLE_SIZE_BYTES_MAX);
+        named.into_iter().partition(|named| named.blob.size <= limits::ATTESTATION_SIZE_BYTES_MAX);
     for named in large {
         let why = format!("{} bytes are more than any attestation has", named.blob.size);
         evidence.refused.push(Refused::new(Some(named.at.digest()), Code::TooLarge, &why));
@@ -268,8 +267,42 @@ async fn opened(
     if size_bytes > limits::REFERRERS_SIZE_BYTES_MAX {
         return Err(EvidenceError::TooMuch { image: name.to_string() }.into());
     }
-    let _room = request.room.take(size_bytes).await;
-    let reads = named.into_iter().map(|named| async move {
+    for batch in batches(named) {
+        let size_bytes = batch.iter().map(|named| named.blob.size).sum();
+        let _room = request.room.take(size_bytes).await;
+        open_batch(ports, request, name, evidence, batch).await;
+    }
+    evidence.opened.sort_by_key(|opened| opened.at);
+    Ok(())
+}
+
+/// Parts of which each may be held at once; one that is larger stands alone.
+fn batches(named: Vec<Named>) -> Vec<Vec<Named>> {
+    let mut batches = Vec::new();
+    let (mut batch, mut held_bytes) = (Vec::new(), 0);
+    for named in named {
+        if held_bytes + named.blob.size > limits::ATTESTATIONS_BATCH_BYTES_MAX && !batch.is_empty() {
+            batches.push(std::mem::take(&mut batch));
+            held_bytes = 0;
+        }
+        held_bytes += named.blob.size;
+        batch.push(named);
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
+}
+
+async fn open_batch(
+    ports: &Ports,
+    request: &Request,
+    name: &ImageName,
+    evidence: &mut Evidence,
+    batch: Vec<Named>,
+) {
+    let mut found = Found::default();
+    let reads = batch.into_iter().map(|named| async move {
         let read = ports.registries.read_blob(name, &named.blob).await;
         (named, read)
     });
@@ -284,8 +317,6 @@ async fn opened(
     evidence.refused.append(&mut found.refused);
     evidence.unread.append(&mut found.unread);
     let (roots, judged) = (Arc::clone(&request.roots), evidence.judged.clone());
-    let opened = compute::each(candidates, move |candidate| open(&candidate, &roots, &judged)).await;
+    let opened = compute::each(candidates, move |candidate| open(candidate, &roots, &judged)).await;
     evidence.opened.extend(opened);
-    evidence.opened.sort_by_key(|opened| opened.at);
-    Ok(())
 }

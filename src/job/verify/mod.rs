@@ -77,6 +77,14 @@ pub enum VerifyError {
     Evidence(#[from] EvidenceError),
 }
 
+impl VerifyError {
+    /// Whether the registry was asked, and has no such image.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Registry { source, .. } if source.is_not_found())
+    }
+}
+
 /// Gathers what there is on `image` and judges it.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use super::{Request, VerifyError, judged};
 use crate::{
     job::{Ports, evidence::chain},
     model::{Digest, ImageName, ResourceDescriptor, limits, path::printable, reference},
-    verify::{Dependency, Evidence, Judgement, Unread, below},
+    verify::{Dependency, Evidence, Judgement, Unread, Verdict, below},
 };
 
 /// Verifies what the believed provenances stand on; what cannot be looked at is told, and makes the verdict unknown.
@@ -30,36 +30,61 @@ pub(super) async fn dependencies(ports: &Ports, request: &Request, evidence: &mu
             below(view).into_iter().map(move |named| (at, named.clone()))
         })
         .collect();
-    let mut known: BTreeMap<String, Result<Box<Judgement>, String>> = BTreeMap::new();
+    let mut known: BTreeMap<String, Looked> = BTreeMap::new();
     for (at, named) in named {
         let key = format!("{} {:?}", named.uri, named.sha256());
-        let outcome = match known.get(&key) {
-            Some(outcome) => outcome.clone(),
+        let looked = match known.get(&key) {
+            Some(looked) => looked.clone(),
             None => {
-                let outcome = one(ports, &inner, &named).await;
-                known.insert(key, outcome.clone());
-                outcome
+                let looked = one(ports, &inner, &named).await;
+                known.insert(key, looked.clone());
+                looked
             }
         };
-        if let Err(why) = &outcome {
-            evidence.unread.push(Unread { at: named.sha256(), why: why.clone() });
-        }
+        let unread = match &looked {
+            Looked::At(judgement) => (judgement.verdict == Verdict::Unknown)
+                .then(|| format!("nobody can tell of `{}`", judgement.image)),
+            Looked::Not(_) => None,
+            Looked::Unread(why) => Some(why.clone()),
+        };
+        evidence.unread.extend(unread.map(|why| Unread { at: named.sha256(), why }));
         let role = if named.role() == "buildroot" { "buildroot" } else { "base" }.to_owned();
+        let outcome = match looked {
+            Looked::At(judgement) => Ok(judgement),
+            Looked::Not(why) | Looked::Unread(why) => Err(why),
+        };
         evidence.dependencies.entry(at).or_default().push(Dependency { role, named, outcome });
     }
 }
 
-async fn one(ports: &Ports, request: &Request, named: &ResourceDescriptor) -> Result<Box<Judgement>, String> {
-    let name = place(named)?;
+/// What came of looking at one.
+#[derive(Clone)]
+enum Looked {
+    /// It was judged.
+    At(Box<Judgement>),
+    /// It is nowhere, or nobody says where.
+    Not(String),
+    /// Nobody can tell.
+    Unread(String),
+}
+
+async fn one(ports: &Ports, request: &Request, named: &ResourceDescriptor) -> Looked {
+    let name = match place(named) {
+        Ok(name) => name,
+        Err(why) => return Looked::Not(why),
+    };
     if request.visited.fetch_add(1, Ordering::Relaxed) >= limits::DEPENDENCIES_MAX {
-        return Err(format!(
-            "`{name}`: more than {} images below one are not verified",
-            limits::DEPENDENCIES_MAX
-        ));
+        let most = limits::DEPENDENCIES_MAX;
+        return Looked::Unread(format!("`{name}`: more than {most} images below one are not verified"));
     }
     let gathered: Result<Evidence, VerifyError> = Box::pin(super::gather(ports, request, &name)).await;
-    let evidence = gathered.map_err(|error| printable(&chain(&error)))?;
-    Ok(Box::new(judged(request, evidence).await))
+    match gathered {
+        Ok(evidence) => Looked::At(Box::new(judged(request, evidence).await)),
+        Err(error @ VerifyError::Registry { .. }) if error.is_not_found() => {
+            Looked::Not(printable(&chain(&error)))
+        }
+        Err(error) => Looked::Unread(printable(&chain(&error))),
+    }
 }
 
 /// Where an image is that provenance names, by its digest.

@@ -4,7 +4,8 @@
 //! sequence follows CPython 3.11's `fnmatch.translate` to the letter, empty and backward ranges included.
 
 /// Whether all of `name` matches `pattern`.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+#[cfg(test)]
+fn matches(pattern: &str, name: &str) -> bool {
     let pattern = Pattern::new(pattern);
     let name: Vec<char> = name.chars().collect();
     pattern.matches(&name)

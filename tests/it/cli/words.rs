@@ -2,12 +2,14 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "build",
     "rebuild",
     "import",
     "copy",
     "diff",
+    "verify",
+    "policy",
     "trace",
     "key",
     "doctor",
@@ -18,7 +20,17 @@ const COMMANDS: [&str; 14] = [
     "help",
     "",
 ];
-const NESTED: [&str; 6] = ["key generate", "key public", "store du", "store gc", "store prune", "store rm"];
+const NESTED: [&str; 9] = [
+    "key generate",
+    "key public",
+    "key import",
+    "policy check",
+    "policy print",
+    "store du",
+    "store gc",
+    "store prune",
+    "store rm",
+];
 
 /// Every command that has help of its own.
 fn commands() -> impl Iterator<Item = Vec<&'static str>> {
@@ -34,8 +46,8 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..13]);
-    for parent in ["key", "store"] {
+    assert_eq!(listed(&["--help"]), COMMANDS[..15]);
+    for parent in ["key", "policy", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();
         assert_eq!(listed(&[parent, "--help"]), names);

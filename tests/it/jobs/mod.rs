@@ -21,7 +21,7 @@ mod plain;
 mod private;
 mod proxy;
 mod remedy;
-mod report;
+pub(crate) mod report;
 mod shapes;
 mod tamper;
 mod vary;

@@ -106,7 +106,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(27, "a descriptor's size is -1", No("referrer-malformed"), bytes::negative_size),
     row(27, "a descriptor's size is 2^63", No("referrer-malformed"), bytes::absurd_size),
     row(27, "a descriptor's size is one off", No("referrer-malformed"), bytes::size_off),
-    row(28, "100,000 layers", Unknown, bytes::many_layers),
+    row(28, "100,000 layers", No("too-large"), bytes::many_layers),
     row(28, "20,000 envelopes in `.att`", No("referrer-malformed"), bytes::many_envelopes),
     row(29, "`data` in the descriptor differs from the blob", No("descriptor-data"), bytes::embedded_data),
     row(30, "a child was attested, the index is asked for", No("no-attestation"), bytes::child_of_index),

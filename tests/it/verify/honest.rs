@@ -6,7 +6,7 @@ use super::{
     By, Stand,
     stand::{self, BUILDER, BUNDLE, PROVENANCE, REPOSITORY, all_codes, denials},
 };
-use crate::support::Settings;
+use crate::support::{Fault, Faulty, Settings};
 
 #[track_caller]
 fn passes(stand: &Stand, more: &[&str]) -> Value {
@@ -171,4 +171,58 @@ fn what_cosign_2_left_is_read() {
     let name = format!("oci:{}:1", layout.display());
     let ran = stand.verify_name(&name, &["--trust", key.to_str().unwrap()]).exits(0);
     assert_eq!(ran.json()["images"][0]["attestations"][0]["verified"], true, "{ran}");
+}
+
+#[test]
+fn row_51_a_registry_that_stumbles_once() {
+    let stand = Stand::new();
+    stand.honest();
+    for stumble in [
+        Fault::Answer("429 Too Many Requests", "Retry-After: 0\r\n".to_owned(), "later".to_owned()),
+        Fault::Cut(0),
+        Fault::Cut(20),
+    ] {
+        let faulty = Faulty::before(
+            &stand.registry,
+            move |_, before| {
+                if before == 0 { stumble.clone() } else { Fault::None }
+            },
+        );
+        stand.verify_name(&faulty.name(REPOSITORY), &[]).exits(0);
+    }
+}
+
+/// Provenance that stands on the image of `base` alone.
+fn standing_on(stand: &Stand, base: &str, digest: &str) -> Value {
+    let mut predicate = stand.predicate();
+    let dependencies = predicate["buildDefinition"]["resolvedDependencies"].as_array_mut().unwrap();
+    dependencies.retain(|one| !matches!(one["annotations"]["role"].as_str(), Some("base" | "buildroot")));
+    let hex = digest.strip_prefix("sha256:").unwrap();
+    dependencies.push(json!({"uri": format!("docker://{base}"), "digest": {"sha256": hex},
+        "annotations": {"role": "base", "written": base, "used": base, "stage": 0, "line": 1}}));
+    predicate
+}
+
+#[test]
+fn bases_are_verified_as_deep_as_asked() {
+    let (stand, base) = (Stand::new(), Stand::new());
+    stand.attach(By::Ours, PROVENANCE, &standing_on(&stand, &base.name(), &base.image));
+    stand.verify(&[]).exits(0);
+    let ran = stand.verify(&["--depth", "1"]).exits(1);
+    assert_eq!(denials(&ran), ["base-unverified"]);
+    base.attach(By::Ours, PROVENANCE, &standing_on(&base, "127.0.0.1:1/no/where", &base.image));
+    let answer = stand.verify(&["--depth", "1"]).exits(0).json();
+    let below = &answer["images"][0]["dependencies"][0];
+    assert_eq!((&below["role"], &below["image"]["verdict"]), (&json!("base"), &json!("passed")));
+    // The base's own base cannot be reached.
+    let ran = stand.verify(&["--depth", "2"]).exits(3);
+    assert!(all_codes(&ran).contains(&"evidence-unread".to_owned()), "{ran}");
+    stand.verify(&["--depth", "2", "--format", "text"]).exits(3).says("base 127.0.0.1");
+}
+
+#[test]
+fn an_image_that_stands_on_itself_comes_to_an_end() {
+    let stand = Stand::new();
+    stand.attach(By::Ours, PROVENANCE, &standing_on(&stand, &stand.name(), &stand.image));
+    stand.verify(&["--depth", "16"]).exits(0);
 }
