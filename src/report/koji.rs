@@ -3,7 +3,7 @@
 //!
 //! The image's file is its manifest: that is what a registry keeps under the image's digest.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
@@ -23,17 +23,8 @@ pub struct Known<'a> {
     pub media_type: &'a str,
     /// The image.
     pub image: &'a Image,
-    /// Size of a blob kept beside it, by digest.
-    pub size_of: &'a dyn Fn(&Digest) -> Option<u64>,
-}
-
-impl fmt::Debug for Known<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Known")
-            .field("repository", &self.repository)
-            .field("tag", &self.tag)
-            .finish_non_exhaustive()
-    }
+    /// Sizes of the blobs kept beside it.
+    pub sizes: BTreeMap<Digest, u64>,
 }
 
 /// Why there is no metadata.
@@ -243,7 +234,7 @@ fn logs(known: &Known<'_>, build: &Build<'_>) -> Vec<Value> {
         Some(json!({
             "buildroot_id": BUILDROOT,
             "filename": filename,
-            "filesize": (known.size_of)(&digest)?,
+            "filesize": known.sizes.get(&digest)?,
             "arch": "noarch",
             "checksum": digest.hex(),
             "checksum_type": "sha256",
@@ -251,7 +242,7 @@ fn logs(known: &Known<'_>, build: &Build<'_>) -> Vec<Value> {
         }))
     };
     let mut logs: Vec<_> = build.byproducts.iter().filter_map(log).collect();
-    let mut seen = std::collections::BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for log in &mut logs {
         // Files of one build have one name each.
         let name = log["filename"].as_str().unwrap_or_default().to_owned();

@@ -2,11 +2,12 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "build",
     "rebuild",
     "import",
     "copy",
+    "attest",
     "diff",
     "verify",
     "policy",
@@ -48,7 +49,7 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..16]);
+    assert_eq!(listed(&["--help"]), COMMANDS[..17]);
     for parent in ["key", "policy", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();
