@@ -232,8 +232,7 @@ fn statement(key: &PrivateKey) -> Row {
         index: false,
     };
     let ours = timed(|| {
-        let candidate =
-            Candidate { at: Place::File(digest), form: Form::Bundle, bytes: bytes.clone(), annotated: None };
+        let candidate = Candidate::new(Place::File(digest), Form::Bundle, bytes.clone(), None);
         let mut evidence = Evidence::new(judged.clone(), Arc::clone(&roots));
         evidence.opened.push(open(candidate, &roots, &judged));
         let judgement = judge(&evidence, &policy, 1_800_000_000);

@@ -216,7 +216,10 @@ impl Reader<'_> {
             Some(word) => return Err(self.refuse("external-parameters", word, "write `strict` or `any`")),
         };
         let parameters = self.parameters(strict, file.parameters)?;
-        let identity = file.trust.iter().position(|trust| trust.identity.is_some());
+        let identity = file
+            .trust
+            .iter()
+            .position(|trust| trust.identity.is_some() && trust.issuer.is_some() && trust.key.is_none());
         if let Some(at) = identity.filter(|_| file.trusted_root.is_none()) {
             return Err(PolicyError::NoTrustedRoot { number: at + 1 });
         }
