@@ -10,7 +10,7 @@ use super::{
     failure::{Exit, Failure},
     global::image_name,
     layout,
-    policy::load,
+    policy::{load, trusted_root},
     sign::SignArgs,
 };
 use crate::{
@@ -86,6 +86,7 @@ impl Args {
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let request = Request {
             roots: Arc::new(roots),
+            trusted_root: trusted_root(&policy, self.policy.as_deref())?,
             policy: Arc::new(policy),
             now_s,
             platform: self.platform.clone(),

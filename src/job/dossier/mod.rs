@@ -107,6 +107,7 @@ async fn judged(
     policy.depth = 0; // What it stands on is in the archive too, and judged there.
     let request = Verifying {
         roots: Arc::new(Roots(terms.roots.clone())),
+        trusted_root: None,
         policy: Arc::new(policy),
         now_s: terms.now_s,
         platform: None,
