@@ -133,6 +133,7 @@ impl BundleArgs {
             as_of: rfc3339(host::now_s()),
             layout: None,
             images: vec![image],
+            layout: None,
         };
         context.console.answer(&answer, &answer.text(context.console.verbose()));
         Ok(exit)
