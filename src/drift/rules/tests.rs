@@ -122,7 +122,7 @@ fn logs_and_caches() {
     check(path, cache(0, 1_795_554_912, 0), [cache(2, 1_795_554_999, 0), vec![0]].concat(), "unexplained");
     let counted = |versions: u32, form: u8| {
         let counts = [10, 20, versions, 40, 50].map(u32::to_le_bytes).concat();
-        [&b"\xdc\x76\xfe\x98"[..], &[form; 20], &counts, &[0; 700 + 7 * usize::from(form)]].concat()
+        [&b"\xdc\x76\xfe\x98"[..], &[form; 20], &counts, &vec![0; 700 + 7 * usize::from(form)]].concat()
     };
     let more = |cache: Vec<u8>| [cache, vec![0; 5]].concat();
     check(path, counted(30, 1), more(counted(32, 1)), "apt-cache");
