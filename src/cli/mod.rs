@@ -62,7 +62,7 @@ enum Command {
     Rebuild(Box<rebuild::Args>),
     /// Makes a base image of a root file system, attests and pushes it
     Import(import::Args),
-    /// Copies an image with all that refers to it: registry to registry, to or from a directory
+    /// Copies an image with all that refers to it; the tag is written last
     Copy(copy::Args),
     /// Compares two images: layers, paths, fields, config
     Diff(diff::Args),
