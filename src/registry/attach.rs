@@ -22,8 +22,9 @@ use crate::model::{Descriptor, Digest, names::OCI_INDEX};
 /// Rounds of writing and looking again before giving up.
 pub(super) const ROUNDS_MAX: usize = 60;
 /// How often our entries must be seen before they count as kept, the registry's word that it took them included: whoever
-/// read the index before we wrote it writes within the pauses between.
-pub(super) const SIGHTINGS: usize = 3;
+/// read the index before we wrote it writes within the pause between, and what he overwrote is missed at its end. A look
+/// in the middle of it would find out sooner, but nothing else.
+pub(super) const SIGHTINGS: usize = 2;
 
 /// Writes `bytes`, the manifest `attachment`; whether the registry lists it by itself.
 pub(super) async fn put(
@@ -195,10 +196,10 @@ fn drop_dead(index: &mut Map<String, Value>, dead: &[Digest]) {
     }
 }
 
-/// 50 to 300 ms. Random, so that writers who met once do not meet for ever; nothing that lasts depends on it.
+/// 100 to 600 ms. Random, so that writers who met once do not meet for ever; nothing that lasts depends on it.
 pub(super) async fn pause() {
-    let random = RandomState::new().hash_one(0_u8) % 250;
-    tokio::time::sleep(Duration::from_millis(50 + random)).await;
+    let random = RandomState::new().hash_one(0_u8) % 500;
+    tokio::time::sleep(Duration::from_millis(100 + random)).await;
 }
 
 #[cfg(test)]

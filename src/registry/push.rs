@@ -23,7 +23,7 @@ use reqwest::{
 use url::Url;
 
 use super::{
-    Pushed, RegistryError,
+    Pushed, Registries, RegistryError, Site,
     access::{Credentials, Grant},
     http::{Action, Ask, Body, Http, USER_AGENT, Whole, unreachable},
     place::Place,
@@ -31,9 +31,28 @@ use super::{
     retry::{Patience, Retry, Trouble},
 };
 use crate::{
-    model::{Descriptor, Digest, Secret, limits::ERROR_TEXT_SIZE_BYTES_MAX, limits::MANIFEST_SIZE_BYTES_MAX},
+    model::{Descriptor, Digest, ImageName, Secret, limits::ERROR_TEXT_SIZE_BYTES_MAX, limits::MANIFEST_SIZE_BYTES_MAX},
     store::{Store, StoreError},
 };
+
+impl Registries {
+    /// Sends the small blob `wanted` from `store` to `name`'s place without asking first whether it is there: two
+    /// requests instead of three for what is most likely new.
+    ///
+    /// # Errors
+    /// Those of [`Registries::push_blob`].
+    pub async fn push_fresh(
+        &self,
+        name: &ImageName,
+        wanted: &Descriptor,
+        store: &Store,
+    ) -> Result<(), RegistryError> {
+        match self.site(name)? {
+            Site::Registry(place) => upload(&self.http, &place, wanted, store).await,
+            Site::Layout(_) => self.push_blob(name, wanted, store, None).await.map(drop),
+        }
+    }
+}
 
 /// The crate's clients, one a registry.
 #[derive(Default)]
