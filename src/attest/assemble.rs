@@ -10,11 +10,7 @@ use super::{
     adapters::Claims,
     strict::{shown, to_value},
 };
-use crate::model::{
-    Digest, ResourceDescriptor, json,
-    limits::ATTESTED_DEPENDENCIES_MAX,
-    names::JSON,
-};
+use crate::model::{Digest, ResourceDescriptor, json, limits::ATTESTED_DEPENDENCIES_MAX, names::JSON};
 
 /// What labels are called: a hint, so they never contradict.
 const LABELS: &str = "osbs-labels";
@@ -88,7 +84,8 @@ pub enum AssembleError {
 pub fn assemble(pieces: &[Piece], frame: Frame) -> Result<Assembled, AssembleError> {
     let mut passed_over = Vec::new();
     let source = source(pieces, &mut passed_over)?;
-    let first = |get: fn(&Claims) -> Option<&String>| pieces.iter().find_map(|piece| get(&piece.claims)).cloned();
+    let first =
+        |get: fn(&Claims) -> Option<&String>| pieces.iter().find_map(|piece| get(&piece.claims)).cloned();
     let mut external = AttestedParameters {
         dockerfile: first(|claims| claims.dockerfile.as_ref()),
         context: first(|claims| claims.context.as_ref()),
@@ -108,7 +105,8 @@ pub fn assemble(pieces: &[Piece], frame: Frame) -> Result<Assembled, AssembleErr
             }
         }
         external.repositories.extend(claims.repositories.iter().cloned());
-        dependencies.extend(claims.dependencies.iter().filter(|named| is_kept(named, source.as_ref())).cloned());
+        dependencies
+            .extend(claims.dependencies.iter().filter(|named| is_kept(named, source.as_ref())).cloned());
     }
     external.repositories.sort_by_key(|repository| (repository.url.clone(), repository.digest));
     external.repositories.dedup();
@@ -220,8 +218,11 @@ fn sort(dependencies: &mut Vec<ResourceDescriptor>) {
 
 /// The packages of all buildroots as canonical JSON, sorted, each once.
 fn packages(pieces: &[Piece]) -> Option<Vec<u8>> {
-    let all: BTreeMap<Vec<u8>, &Value> =
-        pieces.iter().flat_map(|piece| &piece.claims.packages).map(|one| (json::canonical(one), one)).collect();
+    let all: BTreeMap<Vec<u8>, &Value> = pieces
+        .iter()
+        .flat_map(|piece| &piece.claims.packages)
+        .map(|one| (json::canonical(one), one))
+        .collect();
     let list: Vec<_> = all.into_values().collect();
     (!list.is_empty()).then(|| json::canonical(&json!({"packages": list})))
 }
@@ -298,14 +299,20 @@ mod tests {
     fn the_first_counts_and_documents_must_not_contradict() {
         let (uri, other) = (Some("git+https://git.example.org/a"), Some("git+https://git.example.org/a.git"));
         let caller = piece("caller", uri, Some(ONE), "commit-exists");
-        let agreed = assemble(&[caller.clone(), piece("buildkit-v1", other, Some(ONE), "no")], frame()).unwrap();
+        let agreed =
+            assemble(&[caller.clone(), piece("buildkit-v1", other, Some(ONE), "no")], frame()).unwrap();
         let sources: Vec<_> = agreed.attested.role("source").collect();
         assert_eq!((sources.len(), &sources[0].annotations["checked"]), (1, &"commit-exists".into()));
-        let error = assemble(&[caller.clone(), piece("buildkit-v1", uri, Some(TWO), "no")], frame()).unwrap_err();
-        assert!(error.to_string().contains("caller says 4b22") && error.to_string().contains("buildkit-v1 says 15bf"));
+        let error =
+            assemble(&[caller.clone(), piece("buildkit-v1", uri, Some(TWO), "no")], frame()).unwrap_err();
+        assert!(
+            error.to_string().contains("caller says 4b22")
+                && error.to_string().contains("buildkit-v1 says 15bf")
+        );
         let hinted = assemble(&[caller, piece(LABELS, uri, Some(TWO), "no")], frame()).unwrap();
         assert_eq!((hinted.passed_over.len(), hinted.attested.role("source").count()), (1, 1));
-        let joined = assemble(&[piece("slsa-v1", uri, None, "no"), piece(LABELS, None, Some(TWO), "no")], frame());
+        let joined =
+            assemble(&[piece("slsa-v1", uri, None, "no"), piece(LABELS, None, Some(TWO), "no")], frame());
         let source = joined.unwrap().attested.external.source.unwrap();
         assert_eq!((source.uri.as_deref(), source.commit.as_deref()), (uri, Some(TWO)));
     }
@@ -316,7 +323,11 @@ mod tests {
             let mut claims = Claims::of("caller");
             for name in names {
                 let uri = format!("https://files.example.org/{name}");
-                claims.depend("material", "no", ResourceDescriptor { uri: uri.clone(), ..ResourceDescriptor::default() });
+                claims.depend(
+                    "material",
+                    "no",
+                    ResourceDescriptor { uri: uri.clone(), ..ResourceDescriptor::default() },
+                );
                 claims.repositories.push(super::super::ClaimedRepository { url: uri, digest: None });
                 claims.packages.push(json!({"kind": "rpm", "name": name}));
             }
@@ -325,7 +336,10 @@ mod tests {
         let [one, two] = [["a", "b"], ["b", "a"]].map(|names| assemble(&[piece(names)], frame()).unwrap());
         assert_eq!(one.attested, two.attested);
         assert_eq!(one.packages, two.packages);
-        assert_eq!(one.attested.role("packages").next().unwrap().sha256(), one.packages.as_deref().map(Digest::of));
+        assert_eq!(
+            one.attested.role("packages").next().unwrap().sha256(),
+            one.packages.as_deref().map(Digest::of)
+        );
     }
 
     #[test]

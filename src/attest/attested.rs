@@ -345,7 +345,8 @@ impl AttestedRun {
             return Err(ProvenanceError::Builder);
         }
         let seconds = |text: Option<String>| {
-            text.map(|text| parse_rfc3339(&text).ok_or_else(|| ProvenanceError::Time(shown(&text)))).transpose()
+            text.map(|text| parse_rfc3339(&text).ok_or_else(|| ProvenanceError::Time(shown(&text))))
+                .transpose()
         };
         Ok(Self {
             builder_id: run.builder.id,

@@ -45,8 +45,10 @@ pub enum ForeignError {
     #[error("it is no in-toto statement: it has no `_type`; a bare predicate needs --type URI")]
     NoType,
     /// A signed statement.
-    #[error("it is signed already (an envelope or a bundle); attach that with the tool that made it, or hand its \
-             payload in, or read it as evidence with --from-provenance")]
+    #[error(
+        "it is signed already (an envelope or a bundle); attach that with the tool that made it, or hand its \
+             payload in, or read it as evidence with --from-provenance"
+    )]
     Signed,
     /// A statement, and a type beside it.
     #[error("it is a whole statement of type `{0}`; leave --type out")]
@@ -168,10 +170,13 @@ impl Foreign {
     #[must_use]
     pub fn payload(&self, subject: &Subject, digest: &Digest) -> Option<Vec<u8>> {
         match self {
-            Self::Statement { payload, statement } => statement.names_subject(digest).then(|| payload.clone()),
+            Self::Statement { payload, statement } => {
+                statement.names_subject(digest).then(|| payload.clone())
+            }
             Self::Predicate { predicate, predicate_type } => {
                 let text = |value: &Value| json::canonical(value);
-                let subject = to_value(&[serde_json::json!({"digest": subject.digest, "name": subject.name})]);
+                let subject =
+                    to_value(&[serde_json::json!({"digest": subject.digest, "name": subject.name})]);
                 let parts: [&[u8]; 9] = [
                     br#"{"_type":"#,
                     &text(&STATEMENT_V1.into()),
@@ -218,7 +223,10 @@ mod tests {
         let foreign = Foreign::read(b" {\"b\":1.10,\"a\":2}\n", Some("slsaprovenance1")).unwrap();
         let payload = foreign.payload(&Subject::new("r.example/a\"b", &digest), &digest).unwrap();
         let text = String::from_utf8(payload.clone()).unwrap();
-        assert!(text.contains(r#""predicate":{"b":1.10,"a":2},"predicateType":"https://slsa.dev/provenance/v1""#), "{text}");
+        assert!(
+            text.contains(r#""predicate":{"b":1.10,"a":2},"predicateType":"https://slsa.dev/provenance/v1""#),
+            "{text}"
+        );
         let read = Statement::parse(&payload).unwrap();
         assert!(read.names_subject(&digest) && read.subject[0].name == "r.example/a\"b");
     }

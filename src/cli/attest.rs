@@ -13,7 +13,8 @@ use crate::{
     job::{
         archive::{self, ArchiveName, Form},
         attest::{
-            AttestError, Commit, Document, Evidence, Made, Material, Outcome, Platforms, Request, Said, Then, attest,
+            AttestError, Commit, Document, Evidence, Made, Material, Outcome, Platforms, Request, Said, Then,
+            attest,
         },
     },
     model::{Digest, ImageName, Location, limits, names, time::parse_rfc3339},
@@ -28,37 +29,87 @@ pub(super) struct Args {
     /// The image: HOST/REPOSITORY:TAG or oci:DIR; oci-archive:FILE and docker-archive:FILE with --out or --dry-run
     image: String,
     /// A statement (in-toto v1 or v0.1), signed byte for byte; with --type a bare predicate
-    #[arg(long, value_name = "FILE", conflicts_with = "attest-evidence", help_heading = "A statement that exists")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "attest-evidence",
+        help_heading = "A statement that exists"
+    )]
     statement: Option<PathBuf>,
     /// Type of the predicate in --statement: a URI, or one of cosign's names (slsaprovenance1, spdxjson, …)
-    #[arg(long = "type", value_name = "URI|NAME", requires = "statement", help_heading = "A statement that exists")]
+    #[arg(
+        long = "type",
+        value_name = "URI|NAME",
+        requires = "statement",
+        help_heading = "A statement that exists"
+    )]
     predicate_type: Option<String>,
     /// Attach it to the image that it names, in IMAGE's repository, whatever IMAGE's tag means now
     #[arg(long, requires = "statement", conflicts_with_all = ["predicate_type", "platform", "all_platforms"], help_heading = "A statement that exists")]
     subject_from_statement: bool,
     /// The commit that it was built from; looked for there, if it can be reached
-    #[arg(long, value_name = "URL@ID", group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        long,
+        value_name = "URL@ID",
+        group = "attest-evidence",
+        help_heading = "Evidence, made into SLSA provenance"
+    )]
     commit: Option<String>,
     /// A base image that it was built on
-    #[arg(long, value_name = "IMAGE@DIGEST", group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        long,
+        value_name = "IMAGE@DIGEST",
+        group = "attest-evidence",
+        help_heading = "Evidence, made into SLSA provenance"
+    )]
     base: Vec<String>,
     /// The image whose programs built it
-    #[arg(long, value_name = "IMAGE@DIGEST", group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        long,
+        value_name = "IMAGE@DIGEST",
+        group = "attest-evidence",
+        help_heading = "Evidence, made into SLSA provenance"
+    )]
     buildroot: Vec<String>,
     /// A repository that packages came from, and the digest of its InRelease or repomd.xml
-    #[arg(long, value_name = "URL[=DIGEST]", group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        long,
+        value_name = "URL[=DIGEST]",
+        group = "attest-evidence",
+        help_heading = "Evidence, made into SLSA provenance"
+    )]
     repo: Vec<String>,
     /// A log of the build; kept beside the image
-    #[arg(long, value_name = "FILE", group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "attest-evidence",
+        help_heading = "Evidence, made into SLSA provenance"
+    )]
     log: Vec<PathBuf>,
     /// The Dockerfile that it was built by; kept beside the image
-    #[arg(long, value_name = "FILE", group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "attest-evidence",
+        help_heading = "Evidence, made into SLSA provenance"
+    )]
     dockerfile: Option<PathBuf>,
     /// Something else that went in: a file, of which the digest is taken, or a URI and a digest
-    #[arg(long, value_name = "FILE|URI=DIGEST", group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        long,
+        value_name = "FILE|URI=DIGEST",
+        group = "attest-evidence",
+        help_heading = "Evidence, made into SLSA provenance"
+    )]
     material: Vec<String>,
     /// A build argument
-    #[arg(long, value_name = "NAME=VALUE", group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        long,
+        value_name = "NAME=VALUE",
+        group = "attest-evidence",
+        help_heading = "Evidence, made into SLSA provenance"
+    )]
     build_arg: Vec<String>,
     /// When the build began (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = time, group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
@@ -68,10 +119,20 @@ pub(super) struct Args {
     finished: Option<i64>,
     /// Provenance of BuildKit, Tekton Chains, GitHub, slsa-github-generator or OBS: statement, envelope, bundle or
     /// predicate; kept beside the image, its signature is not looked at
-    #[arg(long, value_name = "FILE", group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "attest-evidence",
+        help_heading = "Evidence, made into SLSA provenance"
+    )]
     from_provenance: Vec<PathBuf>,
     /// koji's content-generator metadata; kept beside the image
-    #[arg(long, value_name = "FILE", group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "attest-evidence",
+        help_heading = "Evidence, made into SLSA provenance"
+    )]
     koji: Vec<PathBuf>,
     /// What the image itself carries: BuildKit's provenance in its index, labels of OSBS and others
     #[arg(long, group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
@@ -181,11 +242,12 @@ impl Args {
     }
 
     fn said(&self, context: &Context<'_>) -> Result<Said, Failure> {
-        let Some(path) = &self.statement else { return Ok(Said::Evidence(Box::new(self.evidence(context)?))) };
+        let Some(path) = &self.statement else {
+            return Ok(Said::Evidence(Box::new(self.evidence(context)?)));
+        };
         let file = std::fs::File::open(path);
-        let bytes = file.and_then(|file| {
-            limits::read_bounded(file, limits::STATEMENT_SIZE_BYTES_MAX + 1, "a statement")
-        });
+        let bytes = file
+            .and_then(|file| limits::read_bounded(file, limits::STATEMENT_SIZE_BYTES_MAX + 1, "a statement"));
         let hint = || format!("--statement {}", path.display());
         let bytes = bytes.map_err(|error| Failure::usage(error).hint(hint()))?;
         let foreign = Foreign::read(&bytes, self.predicate_type.as_deref());
@@ -235,7 +297,8 @@ impl Args {
     }
 
     fn answer(&self, outcome: &Outcome) -> view::Attest {
-        let mut missing: Vec<_> = outcome.subjects.iter().flat_map(|made| made.missing.iter().copied()).collect();
+        let mut missing: Vec<_> =
+            outcome.subjects.iter().flat_map(|made| made.missing.iter().copied()).collect();
         missing.sort_unstable();
         missing.dedup();
         let name = image_name("", &self.image).map_or_else(
@@ -283,7 +346,8 @@ fn write(path: &PathBuf, outcome: &Outcome) -> Result<(), Failure> {
         let text = "--out takes one bundle, and several images were attested; choose with --platform";
         return Err(Failure::usage_text(text.to_owned()));
     };
-    std::fs::write(path, bundle).map_err(|error| Failure::unavailable(error).hint(format!("--out {}", path.display())))
+    std::fs::write(path, bundle)
+        .map_err(|error| Failure::unavailable(error).hint(format!("--out {}", path.display())))
 }
 
 /// `URL@ID`, the id whole.
@@ -291,7 +355,9 @@ fn commit(text: &str) -> Result<Commit, Failure> {
     let wrong = |why: &str| Failure::usage_text(format!("--commit `{text}`: {why}"));
     let (place, commit) = text.rsplit_once('@').ok_or_else(|| wrong("write URL@ID"))?;
     if !is_commit(commit) {
-        return Err(wrong("what stands behind the last `@` is not a whole commit id (40 or 64 lower-case hex digits); a branch or tag moves"));
+        return Err(wrong(
+            "what stands behind the last `@` is not a whole commit id (40 or 64 lower-case hex digits); a branch or tag moves",
+        ));
     }
     if place.is_empty() {
         return Err(wrong("write URL@ID"));
@@ -303,26 +369,39 @@ fn commit(text: &str) -> Result<Commit, Failure> {
 fn pinned(flag: &str, text: &str) -> Result<ImageName, Failure> {
     let name = image_name(&format!("{flag} "), text)?;
     if name.selector.digest.is_none() {
-        return Err(Failure::usage_text(format!("{flag} `{text}` has no digest; a tag moves, so write NAME@sha256:…")));
+        return Err(Failure::usage_text(format!(
+            "{flag} `{text}` has no digest; a tag moves, so write NAME@sha256:…"
+        )));
     }
     if matches!(name.location, Location::Layout(_)) {
-        return Err(Failure::usage_text(format!("{flag} `{text}`: a directory of this machine means nothing to others")));
+        return Err(Failure::usage_text(format!(
+            "{flag} `{text}`: a directory of this machine means nothing to others"
+        )));
     }
     Ok(name)
 }
 
 /// `URL[=DIGEST]`.
 fn repository(text: &str) -> Result<ClaimedRepository, Failure> {
-    let (url, digest) = match text.rsplit_once("=sha256:") {
-        Some((url, hex)) => {
-            let digest = Digest::from_hex(hex);
-            (url, Some(digest.ok_or_else(|| Failure::usage_text(format!("--repo `{text}`: not a sha256 digest")))?))
-        }
-        None => (text, None),
-    };
-    let parsed = url::Url::parse(url).map_err(|error| Failure::usage_text(format!("--repo `{text}`: {error}")))?;
+    let (url, digest) =
+        match text.rsplit_once("=sha256:") {
+            Some((url, hex)) => {
+                let digest = Digest::from_hex(hex);
+                (
+                    url,
+                    Some(digest.ok_or_else(|| {
+                        Failure::usage_text(format!("--repo `{text}`: not a sha256 digest"))
+                    })?),
+                )
+            }
+            None => (text, None),
+        };
+    let parsed =
+        url::Url::parse(url).map_err(|error| Failure::usage_text(format!("--repo `{text}`: {error}")))?;
     if parsed.password().is_some() || !parsed.username().is_empty() {
-        return Err(Failure::usage_text("--repo has a login in it, and is published; leave it out".to_owned()));
+        return Err(Failure::usage_text(
+            "--repo has a login in it, and is published; leave it out".to_owned(),
+        ));
     }
     Ok(ClaimedRepository { url: url.to_owned(), digest })
 }
@@ -338,7 +417,11 @@ fn material(text: &str) -> Material {
             _ => return None,
         };
         let fits = hex.len() == length && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        fits.then(|| Material::Named { uri: uri.to_owned(), algorithm: algorithm.to_owned(), hex: hex.to_owned() })
+        fits.then(|| Material::Named {
+            uri: uri.to_owned(),
+            algorithm: algorithm.to_owned(),
+            hex: hex.to_owned(),
+        })
     });
     named.unwrap_or_else(|| Material::File(text.into()))
 }
@@ -360,9 +443,13 @@ fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failu
 impl From<AttestError> for Failure {
     fn from(error: AttestError) -> Self {
         match &error {
-            AttestError::Foreign { .. } => Self::findings(error)
-                .hint("a statement is attached only to what it names; --subject-from-statement takes that from it".to_owned()),
-            AttestError::NoCommit { .. } | AttestError::Assemble(_) | AttestError::Nothing(_) => Self::findings(error),
+            AttestError::Foreign { .. } => Self::findings(error).hint(
+                "a statement is attached only to what it names; --subject-from-statement takes that from it"
+                    .to_owned(),
+            ),
+            AttestError::NoCommit { .. } | AttestError::Assemble(_) | AttestError::Nothing(_) => {
+                Self::findings(error)
+            }
             AttestError::File { .. }
             | AttestError::Adapter { .. }
             | AttestError::Several(_)

@@ -306,7 +306,8 @@ impl<P: Said> Candidates<P> {
 
     /// The latest first; or the one `wanted`. The error says what could not be read.
     fn settle(mut self, wanted: Option<Digest>) -> Result<Found<P>, String> {
-        self.believed.sort_by_key(|believed| (Reverse(believed.provenance.finished_on_s()), believed.referrer));
+        self.believed
+            .sort_by_key(|believed| (Reverse(believed.provenance.finished_on_s()), believed.referrer));
         if let Some(wanted) = wanted {
             let there: Vec<_> = self.believed.iter().map(|believed| believed.referrer.to_string()).collect();
             self.believed.retain(|believed| believed.referrer == wanted);

@@ -399,7 +399,8 @@ fn attested(said: &Attested) -> Node {
     let mut node = Node::new("commit", format!("{commit} of {uri}"), State::Claimed, why);
     node.digest = Some(format!("gitCommit:{commit}")).filter(|_| !commit.is_empty());
     let missing = said.internal.missing.iter();
-    node.children = missing.map(|part| Node::new("recipe", part.name(), State::Missing, part.why())).collect();
+    node.children =
+        missing.map(|part| Node::new("recipe", part.name(), State::Missing, part.why())).collect();
     node
 }
 

@@ -93,7 +93,9 @@ impl Attest {
             let bodies = self.subjects.iter().filter_map(|subject| subject.body.as_ref());
             let pretty = bodies.filter_map(|body| serde_json::to_string_pretty(body).ok());
             // JSON escapes control characters; what else could steer a terminal is escaped here.
-            return pretty.map(|text| text.lines().map(printable).collect::<Vec<_>>().join("\n") + "\n").collect();
+            return pretty
+                .map(|text| text.lines().map(printable).collect::<Vec<_>>().join("\n") + "\n")
+                .collect();
         }
         row("attested", printable(image));
         row("type", printable(self.predicate_type.as_deref().unwrap_or_default()));

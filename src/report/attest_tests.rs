@@ -22,7 +22,10 @@ pub(super) fn attested() -> attested::Attested {
         platform: Some("linux/amd64".into()),
         build_args: map(),
         parameters: map(),
-        repositories: vec![attested::Repository { url: "https://repos.example.org".into(), digest: Some(digest()) }],
+        repositories: vec![attested::Repository {
+            url: "https://repos.example.org".into(),
+            digest: Some(digest()),
+        }],
         dependencies: vec![attested::Dependency {
             role: "base".into(),
             name: String::new(),

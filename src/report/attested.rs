@@ -151,7 +151,11 @@ impl From<&attest::Attested> for Attested {
                 commit: source.commit.clone(),
                 reference: source.reference.clone(),
                 by: said.role("source").next().map(|named| annotation(named, "by")).unwrap_or_default(),
-                checked: said.role("source").next().map(|named| annotation(named, "checked")).unwrap_or_default(),
+                checked: said
+                    .role("source")
+                    .next()
+                    .map(|named| annotation(named, "checked"))
+                    .unwrap_or_default(),
             }),
             dockerfile: external.dockerfile.clone(),
             builder: external
@@ -212,7 +216,13 @@ impl Attested {
     /// Its lines for people.
     pub(super) fn rows(&self, row: &mut dyn FnMut(&str, String)) {
         let kinds: Vec<_> = self.evidence.iter().map(|evidence| evidence.kind.as_str()).collect();
-        row("attested", format!("after the fact, from {} (claimed; reprov did not see the build)", printable(&kinds.join(", "))));
+        row(
+            "attested",
+            format!(
+                "after the fact, from {} (claimed; reprov did not see the build)",
+                printable(&kinds.join(", "))
+            ),
+        );
         if self.subject == "index" {
             row("subject", "an index of several images".to_owned());
         }
@@ -247,7 +257,8 @@ impl Attested {
         }
         for log in &self.logs {
             let digest = log.digest.iter().map(|(algorithm, hex)| format!("{algorithm}:{hex}")).next();
-            let kept = if log.kept { "kept beside the image; --log prints the first" } else { "not kept here" };
+            let kept =
+                if log.kept { "kept beside the image; --log prints the first" } else { "not kept here" };
             row("log", printable(&format!("{} {} ({kept})", log.file, digest.unwrap_or_default())));
         }
         row("recipe", recipe(&self.missing));

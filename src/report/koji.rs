@@ -130,7 +130,12 @@ fn built(provenance: &Provenance) -> Build<'_> {
         buildroot: buildroot.and_then(ResourceDescriptor::sha256),
         components: run.inputs.iter().take(INLINE_INPUTS_MAX).filter_map(component).collect(),
         bases: definition.role("base").collect(),
-        repositories: definition.external.repositories.iter().map(|repository| repository.url.clone()).collect(),
+        repositories: definition
+            .external
+            .repositories
+            .iter()
+            .map(|repository| repository.url.clone())
+            .collect(),
         byproducts: &run.byproducts,
     }
 }
@@ -146,7 +151,10 @@ fn attested(said: &Attested) -> Result<Build<'_>, KojiError> {
         commit: source.commit,
         times: times.ok_or(KojiError::Times)?,
         invocation: said.run.invocation_id.clone(),
-        generator: (name.clone(), builder.version.get(&name).cloned().unwrap_or_else(|| "unknown".to_owned())),
+        generator: (
+            name.clone(),
+            builder.version.get(&name).cloned().unwrap_or_else(|| "unknown".to_owned()),
+        ),
         tools: tools.collect(),
         mode: "none",
         buildroot: said.role("buildroot").find_map(ResourceDescriptor::sha256),
@@ -248,7 +256,8 @@ fn logs(known: &Known<'_>, build: &Build<'_>) -> Vec<Value> {
 
 /// A file that went in; nothing without a size, which koji wants.
 fn component(input: &ResourceDescriptor) -> Option<Value> {
-    let size = ["size", "filesize"].iter().find_map(|name| input.annotations.get(*name)).and_then(Value::as_u64)?;
+    let size =
+        ["size", "filesize"].iter().find_map(|name| input.annotations.get(*name)).and_then(Value::as_u64)?;
     let (kind, hex) = input.digest.get_key_value("sha256").or_else(|| input.digest.iter().next())?;
     let path = input.uri.split(['?', '#']).next().unwrap_or_default();
     let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();

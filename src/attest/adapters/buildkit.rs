@@ -72,7 +72,9 @@ pub(super) fn read(slsa: &Slsa, subjects: &[Digest]) -> Claims {
         }
         None => vcs(&mut claims, predicate.pointer(places.vcs)),
     }
-    for material in slsa.materials.iter().filter(|material| material.uri != config_uri || config_uri.is_empty()) {
+    for material in
+        slsa.materials.iter().filter(|material| material.uri != config_uri || config_uri.is_empty())
+    {
         if frontend.as_deref().is_some_and(|frontend| same_image(frontend, &material.uri)) {
             claims.image("frontend", &material.uri, &material.digest);
         } else {

@@ -103,7 +103,11 @@ impl Claims {
             true => Map::new(),
             false => json!({"written": uri}).as_object().cloned().unwrap_or_default(),
         };
-        self.depend(role, "no", ResourceDescriptor { uri: used, digest, annotations, ..ResourceDescriptor::default() });
+        self.depend(
+            role,
+            "no",
+            ResourceDescriptor { uri: used, digest, annotations, ..ResourceDescriptor::default() },
+        );
     }
 }
 

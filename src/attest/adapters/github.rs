@@ -22,7 +22,8 @@ pub(super) fn is(build_type: &str) -> bool {
 
 /// What it says: which workflow ran at which commit. What the workflow then did is in none of these formats.
 pub(super) fn read(slsa: &Slsa, subjects: &[Digest]) -> Claims {
-    let kind = if WORKFLOW.contains(&slsa.build_type.as_str()) { "github-actions" } else { "slsa-github-generator" };
+    let kind =
+        if WORKFLOW.contains(&slsa.build_type.as_str()) { "github-actions" } else { "slsa-github-generator" };
     let (mut claims, predicate) = (slsa.claims(kind, subjects), &slsa.predicate);
     let source = match slsa.version {
         Version::V02 => {

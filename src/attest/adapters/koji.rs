@@ -59,10 +59,8 @@ fn source(claims: &mut Claims, source: &str) {
         return;
     }
     let found = uri::git(source, &BTreeMap::new()).map(|(found, _)| found);
-    let found = found.unwrap_or_else(|| ClaimedSource {
-        uri: Some(uri::public(source)),
-        ..ClaimedSource::default()
-    });
+    let found =
+        found.unwrap_or_else(|| ClaimedSource { uri: Some(uri::public(source)), ..ClaimedSource::default() });
     claims.built_from(found, "no");
 }
 
@@ -85,14 +83,19 @@ fn image(claims: &mut Claims, image: Option<&Value>) {
         annotations.insert("written".to_owned(), parent.into());
         let (uri, digest) = uri::image(&format!("docker://{parent}"), None);
         let digest = digest.map(|digest| ("sha256".to_owned(), digest.hex())).into_iter().collect();
-        claims.depend("base", "no", ResourceDescriptor { uri, digest, annotations, ..ResourceDescriptor::default() });
+        claims.depend(
+            "base",
+            "no",
+            ResourceDescriptor { uri, digest, annotations, ..ResourceDescriptor::default() },
+        );
     }
     for remote in items(image, "/remote_sources") {
         let uri = uri::public(text(remote, "/url").unwrap_or_default());
         let name = text(remote, "/name").unwrap_or_default().to_owned();
         claims.depend("material", "no", ResourceDescriptor { name, uri, ..ResourceDescriptor::default() });
     }
-    for name in ["isolated", "autorebuild", "media_types", "odcs", "help", "pnc", "go", "operator_manifests"] {
+    for name in ["isolated", "autorebuild", "media_types", "odcs", "help", "pnc", "go", "operator_manifests"]
+    {
         claims.parameter(&format!("koji.{name}"), image.get(name));
     }
 }
@@ -126,7 +129,11 @@ fn buildroot(claims: &mut Claims, buildroot: &Value) {
         let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
         let digest = id.parse::<Digest>().ok().map(|digest| ("sha256".to_owned(), digest.hex()));
         let digest = digest.into_iter().collect();
-        claims.depend("buildroot", "no", ResourceDescriptor { name: id, digest, ..ResourceDescriptor::default() });
+        claims.depend(
+            "buildroot",
+            "no",
+            ResourceDescriptor { name: id, digest, ..ResourceDescriptor::default() },
+        );
     }
     for component in items(buildroot, "/components") {
         match text(component, "/type") {

@@ -17,8 +17,8 @@ mod uri;
 
 use serde_json::{Map, Value};
 
-pub use self::{claims::Claims, osbs::labels, uri::is_commit};
 use self::slsa::{Slsa, Version};
+pub use self::{claims::Claims, osbs::labels, uri::is_commit};
 use super::{
     envelope::{Envelope, EnvelopeError},
     statement::{Statement, StatementError},
@@ -45,8 +45,10 @@ pub enum AdapterError {
     #[error("evidence holds a bad envelope")]
     Envelope(#[from] EnvelopeError),
     /// JSON of another kind.
-    #[error("no provenance that is known: neither a statement, an envelope, a bundle, a SLSA predicate, buildx's \
-             metadata file nor koji's metadata (it has {0})")]
+    #[error(
+        "no provenance that is known: neither a statement, an envelope, a bundle, a SLSA predicate, buildx's \
+             metadata file nor koji's metadata (it has {0})"
+    )]
     Unknown(String),
     /// Statements about something else than how an image was built.
     #[error("it holds no SLSA provenance, but {0}")]
@@ -86,7 +88,8 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Claims>, AdapterError> {
 
 /// Several documents, one a line, as `gh attestation download` writes them.
 fn lines(bytes: &[u8]) -> Option<Vec<Value>> {
-    let lines: Vec<_> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect();
+    let lines: Vec<_> =
+        bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect();
     if lines.len() < 2 || lines.len() > EVIDENCE_DOCUMENTS_MAX {
         return None;
     }
@@ -105,7 +108,9 @@ fn open(
     if found.len() + others.len() >= EVIDENCE_DOCUMENTS_MAX {
         return Err(AdapterError::TooMuch(EVIDENCE_DOCUMENTS_MAX, "documents"));
     }
-    let Value::Object(mut map) = document else { return Err(AdapterError::Unknown("no object at its top".into())) };
+    let Value::Object(mut map) = document else {
+        return Err(AdapterError::Unknown("no object at its top".into()));
+    };
     if depth >= FRAMES_MAX {
         return Err(AdapterError::Unknown(keys(&map)));
     }

@@ -24,10 +24,9 @@ pub(super) fn read(slsa: &Slsa, subjects: &[Digest]) -> Claims {
     let (mut claims, predicate) = (slsa.claims("obs", subjects), &slsa.predicate);
     let (place, recipe) = match slsa.version {
         Version::V02 => ("/invocation/configSource/uri", "/invocation/configSource/entryPoint"),
-        Version::V1 => (
-            "/buildDefinition/externalParameters/source",
-            "/buildDefinition/externalParameters/recipeFile",
-        ),
+        Version::V1 => {
+            ("/buildDefinition/externalParameters/source", "/buildDefinition/externalParameters/recipeFile")
+        }
     };
     claims.dockerfile = text(predicate, recipe).map(str::to_owned);
     if let Some(place) = text(predicate, place) {

@@ -51,6 +51,7 @@ pub fn labels(labels: &BTreeMap<String, String>) -> Option<Claims> {
             claims.built_from(source, "no");
         }
     }
-    let said = claims.source.is_some() || claims.parameters.keys().any(|name| name.starts_with("com.redhat."));
+    let said =
+        claims.source.is_some() || claims.parameters.keys().any(|name| name.starts_with("com.redhat."));
     said.then_some(claims)
 }

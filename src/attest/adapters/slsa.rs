@@ -37,7 +37,8 @@ impl Version {
         if predicate.get("buildDefinition").is_some_and(Value::is_object) {
             return Some(Self::V1);
         }
-        let v02 = predicate.get("buildType").is_some_and(Value::is_string) && predicate.get("builder").is_some();
+        let v02 =
+            predicate.get("buildType").is_some_and(Value::is_string) && predicate.get("builder").is_some();
         v02.then_some(Self::V02)
     }
 
@@ -96,7 +97,9 @@ impl Slsa {
             uri: text(item, "/uri").unwrap_or_default().to_owned(),
             digest: digests(item),
             media_type: text(item, "/mediaType").unwrap_or_default().to_owned(),
-            annotations: members(item, "/annotations").map(|(name, value)| (name.clone(), value.clone())).collect(),
+            annotations: members(item, "/annotations")
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
         };
         Self {
             version,

@@ -20,7 +20,8 @@ pub(super) fn read(slsa: &Slsa, subjects: &[Digest]) -> Claims {
     claims.parameter("buildType", Some(&Value::from(slsa.build_type.clone())));
     match slsa.version {
         Version::V02 => {
-            members(predicate, "/invocation/parameters").for_each(|(name, value)| told(&mut claims, name, value));
+            members(predicate, "/invocation/parameters")
+                .for_each(|(name, value)| told(&mut claims, name, value));
             let config = predicate.pointer("/invocation/configSource").unwrap_or(&Value::Null);
             claims.parameter("pipeline", config.get("uri"));
             claims.parameter("pipeline:entryPoint", config.get("entryPoint"));
@@ -47,7 +48,11 @@ pub(super) fn read(slsa: &Slsa, subjects: &[Digest]) -> Claims {
 fn dependency(claims: &mut Claims, material: &ResourceDescriptor, pipeline: Option<&str>) {
     let named = material.name.as_str();
     if matches!(named, "task" | "pipeline" | "pipelineTask") || pipeline == Some(material.uri.as_str()) {
-        claims.depend("pipeline", "no", ResourceDescriptor { uri: uri::public(&material.uri), ..material.clone() });
+        claims.depend(
+            "pipeline",
+            "no",
+            ResourceDescriptor { uri: uri::public(&material.uri), ..material.clone() },
+        );
         return;
     }
     match uri::git(&material.uri, &material.digest) {

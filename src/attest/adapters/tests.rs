@@ -66,7 +66,8 @@ fn check(text: &str, expected: &Expected<'_>) -> Claims {
     assert!(claims.subjects.contains(&Digest::of(b"image")), "{:?}", claims.subjects);
     assert_eq!(claims.builder.as_ref().map(|builder| builder.id.as_str()), expected.builder);
     let source = claims.source.clone().unwrap_or_default();
-    let (uri, commit, reference) = (source.uri.as_deref(), source.commit.as_deref(), source.reference.as_deref());
+    let (uri, commit, reference) =
+        (source.uri.as_deref(), source.commit.as_deref(), source.reference.as_deref());
     assert_eq!((uri, commit, reference), expected.source);
     assert_eq!(claims.dockerfile.as_deref(), expected.dockerfile);
     assert_eq!(claims.invocation_id.as_deref(), expected.invocation);
@@ -78,12 +79,9 @@ fn check(text: &str, expected: &Expected<'_>) -> Claims {
     claims
 }
 
-const GOLANG: &str =
-    "docker://docker.io/library/golang@sha256:8914eb54f968791faf6a8638949e480fef81e697984fba772b3976835194c6d4";
-const ALPINE: &str =
-    "docker://docker.io/library/alpine@sha256:8914eb54f968791faf6a8638949e480fef81e697984fba772b3976835194c6d4";
-const BASE: &str =
-    "docker://registry.example.org/base@sha256:8914eb54f968791faf6a8638949e480fef81e697984fba772b3976835194c6d4";
+const GOLANG: &str = "docker://docker.io/library/golang@sha256:8914eb54f968791faf6a8638949e480fef81e697984fba772b3976835194c6d4";
+const ALPINE: &str = "docker://docker.io/library/alpine@sha256:8914eb54f968791faf6a8638949e480fef81e697984fba772b3976835194c6d4";
+const BASE: &str = "docker://registry.example.org/base@sha256:8914eb54f968791faf6a8638949e480fef81e697984fba772b3976835194c6d4";
 
 #[test]
 fn buildkit() {
@@ -98,7 +96,10 @@ fn buildkit() {
             started: Some(1_794_927_600),
             dependencies: &[
                 ("source", "git+https://git.example.org/app.git@refs/tags/v1.2"),
-                ("frontend", "docker://docker.io/docker/dockerfile@sha256:9ba7531bd80fb0a858632727cf7a112fbfd19b17e94c4e84ced81e24ef1a0dbc"),
+                (
+                    "frontend",
+                    "docker://docker.io/docker/dockerfile@sha256:9ba7531bd80fb0a858632727cf7a112fbfd19b17e94c4e84ced81e24ef1a0dbc",
+                ),
                 ("base", GOLANG),
                 ("material", "https://files.example.org/tool.tar.gz"),
             ],
@@ -108,7 +109,10 @@ fn buildkit() {
     assert_eq!((claims.build_args["VERSION"].as_str(), claims.target.as_deref()), ("1.2", Some("release")));
     assert_eq!(claims.parameters["label:FOO"], "bar");
     assert_eq!(claims.parameters["secrets"], "GIT_AUTH_HEADER");
-    assert_eq!(claims.dependencies[2].annotations["written"], "pkg:docker/golang@1.20-alpine?platform=linux%2Famd64");
+    assert_eq!(
+        claims.dependencies[2].annotations["written"],
+        "pkg:docker/golang@1.20-alpine?platform=linux%2Famd64"
+    );
     assert!(claims.hermetic && claims.parameters_complete);
     let claims = check(
         fixture!("buildkit-v1"),
@@ -123,7 +127,10 @@ fn buildkit() {
             missing: &["buildroot", "repositories", "inputs"],
         },
     );
-    assert_eq!((claims.build_args["DEBUG"].as_str(), claims.parameters["locals"].as_str()), ("", "context, dockerfile"));
+    assert_eq!(
+        (claims.build_args["DEBUG"].as_str(), claims.parameters["locals"].as_str()),
+        ("", "context, dockerfile")
+    );
 }
 
 #[test]
@@ -170,7 +177,10 @@ fn tekton() {
             dependencies: &[
                 ("pipeline", "git+https://git.example.org/pipelines.git"),
                 ("pipeline", "git+https://git.example.org/tasks.git"),
-                ("buildroot", "docker://registry.example.org/tools/git@sha256:d4b63d3e24d6eef04a6dc0795cf8a73470688803d97c52cffa3c8d4efd3397b6"),
+                (
+                    "buildroot",
+                    "docker://registry.example.org/tools/git@sha256:d4b63d3e24d6eef04a6dc0795cf8a73470688803d97c52cffa3c8d4efd3397b6",
+                ),
                 ("buildroot", &two),
                 ("source", "git+https://git.example.org/app.git"),
                 ("base", BASE),
@@ -203,14 +213,19 @@ fn github() {
         fixture!("slsa-github-generator-v0.2"),
         &Expected {
             kind: "slsa-github-generator-v0.2",
-            builder: Some("https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml@refs/tags/v2.0.0"),
+            builder: Some(
+                "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml@refs/tags/v2.0.0",
+            ),
             source: (repo, Some(COMMIT), Some("refs/heads/main")),
             dockerfile: None,
             invocation: Some("2387611653-1"),
             started: None,
             dependencies: &[
                 ("source", "git+https://github.com/owner/repo@refs/heads/main"),
-                ("material", "https://github.com/actions/virtual-environments/releases/tag/ubuntu20/20220515.1"),
+                (
+                    "material",
+                    "https://github.com/actions/virtual-environments/releases/tag/ubuntu20/20220515.1",
+                ),
             ],
             missing: &rest,
         },
@@ -220,7 +235,8 @@ fn github() {
 
 #[test]
 fn obs() {
-    let source = (Some("https://obs.example.org/source/project/app?rev=f157738ddea737a2b7479996175a6cec"), None, None);
+    let source =
+        (Some("https://obs.example.org/source/project/app?rev=f157738ddea737a2b7479996175a6cec"), None, None);
     let file = "https://obs.example.org/source/project/app/Dockerfile?rev=f157738ddea737a2b7479996175a6cec";
     let claims = check(
         fixture!("obs-v0.2"),
@@ -249,7 +265,12 @@ fn obs() {
             missing: &["source", "parameters", "repositories", "inputs"],
         },
     );
-    assert_eq!(claims.packages, [json!({"kind": "rpm", "name": "aaa_base", "sha256": "acf63da2befc85cee24689330ddf62629681e59b5007fa3ffca09ff789f7cb28"})]);
+    assert_eq!(
+        claims.packages,
+        [
+            json!({"kind": "rpm", "name": "aaa_base", "sha256": "acf63da2befc85cee24689330ddf62629681e59b5007fa3ffca09ff789f7cb28"})
+        ]
+    );
 }
 
 #[test]
@@ -275,12 +296,21 @@ fn koji() {
     );
     assert_eq!(claims.subjects.len(), 2, "the image's and the index's");
     assert_eq!(claims.parameters["koji.release"], "4");
-    assert_eq!(claims.builder.unwrap().version, BTreeMap::from([("osbs".into(), "3.2".into()), ("podman".into(), "4.3.1".into())]));
+    assert_eq!(
+        claims.builder.unwrap().version,
+        BTreeMap::from([("osbs".into(), "3.2".into()), ("podman".into(), "4.3.1".into())])
+    );
     assert_eq!(claims.repositories[0].url, "https://repos.example.org/signed.repo");
     assert_eq!(claims.dependencies[1].annotations["kojiBuild"], "base-container-9-1");
-    assert_eq!(claims.dependencies[4].digest, BTreeMap::from([("md5".into(), "5ec2f29c4e1c2e2aa6552836e236a158".into())]));
+    assert_eq!(
+        claims.dependencies[4].digest,
+        BTreeMap::from([("md5".into(), "5ec2f29c4e1c2e2aa6552836e236a158".into())])
+    );
     assert_eq!((&claims.packages[0]["name"], &claims.packages[0]["epoch"]), (&"glibc".into(), &Value::Null));
-    assert_eq!((claims.byproducts[0].name.as_str(), &claims.byproducts[0].annotations["kept"]), ("log", &"no".into()));
+    assert_eq!(
+        (claims.byproducts[0].name.as_str(), &claims.byproducts[0].annotations["kept"]),
+        ("log", &"no".into())
+    );
     let other = filled(fixture!("koji-v0")).replace("\"metadata_version\": 0", "\"metadata_version\": 1");
     assert!(read(other.as_bytes()).unwrap_err().to_string().contains("`metadata_version` is not 0"));
 }
@@ -325,7 +355,8 @@ fn frames_are_opened() {
         "payloadType": "application/vnd.in-toto+json",
         "signatures": [{"sig": "AA=="}],
     });
-    let bundle = json!({"mediaType": "x", "verificationMaterial": {"certificate": {}}, "dsseEnvelope": envelope});
+    let bundle =
+        json!({"mediaType": "x", "verificationMaterial": {"certificate": {}}, "dsseEnvelope": envelope});
     let sbom = text.replace("https://slsa.dev/provenance/v1", "https://spdx.dev/Document");
     let count = |text: String| read(text.as_bytes()).map(|claims| claims.len());
     for document in [
@@ -347,7 +378,10 @@ fn frames_are_opened() {
 fn what_is_no_evidence_says_why() {
     let check = |text: &str, expected: &str| {
         let error = read(text.as_bytes()).unwrap_err();
-        let text = format!("{error}: {}", std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default());
+        let text = format!(
+            "{error}: {}",
+            std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default()
+        );
         assert!(text.contains(expected), "{text}");
     };
     check("", "cannot be read");
@@ -371,9 +405,14 @@ fn what_is_no_evidence_says_why() {
 
 #[test]
 fn an_unknown_build_type_is_read_for_what_it_names() {
-    let text = fixture!("tekton-v0.2").replace("tekton.dev/v1beta1/PipelineRun", "https://ci.example.org/other");
+    let text =
+        fixture!("tekton-v0.2").replace("tekton.dev/v1beta1/PipelineRun", "https://ci.example.org/other");
     let claims = one(&text);
-    assert_eq!((claims.kind.as_str(), claims.source.as_ref()), ("slsa-v0.2", None), "two commits: nobody knows which");
+    assert_eq!(
+        (claims.kind.as_str(), claims.source.as_ref()),
+        ("slsa-v0.2", None),
+        "two commits: nobody knows which"
+    );
     assert_eq!(claims.parameters["buildType"], "https://ci.example.org/other");
     assert_eq!(claims.dependencies.iter().filter(|named| named.role() == "base").count(), 1);
 }

@@ -46,9 +46,9 @@ pub fn is_commit(text: &str) -> bool {
 
 /// `https://host/repo@refs/heads/main` taken apart; an `@` of a user name is none.
 fn reference_behind(place: &str) -> (&str, Option<&str>) {
-    let path = place.split_once("://").map_or(0, |(scheme, rest)| {
-        scheme.len() + 3 + rest.find('/').unwrap_or(rest.len())
-    });
+    let path = place
+        .split_once("://")
+        .map_or(0, |(scheme, rest)| scheme.len() + 3 + rest.find('/').unwrap_or(rest.len()));
     match place[path..].find('@') {
         Some(at) => (&place[..path + at], Some(&place[path + at + 1..])),
         None => (place, None),
@@ -61,7 +61,9 @@ pub(super) fn public(url: &str) -> String {
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     // The user of git over ssh is the same for everybody, and needed.
     match host.rsplit_once('@') {
-        Some((user, host)) if scheme == "ssh" && !user.contains(':') => format!("{scheme}://{user}@{host}{path}"),
+        Some((user, host)) if scheme == "ssh" && !user.contains(':') => {
+            format!("{scheme}://{user}@{host}{path}")
+        }
         Some((_, host)) => format!("{scheme}://{host}{path}"),
         None => url.to_owned(),
     }
@@ -179,7 +181,8 @@ mod tests {
         check("pkg:docker/alpine@3.17?platform=linux%2Famd64", Some(digest), hub.clone());
         check(&format!("pkg:docker/alpine?digest={digest}"), None, hub);
         check("pkg:docker/ghcr.io/a/b@1", Some(digest), format!("docker://ghcr.io/a/b@{digest}"));
-        let oci = format!("pkg:oci/b@{}?repository_url=ghcr.io%2Fa%2Fb", digest.to_string().replace(':', "%3A"));
+        let oci =
+            format!("pkg:oci/b@{}?repository_url=ghcr.io%2Fa%2Fb", digest.to_string().replace(':', "%3A"));
         check(&oci, None, format!("docker://ghcr.io/a/b@{digest}"));
         check("oci://gcr.io/test1/test1", Some(digest), format!("docker://gcr.io/test1/test1@{digest}"));
         check("oci://gcr.io/test1/test1:2", None, "docker://gcr.io/test1/test1:2".to_owned());

@@ -3,16 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{AttestError, Attached, Taken};
+use super::{Attached, AttestError, Taken};
 use crate::{
     attest::{Bundle, Envelope},
     job::Ports,
     model::{
         Descriptor, Digest, ImageName,
         limits::BUNDLE_SIZE_BYTES_MAX,
-        names::{
-            BUNDLE, BUNDLE_CONTENT, BUNDLE_PREDICATE_TYPE, EVIDENCE, OCI_EMPTY, OCI_EMPTY_BYTES, TITLE,
-        },
+        names::{BUNDLE, BUNDLE_CONTENT, BUNDLE_PREDICATE_TYPE, EVIDENCE, OCI_EMPTY, OCI_EMPTY_BYTES, TITLE},
     },
     oci::{Manifest, artifact_bytes},
     progress::Update,
@@ -158,8 +156,9 @@ impl Attaching<'_> {
         }
         let registries = &self.ports.registries;
         let (subject, bytes) = (&self.subject.digest, envelope.to_bytes());
-        let appended =
-            registries.append_legacy(self.image, subject, &bytes, self.predicate_type, &self.ports.store).await;
+        let appended = registries
+            .append_legacy(self.image, subject, &bytes, self.predicate_type, &self.ports.store)
+            .await;
         appended.map(|manifest| Some(manifest.digest)).map_err(self.failed())
     }
 
@@ -178,7 +177,8 @@ impl Attaching<'_> {
         store.put(OCI_EMPTY_BYTES)?;
         store.put(bundle)?;
         let layer = Descriptor::of(BUNDLE, bundle);
-        let statement = artifact_bytes(BUNDLE, std::slice::from_ref(&layer), Some(self.subject), &annotations);
+        let statement =
+            artifact_bytes(BUNDLE, std::slice::from_ref(&layer), Some(self.subject), &annotations);
         let small = [Descriptor::of(OCI_EMPTY, OCI_EMPTY_BYTES), layer];
         for blob in &small {
             registries.push_fresh(self.image, blob, store).await.map_err(self.failed())?;
@@ -188,10 +188,11 @@ impl Attaching<'_> {
             registries.push_blob(self.image, &blob, store, None).await.map_err(self.failed())?;
         }
         let none = BTreeMap::new();
-        let manifests = evidence
-            .map(|(bytes, _)| (bytes.as_slice(), EVIDENCE, &none))
-            .into_iter()
-            .chain([(statement.as_slice(), BUNDLE, &annotations)]);
+        let manifests = evidence.map(|(bytes, _)| (bytes.as_slice(), EVIDENCE, &none)).into_iter().chain([(
+            statement.as_slice(),
+            BUNDLE,
+            &annotations,
+        )]);
         let mut unlisted = Vec::new();
         for (bytes, artifact_type, annotations) in manifests {
             let put = registries.put_attachment(self.image, bytes, artifact_type, annotations).await;

@@ -19,7 +19,9 @@ use crate::{
     job::Ports,
     model::{
         Digest, ImageName, ResourceDescriptor,
-        limits::{BUNDLE_SIZE_BYTES_MAX, DOCKERFILE_SIZE_BYTES_MAX, LOG_SIZE_BYTES_MAX, MATERIAL_SIZE_BYTES_MAX},
+        limits::{
+            BUNDLE_SIZE_BYTES_MAX, DOCKERFILE_SIZE_BYTES_MAX, LOG_SIZE_BYTES_MAX, MATERIAL_SIZE_BYTES_MAX,
+        },
         names::{JSON, LOG, OCTETS},
         reference,
     },
@@ -184,16 +186,22 @@ impl Gathered {
     /// What flags say without any file.
     fn named(&mut self, evidence: &Evidence) {
         let images = [("base", &evidence.bases), ("buildroot", &evidence.buildroots)];
-        for (role, name) in images.into_iter().flat_map(|(role, names)| names.iter().map(move |name| (role, name))) {
+        for (role, name) in
+            images.into_iter().flat_map(|(role, names)| names.iter().map(move |name| (role, name)))
+        {
             let digest = name.selector.digest.map(|digest| ("sha256".to_owned(), digest.hex()));
             let uri = reference::uri(name);
-            let named =
-                ResourceDescriptor { uri, digest: digest.into_iter().collect(), ..ResourceDescriptor::default() };
+            let named = ResourceDescriptor {
+                uri,
+                digest: digest.into_iter().collect(),
+                ..ResourceDescriptor::default()
+            };
             self.caller.depend(role, "no", named);
         }
         self.caller.repositories.clone_from(&evidence.repositories);
         self.caller.build_args.clone_from(&evidence.build_args);
-        (self.caller.started_on_s, self.caller.finished_on_s) = (evidence.started_on_s, evidence.finished_on_s);
+        (self.caller.started_on_s, self.caller.finished_on_s) =
+            (evidence.started_on_s, evidence.finished_on_s);
     }
 
     /// Looks whether the commit is there; that it could not be looked at is recorded, and told.
@@ -295,7 +303,8 @@ impl Gathered {
     /// A document that is about none of the targets is about something else.
     fn all_used(&self, targets: &Targets) -> Result<(), AttestError> {
         let Some(unused) = self.documents.iter().find(|document| !document.used) else { return Ok(()) };
-        let named: BTreeSet<_> = unused.claims.iter().flat_map(|claims| claims.subjects.iter().copied()).collect();
+        let named: BTreeSet<_> =
+            unused.claims.iter().flat_map(|claims| claims.subjects.iter().copied()).collect();
         Err(AttestError::Foreign {
             what: unused.taken.name.clone(),
             named: named.into_iter().collect(),
@@ -315,7 +324,9 @@ impl Gathered {
             pieces.push(Piece { claims: self.caller.clone(), digest: None, names: Names::Nothing });
         }
         for document in &mut self.documents {
-            let Some((claims, names)) = about(&document.claims, target, &document.taken.name)? else { continue };
+            let Some((claims, names)) = about(&document.claims, target, &document.taken.name)? else {
+                continue;
+            };
             document.used = true;
             byproducts.push(byproduct("evidence", JSON, &document.taken, &claims.kind));
             kept.push((document.taken.clone(), JSON));

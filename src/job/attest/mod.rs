@@ -12,14 +12,14 @@ mod targets;
 
 use std::{collections::BTreeMap, io, path::PathBuf};
 
-pub use self::{
-    evidence::{Checked, Commit, Document, Evidence, Material},
-    targets::Platforms,
-};
 use self::{
     evidence::Gathered,
     take::Taken,
     targets::{Target, Targets},
+};
+pub use self::{
+    evidence::{Checked, Commit, Document, Evidence, Material},
+    targets::Platforms,
 };
 use super::Ports;
 use crate::{
@@ -111,7 +111,9 @@ pub enum AttestError {
     #[error("`{0}` holds several provenances of this image; hand in the one that is meant")]
     Several(String),
     /// Nothing in the image is evidence.
-    #[error("`{0}` carries no provenance: no attestation of BuildKit's in its index, no label that names a commit")]
+    #[error(
+        "`{0}` carries no provenance: no attestation of BuildKit's in its index, no label that names a commit"
+    )]
     Nothing(String),
     /// An index, and nobody said what of it.
     #[error("`{image}` is an index of several images ({}); say --all-platforms or --platform", platforms.join(", "))]
@@ -342,7 +344,11 @@ fn foreign_drafts(
             [only] => only.descriptor.digest.to_string(),
             _ => format!("any image of {}", targets.root),
         };
-        return Err(AttestError::Foreign { what: "--statement".to_owned(), named: foreign.subjects(), subject });
+        return Err(AttestError::Foreign {
+            what: "--statement".to_owned(),
+            named: foreign.subjects(),
+            subject,
+        });
     }
     Ok(drafts)
 }
@@ -381,7 +387,9 @@ fn draft(
 
 /// Blobs that are kept, each once, in order of their names.
 fn once(kept: impl IntoIterator<Item = (Taken, &'static str)>) -> Vec<(Taken, &'static str)> {
-    let all: BTreeMap<_, _> =
-        kept.into_iter().map(|(taken, media_type)| ((taken.name.clone(), taken.digest), (taken, media_type))).collect();
+    let all: BTreeMap<_, _> = kept
+        .into_iter()
+        .map(|(taken, media_type)| ((taken.name.clone(), taken.digest), (taken, media_type)))
+        .collect();
     all.into_values().collect()
 }

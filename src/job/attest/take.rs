@@ -103,7 +103,10 @@ mod tests {
         let path = dir.path().join("build.log");
         fs::write(&path, "made\n").unwrap();
         let taken = keep(&store, &path, 5).unwrap();
-        assert_eq!((taken.name.as_str(), taken.digest, taken.size_bytes), ("build.log", Digest::of(b"made\n"), 5));
+        assert_eq!(
+            (taken.name.as_str(), taken.digest, taken.size_bytes),
+            ("build.log", Digest::of(b"made\n"), 5)
+        );
         assert_eq!(store.read(&taken.digest, 5).unwrap(), b"made\n");
         assert_eq!(digest(&path, 5).unwrap(), taken);
     }

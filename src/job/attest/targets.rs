@@ -136,7 +136,9 @@ fn images(index: &Index) -> Vec<(Option<String>, Descriptor)> {
         !attestation && platform(entry).as_deref() != Some("unknown/unknown")
     });
     // Of two for one platform only the first has its name.
-    entries.map(|entry| (platform(entry).filter(|_| !others.contains(&entry.digest)), entry.clone())).collect()
+    entries
+        .map(|entry| (platform(entry).filter(|_| !others.contains(&entry.digest)), entry.clone()))
+        .collect()
 }
 
 fn kept(index: &Index, image: &Digest) -> Vec<Descriptor> {
