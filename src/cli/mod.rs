@@ -64,7 +64,7 @@ enum Command {
     Rebuild(Box<rebuild::Args>),
     /// Makes a base image of a root file system, attests and pushes it
     Import(import::Args),
-    /// Copies an image with all that refers to it: registry to registry, to or from a directory
+    /// Copies an image with all that refers to it; the tag is written last
     Copy(copy::Args),
     /// Attests an image built elsewhere: signs a statement, or makes one from evidence
     Attest(Box<attest::Args>),
