@@ -2,6 +2,7 @@
 
 pub(crate) mod buildroot;
 mod check;
+mod ci;
 mod clock;
 mod config;
 pub(crate) mod copy;
