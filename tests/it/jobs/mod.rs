@@ -3,6 +3,7 @@
 mod attest;
 pub(crate) mod buildroot;
 mod check;
+mod ci;
 mod clock;
 mod config;
 pub(crate) mod copy;
