@@ -131,7 +131,6 @@ impl BundleArgs {
             schema: "reprov.verify/v1",
             policy: None,
             as_of: rfc3339(host::now_s()),
-            layout: None,
             images: vec![image],
             layout: None,
         };
