@@ -24,7 +24,7 @@ test: needs
 # npm, cargo, curl and heredocs; several hundred real Dockerfiles; a report in a real browser.
 acceptance: needs
 	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
-	$(CARGO) test --locked --test it -- --ignored --skip ecosystems::
+	$(CARGO) test --locked --test it -- --ignored --skip ecosystems:: --skip interop::
 
 # What people build, made again on another day, host, user and number of cores; writes docs/ecosystems.md. 40 minutes.
 ecosystems: needs
@@ -35,6 +35,11 @@ ecosystems: needs
 twice: needs
 	@command -v npm >/dev/null || apt-get install --yes --no-install-recommends npm
 	REPROV_WRITE_ECOSYSTEMS=1 $(CARGO) test --locked --test it -- --ignored --exact --nocapture ecosystems::twice::nothing_is_unexplained
+
+# cosign 2 and 3, oras and in-toto, as Debian packages them: what each reads and writes, with reprov; writes docs/interop.md.
+interop: needs
+	REPROV_WRITE_INTEROP=1 $(CARGO) test --locked --test it -- --ignored --exact --nocapture interop::matrix
+	$(CARGO) test --locked --test it -- --ignored --exact --nocapture interop::six_at_once_twenty_times
 
 # A page for each cause of drift, from what the program itself says; after a cause was added.
 causes:

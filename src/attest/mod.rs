@@ -4,10 +4,14 @@
 //! [`BuildDefinition`] is the spine of the whole program. This module checks signatures against keys it is
 //! given; it does not know where keys, bytes or registries are, holds no private key and has no clock.
 
+pub mod adapters;
+pub mod assemble;
+pub mod attested;
 pub mod bundle;
 pub mod definition;
 pub mod envelope;
 pub mod failed;
+pub mod foreign;
 pub mod functionary;
 pub mod imported;
 pub mod key;
@@ -26,6 +30,10 @@ pub mod summary;
 mod tests;
 pub mod view;
 
+pub use attested::{
+    Attested, AttestedInternals, AttestedParameters, AttestedRun, ClaimedBuilder, ClaimedRepository,
+    ClaimedSource, EvidenceRef, Missing, Names, SubjectKind,
+};
 pub use bundle::{Bundle, BundleError};
 pub use definition::{
     BuildDefinition, BuildrootMode, Clock, Dropped, ExternalParameters, GitDirectory, GitTag,
@@ -33,6 +41,7 @@ pub use definition::{
 };
 pub use envelope::{Envelope, EnvelopeError, pae};
 pub use failed::{Failed, FailedError, FailedStep, PassedLimit};
+pub use foreign::{Foreign, ForeignError};
 pub use functionary::{Functionary, FunctionaryError};
 pub use imported::{ImportInternals, ImportParameters, Imported};
 pub use key::{Checked, PublicKey, PublicKeyError};

@@ -86,7 +86,12 @@ impl Statement {
     /// # Errors
     /// Whatever breaks one of these, or a bound of [`crate::model::limits`].
     pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
-        let Value::Object(mut map) = strict::read(bytes, STATEMENT_SIZE_BYTES_MAX)? else {
+        Self::from_value(strict::read(bytes, STATEMENT_SIZE_BYTES_MAX)?)
+    }
+
+    /// Reads a statement that was read as JSON, strictly, before.
+    pub(super) fn from_value(value: Value) -> Result<Self, StatementError> {
+        let Value::Object(mut map) = value else {
             return Err(StatementError::Field("object at its top"));
         };
         let kind = strict::text(&mut map, "_type").unwrap_or_default();

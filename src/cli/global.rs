@@ -24,6 +24,8 @@ pub(super) enum Format {
     Dot,
     /// A page for a browser (`trace` alone).
     Html,
+    /// koji's content-generator metadata (`trace` alone).
+    Koji,
 }
 
 /// When to colour.

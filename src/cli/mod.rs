@@ -4,6 +4,7 @@
     reason = "the edge that reads environment, files named by flags and the terminal"
 )]
 
+mod attest;
 mod build;
 mod bundle;
 mod console;
@@ -21,6 +22,7 @@ mod global;
 mod ignore;
 mod import;
 mod key;
+mod koji;
 mod layout;
 mod live;
 mod log;
@@ -62,8 +64,10 @@ enum Command {
     Rebuild(Box<rebuild::Args>),
     /// Makes a base image of a root file system, attests and pushes it
     Import(import::Args),
-    /// Copies an image with all that refers to it: registry to registry, to or from a directory
+    /// Copies an image with all that refers to it; the tag is written last
     Copy(copy::Args),
+    /// Attests an image built elsewhere: signs a statement, or makes one from evidence
+    Attest(Box<attest::Args>),
     /// Compares two images: layers, paths, fields, config
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
@@ -140,8 +144,10 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
 
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
     let drawn = matches!(&cli.command, Command::Trace(args) if args.drawn());
-    if matches!(cli.global.format, Format::Dot | Format::Html) && !drawn {
-        return Err(Failure::usage_text("--format dot and html are for the answer of `trace`".to_owned()));
+    if matches!(cli.global.format, Format::Dot | Format::Html | Format::Koji) && !drawn {
+        return Err(Failure::usage_text(
+            "--format dot, html and koji are for the answer of `trace`".to_owned(),
+        ));
     }
     let (cancel, at_once) = (CancellationToken::new(), CancellationToken::new());
     let stops = [cancel.clone(), at_once.clone()];
@@ -167,6 +173,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Rebuild(args) => args.run(&context).await,
             Command::Import(args) => args.run(&context).await,
             Command::Copy(args) => args.run(&context).await,
+            Command::Attest(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Verify(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),

@@ -3,6 +3,7 @@
 pub mod accepted;
 pub mod archive;
 pub mod assemble;
+pub mod attest;
 pub mod bases;
 pub mod build;
 pub mod builder;

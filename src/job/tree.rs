@@ -11,7 +11,7 @@ use super::{
     source::options,
 };
 use crate::{
-    attest::{BuildDefinition, Imported, Origin, RunDetails},
+    attest::{Attested, BuildDefinition, Imported, Origin, RunDetails},
     model::{Blobs as _, Digest, ImageName, ResourceDescriptor, limits, names, reference},
     oci::Manifest,
     report::{
@@ -124,16 +124,16 @@ impl Walk<'_> {
         };
         let provenance = Node::new("provenance", "", state, why).digest(believed.referrer.to_string());
         node.children.push(provenance);
-        let run = believed.provenance.run();
-        node.children.push(Node::new("builder", &run.builder_id, State::Claimed, said(place.vouched)));
-        match &believed.provenance {
+        let origin = &believed.provenance;
+        node.children.push(Node::new("builder", origin.builder_id(), State::Claimed, said(place.vouched)));
+        match origin {
             Origin::Built(built) => {
                 let commit = self.commit(&built.definition, place).await;
                 node.children.push(commit);
                 let buildroot = self.buildroot(&built.definition, place).await;
                 node.children.push(buildroot);
-                self.inputs(node, &built.definition, run, place).await;
-                self.byproducts(node, run, &["log", "events"], place).await;
+                self.inputs(node, &built.definition, &built.run, place).await;
+                self.byproducts(node, origin, &["log", "events"], place).await;
                 for named in built.definition.role("base") {
                     let base = self.named("base", named, place).await;
                     node.children.push(base);
@@ -141,7 +141,17 @@ impl Walk<'_> {
             }
             Origin::Imported(imported) => {
                 node.children.push(rootfs(imported, place.vouched));
-                self.byproducts(node, run, &["packages"], place).await;
+                self.byproducts(node, origin, &["packages"], place).await;
+            }
+            Origin::Attested(said) => {
+                node.children.push(attested(said));
+                for named in said.role("base") {
+                    let base = self.named("base", named, place).await;
+                    node.children.push(base);
+                }
+                // A log that its builder keeps is not beside the image.
+                let kept = origin.byproduct("log").is_some_and(|log| log.sha256().is_some());
+                self.byproducts(node, origin, if kept { &["log"] } else { &[] }, place).await;
             }
         }
     }
@@ -348,9 +358,9 @@ impl Walk<'_> {
         Some(node)
     }
 
-    async fn byproducts(&self, node: &mut Node, run: &RunDetails, names: &[&'static str], place: &Place<'_>) {
+    async fn byproducts(&self, node: &mut Node, origin: &Origin, names: &[&'static str], place: &Place<'_>) {
         for name in names {
-            let Some(digest) = run.byproduct(name).and_then(ResourceDescriptor::sha256) else {
+            let Some(digest) = origin.byproduct(name).and_then(ResourceDescriptor::sha256) else {
                 node.children.push(Node::new(name, "", State::Missing, "the provenance names none"));
                 continue;
             };
@@ -378,6 +388,20 @@ fn looked<T>(read: &Result<Option<T>, String>, vouched: bool) -> (State, String)
         Ok(None) => (State::Missing, "it is not beside the image".to_owned()),
         Err(why) => (State::Missing, why.clone()),
     }
+}
+
+/// What is claimed of a build that reprov did not see: the commit, and what a rebuild would need and nobody named.
+fn attested(said: &Attested) -> Node {
+    let kinds: Vec<_> = said.internal.evidence.iter().map(|evidence| evidence.kind.as_str()).collect();
+    let why = format!("attested after the fact, from {}; reprov did not see the build", kinds.join(", "));
+    let source = said.external.source.clone().unwrap_or_default();
+    let (commit, uri) = (source.commit.unwrap_or_default(), source.uri.unwrap_or_default());
+    let mut node = Node::new("commit", format!("{commit} of {uri}"), State::Claimed, why);
+    node.digest = Some(format!("gitCommit:{commit}")).filter(|_| !commit.is_empty());
+    let missing = said.internal.missing.iter();
+    node.children =
+        missing.map(|part| Node::new("recipe", part.name(), State::Missing, part.why())).collect();
+    node
 }
 
 fn said(vouched: bool) -> &'static str {

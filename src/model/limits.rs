@@ -264,6 +264,20 @@ pub const SECRETS_MAX: usize = 64;
 pub const SECRET_ID_SIZE_BYTES_MAX: usize = 128;
 /// Largest secret.
 pub const SECRET_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Most files of evidence of one `attest`.
+pub const EVIDENCE_FILES_MAX: usize = 256;
+/// Most documents in one file of evidence.
+pub const EVIDENCE_DOCUMENTS_MAX: usize = 64;
+/// Most dependencies that one attested build may name.
+pub const ATTESTED_DEPENDENCIES_MAX: usize = 10_000;
+/// Most parameters that one attested build may have.
+pub const ATTESTED_PARAMETERS_MAX: usize = 1000;
+/// Longest parameter of an attested build.
+pub const ATTESTED_PARAMETER_SIZE_BYTES_MAX: usize = 64 << 10;
+/// Largest file that is only hashed, as a material.
+pub const MATERIAL_SIZE_BYTES_MAX: u64 = 64 << 30;
+/// Platforms of one index that are attested at once.
+pub const ATTESTED_PLATFORMS_MAX: usize = 64;
 /// Largest key file.
 pub const KEY_SIZE_BYTES_MAX: u64 = 64 << 10;
 /// Largest trusted root read; the public one has 7 KiB.

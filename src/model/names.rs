@@ -4,6 +4,8 @@
 pub const BUILD_TYPE: &str = "https://reprov.example/build/v1";
 /// Our `buildType` of `import`.
 pub const IMPORT_TYPE: &str = "https://reprov.example/import/v1";
+/// Our `buildType` of what `attest` says of a build that it did not see.
+pub const ATTESTED_TYPE: &str = "https://reprov.example/attested/v1";
 /// Our rebuild predicate.
 pub const REBUILD_PREDICATE: &str = "https://reprov.example/rebuild/v1";
 /// Our predicate about a build that made no image.
@@ -12,6 +14,8 @@ pub const FAILURE_PREDICATE: &str = "https://reprov.example/failure/v1";
 pub const BUILDER_LOCAL: &str = "https://reprov.example/builder/local-unverified/v1";
 /// `verifier.id` of a summary unless `--verifier-id` sets another.
 pub const VERIFIER_LOCAL: &str = "https://reprov.example/verifier/local-unverified/v1";
+/// `builder.id` of what `attest` puts together, unless `--builder-id` sets another: nobody vouches for the build.
+pub const BUILDER_ATTESTED: &str = "https://reprov.example/builder/attested-unverified/v1";
 /// `limits.enforcedBy`: the first process of the cage looks, and ends it.
 pub const ENFORCED_BY: &str = "watch";
 /// SLSA provenance v1 predicate type.
@@ -90,6 +94,18 @@ pub const SOURCE: &str = "application/vnd.reprov.source.v1";
 pub const BASE: &str = "application/vnd.reprov.base.v1";
 /// A drift report.
 pub const REPORT: &str = "application/vnd.reprov.report.v1+json";
+/// What an image was attested from: logs, and documents of other builders.
+pub const EVIDENCE: &str = "application/vnd.reprov.evidence.v1";
+/// A list of packages of ours, and documents of other builders.
+pub const JSON: &str = "application/json";
+/// Annotation on a layer: the name of the file it was (OCI image-spec, "Annotations").
+pub const TITLE: &str = "org.opencontainers.image.title";
+/// Annotation of BuildKit's on an index's entry: what the entry is.
+pub const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+/// Annotation of BuildKit's on an index's entry: the image that it is about.
+pub const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+/// Annotation of BuildKit's on a layer: the predicate type of the statement in it.
+pub const IN_TOTO_PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 /// An input body of its own.
 pub const OCTETS: &str = "application/octet-stream";
 /// Annotation: number of a part of the inputs.

@@ -20,6 +20,7 @@ use reqwest::{
 };
 use tokio::{
     fs::File,
+    io::AsyncSeekExt as _,
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::io::ReaderStream;
@@ -48,7 +49,12 @@ pub(super) enum Action {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Body<'a> {
     Bytes(&'a [u8]),
-    File { path: &'a Path, size_bytes: u64 },
+    /// So many bytes of a file, from one on.
+    File {
+        path: &'a Path,
+        from: u64,
+        size_bytes: u64,
+    },
 }
 
 /// One request.
@@ -262,8 +268,8 @@ impl Http {
         match ask.body {
             None => {}
             Some(Body::Bytes(bytes)) => request = request.body(bytes.to_vec()),
-            Some(Body::File { path, size_bytes }) => {
-                request = request.header(CONTENT_LENGTH, size_bytes).body(pulsing(path, &pulse).await?);
+            Some(Body::File { path, from, size_bytes }) => {
+                request = request.header(CONTENT_LENGTH, size_bytes).body(pulsing(path, from, &pulse).await?);
             }
         }
         if let Some(credentials) = credentials.filter(|credentials| credentials.origin == url.origin()) {
@@ -329,10 +335,11 @@ impl Http {
     }
 }
 
-/// The file at `path` as a body that gives a pulse for each piece that is taken.
-async fn pulsing(path: &Path, pulse: &Arc<Notify>) -> Result<reqwest::Body, RegistryError> {
+/// The file at `path`, from byte `from` on, as a body that gives a pulse for each piece that is taken.
+async fn pulsing(path: &Path, from: u64, pulse: &Arc<Notify>) -> Result<reqwest::Body, RegistryError> {
     let failed = |source| StoreError::Io { action: "read", path: path.to_owned(), source };
-    let file = File::open(path).await.map_err(failed)?;
+    let mut file = File::open(path).await.map_err(failed)?;
+    file.seek(std::io::SeekFrom::Start(from)).await.map_err(failed)?;
     let pulse = Arc::clone(pulse);
     let pieces = ReaderStream::with_capacity(file, 256 << 10).inspect(move |_| pulse.notify_one());
     Ok(reqwest::Body::wrap_stream(pieces))

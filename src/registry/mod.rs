@@ -26,6 +26,7 @@ mod retry;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod upload;
 
 use std::{
     collections::BTreeMap,

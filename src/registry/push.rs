@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Mutex, PoisonError},
 };
 
@@ -16,24 +15,42 @@ use oci_distribution::{
     secrets::RegistryAuth,
     token_cache::{RegistryToken, RegistryTokenType},
 };
-use reqwest::{
-    Method,
-    header::{CONTENT_TYPE, HeaderName, IF_MATCH, LOCATION},
-};
-use url::Url;
+use reqwest::header::{CONTENT_TYPE, HeaderName, IF_MATCH};
 
 use super::{
-    Pushed, RegistryError,
+    Pushed, Registries, RegistryError, Site,
     access::{Credentials, Grant},
-    http::{Action, Ask, Body, Http, USER_AGENT, Whole, unreachable},
+    http::{Action, Ask, Http, USER_AGENT, Whole, unreachable},
     place::Place,
     pull,
     retry::{Patience, Retry, Trouble},
 };
 use crate::{
-    model::{Descriptor, Digest, Secret, limits::ERROR_TEXT_SIZE_BYTES_MAX, limits::MANIFEST_SIZE_BYTES_MAX},
+    model::{
+        Descriptor, Digest, ImageName, Secret, limits::ERROR_TEXT_SIZE_BYTES_MAX,
+        limits::MANIFEST_SIZE_BYTES_MAX,
+    },
     store::{Store, StoreError},
 };
+
+impl Registries {
+    /// Sends the small blob `wanted` from `store` to `name`'s place without asking first whether it is there: two
+    /// requests instead of three for what is most likely new.
+    ///
+    /// # Errors
+    /// Those of [`Registries::push_blob`].
+    pub async fn push_fresh(
+        &self,
+        name: &ImageName,
+        wanted: &Descriptor,
+        store: &Store,
+    ) -> Result<(), RegistryError> {
+        match self.site(name)? {
+            Site::Registry(place) => upload(&self.http, &place, wanted, store).await,
+            Site::Layout(_) => self.push_blob(name, wanted, store, None).await.map(drop),
+        }
+    }
+}
 
 /// The crate's clients, one a registry.
 #[derive(Default)]
@@ -91,7 +108,7 @@ pub(super) async fn upload(
     super::blocking(store.root(), move || whole(&ours, &digest, size)).await?;
     let mut retry = Retry::new(&http.options.waits, Patience::Transfer);
     loop {
-        let error = match send(http, place, wanted, &store.path(&wanted.digest)).await {
+        let error = match super::upload::send(http, place, wanted, &store.path(&wanted.digest)).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -183,36 +200,6 @@ async fn mount(
     let digest = digest.to_string();
     let mounting = client.mount_blob(&image, &source, &digest);
     Ok(matches!(tokio::time::timeout(patience, mounting).await, Ok(Ok(())))) // Silence is a refusal too.
-}
-
-/// Sends the blob in one piece: a session is opened, and closed by its bytes (distribution-spec, "Pushing a blob
-/// monolithically").
-async fn send(http: &Http, place: &Place, wanted: &Descriptor, path: &Path) -> Result<(), Trouble> {
-    let what = format!("upload of blob {}", place.name(&wanted.digest.to_string()));
-    let start = Ask::put(place, place.url("blobs/uploads/"), b"", what.clone());
-    let start = Ask { method: Method::POST, ..start };
-    let opened = accepted(http.fetch_once(&start, ERROR_TEXT_SIZE_BYTES_MAX).await?, &what)?;
-    let mut url = session(&start.url, &opened)
-        .ok_or_else(|| RegistryError::answer(&what, "the registry names no place to send the blob to"))?;
-    url.query_pairs_mut().append_pair("digest", &wanted.digest.to_string());
-    let body = Some(Body::File { path, size_bytes: wanted.size });
-    let put = Ask { body, ..Ask::put(place, url, b"", what.clone()) };
-    let put = put.header(CONTENT_TYPE, "application/octet-stream");
-    accepted(http.fetch_once(&put, ERROR_TEXT_SIZE_BYTES_MAX).await?, &what)?;
-    Ok(())
-}
-
-fn accepted(whole: Whole, what: &str) -> Result<Whole, RegistryError> {
-    if whole.status.is_success() {
-        return Ok(whole);
-    }
-    Err(RegistryError::refused(what, whole.status.as_u16(), &whole.body))
-}
-
-/// Where the bytes go: anywhere the registry says, but not from HTTPS down to HTTP.
-fn session(asked: &Url, opened: &Whole) -> Option<Url> {
-    let url = asked.join(opened.header(LOCATION.as_str())?).ok()?;
-    matches!((asked.scheme(), url.scheme()), (_, "https") | ("http", "http")).then_some(url)
 }
 
 fn image(place: &Place, digest: &Digest) -> Reference {

@@ -1,6 +1,8 @@
 //! What the commands answer: one object each, as JSON (CLI.md, "JSON") and as text; of those that compare images also
 //! reports in other forms. Pure; the jobs fill them in.
 
+pub mod attest;
+pub mod attested;
 pub mod build;
 pub mod causes;
 mod columns;
@@ -14,6 +16,7 @@ pub mod failed;
 mod form;
 pub mod import;
 mod junit;
+pub mod koji;
 pub mod layout;
 pub mod learned;
 mod limits;

@@ -4,6 +4,9 @@
 #[path = "../../tests/it/support/schemas.rs"]
 pub(super) mod schemas;
 
+#[path = "attest_tests.rs"]
+mod attest_tests;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -277,7 +280,8 @@ fn base(was_imported: Option<bool>) -> trace::BaseLine {
         digest: digest(),
         verified: was_imported,
         builder: "https://ci.example.org".into(),
-        finished_on: crate::model::rfc3339(0),
+        finished_on: Some(crate::model::rfc3339(0)),
+        claimed: !was_imported,
         commit: (!was_imported).then(|| "3".repeat(40)),
         source: (!was_imported).then(|| "git+https://git.example.org/base".into()),
         imported: was_imported.then(|| imported(true)),
@@ -368,7 +372,7 @@ fn a_trace_goes_down_to_the_archive() {
       not read  var/lib/rpm/rpmdb.sqlite
     base        line 1: x → y DIGEST
       statement DIGEST (NOT VERIFIED)
-      commit    3333333333333333333333333333333333333333
+      commit    3333333333333333333333333333333333333333 (claimed)
       source    git+https://git.example.org/base
       base      line 1: x → y DIGEST
         statement DIGEST (signature verified)
@@ -400,12 +404,12 @@ fn trace_answer(full: bool) -> trace::Trace {
         provenances: vec![trace::ProvenanceLine {
             digest: digest(),
             definition: digest(),
-            finished_on: time.clone(),
+            finished_on: full.then(|| time.clone()),
             builds: 1,
         }],
         builder: "https://ci.example.org".into(),
-        started_on: time.clone(),
-        finished_on: time.clone(),
+        started_on: full.then(|| time.clone()),
+        finished_on: full.then(|| time.clone()),
         source: full.then(|| trace::Source {
             uri: full.then(|| "git+https://git.example.org/x".into()),
             commit: "0".repeat(40),
@@ -421,6 +425,7 @@ fn trace_answer(full: bool) -> trace::Trace {
         }),
         buildroot: full.then(|| "host: buildah 1.28.2, runc 1.1.5".into()),
         imported: (!full).then(|| imported(false)),
+        attested: (!full).then(attest_tests::attested),
         layers: trace::Layers { own: 1, inherited: 2 },
         bases: vec![base(Some(true)), base(Some(false)), base(None)],
         repositories: vec![repository()],
@@ -453,8 +458,8 @@ fn answers_about_failed_builds() {
             signed: full,
             verified: full,
             builder: trace.builder,
-            started_on: trace.started_on,
-            finished_on: trace.finished_on,
+            started_on: trace.started_on.unwrap(),
+            finished_on: trace.finished_on.unwrap(),
             source: trace.source.unwrap(),
             buildroot: "host: buildah 1.28.2, runc 1.1.5".into(),
             reason: "2 refused request(s)".into(),
@@ -528,6 +533,7 @@ fn answers_about_verifying() {
         schema: "reprov.verify/v1",
         policy: Some(verify::Policy { name: "release".into(), digest: digest() }),
         as_of: "2026-11-30T10:00:00Z".into(),
+        layout: None,
         images: vec![(&below).into(), (&judgement(false)).into(), unknown],
     };
     follows(&answer);

@@ -14,6 +14,7 @@ mod cli;
 mod corpus;
 mod ecosystems;
 mod hostile;
+mod interop;
 mod jobs;
 mod pairs;
 mod pins;

@@ -1,7 +1,9 @@
 //! Whole jobs: build, rebuild, trace, as an engineer would run them.
 
+mod attest;
 pub(crate) mod buildroot;
 mod check;
+mod ci;
 mod clock;
 mod config;
 pub(crate) mod copy;

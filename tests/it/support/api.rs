@@ -135,6 +135,11 @@ impl ApiRegistry {
         self.shared.lock().unwrap()
     }
 
+    /// Whether it has no referrers API.
+    pub(crate) fn is_apiless(&self) -> bool {
+        self.state().settings.apiless
+    }
+
     /// From now on it behaves so.
     pub(crate) fn set(&self, settings: Settings) {
         self.state().settings = settings;
