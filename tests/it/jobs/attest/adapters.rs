@@ -11,8 +11,16 @@ fn documents_of_every_builder() {
         ("buildkit-v1", "--from-provenance", &["buildroot", "repositories", "inputs"]),
         ("tekton-v0.2", "--from-provenance", &["parameters", "bases", "repositories", "inputs"]),
         ("tekton-v1", "--from-provenance", &["parameters", "repositories", "inputs"]),
-        ("github-actions-v1", "--from-provenance", &["dockerfile", "parameters", "bases", "buildroot", "repositories", "inputs"]),
-        ("slsa-github-generator-v0.2", "--from-provenance", &["dockerfile", "parameters", "bases", "buildroot", "repositories", "inputs"]),
+        (
+            "github-actions-v1",
+            "--from-provenance",
+            &["dockerfile", "parameters", "bases", "buildroot", "repositories", "inputs"],
+        ),
+        (
+            "slsa-github-generator-v0.2",
+            "--from-provenance",
+            &["dockerfile", "parameters", "bases", "buildroot", "repositories", "inputs"],
+        ),
         ("obs-v0.2", "--from-provenance", &["source", "bases"]),
         ("obs-v1", "--from-provenance", &["source", "parameters", "repositories", "inputs"]),
         ("koji-v0", "--koji", &["dockerfile", "parameters", "bases", "inputs"]),
@@ -40,7 +48,10 @@ fn documents_of_every_builder() {
     let answer = attest(&lab, &registry.name("app"), &["--koji", &path]).exits(0).json();
     let kept = registry.blob_json(answer["subjects"][0]["evidence"].as_str().unwrap());
     let layers = kept["layers"].as_array().unwrap();
-    let titles: Vec<_> = layers.iter().map(|layer| layer["annotations"]["org.opencontainers.image.title"].as_str().unwrap()).collect();
+    let titles: Vec<_> = layers
+        .iter()
+        .map(|layer| layer["annotations"]["org.opencontainers.image.title"].as_str().unwrap())
+        .collect();
     assert_eq!(titles.len(), 2, "{titles:?}");
     assert!(titles.contains(&"buildroot-packages.json"));
     let store = lab.path("elsewhere");
@@ -65,7 +76,8 @@ fn pieces_that_disagree_about_the_commit_are_refused() {
     let path = fixture(&lab, "github-actions-v1", &digest);
     let args = ["--from-provenance", &path, "--from-image", "--dry-run"];
     let answer = attest(&lab, &registry.name("app"), &args).exits(0).says("they may be its base's").json();
-    let source = &answer["subjects"][0]["body"]["predicate"]["buildDefinition"]["externalParameters"]["source"];
+    let source =
+        &answer["subjects"][0]["body"]["predicate"]["buildDefinition"]["externalParameters"]["source"];
     assert_eq!(source["commit"], COMMIT);
 }
 
@@ -98,9 +110,13 @@ fn what_the_image_itself_carries() {
         let answer = attest(&lab, &shelf.name("app"), &["--from-image", "--all-platforms"]).exits(0).json();
         let subjects = answer["subjects"].as_array().unwrap();
         assert_eq!(subjects.len(), 2, "the attestation is no platform: {answer:#}");
-        let kinds: Vec<_> = subjects[0]["sources"].as_array().unwrap().iter().map(|source| &source["kind"]).collect();
+        let kinds: Vec<_> =
+            subjects[0]["sources"].as_array().unwrap().iter().map(|source| &source["kind"]).collect();
         assert_eq!(kinds, [&json!("buildkit-v0.2"), &json!("osbs-labels")]);
-        assert_eq!((&subjects[1]["kind"], subjects[1]["sources"].as_array().unwrap().len()), (&"index".into(), 0));
+        assert_eq!(
+            (&subjects[1]["kind"], subjects[1]["sources"].as_array().unwrap().len()),
+            (&"index".into(), 0)
+        );
         assert_eq!(names(&subjects[0]["missing"]), ["buildroot"]);
 
         tagged(shelf, "bare", &json!({"maintainer": "somebody"}));

@@ -40,14 +40,35 @@ fn from_a_plain_image_to_a_trace() {
     let repo = format!("https://repos.example.org/debian={}", sha256(b"InRelease"));
     let named = format!("https://files.example.org/x.tar={}", sha256(b"x"));
     let args = [
-        "--commit", &commit, "--log", &log, "--dockerfile", dockerfile.to_str().unwrap(), "--buildroot",
-        &buildroot, "--repo", &repo, "--material", &material, "--material", &named, "--build-arg", "V=1",
-        "--builder-id", "https://ci.example.org/attester", "--builder-version", "ci=7", "--finished",
+        "--commit",
+        &commit,
+        "--log",
+        &log,
+        "--dockerfile",
+        dockerfile.to_str().unwrap(),
+        "--buildroot",
+        &buildroot,
+        "--repo",
+        &repo,
+        "--material",
+        &material,
+        "--material",
+        &named,
+        "--build-arg",
+        "V=1",
+        "--builder-id",
+        "https://ci.example.org/attester",
+        "--builder-version",
+        "ci=7",
+        "--finished",
         "2026-11-17T15:01:00Z",
     ];
     let name = registry.name("plain");
     let answer = attest(&lab, &name, &args).exits(0).json();
-    assert_eq!((&answer["commit"]["checked"], &answer["commit"]["commit"]), (&"commit-exists".into(), &head(&source).into()));
+    assert_eq!(
+        (&answer["commit"]["checked"], &answer["commit"]["commit"]),
+        (&"commit-exists".into(), &head(&source).into())
+    );
     assert_eq!(names(&answer["missing"]), ["parameters", "bases", "inputs"]);
     let subject = &answer["subjects"][0];
     assert_eq!((&subject["digest"], &subject["kind"]), (&digest.as_str().into(), &"manifest".into()));
@@ -56,19 +77,37 @@ fn from_a_plain_image_to_a_trace() {
     let turned = [&args[4..], &args[..4]].concat();
     let again = attest(&lab, &name, &turned).exits(0).json();
     assert_eq!(again["subjects"][0]["statement"], subject["statement"]);
-    assert_eq!((&again["subjects"][0]["existing"], &again["subjects"][0]["attestation"]), (&true.into(), &subject["attestation"]));
+    assert_eq!(
+        (&again["subjects"][0]["existing"], &again["subjects"][0]["attestation"]),
+        (&true.into(), &subject["attestation"])
+    );
     assert_eq!(Shelf::referrers(&registry, "plain", &digest).len(), 2);
 
     let key = lab.path("signer.pub");
     let traced = trace(&lab, &name, &["--trust", &key, "--format", "json"]).exits(0).json();
     let said = &traced["attested"];
-    assert_eq!((&traced["verified"], &traced["source"], &traced["builder"]), (&true.into(), &Value::Null, &"https://ci.example.org/attester".into()));
-    assert_eq!((&said["source"]["commit"], &said["source"]["checked"]), (&head(&source).into(), &"commit-exists".into()));
-    assert_eq!((&traced["started_on"], &traced["finished_on"]), (&Value::Null, &"2026-11-17T15:01:00Z".into()));
+    assert_eq!(
+        (&traced["verified"], &traced["source"], &traced["builder"]),
+        (&true.into(), &Value::Null, &"https://ci.example.org/attester".into())
+    );
+    assert_eq!(
+        (&said["source"]["commit"], &said["source"]["checked"]),
+        (&head(&source).into(), &"commit-exists".into())
+    );
+    assert_eq!(
+        (&traced["started_on"], &traced["finished_on"]),
+        (&Value::Null, &"2026-11-17T15:01:00Z".into())
+    );
     let dependency = |role: &str, checked: &str| {
-        said["dependencies"].as_array().unwrap().iter().any(|one| one["role"] == role && one["checked"] == checked)
+        said["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["role"] == role && one["checked"] == checked)
     };
-    assert!(dependency("dockerfile", "bytes") && dependency("material", "bytes") && dependency("material", "no"));
+    assert!(
+        dependency("dockerfile", "bytes") && dependency("material", "bytes") && dependency("material", "no")
+    );
     assert!(dependency("buildroot", "no") && said["logs"][0]["kept"] == true, "{said:#}");
     trace(&lab, &name, &[])
         .exits(0)
@@ -89,8 +128,13 @@ fn a_commit_is_looked_for() {
     let source = lab.source("source", &[("a", "b")]);
     let name = registry.name("app");
     let gone = format!("file://{}@{COMMIT}", source.display());
-    attest(&lab, &name, &["--commit", &gone]).exits(1).says(&format!("commit {COMMIT} does not exist")).json();
-    attest(&lab, &name, &["--commit", &format!("{}@main", source.display())]).exits(2).says("not a whole commit id");
+    attest(&lab, &name, &["--commit", &gone])
+        .exits(1)
+        .says(&format!("commit {COMMIT} does not exist"))
+        .json();
+    attest(&lab, &name, &["--commit", &format!("{}@main", source.display())])
+        .exits(2)
+        .says("not a whole commit id");
     attest(&lab, &name, &["--commit", COMMIT]).exits(2).says("write URL@ID");
     attest(&lab, &name, &["--commit", &format!("{}@{COMMIT}", lab.path("nowhere"))]).exits(2);
     assert!(Shelf::referrers(&registry, "app", &registry.tag("app", "1").unwrap()).is_empty());
@@ -99,7 +143,10 @@ fn a_commit_is_looked_for() {
     assert!(!ran.out.contains("secret") && !ran.err.contains("secret"), "{ran}");
     assert_eq!(ran.json()["commit"]["checked"], "unreachable");
     let said = trace(&lab, &name, &["--format", "json"]).exits(0).json()["attested"].clone();
-    assert_eq!((&said["source"]["checked"], &said["source"]["uri"]), (&"unreachable".into(), &"git+http://127.0.0.1:1/x".into()));
+    assert_eq!(
+        (&said["source"]["checked"], &said["source"]["uri"]),
+        (&"unreachable".into(), &"git+http://127.0.0.1:1/x".into())
+    );
 }
 
 #[test]
@@ -134,21 +181,35 @@ fn an_index_is_attested_whole_or_by_platform() {
         let log = file(&lab, "build.log", "made\n");
         attest(&lab, &name, &["--log", &log]).exits(2).says("say --all-platforms or --platform");
         let one = attest(&lab, &name, &["--log", &log, "--platform", "linux/arm64"]).exits(0).json();
-        assert_eq!((&one["subjects"][0]["digest"], one["subjects"].as_array().unwrap().len()), (&entries[1]["digest"], 1));
+        assert_eq!(
+            (&one["subjects"][0]["digest"], one["subjects"].as_array().unwrap().len()),
+            (&entries[1]["digest"], 1)
+        );
         attest(&lab, &name, &["--log", &log, "--platform", "linux/s390x"]).exits(3).says("linux/s390x");
         let all = attest(&lab, &name, &["--log", &log, "--all-platforms"]).exits(0).json();
-        let found: Vec<_> = all["subjects"].as_array().unwrap().iter().map(|one| (&one["kind"], &one["digest"], &one["existing"])).collect();
+        let found: Vec<_> = all["subjects"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (&one["kind"], &one["digest"], &one["existing"]))
+            .collect();
         let (image, index) = (json!("manifest"), json!("index"));
         let root_digest = json!(root);
-        assert_eq!(found, [
-            (&image, &entries[0]["digest"], &json!(false)),
-            (&image, &entries[1]["digest"], &json!(true)),
-            (&index, &root_digest, &json!(false)),
-        ]);
+        assert_eq!(
+            found,
+            [
+                (&image, &entries[0]["digest"], &json!(false)),
+                (&image, &entries[1]["digest"], &json!(true)),
+                (&index, &root_digest, &json!(false)),
+            ]
+        );
         let dry = attest(&lab, &name, &["--log", &log, "--all-platforms", "--dry-run"]).exits(0).json();
         let internal = &dry["subjects"][2]["body"]["predicate"]["buildDefinition"]["internalParameters"];
         assert_eq!(internal["subject"], "index");
-        assert_eq!(internal["platforms"], json!({"linux/amd64": entries[0]["digest"], "linux/arm64": entries[1]["digest"]}));
+        assert_eq!(
+            internal["platforms"],
+            json!({"linux/amd64": entries[0]["digest"], "linux/arm64": entries[1]["digest"]})
+        );
         assert_eq!(dry["subjects"][2]["attestation"], Value::Null);
     }
 }
@@ -172,7 +233,10 @@ fn directories_and_archives() {
     attest(&lab, &archive, &["--log", &log]).exits(2).says("can only be read");
     let out = lab.path("bundle.json");
     let answer = attest(&lab, &archive, &["--log", &log, "--out", &out]).exits(0).json();
-    assert_eq!((&answer["subjects"][0]["digest"], &answer["out"]), (&digest.as_str().into(), &out.as_str().into()));
+    assert_eq!(
+        (&answer["subjects"][0]["digest"], &answer["out"]),
+        (&digest.as_str().into(), &out.as_str().into())
+    );
     let bundle: Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
     let payload = STANDARD.decode(bundle["dsseEnvelope"]["payload"].as_str().unwrap()).unwrap();
     assert_eq!(answer["subjects"][0]["statement"]["digest"], sha256(&payload));

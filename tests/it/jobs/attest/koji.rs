@@ -25,28 +25,48 @@ fn broken(metadata: &Value) -> Vec<String> {
     for key in ["version", "release"] {
         rule(!build[key].as_str().unwrap_or("-").contains('-'), format!("build.{key} has a -"));
     }
-    rule(build["source"].is_null() || build["source"].as_str().is_some_and(|url| url.contains("://") && url.contains('#')), "build.source".into());
+    rule(
+        build["source"].is_null()
+            || build["source"].as_str().is_some_and(|url| url.contains("://") && url.contains('#')),
+        "build.source".into(),
+    );
     let times = build["start_time"].as_i64().zip(build["end_time"].as_i64());
     rule(times.is_some_and(|(start, end)| 0 < start && start <= end), "build times".into());
-    let types: Vec<_> = ["maven", "win", "image"].iter().filter(|kind| build["extra"][**kind].is_object()).collect();
+    let types: Vec<_> =
+        ["maven", "win", "image"].iter().filter(|kind| build["extra"][**kind].is_object()).collect();
     rule(!types.is_empty() || build["extra"]["typeinfo"].is_object(), "build.extra has no type".into());
     let mut ids = BTreeSet::new();
     for buildroot in metadata["buildroots"].as_array().unwrap() {
         let id = buildroot["id"].to_string();
         rule(ids.insert(id.clone()), format!("buildroot {id} twice"));
-        rule(text(&buildroot["host"], "os") && text(&buildroot["host"], "arch"), format!("buildroot {id} host"));
+        rule(
+            text(&buildroot["host"], "os") && text(&buildroot["host"], "arch"),
+            format!("buildroot {id} host"),
+        );
         let generator = &buildroot["content_generator"];
-        rule(text(generator, "name") && text(generator, "version"), format!("buildroot {id} content_generator"));
+        rule(
+            text(generator, "name") && text(generator, "version"),
+            format!("buildroot {id} content_generator"),
+        );
         let container = buildroot["container"]["type"].as_str().unwrap_or_default();
-        rule(CONTAINERS.contains(&container) && text(&buildroot["container"], "arch"), format!("buildroot {id} container"));
+        rule(
+            CONTAINERS.contains(&container) && text(&buildroot["container"], "arch"),
+            format!("buildroot {id} container"),
+        );
         for tool in buildroot["tools"].as_array().unwrap() {
             rule(text(tool, "name") && text(tool, "version"), format!("tool {tool}"));
         }
         for component in buildroot["components"].as_array().unwrap() {
             let good = match component["type"].as_str() {
-                Some("rpm") => ["name", "version", "release", "arch", "sigmd5"].iter().all(|key| text(component, key)),
-                Some("file") => text(component, "filename") && component["filesize"].is_u64() && checksum(component),
-                Some("kojifile") => text(component, "nvr") && component["archive_id"].is_u64() && checksum(component),
+                Some("rpm") => {
+                    ["name", "version", "release", "arch", "sigmd5"].iter().all(|key| text(component, key))
+                }
+                Some("file") => {
+                    text(component, "filename") && component["filesize"].is_u64() && checksum(component)
+                }
+                Some("kojifile") => {
+                    text(component, "nvr") && component["archive_id"].is_u64() && checksum(component)
+                }
                 _ => false,
             };
             rule(good, format!("component {component}"));
@@ -58,9 +78,15 @@ fn broken(metadata: &Value) -> Vec<String> {
         let id = output["buildroot_id"].to_string();
         rule(ids.contains(&id), format!("output of buildroot {id}, which is not listed"));
         used.insert(id);
-        rule(text(output, "filename") && !output["filename"].as_str().unwrap().contains('/'), format!("filename {output}"));
+        rule(
+            text(output, "filename") && !output["filename"].as_str().unwrap().contains('/'),
+            format!("filename {output}"),
+        );
         rule(files.insert(output["filename"].to_string()), format!("filename twice: {output}"));
-        rule(output["filesize"].is_u64() && text(output, "arch") && checksum(output), format!("output {output}"));
+        rule(
+            output["filesize"].is_u64() && text(output, "arch") && checksum(output),
+            format!("output {output}"),
+        );
         let good = match output["type"].as_str() {
             Some("log") => true,
             Some("docker-image") => {
@@ -91,7 +117,10 @@ fn metadata(lab: &Lab, image: &str) -> Value {
 #[test]
 fn the_checker_refuses() {
     let text = fs::read_to_string(crate::support::fixtures("provenance/koji-v0.json")).unwrap();
-    let good: Value = serde_json::from_str(&text.replace("SUBJECT", hex(&sha256(b"x"))).replace("1763391600.25", "1763391600")).unwrap();
+    let good: Value = serde_json::from_str(
+        &text.replace("SUBJECT", hex(&sha256(b"x"))).replace("1763391600.25", "1763391600"),
+    )
+    .unwrap();
     let mut whole = good.clone();
     whole["output"][0]["extra"]["docker"]["repositories"] = json!([]);
     assert_eq!(broken(&whole), Vec::<String>::new());
@@ -127,16 +156,30 @@ fn our_own_provenance_becomes_metadata_that_an_importer_takes() {
     let image = &made["output"][0];
     assert_eq!(image["checksum"], hex(built["manifest"].as_str().unwrap()));
     assert_eq!(image["extra"]["docker"]["id"], built["config"]);
-    let diff_ids: Vec<_> = built["layers"].as_array().unwrap().iter().map(|layer| &layer["diff_id"]).collect();
-    let written: Vec<_> = image["extra"]["docker"]["layer_sizes"].as_array().unwrap().iter().map(|layer| &layer["diff_id"]).collect();
+    let diff_ids: Vec<_> =
+        built["layers"].as_array().unwrap().iter().map(|layer| &layer["diff_id"]).collect();
+    let written: Vec<_> = image["extra"]["docker"]["layer_sizes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|layer| &layer["diff_id"])
+        .collect();
     assert_eq!(written, diff_ids);
-    let log = made["output"].as_array().unwrap().iter().find(|output| output["checksum"] == hex(built["log"]["digest"].as_str().unwrap()));
+    let log = made["output"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|output| output["checksum"] == hex(built["log"]["digest"].as_str().unwrap()));
     assert_eq!(log.unwrap()["filesize"], built["log"]["size"]);
     assert!(made["build"]["extra"]["image"]["parent_images"][0].as_str().unwrap().contains("tiny"));
 
     // And what koji said of an image comes back.
     let shelf: &dyn Shelf = registry;
-    let digest = tagged(shelf, "from-koji", &json!({"com.redhat.component": "app-container", "version": "1.2", "release": "4"}));
+    let digest = tagged(
+        shelf,
+        "from-koji",
+        &json!({"com.redhat.component": "app-container", "version": "1.2", "release": "4"}),
+    );
     let path = fixture(&lab, "koji-v0", &digest);
     attest(&lab, &registry.name("from-koji"), &["--koji", &path]).exits(0);
     let back = metadata(&lab, &registry.name("from-koji"));
@@ -146,7 +189,10 @@ fn our_own_provenance_becomes_metadata_that_an_importer_takes() {
         assert_eq!(back["build"][field], theirs["build"][field], "{field}");
     }
     assert_eq!(back["buildroots"][0]["content_generator"], theirs["buildroots"][0]["content_generator"]);
-    assert_eq!(back["buildroots"][0]["components"][0]["checksum"], theirs["buildroots"][0]["components"][1]["checksum"]);
+    assert_eq!(
+        back["buildroots"][0]["components"][0]["checksum"],
+        theirs["buildroots"][0]["components"][1]["checksum"]
+    );
     let elsewhere = lab.reprov(&["doctor", "--format", "koji"]);
     elsewhere.exits(2).says("are for the answer of `trace`");
 }

@@ -82,7 +82,12 @@ fn file(lab: &Lab, name: &str, text: &str) -> String {
 }
 
 /// The payloads of all bundles beside `subject`.
-fn payloads(shelf: &dyn Shelf, read: &dyn Fn(&str) -> Vec<u8>, repository: &str, subject: &str) -> Vec<Vec<u8>> {
+fn payloads(
+    shelf: &dyn Shelf,
+    read: &dyn Fn(&str) -> Vec<u8>,
+    repository: &str,
+    subject: &str,
+) -> Vec<Vec<u8>> {
     let referrers = shelf.referrers(repository, subject);
     let manifests = referrers.iter().map(|digest| shelf.manifest(repository, digest).unwrap());
     let bundles = manifests.filter(|manifest| manifest["artifactType"] == BUNDLE);

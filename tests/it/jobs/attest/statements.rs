@@ -80,8 +80,18 @@ fn what_is_no_statement_is_refused_before_anything_is_asked() {
     check("envelope", "{\"payloadType\":\"x\",\"payload\":\"\"}", &[], "signed already");
     check("whole", &statement(&digest, ""), &["--type", "spdx"], "leave --type out");
     check("kind", "{\"a\":1}", &["--type", "no kind"], "neither a URI nor one of");
-    check("upper", &statement(&digest, "").replace(hex(&digest), &hex(&digest).to_uppercase()), &[], "lower-case hex");
-    check("null", &statement(&digest, "").replace("{\"score\":1.10,\"big\":12345678901234567890123}", "null"), &[], "`predicate` object");
+    check(
+        "upper",
+        &statement(&digest, "").replace(hex(&digest), &hex(&digest).to_uppercase()),
+        &[],
+        "lower-case hex",
+    );
+    check(
+        "null",
+        &statement(&digest, "").replace("{\"score\":1.10,\"big\":12345678901234567890123}", "null"),
+        &[],
+        "`predicate` object",
+    );
     attest(&lab, "127.0.0.1:1/app:1", &["--statement", &lab.path("gone")]).exits(2).says("No such file");
     attest(&lab, "127.0.0.1:1/app:1", &[]).exits(2).says("nothing to attest");
     let path = file(&lab, "good", &statement(&digest, ""));
