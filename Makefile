@@ -1,7 +1,7 @@
 # Everything a person or a machine does with this repository; each is one line of shell behind it.
 CARGO ?= cargo
 
-.PHONY: build demo test acceptance ecosystems twice causes screenshot lint bench fuzz buildroot needs
+.PHONY: build demo test acceptance ecosystems twice causes attacks screenshot lint bench fuzz buildroot needs
 
 build:
 	$(CARGO) build --release --locked
@@ -24,7 +24,7 @@ test: needs
 # npm, cargo, curl and heredocs; several hundred real Dockerfiles; a report in a real browser.
 acceptance: needs
 	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
-	$(CARGO) test --locked --test it -- --ignored --skip ecosystems::
+	$(CARGO) test --locked --test it -- --ignored --skip ecosystems:: --skip interop::
 
 # What people build, made again on another day, host, user and number of cores; writes docs/ecosystems.md. 40 minutes.
 ecosystems: needs
@@ -36,9 +36,18 @@ twice: needs
 	@command -v npm >/dev/null || apt-get install --yes --no-install-recommends npm
 	REPROV_WRITE_ECOSYSTEMS=1 $(CARGO) test --locked --test it -- --ignored --exact --nocapture ecosystems::twice::nothing_is_unexplained
 
+# cosign 2 and 3, oras and in-toto, as Debian packages them: what each reads and writes, with reprov; writes docs/interop.md.
+interop: needs
+	REPROV_WRITE_INTEROP=1 $(CARGO) test --locked --test it -- --ignored --exact --nocapture interop::matrix
+	$(CARGO) test --locked --test it -- --ignored --exact --nocapture interop::six_at_once_twenty_times
+
 # A page for each cause of drift, from what the program itself says; after a cause was added.
 causes:
 	REPROV_WRITE_CAUSES=1 $(CARGO) test --locked --test it -- --exact cli::causes::every_cause_has_its_page_in_docs
+
+# The list of attacks in docs/verification.md, from the tests that make them; after a row was added.
+attacks:
+	REPROV_WRITE_ATTACKS=1 $(CARGO) test --locked --test it -- --exact verify::attacks::the_list_in_the_documents_is_this_one
 
 # docs/report.png: the report of the demo's drifting image, as a browser shows it.
 screenshot: needs

@@ -5,8 +5,8 @@
 //! | row | modules | what they are |
 //! |---|---|---|
 //! | 0 | [`model`] | words: digests, names of images, verdicts, limits |
-//! | 1 | [`oci`], [`layer`], [`attest`], [`dockerfile`], [`recipe`], [`transcript`], [`engine`] | formats: bytes ↔ values |
-//! | 2 | [`diff`], [`pin`] | two images → what differs; bytes and keys → whether the signer vouches |
+//! | 1 | [`oci`], [`layer`], [`attest`], [`dockerfile`], [`recipe`], [`transcript`], [`engine`], [`policy`], [`dossier`] | formats: bytes ↔ values |
+//! | 2 | [`diff`], [`pin`], [`verify`] | two images → what differs; bytes and keys → whether the signer vouches; evidence and policy → findings |
 //! | 3 | [`drift`] | what differs → why, and what to do |
 //! | 4 | [`report`] | answers → JSON and text |
 //! | 5 | [`compute`], [`process`], [`host`], [`progress`] | tools: cores, children, clock, news |
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod compute;
 pub mod diff;
 pub mod dockerfile;
+pub mod dossier;
 pub mod drift;
 pub mod engine;
 pub mod gateway;
@@ -31,6 +32,7 @@ pub mod layer;
 pub mod model;
 pub mod oci;
 pub mod pin;
+pub mod policy;
 pub mod process;
 pub mod progress;
 pub mod recipe;
@@ -40,3 +42,4 @@ pub mod signing;
 pub mod source;
 pub mod store;
 pub mod transcript;
+pub mod verify;

@@ -27,6 +27,13 @@ pub enum Update<'a> {
         /// Bytes of their bodies.
         bytes: u64,
     },
+    /// Blobs sent so far, and their bytes.
+    Sent {
+        /// Blobs.
+        count: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// Something the user should know though the job goes on.
     Warning(&'a str),
 }

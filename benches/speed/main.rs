@@ -1,6 +1,6 @@
 //! How fast reprov is, with a peer beside each figure: `make bench`. Ratios count, since machines differ and have other
 //! things to do. `cargo bench --bench speed -- layers provenance` measures only these; the others are `builds`,
-//! `diffs` and `imports`.
+//! `diffs`, `imports` and `verify`.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -16,6 +16,7 @@ mod layers;
 mod provenance;
 mod run;
 mod table;
+mod verify;
 
 /// Arguments that make this program the child whose memory is measured.
 const MILLION: &str = "a-million-entries";
@@ -52,6 +53,9 @@ fn main() {
     }
     if wanted("provenance") {
         rows.push(provenance::row());
+    }
+    if wanted("verify") {
+        rows.extend(verify::rows());
     }
     let cores = std::thread::available_parallelism().unwrap();
     let (rounds, after) = (run::ROUNDS, load());

@@ -225,6 +225,28 @@ fn from_bare_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D
     Digest::from_hex(&hex).ok_or_else(|| de::Error::custom("`sha256` is not 64 lower-case hex digits"))
 }
 
+impl ExternalParameters {
+    /// Every parameter there is.
+    pub const NAMES: &[&str] = &[
+        "source",
+        "dockerfile",
+        "context",
+        "target",
+        "buildArgs",
+        "platform",
+        "repositories",
+        "from",
+        "normalize",
+        "clock",
+        "onRefused",
+        "learn",
+        "timeout",
+        "secrets",
+        "git",
+        "recipe",
+    ];
+}
+
 impl BuildDefinition {
     /// The build's identity: sha256 of the canonical form of build type, parameters and dependencies, the
     /// latter sorted by (role, uri, digest), so that their order does not matter (WIRE.md §2).

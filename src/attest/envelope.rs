@@ -120,7 +120,11 @@ fn signature(item: Value) -> Result<Vec<u8>, EnvelopeError> {
     decoded(&mut map, "sig", "`sig`")
 }
 
-fn decoded(map: &mut Map<String, Value>, field: &str, what: &'static str) -> Result<Vec<u8>, EnvelopeError> {
+pub(super) fn decoded(
+    map: &mut Map<String, Value>,
+    field: &str,
+    what: &'static str,
+) -> Result<Vec<u8>, EnvelopeError> {
     let text = strict::text(map, field).filter(|text| !text.is_empty()).ok_or(EnvelopeError::Field(what))?;
     let engine = match (text.contains(['-', '_']), text.ends_with('=')) {
         (false, true) => STANDARD,

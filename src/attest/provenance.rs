@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
+    attested::Attested,
     definition::{BuildDefinition, is_defining},
     imported::Imported,
     statement::{Statement, Subject},
@@ -14,7 +15,7 @@ use super::{
 use crate::model::{
     Digest, ResourceDescriptor,
     limits::INLINE_INPUTS_MAX,
-    names::{BUILD_TYPE, IMPORT_TYPE, SLSA_PROVENANCE, TRANSCRIPT},
+    names::{ATTESTED_TYPE, BUILD_TYPE, IMPORT_TYPE, SLSA_PROVENANCE, TRANSCRIPT},
     rfc3339,
     time::parse_rfc3339,
 };
@@ -80,6 +81,9 @@ pub enum ProvenanceError {
     /// `startedOn` or `finishedOn`.
     #[error("provenance time `{0}` is not RFC 3339")]
     Time(String),
+    /// A dependency of an attested build without a role.
+    #[error("provenance names a dependency without saying what it was to the build")]
+    Role,
 }
 
 /// Says that `subject` was built as `definition` by `run`.
@@ -100,6 +104,9 @@ fn other_build(found: &str) -> &'static str {
     match found {
         IMPORT_TYPE => {
             ": it was imported, not built; `reprov import` of the same root file system makes it again"
+        }
+        ATTESTED_TYPE => {
+            ": it was attested after the fact, not built by reprov; `reprov trace` says what its recipe lacks"
         }
         _ => ": only images built by reprov can be rebuilt",
     }
@@ -177,7 +184,7 @@ pub fn builder_id(statement: &Statement) -> Option<&str> {
 #[serde(rename_all = "camelCase")]
 struct Predicate<I> {
     build_definition: Definition<I>,
-    run_details: Run,
+    run_details: Value,
 }
 
 #[derive(Deserialize)]
@@ -246,11 +253,11 @@ impl Provenance {
 }
 
 /// A predicate taken apart; the run has no inputs yet.
-pub(super) struct Read<E, I> {
+pub(super) struct Read<E, I, R = RunDetails> {
     pub(super) external: E,
     pub(super) internal: I,
     pub(super) dependencies: Vec<ResourceDescriptor>,
-    pub(super) run: RunDetails,
+    pub(super) run: R,
 }
 
 /// Reads a provenance of `build_type`, whose external parameters must be exactly those that `E` writes.
@@ -258,6 +265,15 @@ pub(super) fn read_predicate<E: DeserializeOwned + Serialize, I: DeserializeOwne
     statement: &Statement,
     build_type: &'static str,
 ) -> Result<Read<E, I>, ProvenanceError> {
+    let Read { external, internal, dependencies, run } = read_definition(statement, build_type)?;
+    Ok(Read { external, internal, dependencies, run: self::run(serde_json::from_value(run)?)? })
+}
+
+/// [`read_predicate`], but for `runDetails`, which are as they came, without null members.
+pub(super) fn read_definition<E: DeserializeOwned + Serialize, I: DeserializeOwned>(
+    statement: &Statement,
+    build_type: &'static str,
+) -> Result<Read<E, I, Value>, ProvenanceError> {
     if statement.predicate_type != SLSA_PROVENANCE {
         return Err(ProvenanceError::PredicateType(shown(&statement.predicate_type)));
     }
@@ -275,7 +291,7 @@ pub(super) fn read_predicate<E: DeserializeOwned + Serialize, I: DeserializeOwne
         external,
         internal: build_definition.internal_parameters,
         dependencies: build_definition.resolved_dependencies,
-        run: run(run_details)?,
+        run: run_details,
     })
 }
 
@@ -303,27 +319,64 @@ pub enum Origin {
     Built(Box<Provenance>),
     /// `import`.
     Imported(Box<Imported>),
+    /// `attest`: what somebody says of a build that reprov did not see.
+    Attested(Box<Attested>),
 }
 
 impl Origin {
-    /// Reads either.
+    /// Reads any of them.
     ///
     /// # Errors
     /// Those of the one its build type names; of [`Provenance::read`] for any other.
     pub fn read(statement: &Statement) -> Result<Self, ProvenanceError> {
         match statement.predicate.pointer("/buildDefinition/buildType").and_then(Value::as_str) {
             Some(IMPORT_TYPE) => Imported::read(statement).map(|imported| Self::Imported(Box::new(imported))),
+            Some(ATTESTED_TYPE) => Attested::read(statement).map(|said| Self::Attested(Box::new(said))),
             _ => Provenance::read(statement).map(|provenance| Self::Built(Box::new(provenance))),
         }
     }
 
-    /// How the build or import went.
+    /// How the build or import went; nothing of one that reprov did not see.
     #[must_use]
-    pub fn run(&self) -> &RunDetails {
+    pub fn run(&self) -> Option<&RunDetails> {
         match self {
-            Self::Built(provenance) => &provenance.run,
-            Self::Imported(imported) => &imported.run,
+            Self::Built(provenance) => Some(&provenance.run),
+            Self::Imported(imported) => Some(&imported.run),
+            Self::Attested(_) => None,
         }
+    }
+
+    /// `builder.id`.
+    #[must_use]
+    pub fn builder_id(&self) -> &str {
+        match self {
+            Self::Built(provenance) => &provenance.run.builder_id,
+            Self::Imported(imported) => &imported.run.builder_id,
+            Self::Attested(said) => &said.run.builder_id,
+        }
+    }
+
+    /// Begin and end, seconds since 1970, where they are known.
+    #[must_use]
+    pub fn times_s(&self) -> (Option<i64>, Option<i64>) {
+        match self {
+            Self::Attested(said) => (said.run.started_on_s, said.run.finished_on_s),
+            Self::Built(_) | Self::Imported(_) => {
+                let run = self.run();
+                (run.map(|run| run.started_on_s), run.map(|run| run.finished_on_s))
+            }
+        }
+    }
+
+    /// The first byproduct called `name`, if there is one.
+    #[must_use]
+    pub fn byproduct(&self, name: &str) -> Option<&ResourceDescriptor> {
+        let byproducts = match self {
+            Self::Built(provenance) => &provenance.run.byproducts,
+            Self::Imported(imported) => &imported.run.byproducts,
+            Self::Attested(said) => &said.run.byproducts,
+        };
+        byproducts.iter().find(|byproduct| byproduct.name == name)
     }
 
     /// The digest of what it was told.
@@ -332,6 +385,7 @@ impl Origin {
         match self {
             Self::Built(provenance) => provenance.definition.digest(),
             Self::Imported(imported) => imported.definition(),
+            Self::Attested(said) => said.definition(),
         }
     }
 }

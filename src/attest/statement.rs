@@ -86,7 +86,12 @@ impl Statement {
     /// # Errors
     /// Whatever breaks one of these, or a bound of [`crate::model::limits`].
     pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
-        let Value::Object(mut map) = strict::read(bytes, STATEMENT_SIZE_BYTES_MAX)? else {
+        Self::from_value(strict::read(bytes, STATEMENT_SIZE_BYTES_MAX)?)
+    }
+
+    /// Reads a statement that was read as JSON, strictly, before.
+    pub(super) fn from_value(value: Value) -> Result<Self, StatementError> {
+        let Value::Object(mut map) = value else {
             return Err(StatementError::Field("object at its top"));
         };
         let kind = strict::text(&mut map, "_type").unwrap_or_default();
@@ -109,6 +114,19 @@ impl Statement {
     pub fn names_subject(&self, digest: &Digest) -> bool {
         let hex = digest.hex();
         self.subject.iter().any(|subject| subject.digest.get("sha256") == Some(&hex))
+    }
+
+    /// Whether one of its subjects has the digests `known` (algorithm to hex): at least one of them, and none that differs.
+    #[must_use]
+    pub fn names_digests(&self, known: &BTreeMap<String, String>) -> bool {
+        let fits = |subject: &Subject| {
+            let mut both = known
+                .iter()
+                .filter_map(|(algorithm, hex)| Some((subject.digest.get(algorithm)?, hex)))
+                .peekable();
+            both.peek().is_some() && both.all(|(said, hex)| said == hex)
+        };
+        self.subject.iter().any(fits)
     }
 }
 

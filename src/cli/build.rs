@@ -11,6 +11,7 @@ use super::{
     failure::{Exit, Failure},
     global::image_name,
     rebuild::{Unjudged, judged as judged_image, parse_verdict},
+    sign::SignArgs,
     size::parse_maximum,
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     },
     recipe,
     report::{self, build as view},
-    signing::{self, PrivateKey},
+    signing,
     source::{Checkout, SourceError},
 };
 
@@ -45,6 +46,7 @@ enum Keep {
 
 /// Arguments of `build`.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("key", |key| key.required_unless_present("no_sign").conflicts_with("no_sign")))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// A git URL, or a path in a git work tree (may be a subdirectory)
@@ -122,9 +124,8 @@ pub(super) struct Args {
     /// Whose provenance of buildroot and bases to believe (repeat for several); without, it is not verified
     #[arg(long, value_name = "KEY.pub", env = "REPROV_BUILD_TRUST", value_delimiter = '\n')]
     trust: Vec<PathBuf>,
-    /// Signs the provenance: a file, or env:NAME; --no-sign does without
-    #[arg(long, value_name = "FILE", required_unless_present = "no_sign", conflicts_with = "no_sign")]
-    key: Option<String>,
+    #[command(flatten)]
+    sign: SignArgs,
     /// Attach the provenance unsigned: nobody can trust it
     #[arg(long)]
     no_sign: bool,
@@ -175,7 +176,7 @@ impl Args {
         }
         let overrides = self.overrides()?;
         let inputs_to = self.inputs_to(&to)?;
-        let key = self.key.as_deref().map(load_key).transpose()?;
+        let key = self.sign.signer()?;
         let secrets = credentials::secrets(&self.secret)?;
         let trust = match &self.trust[..] {
             [] => None,
@@ -371,17 +372,6 @@ fn once_each(pairs: Vec<(String, ImageName)>) -> Result<BTreeMap<String, ImageNa
         }
     }
     Ok(from)
-}
-
-/// The signing key in a file or in an environment variable (`env:NAME`).
-pub(super) fn load_key(spec: &str) -> Result<PrivateKey, Failure> {
-    let password = std::env::var("REPROV_PASSWORD").ok().filter(|text| !text.is_empty());
-    let Some(name) = spec.strip_prefix("env:") else {
-        return PrivateKey::load(spec.as_ref(), password.as_deref()).map_err(Failure::usage);
-    };
-    let text = std::env::var(name)
-        .map_err(|_| Failure::usage_text(format!("--key env:{name}: {name} is not set")))?;
-    PrivateKey::from_pem(&text, password.as_deref()).map_err(Failure::usage)
 }
 
 /// In seconds, with one digit behind the point.

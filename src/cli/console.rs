@@ -53,7 +53,7 @@ impl Console {
     pub(super) fn answer(&self, value: &impl Serialize, text: &str) {
         let write = || match self.format {
             Format::Json => print(value),
-            Format::Text => {
+            Format::Text | Format::Dot | Format::Html | Format::Koji => {
                 let _ = io::stdout().write_all(text.as_bytes()); // As in `print`.
             }
         };
@@ -166,6 +166,7 @@ impl Progress for Bar {
                 state.0 = format!("step {number}/{count} {}", printable(text));
             }
             Update::Traffic { count, bytes } => state.1 = format!(" · {count} answers, {}", size(bytes)),
+            Update::Sent { count, bytes } => state.1 = format!(" · {count} sent, {}", size(bytes)),
             Update::Output(_) => return,
             Update::Warning(text) => return self.bar.println(format!("warning: {}", printable(text))),
         }
@@ -195,7 +196,7 @@ impl Progress for Lines {
                 let text = String::from_utf8_lossy(line);
                 format!("| {}", printable(text.trim_end_matches(['\n', '\r'])))
             }
-            Update::Output(_) | Update::Traffic { .. } => return,
+            Update::Output(_) | Update::Traffic { .. } | Update::Sent { .. } => return,
         };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != line {

@@ -42,6 +42,9 @@ pub(super) fn place(console: &Console, answer: &mut view::Build, left: Option<Re
     if let Some(pushed) = &left.pushed {
         console.line(&format!("pushed: {pushed}"));
     }
+    if let Some(error) = &left.unsigned {
+        console.warn(&format!("the statement is not signed: {}", chain(error)));
+    }
     if let Some(error) = &left.uncopied {
         console.warn(&format!("--log-dir: {}; what is left is in the store", chain(error)));
     }

@@ -140,8 +140,8 @@ impl<'a> Following<'a> {
         let mut out = io::stdout().lock();
         match self.context.global.format {
             Format::Json => log::write(&mut out, line, self.terminal),
-            Format::Text if self.terminal => writeln!(out, "{}", printable(&shown(&event))),
-            Format::Text => writeln!(out, "{}", shown(&event)),
+            _ if self.terminal => writeln!(out, "{}", printable(&shown(&event))),
+            _ => writeln!(out, "{}", shown(&event)),
         }
     }
 }

@@ -20,6 +20,12 @@ pub(super) enum Format {
     Text,
     /// One JSON object.
     Json,
+    /// A graph for graphviz (`trace` alone).
+    Dot,
+    /// A page for a browser (`trace` alone).
+    Html,
+    /// koji's content-generator metadata (`trace` alone).
+    Koji,
 }
 
 /// When to colour.

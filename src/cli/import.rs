@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     Context,
-    build::load_key,
     failure::{Exit, Failure},
     global::image_name,
+    sign::SignArgs,
 };
 use crate::{
     attest::ImportParameters,
@@ -21,6 +21,7 @@ use crate::{
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("key", |key| key.required_unless_present("no_sign").conflicts_with("no_sign")))]
 pub(super) struct Args {
     /// A tar archive (plain, gzip, zstd or xz), or a directory
     #[arg(value_name = "ROOTFS")]
@@ -37,9 +38,8 @@ pub(super) struct Args {
     /// The image's time, seconds since 1970; no file is younger [default: the newest time in it]
     #[arg(long, value_name = "SECONDS", env = "REPROV_IMPORT_EPOCH", value_parser = clap::value_parser!(i64).range(0..=253_402_207_199))]
     epoch: Option<i64>,
-    /// Signs the provenance: a file, or env:NAME; --no-sign does without
-    #[arg(long, value_name = "FILE", required_unless_present = "no_sign", conflicts_with = "no_sign")]
-    key: Option<String>,
+    #[command(flatten)]
+    sign: SignArgs,
     /// Attach the provenance unsigned: nobody can trust it
     #[arg(long)]
     no_sign: bool,
@@ -69,7 +69,7 @@ impl Args {
                 epoch: self.epoch,
             },
             to: self.to()?,
-            key: self.key.as_deref().map(load_key).transpose()?,
+            key: self.sign.signer()?,
             builder_id: self.builder_id.clone(),
         };
         if self.no_sign {

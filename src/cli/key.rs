@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{
     Context,
-    build::load_key,
     failure::{Exit, Failure},
+    sign::{load_key, password},
 };
 use crate::signing::{KeyType, PrivateKey, write_pair};
 
@@ -19,9 +19,11 @@ pub(super) enum Type {
     P256,
     /// Ed25519.
     Ed25519,
+    /// RSA of 3072 bits, for those who must.
+    Rsa,
 }
 
-/// `key` has two commands.
+/// `key` has three commands.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Makes a key pair: PREFIX.key (encrypted if `REPROV_PASSWORD` is set) and PREFIX.pub
@@ -35,9 +37,21 @@ pub(super) enum Command {
     },
     /// Prints the public key of a private one
     Public {
-        /// A file, or env:NAME
-        #[arg(long, value_name = "FILE")]
-        key: String,
+        /// A private key's file, or env:NAME
+        #[arg(value_name = "FILE", required_unless_present = "key")]
+        file: Option<String>,
+        /// The same, as elsewhere
+        #[arg(long, value_name = "FILE", conflicts_with = "file")]
+        key: Option<String>,
+    },
+    /// Writes another tool's private key (PKCS#8, SEC 1, PKCS#1, encrypted or cosign's) as PREFIX.key and PREFIX.pub
+    Import {
+        /// The private key's file, or env:NAME; `REPROV_PASSWORD` or, for cosign's, `COSIGN_PASSWORD` opens it
+        #[arg(value_name = "FILE")]
+        file: String,
+        /// Path without extension
+        #[arg(long, value_name = "PREFIX", env = "REPROV_KEY_OUT")]
+        out: PathBuf,
     },
 }
 
@@ -45,26 +59,31 @@ impl Command {
     pub(super) fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Generate { out, kind } => {
-                let password = std::env::var("REPROV_PASSWORD").ok().filter(|text| !text.is_empty());
                 let key = PrivateKey::generate(match kind {
                     Type::P256 => KeyType::P256,
                     Type::Ed25519 => KeyType::Ed25519,
+                    Type::Rsa => KeyType::Rsa,
                 });
-                let (private, public) = write_pair(out, &key, password.as_deref()).map_err(Failure::usage)?;
-                if password.is_none() {
-                    context
-                        .console
-                        .warn("the private key is not encrypted; set REPROV_PASSWORD to encrypt it");
-                }
-                let answer = json!({"schema": "reprov.key/v1", "private": private, "public": public});
-                let text = format!("private     {}\npublic      {}\n", private.display(), public.display());
-                context.console.answer(&answer, &text);
+                write(context, out, &key)?;
             }
-            Self::Public { key } => {
-                let pem = load_key(key)?.public_pem();
+            Self::Public { file, key } => {
+                let pem = load_key(file.as_ref().or(key.as_ref()).map_or("", String::as_str))?.public_pem();
                 context.console.answer(&json!({"schema": "reprov.key/v1", "pem": pem}), &pem);
             }
+            Self::Import { file, out } => write(context, out, &load_key(file)?)?,
         }
         Ok(Exit::Ok)
     }
+}
+
+fn write(context: &Context<'_>, prefix: &std::path::Path, key: &PrivateKey) -> Result<(), Failure> {
+    let password = password();
+    let (private, public) = write_pair(prefix, key, password.as_ref()).map_err(Failure::usage)?;
+    if password.is_none() {
+        context.console.warn("the private key is not encrypted; set REPROV_PASSWORD to encrypt it");
+    }
+    let answer = json!({"schema": "reprov.key/v1", "private": private, "public": public});
+    let text = format!("private     {}\npublic      {}\n", private.display(), public.display());
+    context.console.answer(&answer, &text);
+    Ok(())
 }

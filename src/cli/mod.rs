@@ -4,12 +4,16 @@
     reason = "the edge that reads environment, files named by flags and the terminal"
 )]
 
+mod attest;
 mod build;
+mod bundle;
 mod console;
+mod copy;
 mod credentials;
 mod describe;
 mod diff;
 mod doctor;
+mod evidence;
 mod explain;
 mod failed;
 mod failure;
@@ -18,14 +22,19 @@ mod global;
 mod ignore;
 mod import;
 mod key;
+mod koji;
+mod layout;
 mod live;
 mod log;
 mod network;
+mod policy;
 mod rebuild;
 mod report;
+mod sign;
 mod size;
 mod store;
 mod trace;
+mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -34,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use console::Console;
 use failure::{Exit, Failure};
-use global::Global;
+use global::{Format, Global};
 
 /// Builds container images from git in a sealed, recorded buildroot, attests how, rebuilds them from that record, and
 /// explains what does not match.
@@ -55,10 +64,21 @@ enum Command {
     Rebuild(Box<rebuild::Args>),
     /// Makes a base image of a root file system, attests and pushes it
     Import(import::Args),
+    /// Copies an image with all that refers to it; the tag is written last
+    Copy(copy::Args),
+    /// Attests an image built elsewhere: signs a statement, or makes one from evidence
+    Attest(Box<attest::Args>),
     /// Compares two images: layers, paths, fields, config
     Diff(diff::Args),
+    /// Says whether images are what a policy wants, and by whose word
+    Verify(Box<verify::Args>),
+    /// Checks a policy, and prints the ones that are built in
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
+    /// Packs all that an image is judged by into one archive for auditors, and judges such an archive again
+    Evidence(Box<evidence::Args>),
     /// Makes and shows signing keys
     #[command(subcommand)]
     Key(key::Command),
@@ -123,6 +143,12 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
 }
 
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
+    let drawn = matches!(&cli.command, Command::Trace(args) if args.drawn());
+    if matches!(cli.global.format, Format::Dot | Format::Html | Format::Koji) && !drawn {
+        return Err(Failure::usage_text(
+            "--format dot, html and koji are for the answer of `trace`".to_owned(),
+        ));
+    }
     let (cancel, at_once) = (CancellationToken::new(), CancellationToken::new());
     let stops = [cancel.clone(), at_once.clone()];
     let watching = tokio::spawn(async move {
@@ -146,8 +172,13 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Build(args) => args.run(&context).await,
             Command::Rebuild(args) => args.run(&context).await,
             Command::Import(args) => args.run(&context).await,
+            Command::Copy(args) => args.run(&context).await,
+            Command::Attest(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
+            Command::Verify(args) => args.run(&context).await,
+            Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
+            Command::Evidence(args) => args.run(&context).await,
             Command::Key(command) => command.run(&context),
             Command::Doctor => doctor::run(&context).await,
             Command::Store(command) => command.run(&context).await,

@@ -6,7 +6,6 @@ use tokio::task::JoinSet;
 
 use super::{
     Context,
-    build::load_key,
     console::Console,
     credentials,
     failure::{Exit, Failure},
@@ -14,6 +13,7 @@ use super::{
     ignore::Ignore,
     live,
     report::{self, Report},
+    sign::SignArgs,
     size::parse_maximum,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     progress::Silent,
     recipe::Buildroot,
     report::{Compares as _, rebuild as view},
-    signing::{self, PrivateKey},
+    signing::{self, Signer},
 };
 
 /// Arguments of `rebuild`.
@@ -95,9 +95,8 @@ pub(super) struct Args {
     /// Keep the rebuilt images in this OCI layout
     #[arg(long, value_name = "DIR", env = "REPROV_REBUILD_KEEP")]
     keep: Option<PathBuf>,
-    /// Sign the verdict and attach it to the image: a key file, or env:NAME
-    #[arg(long, value_name = "FILE")]
-    key: Option<String>,
+    #[command(flatten)]
+    sign: SignArgs,
     /// rebuilder.id in the signed verdict
     #[arg(long, value_name = "URI", default_value = names::BUILDER_LOCAL, env = "REPROV_REBUILD_REBUILDER_ID")]
     rebuilder_id: String,
@@ -186,7 +185,7 @@ impl Args {
         } else {
             Trust::Keys(signing::load_trust(&self.trust).map_err(Failure::usage)?)
         };
-        let key = self.key.as_deref().map(load_key).transpose()?.map(Arc::new);
+        let key = self.sign.signer()?.map(Arc::new);
         let names = self.images.iter().map(|image| image_name("", image));
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let secrets = credentials::secrets(&self.secret)?;
@@ -199,7 +198,7 @@ impl Args {
         &self,
         context: &Context<'_>,
         trust: &Trust,
-        key: Option<Arc<PrivateKey>>,
+        key: Option<Arc<Signer>>,
         secrets: &Secrets,
         names: &[ImageName],
     ) -> Result<Vec<Answer>, Failure> {

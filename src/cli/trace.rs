@@ -8,13 +8,15 @@ use super::{
     Context,
     failure::{Exit, Failure},
     global::{Format, image_name},
+    koji,
 };
 use crate::{
-    attest::{BuildDefinition, Imported, Origin, Provenance},
+    attest::{BuildDefinition, ClaimedSource, Imported, Origin, Provenance},
     job::{
         Ports,
         evidence::{Believed, Evidence, Found, Trust},
         lineage::{self, Ancestor},
+        tree,
     },
     model::{Digest, ImageName, ResourceDescriptor, limits, names, rfc3339},
     oci::Manifest,
@@ -57,12 +59,20 @@ pub(super) struct Args {
     /// List every input
     #[arg(long)]
     inputs: bool,
+    /// Fetch every input and blob, however large, and hold each against its digest
+    #[arg(long, conflicts_with_all = ["log", "events", "follow", "failed"])]
+    deep: bool,
     /// Which manifest of a multi-platform image
     #[arg(long, default_value = "linux/amd64", env = "REPROV_TRACE_PLATFORM")]
     platform: String,
 }
 
 impl Args {
+    /// Whether the answer can be drawn, as `--format dot` and `html` do.
+    pub(super) fn drawn(&self) -> bool {
+        !(self.log || self.events || self.failed || self.follow.is_some())
+    }
+
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         if let Some(build) = &self.follow {
             return super::follow::follow(context, build).await;
@@ -107,16 +117,24 @@ impl Args {
             }
             Shown::Inputs | Shown::Answer => {}
         }
+        if context.global.format == Format::Koji {
+            let known = koji::Known { ports: &ports, name: &name, bytes: &bytes, evidence: &evidence };
+            return koji::print(&known, &believed.provenance).await;
+        }
         let inputs = match &believed.provenance {
             Origin::Built(provenance) => Some(self.read_inputs(&ports, &evidence, provenance).await?),
             Origin::Imported(_) if self.inputs => {
                 return Err(Failure::usage_text(format!("{image} was imported; it has no inputs to list")));
             }
-            Origin::Imported(_) => None,
+            Origin::Attested(_) if self.inputs => {
+                let text = format!("{image} was attested after the fact; what it fetched was not recorded");
+                return Err(Failure::usage_text(text));
+            }
+            Origin::Imported(_) | Origin::Attested(_) => None,
         };
         let bases = match &believed.provenance {
             Origin::Built(provenance) => lineage::bases(&ports, provenance, &evidence, &trust).await,
-            Origin::Imported(_) => Vec::new(),
+            Origin::Imported(_) | Origin::Attested(_) => Vec::new(),
         };
         let layers = lineage::digests(&parsed);
         let mut answer = answer(&image, &all, !self.trust.is_empty());
@@ -124,7 +142,17 @@ impl Args {
         let inherited = bases.iter().filter_map(|base| base.of(&layers)).max().unwrap_or_default();
         answer.layers = view::Layers { own: layers.len() - inherited, inherited };
         answer.bases = bases.iter().map(|base| base_line(base, &layers)).collect();
-        context.console.answer(&answer, &answer.text());
+        let format = context.global.format;
+        let inputs = self.inputs || self.deep || format == Format::Html;
+        let looking = tree::Looking { trust, inputs, deep: self.deep };
+        let tree = tree::tree(&ports, &image, manifest.digest, &bytes, &looking).await;
+        let drawn = match format {
+            Format::Dot => Some(tree.dot()),
+            Format::Html => Some(tree.html()),
+            Format::Text | Format::Json | Format::Koji => None,
+        };
+        answer.tree = Some(tree);
+        context.console.answer(&answer, &drawn.unwrap_or_else(|| answer.text()));
         Ok(Exit::Ok)
     }
 
@@ -186,7 +214,7 @@ async fn fetched(
     name: &str,
 ) -> Result<Digest, Failure> {
     let missing = || Failure::unavailable(format!("its {name} is not beside the image"));
-    let named = believed.provenance.run().byproduct(name);
+    let named = believed.provenance.byproduct(name);
     let digest = named.and_then(ResourceDescriptor::sha256).ok_or_else(missing)?;
     let there = evidence.fetch(ports, &digest).await.map_err(Failure::unavailable)?;
     if there { Ok(digest) } else { Err(missing()) }
@@ -202,7 +230,7 @@ fn provenances(all: &[Believed<Origin>]) -> Vec<view::ProvenanceLine> {
             None => lines.push(view::ProvenanceLine {
                 digest: believed.referrer,
                 definition,
-                finished_on: rfc3339(believed.provenance.run().finished_on_s),
+                finished_on: believed.provenance.times_s().1.map(rfc3339),
                 builds: 1,
             }),
         }
@@ -213,30 +241,34 @@ fn provenances(all: &[Believed<Origin>]) -> Vec<view::ProvenanceLine> {
 /// All that the statements say; layers, bases and inputs take a look elsewhere.
 fn answer(image: &ImageName, all: &[Believed<Origin>], verified: bool) -> view::Trace {
     let believed = &all[0];
-    let run = believed.provenance.run();
+    let origin = &believed.provenance;
+    let (started_s, finished_s) = origin.times_s();
     let mut answer = view::Trace {
         schema: "reprov.trace/v1",
         image: image.to_string(),
         provenance: believed.referrer,
         verified,
         provenances: provenances(all),
-        builder: run.builder_id.clone(),
-        started_on: rfc3339(run.started_on_s),
-        finished_on: rfc3339(run.finished_on_s),
+        builder: origin.builder_id().to_owned(),
+        started_on: started_s.map(rfc3339),
+        finished_on: finished_s.map(rfc3339),
         source: None,
         buildroot: None,
         imported: None,
+        attested: None,
         layers: view::Layers { own: 0, inherited: 0 },
         bases: Vec::new(),
         repositories: Vec::new(),
         inputs: None,
-        log: run.byproduct("log").and_then(ResourceDescriptor::sha256),
-        events: run.byproduct("events").and_then(ResourceDescriptor::sha256),
-        tainted: run.tainted.clone(),
+        log: origin.byproduct("log").and_then(ResourceDescriptor::sha256),
+        events: origin.byproduct("events").and_then(ResourceDescriptor::sha256),
+        tainted: origin.run().map(|run| run.tainted.clone()).unwrap_or_default(),
         definition: believed.provenance.definition(),
+        tree: None,
     };
     match &believed.provenance {
         Origin::Imported(origin) => answer.imported = Some(imported(origin)),
+        Origin::Attested(said) => answer.attested = Some(said.as_ref().into()),
         Origin::Built(provenance) => {
             let definition = &provenance.definition;
             answer.source = Some(source(definition));
@@ -307,19 +339,24 @@ fn base_line(base: &Ancestor, layers: &[Digest]) -> view::BaseLine {
 }
 
 fn origin(base: &Ancestor, believed: &Believed<Origin>) -> view::Origin {
-    let run = believed.provenance.run();
     let (built, imported) = match &believed.provenance {
         Origin::Built(provenance) => (Some(source(&provenance.definition)), None),
         Origin::Imported(origin) => (None, Some(imported(origin))),
+        Origin::Attested(_) => (None, None),
+    };
+    let claimed = match &believed.provenance {
+        Origin::Attested(said) => said.external.source.clone().unwrap_or_default(),
+        Origin::Built(_) | Origin::Imported(_) => ClaimedSource::default(),
     };
     let layers = base.layers.clone().unwrap_or_default();
     view::Origin {
         digest: believed.referrer,
         verified: base.verified,
-        builder: run.builder_id.clone(),
-        finished_on: rfc3339(run.finished_on_s),
-        commit: built.as_ref().map(|source| source.commit.clone()),
-        source: built.and_then(|source| source.uri),
+        builder: believed.provenance.builder_id().to_owned(),
+        finished_on: believed.provenance.times_s().1.map(rfc3339),
+        commit: built.as_ref().map(|source| source.commit.clone()).or(claimed.commit),
+        source: built.and_then(|source| source.uri).or(claimed.uri),
+        claimed: matches!(believed.provenance, Origin::Attested(_)),
         imported,
         bases: base.bases.iter().map(|base| base_line(base, &layers)).collect(),
     }

@@ -46,21 +46,27 @@ struct Walker<R> {
     last: BString,
     /// Whether its paths ascend, component by component and byte by byte.
     ascends: [bool; 2],
+    /// Whether the entry is known to be the other's: of one and the same header.
+    twin: bool,
 }
 
 impl<R: BufRead> Walker<R> {
     fn new(side: usize, archive: Archive<R>) -> Result<Self, Refusal> {
         let (entry, last) = (None, BString::default());
-        let mut walker = Self { side, archive, entry, last, ascends: [true; 2] };
-        walker.next()?;
+        let mut walker = Self { side, archive, entry, last, ascends: [true; 2], twin: false };
+        walker.next(None)?;
         Ok(walker)
     }
 
-    fn next(&mut self) -> Result<(), Refusal> {
+    /// Goes to the next entry, which may well be the one that `other` stands at.
+    fn next(&mut self, other: Option<&Self>) -> Result<(), Refusal> {
         if let Some(entry) = self.entry.take() {
             self.last = entry.path;
         }
-        self.entry = self.archive.entry().map_err(|source| refusal(self.side, None, &self.last, source))?;
+        let beside = other.and_then(|other| other.entry.as_ref().zip(other.archive.header()));
+        let next = self.archive.entry_beside(beside);
+        let next = next.map_err(|source| refusal(self.side, None, &self.last, source))?;
+        (self.entry, self.twin) = next.map_or((None, false), |(entry, twin)| (Some(entry), twin));
         if let Some(entry) = self.entry.as_ref().filter(|_| !self.last.is_empty()) {
             self.ascends[0] &= compare_paths(&self.last, &entry.path).is_lt();
             self.ascends[1] &= self.last < entry.path;
@@ -68,12 +74,20 @@ impl<R: BufRead> Walker<R> {
         Ok(())
     }
 
+    /// The entry at hand, whose content begins with `head`; there is none then until the next.
+    fn take(&mut self, head: &Head) -> Option<Entry> {
+        let mut entry = self.entry.take()?;
+        self.last.clone_from(&entry.path);
+        entry.peek = head.bytes().to_vec();
+        Some(entry)
+    }
+
     /// The entry at hand with all that can be told of its content alone; goes to the next.
     fn leave(&mut self) -> Result<Option<Entry>, Refusal> {
         let Some(mut entry) = self.entry.take() else { return Ok(None) };
         self.last.clone_from(&entry.path);
         if entry.kind == Kind::File {
-            let mut hasher = Hasher::default();
+            let (mut hasher, mut head) = (Hasher::default(), Head::default());
             loop {
                 let piece = self.archive.piece();
                 let piece = piece.map_err(|source| refusal(self.side, Some(&entry), &self.last, source))?;
@@ -81,13 +95,14 @@ impl<R: BufRead> Walker<R> {
                 if count == 0 {
                     break;
                 }
-                peek(&mut entry, piece);
+                head.add(piece);
                 hasher.update(piece);
                 self.archive.take(count);
             }
             entry.content = Some(hasher.finish());
+            entry.peek = head.bytes().to_vec();
         }
-        self.next()?;
+        self.next(None)?;
         Ok(Some(entry))
     }
 }
@@ -168,17 +183,13 @@ fn both<R: BufRead>(
     let files = [&a.entry, &b.entry].into_iter().flatten().all(|entry| entry.kind == Kind::File);
     let sizes = [&a.entry, &b.entry].map(|entry| entry.as_ref().map_or(0, |entry| entry.size_bytes));
     let hold = sizes.iter().all(|size| *size <= CAPTURE_FILE_BYTES_MAX) && sizes[0] + sizes[1] <= *left;
-    let delta = if files { contents(a, b, hold.then_some(&mut *held))? } else { None };
-    let (mut one, mut other) = (a.entry.take(), b.entry.take());
-    for (walker, entry) in [(&mut *a, &one), (&mut *b, &other)] {
-        if let Some(entry) = entry {
-            walker.last.clone_from(&entry.path);
-        }
-    }
-    let mut outcome = Contents::Equal;
-    if let Some(delta) = delta {
-        outcome = Contents::Differ(Some(delta));
-        if hold {
+    let mut heads = [Head::default(), Head::default()];
+    let delta = if files { contents(a, b, &mut heads, hold.then_some(&mut *held))? } else { None };
+    let mut found = None;
+    if delta.is_some() || !b.twin {
+        let mut outcome = delta.map_or(Contents::Equal, |delta| Contents::Differ(Some(delta)));
+        let (mut one, mut other) = (a.take(&heads[0]), b.take(&heads[1]));
+        if hold && matches!(outcome, Contents::Differ(_)) {
             *left -= sizes[0] + sizes[1];
             let [bytes_a, bytes_b] = held;
             for (entry, bytes) in [(&mut one, &*bytes_a), (&mut other, &*bytes_b)] {
@@ -188,17 +199,19 @@ fn both<R: BufRead>(
             }
             outcome = Contents::Held(take(bytes_a), take(bytes_b));
         }
+        found = change(layer, one, other, outcome);
     }
-    let found = change(layer, one, other, outcome);
-    a.next()?;
-    b.next()?;
+    a.next(None)?;
+    b.next(Some(a))?;
     Ok(found)
 }
 
-/// Where the contents of two files differ, if they do; and both of them into `held`, which is cleared first.
+/// Where the contents of two files differ, if they do; the first bytes of each into `heads`, and both of them into `held`,
+/// which is cleared first.
 fn contents<R: BufRead>(
     a: &mut Walker<R>,
     b: &mut Walker<R>,
+    heads: &mut [Head; 2],
     held: Option<&mut [Vec<u8>; 2]>,
 ) -> Result<Option<Delta>, Refusal> {
     let mut pair = held.map(Held::new);
@@ -224,11 +237,8 @@ fn contents<R: BufRead>(
         if let Some(pair) = &mut pair {
             pair.add(one, other);
         }
-        for (entry, piece) in [(&mut a.entry, one), (&mut b.entry, other)] {
-            if let Some(entry) = entry {
-                peek(entry, piece);
-            }
-        }
+        heads[0].add(one);
+        heads[1].add(other);
         let counts = (one.len(), other.len());
         a.archive.take(counts.0);
         b.archive.take(counts.1);
@@ -262,8 +272,26 @@ impl<'a> Held<'a> {
     }
 }
 
-/// Notes the first bytes of a content.
-fn peek(entry: &mut Entry, piece: &[u8]) {
-    let room = PEEK_SIZE_BYTES - entry.peek.len();
-    entry.peek.extend_from_slice(&piece[..piece.len().min(room)]);
+/// The first bytes of a content.
+struct Head {
+    bytes: [u8; PEEK_SIZE_BYTES],
+    length: usize,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self { bytes: [0; PEEK_SIZE_BYTES], length: 0 }
+    }
+}
+
+impl Head {
+    fn add(&mut self, piece: &[u8]) {
+        let count = piece.len().min(PEEK_SIZE_BYTES - self.length);
+        self.bytes[self.length..self.length + count].copy_from_slice(&piece[..count]);
+        self.length += count;
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
 }

@@ -1,6 +1,6 @@
 //! What stands beside an image: its referrers, opened, and the provenance among them that can be believed.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{Ports, inputs::Missing};
 use crate::{
@@ -94,8 +94,8 @@ pub trait Said: Sized {
     /// If it is of another kind, or not well formed.
     fn read(statement: &Statement) -> Result<Self, ProvenanceError>;
 
-    /// When the run ended, seconds since 1970.
-    fn finished_on_s(&self) -> i64;
+    /// When the run ended, seconds since 1970; none of one that its signer did not see: such come after all others.
+    fn finished_on_s(&self) -> Option<i64>;
 }
 
 impl Said for Provenance {
@@ -103,8 +103,8 @@ impl Said for Provenance {
         Self::read(statement)
     }
 
-    fn finished_on_s(&self) -> i64 {
-        self.run.finished_on_s
+    fn finished_on_s(&self) -> Option<i64> {
+        Some(self.run.finished_on_s)
     }
 }
 
@@ -113,8 +113,8 @@ impl Said for Origin {
         Self::read(statement)
     }
 
-    fn finished_on_s(&self) -> i64 {
-        self.run().finished_on_s
+    fn finished_on_s(&self) -> Option<i64> {
+        self.run().map(|run| run.finished_on_s)
     }
 }
 
@@ -212,6 +212,13 @@ impl Evidence {
         last.map_or(Ok(None), Err)
     }
 
+    /// The sizes of all blobs beside the image, as artifacts name them.
+    #[must_use]
+    pub fn sizes(&self) -> BTreeMap<Digest, u64> {
+        let layers = self.artifacts.iter().flat_map(|(_, manifest)| manifest.layers());
+        layers.map(|layer| (layer.digest, layer.size)).collect()
+    }
+
     /// Brings the blob `digest` into the store; false if no artifact beside the image holds it.
     ///
     /// # Errors
@@ -226,6 +233,12 @@ impl Evidence {
             }
         }
         last.map_or(Ok(false), Err)
+    }
+
+    /// Whether an artifact beside the image says that it holds the blob `digest`.
+    #[must_use]
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.artifacts.iter().flat_map(|(_, manifest)| manifest.layers()).any(|layer| layer.digest == *digest)
     }
 
     /// Artifacts of one type.
@@ -293,7 +306,8 @@ impl<P: Said> Candidates<P> {
 
     /// The latest first; or the one `wanted`. The error says what could not be read.
     fn settle(mut self, wanted: Option<Digest>) -> Result<Found<P>, String> {
-        self.believed.sort_by_key(|believed| (-believed.provenance.finished_on_s(), believed.referrer));
+        self.believed
+            .sort_by_key(|believed| (Reverse(believed.provenance.finished_on_s()), believed.referrer));
         if let Some(wanted) = wanted {
             let there: Vec<_> = self.believed.iter().map(|believed| believed.referrer.to_string()).collect();
             self.believed.retain(|believed| believed.referrer == wanted);

@@ -3,19 +3,24 @@
 pub mod accepted;
 pub mod archive;
 pub mod assemble;
+pub mod attest;
 pub mod bases;
 pub mod build;
 pub mod builder;
+pub mod bundle;
 pub mod check;
 pub mod clean;
 pub mod compare;
 pub mod configured;
+pub mod copy;
+pub mod dossier;
 mod events;
 pub mod evidence;
 pub mod execute;
 pub mod failure;
 pub mod import;
 pub mod inputs;
+pub mod layout;
 pub mod lineage;
 mod live;
 mod log;
@@ -30,7 +35,9 @@ pub mod source;
 mod stages;
 pub mod standing;
 pub mod track;
+pub mod tree;
 pub mod turns;
+pub mod verify;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

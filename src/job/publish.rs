@@ -13,7 +13,7 @@ use crate::{
     model::{Descriptor, Digest, ImageName, limits, names},
     oci::{Image, artifact_bytes},
     registry::{Listed, RegistryError},
-    signing::PrivateKey,
+    signing::{SignError, Signer},
     store::StoreError,
 };
 
@@ -33,6 +33,9 @@ pub enum PublishError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The statement could not be signed.
+    #[error("cannot sign the statement")]
+    Sign(#[from] SignError),
     /// A pack of inputs could not be made.
     #[error("cannot pack the inputs")]
     Pack(#[source] std::io::Error),
@@ -151,13 +154,13 @@ impl<'a> Publisher<'a> {
     /// Attaches a statement, the last thing attached: signed, as a sigstore bundle; without a key, bare.
     ///
     /// # Errors
-    /// [`PublishError::Push`].
+    /// [`PublishError::Sign`], and nothing is attached; [`PublishError::Push`].
     pub async fn statement(
         &self,
         statement: &Statement,
-        key: Option<&PrivateKey>,
+        key: Option<&Signer>,
     ) -> Result<Descriptor, PublishError> {
-        let (media_type, bytes) = written(statement, key);
+        let (media_type, bytes) = written(statement, key).await?;
         let annotations = match key {
             Some(_) => BTreeMap::from([
                 (names::BUNDLE_CONTENT.to_owned(), "dsse-envelope".to_owned()),
@@ -219,10 +222,16 @@ impl<'a> Publisher<'a> {
 }
 
 /// A statement as it is kept, and what that is: signed, a sigstore bundle; without a key, bare.
-pub(super) fn written(statement: &Statement, key: Option<&PrivateKey>) -> (&'static str, Vec<u8>) {
-    let Some(key) = key else { return (names::IN_TOTO_JSON, statement.to_bytes()) };
-    let bundle = Bundle { hint: key.public().hint(), envelope: key.sign_envelope(statement) };
-    (names::BUNDLE, bundle.to_bytes())
+///
+/// # Errors
+/// [`SignError`].
+pub(super) async fn written(
+    statement: &Statement,
+    key: Option<&Signer>,
+) -> Result<(&'static str, Vec<u8>), SignError> {
+    let Some(key) = key else { return Ok((names::IN_TOTO_JSON, statement.to_bytes())) };
+    let bundle = Bundle { hint: key.public().hint(), envelope: key.sign_envelope(statement).await? };
+    Ok((names::BUNDLE, bundle.to_bytes()))
 }
 
 /// Longest tag of an image (OCI distribution, "Pulling manifests").

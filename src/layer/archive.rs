@@ -40,6 +40,8 @@ pub struct Archive<R> {
     counts: (u64, u64),
     /// Bytes of holes in sparse files so far.
     holes_bytes: u64,
+    /// The header of the entry at hand, if it is all that says what it is.
+    alone: Option<Header>,
     shape: Option<Shape>,
 }
 
@@ -65,8 +67,9 @@ enum Source {
 impl<R: BufRead> Archive<R> {
     /// An archive that begins where `inner` stands.
     pub fn new(inner: R, reading: Reading) -> Self {
-        let (shaping, content) = (Shaping::default(), Content::default());
-        Self { inner, reading, position: 0, shaping, content, counts: (0, 0), holes_bytes: 0, shape: None }
+        let (shaping, content, counts) = (Shaping::default(), Content::default(), (0, 0));
+        let (holes_bytes, alone, shape) = (0, None, None);
+        Self { inner, reading, position: 0, shaping, content, counts, holes_bytes, alone, shape }
     }
 
     /// The next entry, without digest and [`Entry::peek`] of its content; what was not taken of the content before is passed
@@ -75,7 +78,25 @@ impl<R: BufRead> Archive<R> {
     /// # Errors
     /// [`LayerError::Read`], and what is refused (see [`super::walk`]).
     pub fn entry(&mut self) -> Result<Option<Entry>, LayerError> {
+        Ok(self.entry_beside(None)?.map(|(entry, _)| entry))
+    }
+
+    /// The header of the entry at hand, if nothing else says what it is.
+    pub fn header(&self) -> Option<&Header> {
+        self.alone.as_ref()
+    }
+
+    /// [`Archive::entry`] beside another archive that came to an entry, and its [`Archive::header`]: the same header, byte for
+    /// byte, is the same entry, and is not read again. Whether it was.
+    ///
+    /// # Errors
+    /// Those of [`Archive::entry`].
+    pub fn entry_beside(
+        &mut self,
+        other: Option<(&Entry, &Header)>,
+    ) -> Result<Option<(Entry, bool)>, LayerError> {
         self.leave()?;
+        self.alone = None;
         let mut extensions = Extensions::new(self.reading);
         loop {
             let mut header = Header::new_old();
@@ -91,8 +112,12 @@ impl<R: BufRead> Archive<R> {
                 self.end()?;
                 return Ok(None);
             }
-            let name = header.path_bytes().into_owned();
-            let refuse = |why| refused(&name, why);
+            let same = |(_, other): &(_, &Header)| other.as_bytes() == header.as_bytes();
+            if let Some((entry, _)) = other.filter(same).filter(|_| extensions.is_empty()) {
+                self.shaping.header(&header);
+                return Ok(Some((self.begin(entry.clone(), &header)?, true)));
+            }
+            let refuse = |why| refused(&header.path_bytes(), why);
             check_sum(&header).map_err(refuse)?;
             let size = number::header(&header.as_old().size).and_then(|size| u64::try_from(size).ok());
             let size = size.ok_or_else(|| refuse("its size is no number"))?;
@@ -106,12 +131,14 @@ impl<R: BufRead> Archive<R> {
             }
             self.shaping.header(&header);
             let known = std::mem::replace(&mut extensions, Extensions::new(self.reading));
+            let alone = known.is_empty() && flag != b'S';
             let entry = known.entry(&header, size)?;
             if entry.path.is_empty() {
                 self.shaping.root(&entry);
                 continue;
             }
-            return self.begin(entry, &header).map(Some);
+            self.alone = alone.then(|| header.clone());
+            return Ok(Some((self.begin(entry, &header)?, false)));
         }
     }
 

@@ -14,6 +14,28 @@ pub const BUNDLE_SIZE_BYTES_MAX: u64 = 48 << 20;
 pub const ENVELOPE_SIGNATURES_MAX: usize = 64;
 /// Most subjects of one statement.
 pub const STATEMENT_SUBJECTS_MAX: usize = 1024;
+/// Most artifacts of one list of an in-toto link.
+pub const LINK_ARTIFACTS_MAX: usize = 100_000;
+/// Most keys of an in-toto layout.
+pub const LAYOUT_KEYS_MAX: usize = 1000;
+/// Most steps of an in-toto layout, and most inspections.
+pub const LAYOUT_ITEMS_MAX: usize = 1000;
+/// Most rules of one list of an in-toto layout.
+pub const LAYOUT_RULES_MAX: usize = 1000;
+/// Deepest in-toto layout in place of a link.
+pub const LAYOUT_DEPTH_MAX: usize = 4;
+/// Most links read for one layout.
+pub const LINK_FILES_MAX: usize = 10_000;
+/// Bytes of links read for one layout.
+pub const LINK_FILES_SIZE_BYTES_MAX: u64 = 64 << 20;
+/// Largest archive of evidence.
+pub const DOSSIER_SIZE_BYTES_MAX: u64 = 4 << 30;
+/// Largest list in an archive of evidence.
+pub const DOSSIER_CONTENTS_SIZE_BYTES_MAX: u64 = 16 << 20;
+/// Most members of an archive of evidence.
+pub const DOSSIER_MEMBERS_MAX: usize = 50_000;
+/// Largest blob beside an image that goes into its archive of evidence; logs may be larger.
+pub const DOSSIER_BLOB_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Deepest nesting of JSON from outside.
 pub const JSON_DEPTH_MAX: usize = 128;
 /// Most layers of one image.
@@ -118,8 +140,38 @@ pub const REFERRERS_MAX: usize = 1000;
 pub const REFERRERS_SIZE_BYTES_MAX: u64 = 64 << 20;
 /// Pages of referrers followed.
 pub const REFERRER_PAGES_MAX: usize = 100;
+/// Tags of a repository asked for at once.
+pub const TAGS_PAGE: usize = 1000;
+/// Pages of tags followed.
+pub const TAG_PAGES_MAX: usize = 100;
+/// Most manifests copied at once: an image or index, and all that refers to it.
+pub const COPY_MANIFESTS_MAX: usize = 10_000;
+/// Most bytes of those manifests.
+pub const COPY_MANIFESTS_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Most blobs they may name.
+pub const COPY_BLOBS_MAX: usize = 100_000;
 /// Most blobs of an OCI layout looked at in search of referrers.
 pub const LAYOUT_BLOBS_MAX: usize = 100_000;
+/// Largest transcript that is held against a policy.
+pub const TRANSCRIPT_JUDGED_SIZE_BYTES_MAX: u64 = 32 << 20;
+/// Largest policy.
+pub const POLICY_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Findings of one code listed for one image; beyond, their number is said.
+pub const FINDINGS_OF_CODE_MAX: usize = 20;
+/// Images that one stands on, at any depth, that are verified with it.
+pub const DEPENDENCIES_MAX: usize = 64;
+/// Requests to one registry at once.
+pub const REGISTRY_REQUESTS_MAX: usize = 16;
+/// Images verified at once.
+pub const VERIFIED_AT_ONCE_MAX: usize = 16;
+/// Bytes of attestations held at once, over all images.
+pub const EVIDENCE_HELD_BYTES_MAX: u64 = 32 << 20;
+/// Bytes of attestations of one image held at once.
+pub const ATTESTATIONS_BATCH_BYTES_MAX: u64 = 16 << 20;
+/// Largest attestation that is verified; one of 5,000 dependencies has two MiB.
+pub const ATTESTATION_SIZE_BYTES_MAX: u64 = 24 << 20;
+/// Largest attestation of which is told apart in which wrong way it was signed.
+pub const ATTESTATION_DOUBTED_BYTES_MAX: usize = 1 << 20;
 /// Largest file of registry credentials.
 pub const AUTH_FILE_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Largest answer of a token service.
@@ -212,8 +264,30 @@ pub const SECRETS_MAX: usize = 64;
 pub const SECRET_ID_SIZE_BYTES_MAX: usize = 128;
 /// Largest secret.
 pub const SECRET_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Most files of evidence of one `attest`.
+pub const EVIDENCE_FILES_MAX: usize = 256;
+/// Most documents in one file of evidence.
+pub const EVIDENCE_DOCUMENTS_MAX: usize = 64;
+/// Most dependencies that one attested build may name.
+pub const ATTESTED_DEPENDENCIES_MAX: usize = 10_000;
+/// Most parameters that one attested build may have.
+pub const ATTESTED_PARAMETERS_MAX: usize = 1000;
+/// Longest parameter of an attested build.
+pub const ATTESTED_PARAMETER_SIZE_BYTES_MAX: usize = 64 << 10;
+/// Largest file that is only hashed, as a material.
+pub const MATERIAL_SIZE_BYTES_MAX: u64 = 64 << 30;
+/// Platforms of one index that are attested at once.
+pub const ATTESTED_PLATFORMS_MAX: usize = 64;
 /// Largest key file.
 pub const KEY_SIZE_BYTES_MAX: u64 = 64 << 10;
+/// Largest trusted root read; the public one has 7 KiB.
+pub const TRUSTED_ROOT_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// Largest file that is held in memory to check a signature over it; of larger ones the digest is.
+pub const SUBJECT_HELD_SIZE_BYTES_MAX: u64 = 32 << 20;
+/// Largest answer of a signer command: a signature of RSA-8192 in base64 has 1,368.
+pub const SIGNER_ANSWER_SIZE_BYTES_MAX: u64 = 16 << 10;
+/// How long a signer command may take, if nothing else is chosen.
+pub const SIGNER_TIMEOUT_S: u64 = 60;
 
 /// Fails, rather than truncates, past its bound: a short read must not look like an end.
 #[derive(Debug)]

@@ -4,28 +4,48 @@
 pub const BUILD_TYPE: &str = "https://reprov.example/build/v1";
 /// Our `buildType` of `import`.
 pub const IMPORT_TYPE: &str = "https://reprov.example/import/v1";
+/// Our `buildType` of what `attest` says of a build that it did not see.
+pub const ATTESTED_TYPE: &str = "https://reprov.example/attested/v1";
 /// Our rebuild predicate.
 pub const REBUILD_PREDICATE: &str = "https://reprov.example/rebuild/v1";
 /// Our predicate about a build that made no image.
 pub const FAILURE_PREDICATE: &str = "https://reprov.example/failure/v1";
 /// `builder.id` unless `--builder-id` sets another.
 pub const BUILDER_LOCAL: &str = "https://reprov.example/builder/local-unverified/v1";
+/// `verifier.id` of a summary unless `--verifier-id` sets another.
+pub const VERIFIER_LOCAL: &str = "https://reprov.example/verifier/local-unverified/v1";
+/// `builder.id` of what `attest` puts together, unless `--builder-id` sets another: nobody vouches for the build.
+pub const BUILDER_ATTESTED: &str = "https://reprov.example/builder/attested-unverified/v1";
 /// `limits.enforcedBy`: the first process of the cage looks, and ends it.
 pub const ENFORCED_BY: &str = "watch";
 /// SLSA provenance v1 predicate type.
 pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+/// SLSA provenance v0.2 predicate type, read but never written.
+pub const SLSA_PROVENANCE_V02: &str = "https://slsa.dev/provenance/v0.2";
+/// SLSA verification summary predicate type.
+pub const SLSA_SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 /// in-toto statement v1 `_type`.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
 /// in-toto statement v0.1 `_type`, read but never written.
 pub const STATEMENT_V01: &str = "https://in-toto.io/Statement/v0.1";
 /// DSSE payload type, and media type of an unsigned statement.
 pub const IN_TOTO_JSON: &str = "application/vnd.in-toto+json";
+/// What the types of bundles of every version begin with.
+pub const BUNDLE_FAMILY: &str = "application/vnd.dev.sigstore.bundle";
+/// What the types of our own artifacts begin with; none of them is an attestation.
+pub const OWN_ARTIFACTS: &str = "application/vnd.reprov.";
 /// sigstore bundle v0.3.
 pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// Annotation on a bundle's referrer: what it holds.
 pub const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
 /// Annotation on a bundle's referrer: its predicate type.
 pub const BUNDLE_PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+/// Layer of an attachment of cosign 2: a bare DSSE envelope.
+pub const DSSE_ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// Annotation on a layer of an attachment of cosign 2; empty for attestations, but it must be there.
+pub const COSIGN_SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+/// Annotation on a layer of an attachment of cosign 2: the predicate's type.
+pub const PREDICATE_TYPE: &str = "predicateType";
 
 /// OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -74,6 +94,18 @@ pub const SOURCE: &str = "application/vnd.reprov.source.v1";
 pub const BASE: &str = "application/vnd.reprov.base.v1";
 /// A drift report.
 pub const REPORT: &str = "application/vnd.reprov.report.v1+json";
+/// What an image was attested from: logs, and documents of other builders.
+pub const EVIDENCE: &str = "application/vnd.reprov.evidence.v1";
+/// A list of packages of ours, and documents of other builders.
+pub const JSON: &str = "application/json";
+/// Annotation on a layer: the name of the file it was (OCI image-spec, "Annotations").
+pub const TITLE: &str = "org.opencontainers.image.title";
+/// Annotation of BuildKit's on an index's entry: what the entry is.
+pub const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+/// Annotation of BuildKit's on an index's entry: the image that it is about.
+pub const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+/// Annotation of BuildKit's on a layer: the predicate type of the statement in it.
+pub const IN_TOTO_PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 /// An input body of its own.
 pub const OCTETS: &str = "application/octet-stream";
 /// Annotation: number of a part of the inputs.

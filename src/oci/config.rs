@@ -93,7 +93,7 @@ impl Config {
 }
 
 /// `os/architecture[/variant]` of a config or of an index entry's platform.
-pub(super) fn platform_name(value: &Value) -> String {
+pub fn platform_name(value: &Value) -> String {
     let part = |name| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let os = part("os").unwrap_or("unknown");
     let architecture = part("architecture").unwrap_or("unknown");

@@ -10,7 +10,7 @@ mod index;
 mod manifest;
 mod write;
 
-pub use config::Config;
+pub use config::{Config, platform_name};
 pub use image::Image;
 pub use index::{Index, usual as usual_platform};
 pub use manifest::Manifest;

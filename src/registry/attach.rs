@@ -17,16 +17,14 @@ use super::{
     pull, push,
     referrers::fallback_tag,
 };
-use crate::model::{
-    Descriptor, Digest,
-    names::{OCI_INDEX, OCI_MANIFEST},
-};
+use crate::model::{Descriptor, Digest, names::OCI_INDEX};
 
 /// Rounds of writing and looking again before giving up.
-const ROUNDS_MAX: usize = 60;
-/// How often our entries must be seen before they count as kept: whoever read the index before we wrote it writes within
-/// the pauses between.
-const SIGHTINGS: usize = 3;
+pub(super) const ROUNDS_MAX: usize = 60;
+/// How often our entries must be seen before they count as kept, the registry's word that it took them included: whoever
+/// read the index before we wrote it writes within the pause between, and what he overwrote is missed at its end. A look
+/// in the middle of it would find out sooner, but nothing else.
+pub(super) const SIGHTINGS: usize = 2;
 
 /// Writes `bytes`, the manifest `attachment`; whether the registry lists it by itself.
 pub(super) async fn put(
@@ -36,7 +34,7 @@ pub(super) async fn put(
     bytes: &[u8],
 ) -> Result<bool, RegistryError> {
     let reference = attachment.digest.to_string();
-    let answer = push::manifest(http, place, &reference, OCI_MANIFEST, bytes, None).await?;
+    let answer = push::manifest(http, place, &reference, &attachment.media_type, bytes, None).await?;
     Ok(push::lists_subject(&answer))
 }
 
@@ -62,11 +60,15 @@ async fn merge(
     attachments: &[Descriptor],
 ) -> Result<Option<Vec<Digest>>, RegistryError> {
     let mut dead = Vec::new();
+    let mut seen = Vec::new();
     let mut sightings = 0;
     for _ in 0..ROUNDS_MAX {
         let (mut index, etag) = current(http, place, subject).await?;
         let there: BTreeSet<Digest> = entries(&index).iter().filter_map(digest_of).collect();
-        if attachments.iter().all(|attachment| there.contains(&attachment.digest)) {
+        // Others do not look whether an update ate theirs; whoever saw it can put it back.
+        let eaten = eaten(http, place, &seen, &there, &mut dead).await?;
+        remember(&mut seen, &index);
+        if eaten.is_empty() && attachments.iter().all(|attachment| there.contains(&attachment.digest)) {
             sightings += 1;
             if sightings == SIGHTINGS {
                 return Ok(Some(dead));
@@ -77,10 +79,16 @@ async fn merge(
         sightings = 0;
         drop_dead(&mut index, &dead);
         for attachment in attachments.iter().filter(|attachment| !there.contains(&attachment.digest)) {
-            append(&mut index, attachment);
+            append(&mut index, serde_json::to_value(attachment).unwrap_or_default()); // A descriptor is always JSON.
+        }
+        for entry in eaten {
+            append(&mut index, entry);
         }
         match write(http, place, subject, &index, etag.as_deref()).await {
-            Ok(()) => {}
+            Ok(()) => {
+                sightings = 1;
+                pause().await;
+            }
             Err(RegistryError::Refused { status: 412, .. }) => pause().await,
             // With one dead entry the registry takes no index at all.
             Err(error) if error.says("MANIFEST_BLOB_UNKNOWN") => {
@@ -94,6 +102,35 @@ async fn merge(
         }
     }
     Ok(None)
+}
+
+/// Entries that were seen before and are listed no more, though their manifests are there; those without one are dead.
+async fn eaten(
+    http: &Http,
+    place: &Place,
+    seen: &[Value],
+    there: &BTreeSet<Digest>,
+    dead: &mut Vec<Digest>,
+) -> Result<Vec<Value>, RegistryError> {
+    let mut eaten = Vec::new();
+    for entry in seen {
+        let Some(digest) = digest_of(entry).filter(|digest| !there.contains(digest)) else { continue };
+        if dead.contains(&digest) {
+            continue;
+        }
+        if pull::has_manifest(http, place, &digest).await? {
+            eaten.push(entry.clone());
+        } else {
+            dead.push(digest);
+        }
+    }
+    Ok(eaten)
+}
+
+fn remember(seen: &mut Vec<Value>, index: &Map<String, Value>) {
+    let known: BTreeSet<Digest> = seen.iter().filter_map(digest_of).collect();
+    let new = |entry: &&Value| digest_of(entry).is_some_and(|digest| !known.contains(&digest));
+    seen.extend(entries(index).iter().filter(new).cloned());
 }
 
 /// The fallback index as it is, with its `ETag`; an empty one if there is none or something else stands there.
@@ -118,9 +155,8 @@ fn empty() -> Map<String, Value> {
     index.as_object().cloned().unwrap_or_default()
 }
 
-/// Adds our entry at the end; all others stay as they are.
-fn append(index: &mut Map<String, Value>, attachment: &Descriptor) {
-    let entry = serde_json::to_value(attachment).unwrap_or_default(); // A descriptor is always JSON.
+/// Adds an entry at the end; all others stay as they are.
+fn append(index: &mut Map<String, Value>, entry: Value) {
     match index.get_mut("manifests").and_then(Value::as_array_mut) {
         Some(manifests) => manifests.push(entry),
         None => drop(index.insert("manifests".to_owned(), Value::Array(vec![entry]))),
@@ -160,21 +196,22 @@ fn drop_dead(index: &mut Map<String, Value>, dead: &[Digest]) {
     }
 }
 
-/// 50 to 300 ms. Random, so that writers who met once do not meet for ever; nothing that lasts depends on it.
-async fn pause() {
-    let random = RandomState::new().hash_one(0_u8) % 250;
-    tokio::time::sleep(Duration::from_millis(50 + random)).await;
+/// 100 to 600 ms. Random, so that writers who met once do not meet for ever; nothing that lasts depends on it.
+pub(super) async fn pause() {
+    let random = RandomState::new().hash_one(0_u8) % 500;
+    tokio::time::sleep(Duration::from_millis(100 + random)).await;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::names::OCI_MANIFEST;
 
     #[test]
     fn append_keeps_what_it_does_not_know() {
         let mut index = json!({"manifests": [{"digest": "sha512:x", "odd": 1}], "annotations": {"a": "b"}});
         let index = index.as_object_mut().unwrap();
-        append(index, &Descriptor::of(OCI_MANIFEST, b"{}"));
+        append(index, serde_json::to_value(Descriptor::of(OCI_MANIFEST, b"{}")).unwrap());
         assert_eq!(index["manifests"][0], json!({"digest": "sha512:x", "odd": 1}));
         assert_eq!(digest_of(&index["manifests"][1]), Some(Digest::of(b"{}")));
         assert_eq!(index["annotations"]["a"], "b");

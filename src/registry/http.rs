@@ -18,7 +18,11 @@ use reqwest::{
         HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
     },
 };
-use tokio::{fs::File, sync::Notify};
+use tokio::{
+    fs::File,
+    io::AsyncSeekExt as _,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+};
 use tokio_util::io::ReaderStream;
 use url::Url;
 
@@ -30,7 +34,7 @@ use super::{
     retry::{Patience, Retry, Trouble, retry_after},
 };
 use crate::{
-    model::limits::{ERROR_TEXT_SIZE_BYTES_MAX, REDIRECTS_MAX},
+    model::limits::{ERROR_TEXT_SIZE_BYTES_MAX, REDIRECTS_MAX, REGISTRY_REQUESTS_MAX},
     store::StoreError,
 };
 
@@ -45,7 +49,12 @@ pub(super) enum Action {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Body<'a> {
     Bytes(&'a [u8]),
-    File { path: &'a Path, size_bytes: u64 },
+    /// So many bytes of a file, from one on.
+    File {
+        path: &'a Path,
+        from: u64,
+        size_bytes: u64,
+    },
 }
 
 /// One request.
@@ -128,6 +137,8 @@ pub(super) struct Answer<'a> {
     response: Response,
     ask: &'a Ask<'a>,
     started: Instant,
+    /// A place among the requests to its host; given back with the answer.
+    _turn: OwnedSemaphorePermit,
 }
 
 /// All connections to registries.
@@ -135,6 +146,7 @@ pub(super) struct Http {
     pub options: Options,
     pub access: Access,
     clients: Mutex<BTreeMap<(Patience, Roots), reqwest::Client>>,
+    turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
 /// Which certificates a client believes.
@@ -149,7 +161,7 @@ enum Roots {
 impl Http {
     pub(super) fn new(options: Options) -> Self {
         let access = Access::new(options.docker_config.clone(), options.programs.clone());
-        Self { options, access, clients: Mutex::default() }
+        Self { options, access, clients: Mutex::default(), turns: Mutex::default() }
     }
 
     /// Sends and reads everything, at most `size_bytes_max` of body, trying again where that may help.
@@ -193,6 +205,7 @@ impl Http {
                 .filter_map(|value| value.to_str().ok())
                 .flat_map(challenge::parse)
                 .collect();
+            drop(answer); // Its place may be the one that the token is asked for on.
             // What was known may have run out: ask anew, once.
             let fresh = self.access.log_in(self, ask.place, ask.action, &challenges).await?;
             answer = self.follow(ask, Some(&fresh)).await?;
@@ -215,14 +228,29 @@ impl Http {
         let started = Instant::now();
         let mut url = ask.url.clone();
         for _ in 0..=REDIRECTS_MAX {
+            let turn = self.turn(&url).await?;
             let response = self.once(ask, &url, credentials).await?;
             match redirect(ask, &url, &response)? {
                 Some(next) => url = next,
-                None => return Ok(Answer { response, ask, started }.plain()?),
+                None => return Ok(Answer { response, ask, started, _turn: turn }.plain()?),
             }
         }
         let most = REDIRECTS_MAX as u64;
         Err(RegistryError::TooLarge { what: ask.what.clone(), most, unit: "redirects" }.into())
+    }
+
+    /// Waits until another request may go to the host of `url`.
+    async fn turn(&self, url: &Url) -> Result<OwnedSemaphorePermit, Trouble> {
+        let host = host_of(url);
+        let turns = {
+            let mut hosts = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let fresh = || Arc::new(Semaphore::new(REGISTRY_REQUESTS_MAX));
+            Arc::clone(hosts.entry(host.clone()).or_insert_with(fresh))
+        };
+        turns
+            .acquire_owned()
+            .await
+            .map_err(|error| RegistryError::Unreachable { host, source: error.into() }.into())
     }
 
     async fn once(
@@ -240,8 +268,8 @@ impl Http {
         match ask.body {
             None => {}
             Some(Body::Bytes(bytes)) => request = request.body(bytes.to_vec()),
-            Some(Body::File { path, size_bytes }) => {
-                request = request.header(CONTENT_LENGTH, size_bytes).body(pulsing(path, &pulse).await?);
+            Some(Body::File { path, from, size_bytes }) => {
+                request = request.header(CONTENT_LENGTH, size_bytes).body(pulsing(path, from, &pulse).await?);
             }
         }
         if let Some(credentials) = credentials.filter(|credentials| credentials.origin == url.origin()) {
@@ -307,10 +335,11 @@ impl Http {
     }
 }
 
-/// The file at `path` as a body that gives a pulse for each piece that is taken.
-async fn pulsing(path: &Path, pulse: &Arc<Notify>) -> Result<reqwest::Body, RegistryError> {
+/// The file at `path`, from byte `from` on, as a body that gives a pulse for each piece that is taken.
+async fn pulsing(path: &Path, from: u64, pulse: &Arc<Notify>) -> Result<reqwest::Body, RegistryError> {
     let failed = |source| StoreError::Io { action: "read", path: path.to_owned(), source };
-    let file = File::open(path).await.map_err(failed)?;
+    let mut file = File::open(path).await.map_err(failed)?;
+    file.seek(std::io::SeekFrom::Start(from)).await.map_err(failed)?;
     let pulse = Arc::clone(pulse);
     let pieces = ReaderStream::with_capacity(file, 256 << 10).inspect(move |_| pulse.notify_one());
     Ok(reqwest::Body::wrap_stream(pieces))

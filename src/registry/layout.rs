@@ -89,6 +89,61 @@ impl Layout {
         }
     }
 
+    /// The bytes of the blob `wanted`, checked.
+    pub(super) fn read(&self, wanted: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+        let file = self.open(&wanted.digest)?;
+        let what = self.what(&wanted.digest);
+        if file.metadata().map_err(|error| self.fail(error))?.len() != wanted.size {
+            return Err(RegistryError::answer(
+                &what,
+                format!("it has not the {} bytes it should", wanted.size),
+            ));
+        }
+        let bytes = read_bounded(file, wanted.size, "blob").map_err(|error| self.fail(error))?;
+        pull::matches(&what, &wanted.digest.to_string(), Digest::of(&bytes))?;
+        Ok(bytes)
+    }
+
+    /// The bytes of the blob `digest`, at most so many, checked.
+    pub(super) fn read_named(&self, digest: &Digest, size_bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
+        let file = self.open(digest)?;
+        let bytes = read_bounded(file, size_bytes_max, "blob").map_err(|error| self.fail(error))?;
+        pull::matches(&self.what(digest), &digest.to_string(), Digest::of(&bytes))?;
+        Ok(bytes)
+    }
+
+    /// Holds the blob `digest` against its digest; its size.
+    pub(super) fn check(&self, digest: &Digest, size_bytes_max: u64) -> Result<u64, RegistryError> {
+        let file = self.open(digest)?;
+        let what = self.what(digest);
+        let size_bytes = file.metadata().map_err(|error| self.fail(error))?.len();
+        if size_bytes > size_bytes_max {
+            return Err(RegistryError::TooLarge { what, most: size_bytes_max, unit: "bytes" });
+        }
+        let actual = Digest::of_reader(file).map_err(|error| self.fail(error))?;
+        pull::matches(&what, &digest.to_string(), actual)?;
+        Ok(size_bytes)
+    }
+
+    /// Whether the blob `wanted` is here, by its name and size.
+    pub(super) fn holds(&self, wanted: &Descriptor) -> bool {
+        let here = self.open(&wanted.digest).ok().and_then(|file| file.metadata().ok());
+        here.is_some_and(|metadata| metadata.len() == wanted.size)
+    }
+
+    /// All names that are given here.
+    pub(super) fn tags(&self) -> Result<BTreeSet<String>, RegistryError> {
+        let index = self.index()?;
+        Ok(entries(&index).iter().filter_map(ref_name).map(ToOwned::to_owned).collect())
+    }
+
+    /// What has exactly the name `tag`.
+    pub(super) fn tagged(&self, tag: &str) -> Result<Digest, RegistryError> {
+        let index = self.index()?;
+        let named = entries(&index).iter().find(|entry| ref_name(entry) == Some(tag)).and_then(digest_of);
+        named.ok_or_else(|| RegistryError::NotFound { what: format!("tag {tag} in {}", self.name()) })
+    }
+
     /// Copies the blob `wanted` into `store`, checking it.
     pub(super) fn fetch(&self, wanted: &Descriptor, store: &Store) -> Result<(), RegistryError> {
         let file = self.open(&wanted.digest)?;
@@ -100,8 +155,7 @@ impl Layout {
     /// given away, the store is not.
     pub(super) fn put(&self, wanted: &Descriptor, store: &Store) -> Result<bool, RegistryError> {
         self.create()?;
-        let here = self.open(&wanted.digest).ok().and_then(|file| file.metadata().ok());
-        if here.is_some_and(|metadata| metadata.len() == wanted.size) {
+        if self.holds(wanted) {
             return Ok(false);
         }
         let path = store.path(&wanted.digest);

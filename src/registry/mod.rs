@@ -11,8 +11,10 @@ mod auth;
 mod challenge;
 mod conf;
 mod error;
+mod evidence;
 mod http;
 mod layout;
+mod legacy;
 mod manifest;
 mod mirrors;
 mod place;
@@ -23,6 +25,8 @@ mod referrers;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod transfer;
+mod upload;
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +39,7 @@ pub use self::{
     error::RegistryError,
     referrers::{fallback_tag, legacy_tag},
     retry::Waits,
+    transfer::{CopyBlobError, Known},
 };
 use self::{http::Http, layout::Layout, place::Place, push::Uploads, retry::Patience};
 use crate::{
@@ -397,23 +402,7 @@ impl Registries {
             annotations: annotations.clone(),
             ..Descriptor::of(OCI_MANIFEST, manifest_bytes)
         };
-        let listed = match self.site(name)? {
-            Site::Registry(place) => {
-                let listed = attach::put(&self.http, &place, &descriptor, manifest_bytes).await?;
-                if listed { Listed::Api } else { Listed::FallbackTag }
-            }
-            Site::Layout(layout) => {
-                let (listed, bytes) = (descriptor.clone(), manifest_bytes.to_vec());
-                let dir = layout.dir.clone();
-                let work = move || {
-                    layout.put_manifest(&listed.digest, &bytes)?;
-                    layout.list(&listed)
-                };
-                blocking(&dir, work).await?;
-                Listed::Index
-            }
-        };
-        Ok(Attached { descriptor, listed, dropped: Vec::new() })
+        self.put_listed(name, descriptor, manifest_bytes).await
     }
 
     /// Sees to it that the fallback tag of `subject` lists `attachments`, whatever others attach at the same time; the

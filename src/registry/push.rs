@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Mutex, PoisonError},
 };
 
@@ -16,24 +15,42 @@ use oci_distribution::{
     secrets::RegistryAuth,
     token_cache::{RegistryToken, RegistryTokenType},
 };
-use reqwest::{
-    Method,
-    header::{CONTENT_TYPE, HeaderName, IF_MATCH, LOCATION},
-};
-use url::Url;
+use reqwest::header::{CONTENT_TYPE, HeaderName, IF_MATCH};
 
 use super::{
-    Pushed, RegistryError,
+    Pushed, Registries, RegistryError, Site,
     access::{Credentials, Grant},
-    http::{Action, Ask, Body, Http, USER_AGENT, Whole, unreachable},
+    http::{Action, Ask, Http, USER_AGENT, Whole, unreachable},
     place::Place,
     pull,
     retry::{Patience, Retry, Trouble},
 };
 use crate::{
-    model::{Descriptor, Digest, Secret, limits::ERROR_TEXT_SIZE_BYTES_MAX, limits::MANIFEST_SIZE_BYTES_MAX},
+    model::{
+        Descriptor, Digest, ImageName, Secret, limits::ERROR_TEXT_SIZE_BYTES_MAX,
+        limits::MANIFEST_SIZE_BYTES_MAX,
+    },
     store::{Store, StoreError},
 };
+
+impl Registries {
+    /// Sends the small blob `wanted` from `store` to `name`'s place without asking first whether it is there: two
+    /// requests instead of three for what is most likely new.
+    ///
+    /// # Errors
+    /// Those of [`Registries::push_blob`].
+    pub async fn push_fresh(
+        &self,
+        name: &ImageName,
+        wanted: &Descriptor,
+        store: &Store,
+    ) -> Result<(), RegistryError> {
+        match self.site(name)? {
+            Site::Registry(place) => upload(&self.http, &place, wanted, store).await,
+            Site::Layout(_) => self.push_blob(name, wanted, store, None).await.map(drop),
+        }
+    }
+}
 
 /// The crate's clients, one a registry.
 #[derive(Default)]
@@ -50,8 +67,22 @@ pub(super) async fn blob(
     store: &Store,
     mount_from: &[Place],
 ) -> Result<Pushed, RegistryError> {
+    if let Some(pushed) = existing(http, uploads, place, wanted, mount_from).await? {
+        return Ok(pushed);
+    }
+    upload(http, place, wanted, store).await.map(|()| Pushed::Sent)
+}
+
+/// How the registry came to have the blob, if nothing has to be sent.
+pub(super) async fn existing(
+    http: &Http,
+    uploads: &Uploads,
+    place: &Place,
+    wanted: &Descriptor,
+    mount_from: &[Place],
+) -> Result<Option<Pushed>, RegistryError> {
     if pull::has_blob(http, place, &wanted.digest).await? {
-        return Ok(Pushed::Existing);
+        return Ok(Some(Pushed::Existing));
     }
     let mut tried = Vec::new();
     for from in mount_from.iter().filter(|from| from.host == place.host) {
@@ -59,21 +90,31 @@ pub(super) async fn blob(
             continue;
         }
         if mount(http, uploads, place, from, &wanted.digest).await? {
-            return Ok(Pushed::Mounted);
+            return Ok(Some(Pushed::Mounted));
         }
         tried.push(&from.repository);
     }
+    Ok(None)
+}
+
+/// Sends the blob from `store`, without asking whether the registry has it.
+pub(super) async fn upload(
+    http: &Http,
+    place: &Place,
+    wanted: &Descriptor,
+    store: &Store,
+) -> Result<(), RegistryError> {
     let (ours, digest, size) = (store.clone(), wanted.digest, wanted.size);
     super::blocking(store.root(), move || whole(&ours, &digest, size)).await?;
     let mut retry = Retry::new(&http.options.waits, Patience::Transfer);
     loop {
-        let error = match send(http, place, wanted, &store.path(&wanted.digest)).await {
-            Ok(()) => return Ok(Pushed::Sent),
+        let error = match super::upload::send(http, place, wanted, &store.path(&wanted.digest)).await {
+            Ok(()) => return Ok(()),
             Err(error) => error,
         };
         // Somebody may have sent the same blob at the same time, and the registry have stumbled over it.
         if pull::has_blob(http, place, &wanted.digest).await? {
-            return Ok(Pushed::Sent);
+            return Ok(());
         }
         retry.after(stumbled(error)).await?;
     }
@@ -159,36 +200,6 @@ async fn mount(
     let digest = digest.to_string();
     let mounting = client.mount_blob(&image, &source, &digest);
     Ok(matches!(tokio::time::timeout(patience, mounting).await, Ok(Ok(())))) // Silence is a refusal too.
-}
-
-/// Sends the blob in one piece: a session is opened, and closed by its bytes (distribution-spec, "Pushing a blob
-/// monolithically").
-async fn send(http: &Http, place: &Place, wanted: &Descriptor, path: &Path) -> Result<(), Trouble> {
-    let what = format!("upload of blob {}", place.name(&wanted.digest.to_string()));
-    let start = Ask::put(place, place.url("blobs/uploads/"), b"", what.clone());
-    let start = Ask { method: Method::POST, ..start };
-    let opened = accepted(http.fetch_once(&start, ERROR_TEXT_SIZE_BYTES_MAX).await?, &what)?;
-    let mut url = session(&start.url, &opened)
-        .ok_or_else(|| RegistryError::answer(&what, "the registry names no place to send the blob to"))?;
-    url.query_pairs_mut().append_pair("digest", &wanted.digest.to_string());
-    let body = Some(Body::File { path, size_bytes: wanted.size });
-    let put = Ask { body, ..Ask::put(place, url, b"", what.clone()) };
-    let put = put.header(CONTENT_TYPE, "application/octet-stream");
-    accepted(http.fetch_once(&put, ERROR_TEXT_SIZE_BYTES_MAX).await?, &what)?;
-    Ok(())
-}
-
-fn accepted(whole: Whole, what: &str) -> Result<Whole, RegistryError> {
-    if whole.status.is_success() {
-        return Ok(whole);
-    }
-    Err(RegistryError::refused(what, whole.status.as_u16(), &whole.body))
-}
-
-/// Where the bytes go: anywhere the registry says, but not from HTTPS down to HTTP.
-fn session(asked: &Url, opened: &Whole) -> Option<Url> {
-    let url = asked.join(opened.header(LOCATION.as_str())?).ok()?;
-    matches!((asked.scheme(), url.scheme()), (_, "https") | ("http", "http")).then_some(url)
 }
 
 fn image(place: &Place, digest: &Digest) -> Reference {

@@ -25,9 +25,18 @@ pub(super) async fn list(
     place: &Place,
     subject: &Digest,
 ) -> Result<Vec<Descriptor>, RegistryError> {
-    if let Some(listed) = by_api(http, place, subject).await? {
-        return Ok(listed);
+    match by_api(http, place, subject).await? {
+        Some(listed) => Ok(listed),
+        None => by_tag(http, place, subject).await,
     }
+}
+
+/// What the fallback tag lists.
+pub(super) async fn by_tag(
+    http: &Http,
+    place: &Place,
+    subject: &Digest,
+) -> Result<Vec<Descriptor>, RegistryError> {
     let index = match pull::manifest(http, place, &fallback_tag(subject)).await {
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         // `cosign copy` leaves the image itself there.
@@ -54,7 +63,7 @@ pub fn legacy_tag(subject: &Digest) -> String {
 }
 
 /// Nothing if the registry has no such API.
-async fn by_api(
+pub(super) async fn by_api(
     http: &Http,
     place: &Place,
     subject: &Digest,
@@ -91,7 +100,7 @@ fn is_index(whole: &Whole) -> bool {
 }
 
 /// The target of `Link: <…>; rel="next"` (RFC 8288).
-fn next_page(whole: &Whole, base: &Url) -> Option<Result<Url, url::ParseError>> {
+pub(super) fn next_page(whole: &Whole, base: &Url) -> Option<Result<Url, url::ParseError>> {
     let links = whole.headers.get_all("link").iter().filter_map(|value| value.to_str().ok());
     let next = links.flat_map(|header| header.split(',')).find_map(|link| {
         let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;

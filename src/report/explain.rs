@@ -11,6 +11,7 @@ use super::{
 use crate::{
     drift::{Background, Cause, Class},
     model::{Reason, Taint, Verdict},
+    verify::{Code, layout::LayoutCode},
 };
 
 /// The answer of `explain`.
@@ -18,7 +19,7 @@ use crate::{
 pub struct Explain {
     /// `reprov.explain/v1`.
     pub schema: &'static str,
-    /// Verdicts first, then causes, reasons, taints and errors.
+    /// Verdicts first, then causes, reasons, taints, findings and errors.
     pub entries: Vec<Entry>,
 }
 
@@ -34,6 +35,8 @@ pub enum Kind {
     Reason,
     /// Why a transcript may not be the whole truth.
     Taint,
+    /// What verifying found.
+    Finding,
     /// Why a command gave no answer of its own.
     Error,
 }
@@ -140,6 +143,18 @@ impl From<Taint> for Entry {
     }
 }
 
+impl From<Code> for Entry {
+    fn from(code: Code) -> Self {
+        Self::new(code.name(), Kind::Finding, None, (code.meaning(), code.remedy(), code.example()))
+    }
+}
+
+impl From<LayoutCode> for Entry {
+    fn from(code: LayoutCode) -> Self {
+        Self::new(code.name(), Kind::Finding, None, (code.meaning(), code.remedy(), code.example()))
+    }
+}
+
 impl From<ErrorKind> for Entry {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind.name(), Kind::Error, Some(kind.exit()), pages::error(kind))
@@ -173,6 +188,8 @@ impl Explain {
             .chain(Cause::ALL.iter().copied().map(Entry::from))
             .chain(Reason::ALL.iter().copied().map(Entry::from))
             .chain(Taint::ALL.iter().copied().map(Entry::from))
+            .chain(Code::ALL.iter().copied().map(Entry::from))
+            .chain(LayoutCode::ALL.iter().copied().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
     }
 
@@ -219,6 +236,7 @@ impl Entry {
             Kind::Verdict => format!("a verdict, exit code {exit}"),
             Kind::Reason => "why a request of a build was refused, or failed".to_owned(),
             Kind::Taint => "why a provenance is tainted".to_owned(),
+            Kind::Finding => "what verifying found".to_owned(),
             Kind::Error => format!("a kind of error, exit code {exit}"),
         };
         line(out, 0, 2, &format!("{}: {kind}", self.code));
@@ -250,6 +268,8 @@ mod tests {
         codes.extend(Cause::ALL.iter().map(|cause| cause.code()));
         codes.extend(Reason::ALL.iter().map(|reason| reason.code()));
         codes.extend(Taint::ALL.iter().map(|taint| taint.code()));
+        codes.extend(Code::ALL.iter().map(|code| code.name()));
+        codes.extend(LayoutCode::ALL.iter().map(|code| code.name()));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));
         assert_eq!(all.iter().map(|entry| entry.code).collect::<Vec<_>>(), codes);
         for entry in &all {

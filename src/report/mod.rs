@@ -1,17 +1,23 @@
 //! What the commands answer: one object each, as JSON (CLI.md, "JSON") and as text; of those that compare images also
 //! reports in other forms. Pure; the jobs fill them in.
 
+pub mod attest;
+pub mod attested;
 pub mod build;
 pub mod causes;
 mod columns;
 mod config;
+pub mod copy;
 pub mod diff;
+pub mod dossier;
 pub mod events;
 pub mod explain;
 pub mod failed;
 mod form;
 pub mod import;
 mod junit;
+pub mod koji;
+pub mod layout;
 pub mod learned;
 mod limits;
 pub mod live;
@@ -19,6 +25,7 @@ mod markdown;
 mod page;
 mod pages;
 mod pair;
+pub mod policy;
 pub mod rebuild;
 #[cfg(test)]
 mod report_tests;
@@ -28,6 +35,8 @@ pub mod store;
 mod tests;
 mod text;
 pub mod trace;
+pub mod tree;
+pub mod verify;
 
 pub use form::{Compares, Form, json, render};
 pub use limits::{Hit, Limits};

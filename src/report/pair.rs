@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Instruction, LayerPair, columns::cut};
+use super::{Instruction, LayerPair, columns::cut, live::InputsCompared};
 use crate::{
     drift::{Cause, Class, ConfigDrift, Drift, InstructionRef, LogDrift, Security},
     model::{Verdict, path::printable},
@@ -36,6 +36,8 @@ pub struct Pair<'a> {
     pub(super) drifts: &'a [Drift],
     /// What drifting steps said otherwise.
     pub(super) logs: &'a [LogDrift],
+    /// What the repositories answered otherwise.
+    pub(super) inputs: Option<&'a InputsCompared>,
 }
 
 /// What the drifts come to.
@@ -74,6 +76,7 @@ impl Pair<'_> {
             config: &[],
             drifts: &[],
             logs: &[],
+            inputs: None,
         }
     }
 }

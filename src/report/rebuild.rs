@@ -261,6 +261,7 @@ impl Image {
             config: &self.config,
             drifts: &self.drifts,
             logs: &self.logs,
+            inputs: self.inputs_compared.as_ref(),
         }
     }
 

@@ -5,7 +5,11 @@ use serde_json::json;
 use super::{
     Compares, Form, LayerId, LayerPair,
     columns::{COLUMNS, columns},
-    diff, render,
+    diff,
+    live::InputsCompared,
+    page,
+    pair::Pair,
+    render,
 };
 use crate::{
     diff::{ChangeKind, Field, Of},
@@ -238,6 +242,23 @@ fn a_page_has_only_its_own_elements() {
         assert_eq!(opened, page.matches(&format!("</{name}>")).count(), "{name}");
     }
     assert!(page.len() < 4 << 20, "{}", page.len());
+}
+
+#[test]
+fn a_page_shows_what_the_repositories_answered_otherwise() {
+    let compared = InputsCompared::sample(true);
+    let facts = vec![("moved", "said in a table".to_owned()), ("engine", "said here".to_owned())];
+    let page = page::render(&[Pair { inputs: Some(&compared), facts, ..Pair::empty() }]);
+    let rows = [
+        "<th><bdi>x</bdi> <span class=\"change\">deb</span></th><td><bdi>1</bdi></td><td><bdi>2\\u{1b}</bdi></td>",
+        "<summary>Asked for then alone <small>12</small></summary>",
+        "<bdi>http://m.example/InRelease</bdi> <span class=\"change\">Date</span></th><td><bdi>x</bdi></td><td><bdi>y</bdi>",
+    ];
+    for row in rows {
+        assert!(page.contains(row), "{row}\n{page}");
+    }
+    assert_eq!((page.contains("said in a table"), page.contains("said here")), (false, true));
+    assert!(!page::render(&[Pair::empty()]).contains("aria-label=\"Inputs\""));
 }
 
 #[test]

@@ -4,6 +4,9 @@
 #[path = "../../tests/it/support/schemas.rs"]
 pub(super) mod schemas;
 
+#[path = "attest_tests.rs"]
+mod attest_tests;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -277,7 +280,8 @@ fn base(was_imported: Option<bool>) -> trace::BaseLine {
         digest: digest(),
         verified: was_imported,
         builder: "https://ci.example.org".into(),
-        finished_on: crate::model::rfc3339(0),
+        finished_on: Some(crate::model::rfc3339(0)),
+        claimed: !was_imported,
         commit: (!was_imported).then(|| "3".repeat(40)),
         source: (!was_imported).then(|| "git+https://git.example.org/base".into()),
         imported: was_imported.then(|| imported(true)),
@@ -320,6 +324,35 @@ fn import_answers() {
     });
 }
 
+fn tree() -> crate::report::tree::Node {
+    use crate::report::tree::{Node, State};
+    let mut top =
+        Node::new("image", "x", State::Verified, "its manifest has this digest").digest(digest().to_string());
+    top.children =
+        vec![Node::new("commit", "y", State::Claimed, ""), Node::new("log", "", State::Missing, "")];
+    top
+}
+
+#[test]
+fn copy_answers() {
+    follows(&copy::Copy::failed("a".into(), "the registry answered 403 DENIED".into()));
+    follows(&copy::Copy {
+        schema: "reprov.copy/v1",
+        from: "registry.example.org/app:1".into(),
+        image: Some("oci:dir:1@sha256:x".into()),
+        digest: Some(digest()),
+        media_type: Some(crate::model::names::OCI_INDEX.into()),
+        manifests: 2,
+        referrers: vec![copy::Referrer { digest: digest(), subject: digest() }],
+        tags: vec!["sha256-x.att".into()],
+        blobs: copy::Blobs { count: 3, existing: 1, mounted: 1, sent: 1, sent_bytes: 2 },
+        left: vec![copy::Left { what: "x".into(), why: "it is not there".into() }],
+        replaced: Some(digest()),
+        error: None,
+        seconds: 1,
+    });
+}
+
 #[test]
 fn a_trace_goes_down_to_the_archive() {
     let mut out = String::new();
@@ -339,7 +372,7 @@ fn a_trace_goes_down_to_the_archive() {
       not read  var/lib/rpm/rpmdb.sqlite
     base        line 1: x → y DIGEST
       statement DIGEST (NOT VERIFIED)
-      commit    3333333333333333333333333333333333333333
+      commit    3333333333333333333333333333333333333333 (claimed)
       source    git+https://git.example.org/base
       base      line 1: x → y DIGEST
         statement DIGEST (signature verified)
@@ -371,12 +404,12 @@ fn trace_answer(full: bool) -> trace::Trace {
         provenances: vec![trace::ProvenanceLine {
             digest: digest(),
             definition: digest(),
-            finished_on: time.clone(),
+            finished_on: full.then(|| time.clone()),
             builds: 1,
         }],
         builder: "https://ci.example.org".into(),
-        started_on: time.clone(),
-        finished_on: time.clone(),
+        started_on: full.then(|| time.clone()),
+        finished_on: full.then(|| time.clone()),
         source: full.then(|| trace::Source {
             uri: full.then(|| "git+https://git.example.org/x".into()),
             commit: "0".repeat(40),
@@ -392,6 +425,7 @@ fn trace_answer(full: bool) -> trace::Trace {
         }),
         buildroot: full.then(|| "host: buildah 1.28.2, runc 1.1.5".into()),
         imported: (!full).then(|| imported(false)),
+        attested: (!full).then(attest_tests::attested),
         layers: trace::Layers { own: 1, inherited: 2 },
         bases: vec![base(Some(true)), base(Some(false)), base(None)],
         repositories: vec![repository()],
@@ -407,6 +441,7 @@ fn trace_answer(full: bool) -> trace::Trace {
         events: full.then(digest),
         tainted: vec!["learned".into()],
         definition: digest(),
+        tree: full.then(tree),
     }
 }
 
@@ -423,8 +458,8 @@ fn answers_about_failed_builds() {
             signed: full,
             verified: full,
             builder: trace.builder,
-            started_on: trace.started_on,
-            finished_on: trace.finished_on,
+            started_on: trace.started_on.unwrap(),
+            finished_on: trace.finished_on.unwrap(),
             source: trace.source.unwrap(),
             buildroot: "host: buildah 1.28.2, runc 1.1.5".into(),
             reason: "2 refused request(s)".into(),
@@ -461,6 +496,60 @@ fn store_and_explain_answers() {
 }
 
 #[test]
+fn answers_about_verifying() {
+    use crate::{
+        model::Descriptor,
+        verify::{Code, Fact, Finding, Judgement, Line, Status, Verdict},
+    };
+    let judgement = |full: bool| Judgement {
+        image: format!("registry.example.org/app:1@{}", digest()),
+        descriptor: Descriptor::new("application/vnd.oci.image.manifest.v1+json", digest(), 7),
+        index: !full,
+        verdict: if full { Verdict::Passed } else { Verdict::Failed },
+        findings: vec![
+            Finding {
+                waived_by: full.then(|| "ops".into()),
+                ..Finding::new(Code::SbomMissing, "none\u{1b}[2J")
+            },
+            Finding::new(Code::NoPolicy, "none").at("sha256:1#/predicate"),
+        ],
+        attestations: vec![Line {
+            predicate_type: full.then(|| "https://slsa.dev/provenance/v1".into()),
+            digest: digest(),
+            statement: full.then(digest),
+            signer: full.then(|| "key sha256:1".into()),
+            verified: full,
+        }],
+        facts: vec![Fact { name: "builder", value: "https://x\u{202e}".into(), status: Status::Claimed }],
+        level: 2,
+        used: vec![digest()],
+        summary: full.then(digest),
+        reproduced_by: 0,
+        dependencies: Vec::new(),
+    };
+    let below = Judgement { dependencies: vec![("base".into(), judgement(false))], ..judgement(true) };
+    let unknown = verify::Image::unknown("registry.example.org/app:1".into(), "no answer".into());
+    let answer = verify::Verify {
+        schema: "reprov.verify/v1",
+        policy: Some(verify::Policy { name: "release".into(), digest: digest() }),
+        as_of: "2026-11-30T10:00:00Z".into(),
+        layout: None,
+        images: vec![(&below).into(), (&judgement(false)).into(), unknown],
+    };
+    follows(&answer);
+    let text = answer.text(false);
+    assert!(
+        text.contains("(waived by ops)") && text.contains("(claimed)") && text.contains("no answer"),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
+    follows(&verify::Verify { policy: None, images: Vec::new(), ..answer });
+    let policy = crate::policy::Policy::none();
+    follows(&super::policy::Checked::of(&policy, 1));
+    follows(&super::policy::Printed { schema: "reprov.policy/v1", name: "release".into(), text: "x".into() });
+}
+
+#[test]
 fn the_schemas_can_say_no() {
     let one = compared(Verdict::Explained, diff::Inherited { a: None, b: Some(of_base(2)) });
     let mut answer = follows(&diff::Diff::new(vec![one], Vec::new(), images()));
@@ -470,4 +559,57 @@ fn the_schemas_can_say_no() {
     answer.as_object_mut().unwrap().remove("config");
     assert_eq!(schemas::violations(&answer).len(), 4);
     assert_eq!(schemas::violations(&json!({"schema": "reprov.nothing/v1"})).len(), 1);
+}
+
+#[test]
+fn evidence_answers() {
+    use super::dossier::{Answer, Counts};
+    let judged = crate::dossier::Judged {
+        role: "image".into(),
+        name: "r.example/app@sha256:x".into(),
+        digest: digest(),
+        verdict: "passed".into(),
+        level: 2,
+        codes: vec!["no-policy".into(), "waived:stale".into()],
+    };
+    let contents = crate::dossier::Contents {
+        schema: crate::dossier::Contents::SCHEMA.into(),
+        image: judged.name.clone(),
+        digest: digest(),
+        reprov: "0.1.0".into(),
+        as_of: crate::model::rfc3339(0),
+        policy: None,
+        keys: vec![crate::dossier::Key {
+            fingerprint: digest(),
+            member: "keys/00.pub".into(),
+            by: "flag".into(),
+        }],
+        judged: vec![judged.clone()],
+        gaps: Vec::new(),
+        members: Vec::new(),
+    };
+    follows(&Answer::refused("a.tar".into(), "the header of `a` is not as reprov writes it".into()));
+    let checked = Answer::checked("a.tar".into(), &contents, (digest(), 1), vec![judged], vec!["x".into()]);
+    follows(&checked);
+    follows(&Answer { requirements: Some(Counts { met: 1, partly: 2, unmet: 3 }), ..checked });
+}
+
+#[test]
+fn layout_answers() {
+    use crate::verify::layout::{Judged, LayoutCode, LayoutFinding};
+    let mut judged = Judged::default();
+    judged.functionaries.push(("build".into(), "ab".repeat(32)));
+    judged.findings.push(LayoutFinding::new(LayoutCode::StepCommand, "build", "`a` was run, not `b`"));
+    let answer = |judged: &Judged| super::verify::Verify {
+        schema: "reprov.verify/v1",
+        policy: None,
+        as_of: crate::model::rfc3339(0),
+        images: Vec::new(),
+        layout: Some(super::layout::Layout::of("root.layout".into(), judged, vec!["look".into()])),
+    };
+    follows(&answer(&judged));
+    assert!(answer(&judged).text(false).ends_with("layout root.layout: passed\n"));
+    judged.findings.push(LayoutFinding::new(LayoutCode::LayoutExpired, "", "it expired"));
+    follows(&answer(&judged));
+    assert!(answer(&judged).text(false).contains("deny        layout-expired: layout: it expired"));
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{import::Rootfs, size};
+use super::{attested::Attested, import::Rootfs, size, tree::Node};
 use crate::model::{Digest, Repository, path::printable};
 
 /// The answer of `trace`: where an image came from.
@@ -22,16 +22,18 @@ pub struct Trace {
     pub provenances: Vec<ProvenanceLine>,
     /// Who built it.
     pub builder: String,
-    /// RFC 3339.
-    pub started_on: String,
-    /// RFC 3339.
-    pub finished_on: String,
-    /// The source; none of an imported image.
+    /// RFC 3339; none where nobody says.
+    pub started_on: Option<String>,
+    /// RFC 3339; none where nobody says.
+    pub finished_on: Option<String>,
+    /// The source; none of an imported or attested image.
     pub source: Option<Source>,
     /// What it was built in.
     pub buildroot: Option<String>,
     /// What it was imported from, if it was not built.
     pub imported: Option<Imported>,
+    /// What is claimed of it, if reprov neither built nor imported it.
+    pub attested: Option<Attested>,
     /// Its layers, own and inherited.
     pub layers: Layers,
     /// Base images, down to the bottom.
@@ -48,6 +50,8 @@ pub struct Trace {
     pub tainted: Vec<String>,
     /// Digest of the build definition.
     pub definition: Digest,
+    /// All of it, and what each part is worth.
+    pub tree: Option<Node>,
 }
 
 /// One provenance of several.
@@ -57,8 +61,8 @@ pub struct ProvenanceLine {
     pub digest: Digest,
     /// Digest of its build definition.
     pub definition: Digest,
-    /// RFC 3339.
-    pub finished_on: String,
+    /// RFC 3339; none where nobody says.
+    pub finished_on: Option<String>,
     /// How many builds of this definition there are.
     pub builds: usize,
 }
@@ -126,12 +130,14 @@ pub struct Origin {
     pub verified: bool,
     /// Who built or imported it.
     pub builder: String,
-    /// RFC 3339.
-    pub finished_on: String,
+    /// RFC 3339; none where nobody says.
+    pub finished_on: Option<String>,
     /// The commit, if it was built.
     pub commit: Option<String>,
     /// Where that was.
     pub source: Option<String>,
+    /// Whether it was attested after the fact: then commit and source are claims.
+    pub claimed: bool,
     /// What it was imported from, if it was not built.
     pub imported: Option<Imported>,
     /// Its own bases.
@@ -207,7 +213,8 @@ impl BaseLine {
         let Some(origin) = &self.origin else { return };
         row(&format!("{indent}statement"), provenance(origin.digest, origin.verified));
         if let Some(commit) = &origin.commit {
-            row(&format!("{indent}commit"), printable(commit));
+            let claimed = if origin.claimed { " (claimed)" } else { "" };
+            row(&format!("{indent}commit"), format!("{}{claimed}", printable(commit)));
             row(&format!("{indent}source"), printable(origin.source.as_deref().unwrap_or("on no remote")));
         }
         if let Some(imported) = &origin.imported {
@@ -271,11 +278,19 @@ impl Trace {
         row("image", printable(&self.image));
         row("provenance", provenance(self.provenance, self.verified));
         for other in self.provenances.iter().skip(1) {
-            row("also", format!("{} (another definition, {})", other.digest, printable(&other.finished_on)));
+            let when = other.finished_on.as_deref().unwrap_or("nobody says when");
+            row("also", format!("{} (another definition, {})", other.digest, printable(when)));
         }
         row("builder", printable(&self.builder));
         let verb = if self.imported.is_some() { "imported" } else { "built" };
-        row(verb, format!("{} to {}", printable(&self.started_on), printable(&self.finished_on)));
+        let when = |time: &Option<String>| printable(time.as_deref().unwrap_or("?"));
+        if self.started_on.is_some() || self.finished_on.is_some() {
+            let claimed = if self.attested.is_some() { " (claimed)" } else { "" };
+            row(verb, format!("{} to {}{claimed}", when(&self.started_on), when(&self.finished_on)));
+        }
+        if let Some(attested) = &self.attested {
+            attested.rows(&mut row);
+        }
         if let Some(imported) = &self.imported {
             imported.rows("", &mut row);
         }
@@ -297,7 +312,7 @@ impl Trace {
         if let Some(inputs) = &self.inputs {
             row("inputs", format!("{}, {}", inputs.count, size(inputs.bytes)));
         }
-        if let Some(log) = &self.log {
+        if let Some(log) = self.log.as_ref().filter(|_| self.attested.is_none()) {
             row("log", format!("{log} (--log prints it)"));
         }
         if let Some(events) = &self.events {
@@ -312,6 +327,9 @@ impl Trace {
                 "  input",
                 format!("{digest} {:>10} {} {}", size(input.size), input.status, printable(&input.url)),
             );
+        }
+        if let Some(tree) = &self.tree {
+            let _ = write!(out, "\n{}", tree.text()); // Writing to a String cannot fail.
         }
         out
     }

@@ -4,20 +4,28 @@
 //! passwords are given by the caller, never asked for.
 #![expect(clippy::disallowed_methods, reason = "an edge: keys live in files")]
 
+mod cosign;
+pub mod keyless;
 mod private;
+mod signer;
+mod words;
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
-pub use private::{KeyType, PrivateKey, PrivateKeyError};
+pub use private::{KeyType, Passwords, PrivateKey, PrivateKeyError};
+pub use signer::{SignError, Signer, SignerCommand};
 
 use crate::{
     attest::{PublicKey, PublicKeyError},
-    model::limits::{KEY_SIZE_BYTES_MAX, read_bounded},
+    model::{
+        Secret,
+        limits::{KEY_SIZE_BYTES_MAX, TRUSTED_ROOT_SIZE_BYTES_MAX, read_bounded},
+    },
 };
 
 /// A failure with a key file.
@@ -30,6 +38,17 @@ pub enum SigningError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// It is a private key's, and others may read it.
+    #[error(
+        "private key `{}` can be read by others (mode {mode:04o}); run `chmod 600 {}`, and take a new key if anybody may have",
+        path.display(), path.display()
+    )]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// It holds no private key we can use.
     #[error("cannot sign with `{}`", path.display())]
@@ -47,6 +66,14 @@ pub enum SigningError {
         /// Why not.
         source: PublicKeyError,
     },
+    /// It holds no trusted root.
+    #[error("cannot trust `{}`", path.display())]
+    Root {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: keyless::RootError,
+    },
     /// It is there already, and a key is never overwritten.
     #[error("`{}` exists already and is not overwritten; choose another prefix or move it away", .0.display())]
     Exists(PathBuf),
@@ -61,13 +88,19 @@ pub enum SigningError {
 }
 
 impl PrivateKey {
-    /// Reads the private key in the PEM file `path`; `password` is needed if it is encrypted.
+    /// Reads the private key in the PEM file `path`; one of `passwords` is needed if it is encrypted.
     ///
     /// # Errors
-    /// Those of the file, and of [`PrivateKey::from_pem`]; they name the file.
-    pub fn load(path: &Path, password: Option<&str>) -> Result<Self, SigningError> {
-        Self::from_pem(&read(path)?, password)
-            .map_err(|source| SigningError::Private { path: path.to_owned(), source })
+    /// Those of the file, and of [`PrivateKey::from_pem`]; they name the file. If its group or others may read it, unless
+    /// it is no private key at all, which is said then.
+    pub fn load(path: &Path, passwords: &Passwords) -> Result<Self, SigningError> {
+        let (text, mode) = read(path)?;
+        let refused = |source| SigningError::Private { path: path.to_owned(), source };
+        private::is_private(&text).map_err(refused)?;
+        if mode & 0o077 != 0 {
+            return Err(SigningError::Open { path: path.to_owned(), mode });
+        }
+        Self::from_pem(&text, passwords).map_err(refused)
     }
 }
 
@@ -78,7 +111,7 @@ impl PrivateKey {
 pub fn write_pair(
     prefix: &Path,
     key: &PrivateKey,
-    password: Option<&str>,
+    password: Option<&Secret>,
 ) -> Result<(PathBuf, PathBuf), SigningError> {
     let (private, public) = (with_suffix(prefix, ".key"), with_suffix(prefix, ".pub"));
     if fs::symlink_metadata(&public).is_ok() {
@@ -96,17 +129,48 @@ pub fn write_pair(
 /// # Errors
 /// If a file cannot be read or holds no public key; they name the file.
 pub fn load_trust(paths: &[PathBuf]) -> Result<Vec<PublicKey>, SigningError> {
-    let load = |path: &PathBuf| {
-        PublicKey::from_pem(&read(path)?)
-            .map_err(|source| SigningError::Public { path: path.clone(), source })
-    };
-    paths.iter().map(load).collect()
+    paths.iter().map(|path| load_public(path)).collect()
 }
 
-fn read(path: &Path) -> Result<String, SigningError> {
-    let bytes = File::open(path).and_then(|file| read_bounded(file, KEY_SIZE_BYTES_MAX, "key file"));
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
-    text.map_err(|source| SigningError::Read { path: path.to_owned(), source })
+/// Reads the public key in the PEM file `path`.
+///
+/// # Errors
+/// If it cannot be read or holds no public key; they name the file.
+pub fn load_public(path: &Path) -> Result<PublicKey, SigningError> {
+    let (text, _) = read(path)?;
+    PublicKey::from_pem(&text).map_err(|source| SigningError::Public { path: path.to_owned(), source })
+}
+
+/// Reads the trusted root in the JSON file `path`.
+///
+/// # Errors
+/// If it cannot be read or is none; they name the file.
+pub fn load_root(path: &Path) -> Result<keyless::TrustedRoot, SigningError> {
+    let (text, _) = read_up_to(path, TRUSTED_ROOT_SIZE_BYTES_MAX)?;
+    keyless::TrustedRoot::parse(&text).map_err(|source| SigningError::Root { path: path.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<(String, u32), SigningError> {
+    read_up_to(path, KEY_SIZE_BYTES_MAX)
+}
+
+/// The text of a small regular file (through links), and its permissions. It is never waited for: a pipe is no key file.
+fn read_up_to(path: &Path, size_bytes_max: u64) -> Result<(String, u32), SigningError> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default(); // Both are small.
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let read = opened.and_then(|file| {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            let what = if metadata.is_dir() { "it is a directory" } else { "it is no regular file" };
+            return Err(io::Error::other(what));
+        }
+        let bytes = read_bounded(file, size_bytes_max, "it")?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text; keys are PEM files"))?;
+        Ok((text, metadata.mode() & 0o7777))
+    });
+    read.map_err(|source| SigningError::Read { path: path.to_owned(), source })
 }
 
 fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), SigningError> {
@@ -140,7 +204,10 @@ mod tests {
         let (private, public) = write_pair(&dir.path().join("ci.v1"), &key, None).unwrap();
         assert_eq!(private, dir.path().join("ci.v1.key"));
         assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(load_trust(&[public]).unwrap(), [PrivateKey::load(&private, None).unwrap().public()]);
+        assert_eq!(
+            load_trust(&[public]).unwrap(),
+            [PrivateKey::load(&private, &Passwords::default()).unwrap().public()]
+        );
 
         let before = fs::read(&private).unwrap();
         let error = write_pair(&dir.path().join("ci.v1"), &PrivateKey::generate(KeyType::P256), None);
@@ -174,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_trusted_says_why() {
-        check(b"\xff", "utf-8");
+        check(b"\xff", "no text");
         check(b"hello", "PEM");
         check(&vec![b' '; 1 << 20], "larger than allowed");
         check(PrivateKey::generate(KeyType::P256).to_pem(None).as_bytes(), "reprov key public");
@@ -182,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = PrivateKey::load(Path::new("/nonexistent/x.key"), None).unwrap_err();
+        let error = PrivateKey::load(Path::new("/nonexistent/x.key"), &Passwords::default()).unwrap_err();
         assert_eq!(error.to_string(), "cannot read key file `/nonexistent/x.key`");
     }
 }

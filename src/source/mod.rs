@@ -27,6 +27,7 @@ mod tags;
 pub use checkout::{Checkout, Options, Wanted};
 pub use error::SourceError;
 pub use ignore::{Ignore, IgnoreError};
+pub use spec::uri as remote_uri;
 pub use submodules::Submodule;
 pub use tags::Tag;
 

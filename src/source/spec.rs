@@ -59,7 +59,8 @@ impl Spec {
 }
 
 /// The resource URI (`git+https://…`) of a remote's URL, without credentials; none for a mere path.
-pub(super) fn uri(url: &str) -> Option<String> {
+#[must_use]
+pub fn uri(url: &str) -> Option<String> {
     let url = parse_url(url.strip_prefix("git+").unwrap_or(url))?;
     if !matches!(url.scheme(), "https" | "http" | "ssh" | "git" | "file") {
         return None;

@@ -8,12 +8,17 @@
 )]
 
 mod acceptance;
+mod auditors;
+mod bundles;
 mod cli;
 mod corpus;
 mod ecosystems;
 mod hostile;
+mod interop;
 mod jobs;
 mod pairs;
 mod pins;
+mod signers;
 mod support;
 mod tidy;
+mod verify;

@@ -8,8 +8,8 @@ use std::{
 
 const ROWS: &[&[&str]] = &[
     &["model"],
-    &["oci", "layer", "attest", "dockerfile", "recipe", "transcript", "engine"],
-    &["diff", "pin"],
+    &["oci", "layer", "attest", "dockerfile", "recipe", "transcript", "engine", "policy", "dossier"],
+    &["diff", "pin", "verify"],
     &["drift"],
     &["report"],
     &["compute", "process", "host", "progress"],

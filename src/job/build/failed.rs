@@ -16,6 +16,7 @@ use crate::{
     },
     model::{Descriptor, Digest, ImageName, names},
     progress::Update,
+    signing::SignError,
     store::{LogDir, StoreError},
 };
 
@@ -26,6 +27,8 @@ pub struct Left {
     pub statement: Digest,
     /// Whether it is signed.
     pub signed: bool,
+    /// Why it is not, though it was asked for.
+    pub unsigned: Option<SignError>,
     /// The statement's file: in `--log-dir`, else in the store. The log and the events lie beside it.
     pub path: PathBuf,
     /// The log's file there.
@@ -49,8 +52,12 @@ pub(super) async fn leave(
     (dir, reason): (LogDir, &str),
 ) -> Result<Left, BuildError> {
     let statement = failed(request, planned, execution, reason).statement();
-    let (media_type, bytes) = written(&statement, request.key.as_ref());
-    let signed = request.key.is_some();
+    // A signer that fails must not cost the log.
+    let (unsigned, (media_type, bytes)) = match written(&statement, request.key.as_ref()).await {
+        Ok(written) => (None, written),
+        Err(error) => (Some(error), (names::IN_TOTO_JSON, statement.to_bytes())),
+    };
+    let signed = request.key.is_some() && unsigned.is_none();
     let name = if signed { LogDir::STATEMENT } else { LogDir::UNSIGNED };
     dir.write(name, &bytes)?;
     let build = execution.build.get(..12).unwrap_or(&execution.build).to_owned();
@@ -85,6 +92,7 @@ pub(super) async fn leave(
     Ok(Left {
         statement: Digest::of(&statement.to_bytes()),
         signed,
+        unsigned,
         path,
         log,
         events,

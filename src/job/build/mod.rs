@@ -39,7 +39,7 @@ use crate::{
     },
     progress::{Progress, Update},
     recipe::{self, RecipeError},
-    signing::PrivateKey,
+    signing::Signer,
     source::SourceError,
     store::{LogDir, StoreError},
 };
@@ -56,7 +56,7 @@ pub struct Request {
     /// Flags that stand above the recipe.
     pub overrides: Overrides,
     /// Signs the provenance; none only with `--no-sign`.
-    pub key: Option<PrivateKey>,
+    pub key: Option<Signer>,
     /// `builder.id`.
     pub builder_id: String,
     /// What `git` may use of the caller's environment.

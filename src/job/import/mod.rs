@@ -33,7 +33,7 @@ use crate::{
     model::{Descriptor, Digest, ImageName, ResourceDescriptor, json::canonical, names, rfc3339},
     oci::{Image, OciError, manifest_bytes},
     progress::Update,
-    signing::PrivateKey,
+    signing::Signer,
     store::{Store, StoreError, Writer},
 };
 
@@ -50,7 +50,7 @@ pub struct Request {
     /// Where the image goes; has a tag.
     pub to: ImageName,
     /// Signs the provenance; none only with `--no-sign`.
-    pub key: Option<PrivateKey>,
+    pub key: Option<Signer>,
     /// `builder.id`.
     pub builder_id: String,
 }

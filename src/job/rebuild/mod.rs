@@ -36,7 +36,7 @@ use crate::{
     progress::Update,
     recipe::{Acceptance, Buildroot},
     registry::RegistryError,
-    signing::PrivateKey,
+    signing::Signer,
     source::SourceError,
     store::StoreError,
     transcript::Transcript,
@@ -191,7 +191,7 @@ impl Outcome {
         ports: &Ports,
         image: &ImageName,
         rebuilder_id: &str,
-        key: &PrivateKey,
+        key: &Signer,
     ) {
         match verdict::attach(ports, (image, rebuilder_id), self, key).await {
             Ok(attestation) => self.attestation = attestation,
@@ -207,7 +207,7 @@ impl Outcome {
 pub async fn rebuild(
     ports: &Ports,
     request: &Request,
-    key: Option<&PrivateKey>,
+    key: Option<&Signer>,
 ) -> Result<Outcome, RebuildError> {
     let started_s = host::now_s();
     // The tools are wanted later: whoever asks first looks, and an error is found again then.

@@ -23,7 +23,7 @@ use crate::{
     },
     model::{Digest, ImageName, limits, names},
     oci::Image,
-    signing::PrivateKey,
+    signing::Signer,
 };
 
 /// What is not as recorded of buildroot, engine, runtime and writer, if anything.
@@ -112,7 +112,7 @@ pub(super) async fn attach(
     ports: &Ports,
     (image, rebuilder_id): (&ImageName, &str),
     outcome: &Outcome,
-    key: &PrivateKey,
+    key: &Signer,
 ) -> Result<Option<Digest>, RebuildError> {
     // Without a provenance that can be believed there is nothing the verdict could be about.
     let Some(believed) = &outcome.provenance else { return Ok(None) };

@@ -163,3 +163,74 @@ async fn a_place_to_send_to_that_is_no_url_is_an_answer() {
         assert!(matches!(pushed, Err(RegistryError::Answer { .. })), "{pushed:?}");
     }
 }
+
+#[tokio::test]
+async fn an_upload_that_is_cut_goes_on_where_it_was() {
+    let (pushed, server) = upload(|request, before| match request.line.split(' ').next() {
+        Some("PUT") if before == 0 && !request.body.is_empty() => Some(Reply::Raw(Vec::new())),
+        Some("GET") => Some(Reply::Full(204, "Range: 0-2\r\nLocation: /v2/app/two\r\n".into(), Vec::new())),
+        Some("PATCH") => Some(Reply::Full(202, "Location: /v2/app/three?x=1\r\n".into(), Vec::new())),
+        _ => None,
+    })
+    .await;
+    assert_eq!(pushed.unwrap(), Pushed::Sent);
+    let seen = server.seen();
+    let patch = seen.iter().find(|request| request.line == "PATCH /v2/app/two").unwrap();
+    assert_eq!(patch.body, BLOB[3..]);
+    assert_eq!(patch.header("content-range"), Some(format!("3-{}", BLOB.len() - 1).as_str()));
+    let last = seen.last().unwrap();
+    let closed = format!("PUT /v2/app/three?x=1&digest=sha256%3A{}", Digest::of(BLOB).hex());
+    assert_eq!((last.line.as_str(), last.body.len()), (closed.as_str(), 0));
+}
+
+/// Passes bytes on between clients and `to`; the first connection that carries more than `cut_after` is cut there.
+fn cutting(to: &str, cut_after: usize) -> String {
+    use std::{
+        io::{Read as _, Write as _},
+        net::{Shutdown, TcpListener, TcpStream},
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (host, to) = (listener.local_addr().unwrap().to_string(), to.to_owned());
+    let cut = Arc::new(AtomicBool::new(false));
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(&to).unwrap();
+            let (mut down, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut down, &mut back);
+                let _ = back.shutdown(Shutdown::Both);
+            });
+            let (mut client, mut server, cut) = (client, server, Arc::clone(&cut));
+            std::thread::spawn(move || {
+                let (mut buffer, mut passed) = (vec![0; 1 << 16], 0);
+                while let Ok(count @ 1..) = client.read(&mut buffer) {
+                    passed += count;
+                    if passed > cut_after && !cut.swap(true, Ordering::SeqCst) {
+                        break;
+                    }
+                    if server.write_all(&buffer[..count]).is_err() {
+                        break;
+                    }
+                }
+                let _ = (server.shutdown(Shutdown::Both), client.shutdown(Shutdown::Both));
+            });
+        }
+    });
+    host
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_large_upload_that_is_cut_arrives_at_a_real_registry() {
+    let registry = server::DockerRegistry::start();
+    let host = cutting(&registry.host, 5 << 20);
+    let (_dir, store) = store();
+    let wanted = blob(&store, OCI_LAYER, &vec![7; 9 << 20]);
+    let pushed = registries().push_blob(&name(format!("{host}/app")), &wanted, &store, None).await.unwrap();
+    assert_eq!(pushed, Pushed::Sent);
+    let straight = name(format!("{}/app", registry.host));
+    assert!(registries().blob_exists(&straight, &wanted.digest).await.unwrap());
+}

@@ -4,6 +4,7 @@
 mod faults;
 mod hostile;
 mod layout;
+mod legacy;
 mod logins;
 mod proxy;
 mod real;

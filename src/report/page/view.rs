@@ -10,6 +10,7 @@ use super::{
         explain::{Entry, Explain, Kind},
         pair::{Pair, Summary, counted, kinds, weight},
     },
+    inputs::{self, Inputs},
     tree::{self, Layer},
 };
 use crate::{
@@ -51,6 +52,7 @@ struct Compared {
     bars: Vec<Bar>,
     layers: Vec<Layer>,
     config: Vec<Place>,
+    inputs: Option<Inputs>,
     facts: Vec<(&'static str, String)>,
     tail: Vec<String>,
     sides: [&'static str; 2],
@@ -135,7 +137,8 @@ impl Compared {
         };
         let mut facts = pair.facts.clone();
         facts.extend(pair.ends.iter().cloned());
-        facts.retain(|fact| !pair.names.contains(fact));
+        let tabled = |label: &'static str| pair.inputs.is_some() && inputs::FACTS.contains(&label);
+        facts.retain(|fact| !pair.names.contains(fact) && !tabled(fact.0));
         Self {
             said: pair.said(),
             meaning: meaning(pair),
@@ -148,6 +151,7 @@ impl Compared {
             bars: bars(&id, pair),
             layers,
             config: pair.config.iter().map(place).collect(),
+            inputs: pair.inputs.map(Inputs::of),
             facts,
             tail: pair.tail.iter().flat_map(|tail| tail.lines()).map(printable).collect(),
             sides: pair.sides,

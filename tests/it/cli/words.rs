@@ -2,12 +2,17 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 18] = [
     "build",
     "rebuild",
     "import",
+    "copy",
+    "attest",
     "diff",
+    "verify",
+    "policy",
     "trace",
+    "evidence",
     "key",
     "doctor",
     "store",
@@ -17,7 +22,18 @@ const COMMANDS: [&str; 13] = [
     "help",
     "",
 ];
-const NESTED: [&str; 6] = ["key generate", "key public", "store du", "store gc", "store prune", "store rm"];
+const NESTED: [&str; 10] = [
+    "evidence verify",
+    "key generate",
+    "key public",
+    "key import",
+    "policy check",
+    "policy print",
+    "store du",
+    "store gc",
+    "store prune",
+    "store rm",
+];
 
 /// Every command that has help of its own.
 fn commands() -> impl Iterator<Item = Vec<&'static str>> {
@@ -33,8 +49,8 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..12]);
-    for parent in ["key", "store"] {
+    assert_eq!(listed(&["--help"]), COMMANDS[..17]);
+    for parent in ["key", "policy", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();
         assert_eq!(listed(&[parent, "--help"]), names);

@@ -1,9 +1,12 @@
 //! Whole jobs: build, rebuild, trace, as an engineer would run them.
 
+mod attest;
 pub(crate) mod buildroot;
 mod check;
+mod ci;
 mod clock;
 mod config;
+pub(crate) mod copy;
 mod drift;
 mod failed;
 mod fetch;
@@ -20,7 +23,7 @@ mod plain;
 mod private;
 mod proxy;
 mod remedy;
-mod report;
+pub(crate) mod report;
 mod shapes;
 mod tamper;
 mod vary;

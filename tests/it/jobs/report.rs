@@ -147,7 +147,7 @@ fn the_demos_drifting_image_in_a_browser() {
 }
 
 /// What chromium prints; as root it needs `--no-sandbox`.
-fn chromium(lab: &Lab, args: &[&str], page: &str) -> Ran {
+pub(crate) fn chromium(lab: &Lab, args: &[&str], page: &str) -> Ran {
     let mut command = lab.command("chromium");
     command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]);
     command.args(["--disable-background-networking", "--virtual-time-budget=2000"]);
@@ -155,7 +155,7 @@ fn chromium(lab: &Lab, args: &[&str], page: &str) -> Ran {
     Lab::run(command)
 }
 
-fn screenshot(lab: &Lab, page: &str, size: &str) -> Vec<u8> {
+pub(crate) fn screenshot(lab: &Lab, page: &str, size: &str) -> Vec<u8> {
     let file = lab.path("shot.png");
     let (window, to) = (format!("--window-size={size}"), format!("--screenshot={file}"));
     chromium(lab, &[&window, &to], page).exits(0);

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Registry;
+use super::{Registry, Serves};
 
 /// What becomes of one request.
 #[derive(Debug, Clone)]
@@ -29,6 +29,18 @@ pub(crate) enum Fault {
     Silence,
     /// A status line, then an error text that does not end.
     Endless(&'static str),
+    /// These bytes in the place of an answer, then the end.
+    Raw(Vec<u8>),
+    /// These bytes, then nothing until the client goes.
+    Stall(Vec<u8>),
+    /// The first bytes, then the second ones without end, with a pause after each.
+    Flood(Vec<u8>, Vec<u8>, Duration),
+}
+
+impl Serves for Registry {
+    fn host(&self) -> &str {
+        Self::host(self)
+    }
 }
 
 /// A request that came.
@@ -52,7 +64,7 @@ pub(crate) struct Faulty {
 impl Faulty {
     /// Stands before `registry`; `fault` is told a request's line and how many of the same came before.
     pub(crate) fn before(
-        registry: &Registry,
+        registry: &impl Serves,
         fault: impl Fn(&str, usize) -> Fault + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -150,6 +162,19 @@ fn serve(
         Fault::Endless(status) => {
             send(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").as_bytes())?;
             while send(&[b'0'; 1 << 14]).is_some() {}
+            return None;
+        }
+        Fault::Raw(bytes) => return send(&bytes),
+        Fault::Stall(bytes) => {
+            send(&bytes)?;
+            let _ = reader.read(&mut [0]);
+            return None;
+        }
+        Fault::Flood(head, again, pause) => {
+            send(&head)?;
+            while send(&again).is_some() {
+                thread::sleep(pause);
+            }
             return None;
         }
         Fault::Slow(pieces, pause) => {

@@ -1,6 +1,8 @@
 //! What the tests stand on.
 
+mod api;
 mod faulty;
+mod http;
 mod image;
 mod lab;
 mod mirror;
@@ -12,6 +14,7 @@ pub(crate) mod repositories;
 pub(crate) mod schemas;
 mod user;
 
+pub(crate) use api::{ApiRegistry, Settings};
 pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use image::{Entry, Image, sha256};
 pub(crate) use lab::Lab;
@@ -25,6 +28,12 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+
+/// What speaks HTTP somewhere.
+pub(crate) trait Serves {
+    /// `HOST:PORT`
+    fn host(&self) -> &str;
+}
 
 /// A file or directory under `fixtures/`.
 pub(crate) fn fixtures(path: &str) -> PathBuf {

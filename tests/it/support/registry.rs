@@ -131,6 +131,13 @@ impl Registry {
         link.exists() && self.blob_path(digest).exists()
     }
 
+    /// Whether `repository` has the manifest, and may give it.
+    pub(crate) fn has_manifest(&self, repository: &str, digest: &str) -> bool {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let link = self.repository(repository).join("_manifests/revisions/sha256").join(hex).join("link");
+        link.exists() && self.blob_path(digest).exists()
+    }
+
     pub(crate) fn blob_json(&self, digest: &str) -> Value {
         serde_json::from_slice(&self.blob(digest)).unwrap()
     }
@@ -216,6 +223,7 @@ impl Registry {
     /// Points a tag elsewhere.
     pub(crate) fn set_tag(&self, repository: &str, tag: &str, digest: &str) {
         let link = self.repository(repository).join("_manifests/tags").join(tag).join("current/link");
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
         fs::write(link, digest).unwrap();
     }
 

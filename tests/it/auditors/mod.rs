@@ -1,0 +1,5 @@
+//! What auditors are given: layouts of supply chains, trees of where an image came from, evidence that stands alone.
+
+mod archive;
+mod layouts;
+mod trace;

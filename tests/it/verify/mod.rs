@@ -1,0 +1,13 @@
+//! `verify`: what is believed, what is refused, and by which word.
+
+mod attacks;
+mod bytes;
+mod honest;
+mod keyless;
+mod network;
+mod stand;
+mod summaries;
+mod violations;
+mod waivers;
+
+use stand::{By, Stand};
