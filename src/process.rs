@@ -125,8 +125,8 @@ pub async fn converse(
     }
 }
 
-/// Kills a child's process group when it is dropped. While the child is not waited for its number is taken by no other
-/// group, and afterwards only as long as one of the group is left.
+/// Kills a child's process group when it is dropped: at once after the child was waited for, when its number cannot have come
+/// round yet.
 struct Group(Option<Pid>);
 
 impl Group {

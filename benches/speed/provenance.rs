@@ -1,8 +1,8 @@
 //! Reading and verifying a provenance with as many inputs as a statement lists.
 
 use reprov::{
-    attest::{Bundle, Provenance, Statement, Subject, provenance},
-    model::{Digest, ResourceDescriptor, limits::INLINE_INPUTS_MAX},
+    attest::{Bundle, Envelope, Provenance, Statement, Subject, pae, provenance},
+    model::{Digest, ResourceDescriptor, limits::INLINE_INPUTS_MAX, names},
     signing::{KeyType, PrivateKey},
 };
 
@@ -54,6 +54,8 @@ fn bundle(key: &PrivateKey) -> Vec<u8> {
     }
     let subject = Subject::new("registry.example.org/app", &Digest::of(b"image"));
     let statement = provenance(&read.definition, &run, &[subject]);
-    let envelope = key.sign_envelope(&statement);
+    let payload = statement.to_bytes();
+    let signatures = vec![key.sign(&pae(names::IN_TOTO_JSON, &payload))];
+    let envelope = Envelope { payload, payload_type: names::IN_TOTO_JSON.to_owned(), signatures };
     Bundle { hint: key.public().hint(), envelope }.to_bytes()
 }

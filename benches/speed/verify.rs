@@ -11,7 +11,7 @@ use std::{
 };
 
 use reprov::{
-    attest::{Bundle, Statement, Subject, View},
+    attest::{Bundle, Envelope, Statement, Subject, View, pae},
     model::{Descriptor, Digest, names},
     policy::Policy,
     signing::{KeyType, PrivateKey},
@@ -124,7 +124,9 @@ fn bundle(key: &PrivateKey, digest: &Digest, more: usize) -> Vec<u8> {
                 "kept": "registry"}})
     };
     dependencies.as_array_mut().unwrap().extend((0..more).map(input));
-    let envelope = key.sign_envelope(&statement);
+    let payload = statement.to_bytes();
+    let signatures = vec![key.sign(&pae(names::IN_TOTO_JSON, &payload))];
+    let envelope = Envelope { payload, payload_type: names::IN_TOTO_JSON.to_owned(), signatures };
     Bundle { hint: key.public().hint(), envelope }.to_bytes()
 }
 
@@ -232,8 +234,7 @@ fn statement(key: &PrivateKey) -> Row {
         index: false,
     };
     let ours = timed(|| {
-        let candidate =
-            Candidate { at: Place::File(digest), form: Form::Bundle, bytes: bytes.clone(), annotated: None };
+        let candidate = Candidate::new(Place::File(digest), Form::Bundle, bytes.clone(), None);
         let mut evidence = Evidence::new(judged.clone(), Arc::clone(&roots));
         evidence.opened.push(open(candidate, &roots, &judged));
         let judgement = judge(&evidence, &policy, 1_800_000_000);

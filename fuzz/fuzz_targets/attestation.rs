@@ -37,7 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
     let roots = Arc::new(Roots(vec![root]));
     let descriptor = Descriptor::new(names::OCI_MANIFEST, digest, 1);
     let judged = Judged { image: "app".to_owned(), descriptor, sha512: String::new(), index: false };
-    let candidate = Candidate { at: Place::File(digest), form, bytes, annotated: None };
+    let candidate = Candidate::new(Place::File(digest), form, bytes, None);
     let mut evidence = Evidence::new(judged.clone(), Arc::clone(&roots));
     evidence.opened.push(open(candidate, &roots, &judged));
     for finding in judge(&evidence, &POLICY, 1_800_000_000).findings {

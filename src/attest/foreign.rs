@@ -259,7 +259,7 @@ mod tests {
         refused(r#"{"payloadType":"x","payload":"","signatures":[]}"#, None, "signed already");
         refused(&statement(&digest, "").replace("v0.1", "v2"), None, "`_type` is");
         refused(&statement(&digest, "").replace(&digest.hex(), "AB"), None, "lower-case hex");
-        refused(&"[".repeat(100_000), None, "deeper than 128");
-        refused(&"{\"a\":".repeat(100_000), Some("custom"), "deeper than 128");
+        refused(&"[".repeat(100_000), None, "recursion limit");
+        refused(&"{\"a\":".repeat(100_000), Some("custom"), "recursion limit");
     }
 }

@@ -132,6 +132,7 @@ impl BundleArgs {
             policy: None,
             as_of: rfc3339(host::now_s()),
             images: vec![image],
+            layout: None,
         };
         context.console.answer(&answer, &answer.text(context.console.verbose()));
         Ok(exit)

@@ -78,7 +78,11 @@ impl Args {
 
     async fn make(&self, context: &Context<'_>, image: &str, out: &Path) -> Result<Exit, Failure> {
         let image = image_name("", image)?;
-        let (policy, roots, _) = load(self.policy.as_deref(), &self.trust)?;
+        let (mut policy, roots, _) = load(self.policy.as_deref(), &self.trust)?;
+        if let Some((_, file)) = policy.name.rsplit_once('/') {
+            // A policy without a name is called by its file, and where that lies is nobody's business either.
+            policy.name = file.to_owned();
+        }
         let policy_text = self.policy.as_deref().map(text).transpose()?.map(|(text, _)| text);
         let mut roots = roots.0;
         if roots.is_empty() {

@@ -38,7 +38,7 @@ pub(super) async fn print(known: &Known<'_>, origin: &Origin) -> Result<Exit, Fa
             tag: known.name.selector.tag.as_deref(),
             media_type: manifest.media_type(),
             image: &image,
-            size_of: &|digest| known.evidence.size_of(digest),
+            sizes: known.evidence.sizes(),
         },
     );
     console::print(&metadata.map_err(Failure::findings)?);

@@ -145,7 +145,9 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
     let drawn = matches!(&cli.command, Command::Trace(args) if args.drawn());
     if matches!(cli.global.format, Format::Dot | Format::Html | Format::Koji) && !drawn {
-        return Err(Failure::usage_text("--format dot and html are for the answer of `trace`".to_owned()));
+        return Err(Failure::usage_text(
+            "--format dot, html and koji are for the answer of `trace`".to_owned(),
+        ));
     }
     let (cancel, at_once) = (CancellationToken::new(), CancellationToken::new());
     let stops = [cancel.clone(), at_once.clone()];

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -13,7 +14,7 @@ use crate::{
     model::limits::{POLICY_SIZE_BYTES_MAX, read_bounded},
     policy::{Policy, STARTERS, Signer, starter},
     report::{policy as view, verify},
-    signing,
+    signing::{self, keyless::TrustedRoot},
     verify::{Code, Root, RootSigner, Roots},
 };
 
@@ -38,7 +39,9 @@ impl Command {
     pub(super) fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Check { policy } => {
-                let (policy, roots, _) = load(Some(policy), &[])?;
+                let name = policy;
+                let (policy, roots, _) = load(Some(name), &[])?;
+                trusted_root(&policy, Some(name))?;
                 let answer = view::Checked::of(&policy, roots.0.len());
                 context.console.answer(&answer, &answer.text());
             }
@@ -76,6 +79,13 @@ pub(super) fn load(
     }
     let applied = policy.digest.map(|digest| verify::Policy { name: policy.name.clone(), digest });
     Ok((policy, Roots(roots), applied))
+}
+
+/// The trusted root that a policy names, if it names one.
+pub(super) fn trusted_root(policy: &Policy, name: Option<&str>) -> Result<Option<Arc<TrustedRoot>>, Failure> {
+    let Some(file) = &policy.trusted_root else { return Ok(None) };
+    let dir = name.map(Path::new).and_then(Path::parent).unwrap_or(Path::new(""));
+    signing::load_root(&dir.join(file)).map(|root| Some(Arc::new(root))).map_err(Failure::usage)
 }
 
 /// The text of a policy by its name or path, and the directory its key files are named from.

@@ -10,7 +10,7 @@ use super::{
     failure::{Exit, Failure},
     global::image_name,
     layout,
-    policy::load,
+    policy::{load, trusted_root},
     sign::SignArgs,
 };
 use crate::{
@@ -86,6 +86,7 @@ impl Args {
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let request = Request {
             roots: Arc::new(roots),
+            trusted_root: trusted_root(&policy, self.policy.as_deref())?,
             policy: Arc::new(policy),
             now_s,
             platform: self.platform.clone(),
@@ -97,7 +98,7 @@ impl Args {
         let mut exit = Exit::Ok;
         let mut images = Vec::new();
         for (name, answer) in names.iter().zip(answers) {
-            let digest = answer.as_ref().ok().map(|judgement| judgement.digest);
+            let digest = answer.as_ref().ok().map(|judgement| judgement.descriptor.digest);
             let summary = match (&answer, &key) {
                 (Ok(judgement), Some(key)) => {
                     let resource = self.resource_uri.clone();
@@ -142,6 +143,9 @@ impl Args {
             )),
             (Some(_), _, Some(_)) => Err(Failure::usage_text(
                 "--key signs what is true now, not what was: leave out --as-of".to_owned(),
+            )),
+            (Some(_), ..) if self.layout.layout.is_some() => Err(Failure::usage_text(
+                "--key signs a summary of what a policy asked, and that says nothing of a --layout: verify twice".to_owned(),
             )),
             _ => Ok(key),
         }

@@ -212,11 +212,11 @@ impl Evidence {
         last.map_or(Ok(None), Err)
     }
 
-    /// The size of the blob `digest`, as an artifact beside the image names it.
+    /// The sizes of all blobs beside the image, as artifacts name them.
     #[must_use]
-    pub fn size_of(&self, digest: &Digest) -> Option<u64> {
-        let mut layers = self.artifacts.iter().flat_map(|(_, manifest)| manifest.layers());
-        layers.find(|layer| layer.digest == *digest).map(|layer| layer.size)
+    pub fn sizes(&self) -> BTreeMap<Digest, u64> {
+        let layers = self.artifacts.iter().flat_map(|(_, manifest)| manifest.layers());
+        layers.map(|layer| (layer.digest, layer.size)).collect()
     }
 
     /// Brings the blob `digest` into the store; false if no artifact beside the image holds it.

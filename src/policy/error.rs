@@ -52,6 +52,14 @@ pub enum PolicyError {
         /// Which one, from 1.
         number: usize,
     },
+    /// An identity, and nobody to vouch for it.
+    #[error(
+        "[[trust]] {number} is an identity; say with `trusted-root = \"FILE\"` whose certificates to believe"
+    )]
+    NoTrustedRoot {
+        /// Which one, from 1.
+        number: usize,
+    },
     /// A waiver nobody answers for, or that never ends.
     #[error("[[waiver]] {number} has no `{key}`; a waiver names code, owner, reason and until")]
     Waiver {

@@ -26,6 +26,7 @@ struct File {
     least_level: Option<Spanned<i64>>,
     predicates: Option<Vec<String>>,
     max_age: Option<Text>,
+    trusted_root: Option<String>,
     #[serde(default)]
     trust: Vec<TrustTable>,
     sources: Option<Vec<Text>>,
@@ -215,6 +216,13 @@ impl Reader<'_> {
             Some(word) => return Err(self.refuse("external-parameters", word, "write `strict` or `any`")),
         };
         let parameters = self.parameters(strict, file.parameters)?;
+        let identity = file
+            .trust
+            .iter()
+            .position(|trust| trust.identity.is_some() && trust.issuer.is_some() && trust.key.is_none());
+        if let Some(at) = identity.filter(|_| file.trusted_root.is_none()) {
+            return Err(PolicyError::NoTrustedRoot { number: at + 1 });
+        }
         let trust = file.trust.into_iter().enumerate();
         Ok(Policy {
             name: file.name.unwrap_or_default(),
@@ -226,6 +234,7 @@ impl Reader<'_> {
                 .predicates
                 .map_or_else(|| BTreeSet::from([SLSA_PROVENANCE.to_owned()]), BTreeSet::from_iter),
             max_age_s: self.span("max-age", file.max_age)?,
+            trusted_root: file.trusted_root,
             trust: trust
                 .map(|(index, table)| self.trust(index, table, &builders))
                 .collect::<Result<_, _>>()?,

@@ -58,6 +58,8 @@ pub struct Policy {
     pub predicates: BTreeSet<String>,
     /// The oldest that each of them, by its own word, may be, in seconds.
     pub max_age_s: Option<i64>,
+    /// The file that says whose certificates are believed (`trusted_root.json`), where identities are trusted.
+    pub trusted_root: Option<String>,
     /// Signers, beside those of `--trust`.
     pub trust: Vec<Trust>,
     /// Where the source may come from.
@@ -310,6 +312,7 @@ impl Policy {
             least_level: 0,
             predicates: BTreeSet::from([SLSA_PROVENANCE.to_owned()]),
             max_age_s: None,
+            trusted_root: None,
             trust: Vec::new(),
             sources: None,
             refs: None,
@@ -343,6 +346,7 @@ impl Policy {
             digest: self.digest,
             builders: self.builders.clone(),
             level: self.level,
+            trusted_root: self.trusted_root.clone(),
             trust: self.trust.clone(),
             depth,
             summaries: self.summaries.clone(),

@@ -20,6 +20,7 @@ use reqwest::{
 };
 use tokio::{
     fs::File,
+    io::AsyncSeekExt as _,
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::io::ReaderStream;

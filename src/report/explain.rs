@@ -269,6 +269,7 @@ mod tests {
         codes.extend(Reason::ALL.iter().map(|reason| reason.code()));
         codes.extend(Taint::ALL.iter().map(|taint| taint.code()));
         codes.extend(Code::ALL.iter().map(|code| code.name()));
+        codes.extend(LayoutCode::ALL.iter().map(|code| code.name()));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));
         assert_eq!(all.iter().map(|entry| entry.code).collect::<Vec<_>>(), codes);
         for entry in &all {

@@ -3,6 +3,8 @@
 //!
 //! The image's file is its manifest: that is what a registry keeps under the image's digest.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -12,7 +14,6 @@ use crate::{
 };
 
 /// What is known of the image itself.
-#[derive(Debug)]
 pub struct Known<'a> {
     /// `HOST/REPOSITORY`, or what stands for it.
     pub repository: &'a str,
@@ -22,8 +23,8 @@ pub struct Known<'a> {
     pub media_type: &'a str,
     /// The image.
     pub image: &'a Image,
-    /// Size of a blob kept beside it, by digest.
-    pub size_of: &'a dyn Fn(&Digest) -> Option<u64>,
+    /// Sizes of the blobs kept beside it.
+    pub sizes: BTreeMap<Digest, u64>,
 }
 
 /// Why there is no metadata.
@@ -233,7 +234,7 @@ fn logs(known: &Known<'_>, build: &Build<'_>) -> Vec<Value> {
         Some(json!({
             "buildroot_id": BUILDROOT,
             "filename": filename,
-            "filesize": (known.size_of)(&digest)?,
+            "filesize": known.sizes.get(&digest)?,
             "arch": "noarch",
             "checksum": digest.hex(),
             "checksum_type": "sha256",
@@ -241,7 +242,7 @@ fn logs(known: &Known<'_>, build: &Build<'_>) -> Vec<Value> {
         }))
     };
     let mut logs: Vec<_> = build.byproducts.iter().filter_map(log).collect();
-    let mut seen = std::collections::BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for log in &mut logs {
         // Files of one build have one name each.
         let name = log["filename"].as_str().unwrap_or_default().to_owned();

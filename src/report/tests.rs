@@ -372,7 +372,7 @@ fn a_trace_goes_down_to_the_archive() {
       not read  var/lib/rpm/rpmdb.sqlite
     base        line 1: x → y DIGEST
       statement DIGEST (NOT VERIFIED)
-      commit    3333333333333333333333333333333333333333
+      commit    3333333333333333333333333333333333333333 (claimed)
       source    git+https://git.example.org/base
       base      line 1: x → y DIGEST
         statement DIGEST (signature verified)
@@ -533,6 +533,7 @@ fn answers_about_verifying() {
         schema: "reprov.verify/v1",
         policy: Some(verify::Policy { name: "release".into(), digest: digest() }),
         as_of: "2026-11-30T10:00:00Z".into(),
+        layout: None,
         images: vec![(&below).into(), (&judgement(false)).into(), unknown],
     };
     follows(&answer);

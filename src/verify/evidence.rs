@@ -76,6 +76,19 @@ pub struct Candidate {
     pub bytes: Vec<u8>,
     /// The predicate type that an unsigned annotation beside them names.
     pub annotated: Option<String>,
+    /// Of a bundle with a certificate: the roots that are identities and made it; indices. Found out before, since it
+    /// takes a trusted root.
+    pub vouched: Vec<usize>,
+    /// Why none of them did.
+    pub doubt: Option<String>,
+}
+
+impl Candidate {
+    /// A candidate that no certificate vouches for.
+    #[must_use]
+    pub fn new(at: Place, form: Form, bytes: Vec<u8>, annotated: Option<String>) -> Self {
+        Self { at, form, bytes, annotated, vouched: Vec::new(), doubt: None }
+    }
 }
 
 /// An attestation that nobody believes, and why.

@@ -52,12 +52,17 @@ fn look(candidate: Candidate, roots: &Roots, judged: &Judged, opened: &mut Opene
     let small = candidate.bytes.len() <= ATTESTATION_DOUBTED_BYTES_MAX;
     let bytes = Some(candidate.bytes).filter(|_| small);
     opened.statement = Some(Digest::of(&envelope.payload));
-    let vouching = signers(&envelope, &hint, roots).map_err(|no| {
-        let Some(bytes) = &bytes else { return no };
-        // What a stranger says it is may be told, not believed.
-        opened.predicate_type = Statement::parse(&envelope.payload).ok().map(|said| said.predicate_type);
-        certified(bytes, no)
-    })?;
+    let vouching = signers(&envelope, &hint, roots);
+    let vouching = match (vouching, candidate.vouched) {
+        (Ok(keys), identities) => [keys, identities].concat(),
+        (Err(_), identities) if !identities.is_empty() => identities,
+        (Err(no), _) => {
+            let Some(bytes) = &bytes else { return Err(no) };
+            // What a stranger says it is may be told, not believed.
+            opened.predicate_type = Statement::parse(&envelope.payload).ok().map(|said| said.predicate_type);
+            return Err(certified(bytes, no, candidate.doubt));
+        }
+    };
     opened.signer = vouching.first().map(|index| roots.0[*index].name.clone());
     let statement = Statement::parse(&envelope.payload).map_err(|error| of_statement(&error))?;
     opened.predicate_type = Some(statement.predicate_type.clone());
@@ -89,16 +94,14 @@ fn signers(envelope: &Envelope, hint: &str, roots: &Roots) -> Result<Vec<usize>,
 }
 
 /// Of a bundle by nobody who is trusted: whether it brings a certificate, which nobody here vouches for.
-fn certified(bundle: &[u8], no: No) -> No {
+fn certified(bundle: &[u8], no: No, doubt: Option<String>) -> No {
     let read = serde_json::from_slice::<serde_json::Value>(bundle).unwrap_or_default();
     let brings = |name: &str| {
         read.pointer(&format!("/verificationMaterial/{name}")).is_some_and(|value| !value.is_null())
     };
     if no.0 == Code::SignerUntrusted && (brings("certificate") || brings("x509CertificateChain")) {
-        return (
-            Code::CertificateUntrusted,
-            "it brings its own certificate, and no root that is trusted".to_owned(),
-        );
+        let none = "it brings its own certificate, and no identity is trusted".to_owned();
+        return (Code::CertificateUntrusted, doubt.unwrap_or(none));
     }
     no
 }

@@ -12,6 +12,8 @@ macro_rules! attestations {
 }
 
 pub(super) const BUILD: &str = attestations!("build/v1/example.json");
+const ATTESTED: &str = attestations!("attested/v1/example.json");
+const ATTESTED_SCHEMA: &str = attestations!("attested/v1/schema.json");
 const IMPORT: &str = attestations!("import/v1/example.json");
 const REBUILD: &str = attestations!("rebuild/v1/example.json");
 const FAILURE_SCHEMA: &str = attestations!("failure/v1/schema.json");
@@ -88,6 +90,20 @@ fn import_example_round_trips() {
 }
 
 #[test]
+fn attested_example_round_trips() {
+    let statement = Statement::parse(ATTESTED.as_bytes()).unwrap();
+    let said = Attested::read(&statement).unwrap();
+    let written = said.statement(statement.subject[0].clone());
+    assert_eq!(String::from_utf8(written.to_bytes()).unwrap(), canonical(ATTESTED));
+    assert!(matches!(Origin::read(&statement), Ok(Origin::Attested(read)) if *read == said));
+    let refused = Provenance::read(&statement).unwrap_err().to_string();
+    assert!(refused.contains("attested after the fact"), "{refused}");
+    let mut other = said.clone();
+    other.dependencies.clear();
+    assert_ne!(other.definition(), said.definition());
+}
+
+#[test]
 fn rebuild_example_round_trips() {
     let statement = Statement::parse(REBUILD.as_bytes()).unwrap();
     let written = Rebuilt::read(&statement).unwrap().statement(statement.subject[0].clone());
@@ -98,6 +114,7 @@ fn rebuild_example_round_trips() {
 fn examples_match_their_schemas() {
     assert_eq!(valid(BUILD_SCHEMA, &value(BUILD)), Ok(()));
     assert_eq!(valid(IMPORT_SCHEMA, &value(IMPORT)), Ok(()));
+    assert_eq!(valid(ATTESTED_SCHEMA, &value(ATTESTED)), Ok(()));
     assert_eq!(valid(REBUILD_SCHEMA, &value(REBUILD)), Ok(()));
 }
 
@@ -119,6 +136,7 @@ fn edited(example: &str, pointer: &str, new: Value) -> Value {
 fn refused(pointer: &str, new: Value) {
     let (schema, example, pointer) = match pointer.split_once(':') {
         Some(("rebuild", field)) => (REBUILD_SCHEMA, REBUILD, format!("/predicate/{field}")),
+        Some(("attested", field)) => (ATTESTED_SCHEMA, ATTESTED, format!("/predicate/{field}")),
         Some((_, field)) => (IMPORT_SCHEMA, IMPORT, format!("/predicate/buildDefinition/{field}")),
         None => (BUILD_SCHEMA, BUILD, pointer.to_owned()),
     };
@@ -128,6 +146,7 @@ fn refused(pointer: &str, new: Value) {
     let read = statement.is_ok_and(|statement| match schema {
         REBUILD_SCHEMA => Rebuilt::read(&statement).is_ok(),
         IMPORT_SCHEMA => Imported::read(&statement).is_ok(),
+        ATTESTED_SCHEMA => Attested::read(&statement).is_ok(),
         _ => Provenance::read(&statement).is_ok(),
     });
     assert!(!read, "{pointer}: types");
@@ -160,6 +179,17 @@ fn schema_and_types_refuse_the_same() {
     refused("import:internalParameters/dropped", json!(["device-node"]));
     refused("import:resolvedDependencies", json!([]));
     refused("import:resolvedDependencies", json!([{"uri": "x", "annotations": {"role": "rootfs"}}]));
+    let attested = |field: &str| format!("attested:buildDefinition/{field}");
+    refused(&attested("buildType"), "https://reprov.example/build/v1".into());
+    refused(&attested("externalParameters/surprise"), 1.into());
+    refused(&attested("externalParameters/source/branch"), "main".into());
+    refused(&attested("externalParameters/parameters"), Value::Null);
+    refused(&attested("internalParameters/subject"), "layer".into());
+    refused(&attested("internalParameters/missing"), json!(["everything"]));
+    refused(&attested("internalParameters/evidence"), json!([{"kind": "caller"}]));
+    refused(&attested("resolvedDependencies"), json!([{"uri": "x"}]));
+    refused("attested:runDetails/builder/id", "".into());
+    refused("attested:runDetails/metadata/startedOn", "yesterday".into());
     refused("rebuild:verdict", "fine".into());
     refused("rebuild:provenance/digest", "12".into());
     refused("rebuild:engine", Value::Null);

@@ -3,6 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::*;
+use crate::attest::key::Checked;
 use crate::model::Digest;
 
 const TINY: &str = "sha256:0e1425798d5a78e0ce805056a90a154dbe33566dbc8ff4fdfb231f3443a8b9d4";
@@ -42,9 +43,13 @@ fn cosign_2_envelope() {
 }
 
 #[test]
-fn ed25519ph_does_not_verify() {
+fn ed25519ph_verifies_though_cosign_does_not_read_its_own() {
     let bundle = Bundle::parse(fixture!("cosign3-bundle-ed25519ph.json").as_bytes()).unwrap();
-    assert_eq!(bundle.envelope.verified_by(&[edwards()]), None);
+    assert_eq!(bundle.envelope.verified_by(&[edwards()]), Some(0));
+    let message = pae(&bundle.envelope.payload_type, &bundle.envelope.payload);
+    let checked = edwards().check(&message, &bundle.envelope.signatures[0]);
+    assert!(matches!(checked, Checked::Unportable("Ed25519ph", _)), "{checked:?}");
+    assert_eq!(edwards().check(b"another", &bundle.envelope.signatures[0]), Checked::No);
 }
 
 #[test]
@@ -90,7 +95,8 @@ fn other_keys_are_refused() {
     let ours = fixture!("keys/TEST-ONLY-p256.pub");
     refused("", "PEM");
     refused(&format!("{ours}{ours}"), "PEM");
-    refused(&ours.replace("PUBLIC KEY", "CERTIFICATE"), "`CERTIFICATE`");
+    refused(&ours.replace("PUBLIC KEY", "CERTIFICATE"), "a certificate, not a key");
+    refused(&ours.replace("PUBLIC KEY", "PGP KEY"), "`PGP KEY`");
     refused(fixture!("keys/TEST-ONLY-p256.pem"), "private key");
     refused(&ours.replacen("==", "AA", 1), "PEM");
     refused(

@@ -110,6 +110,7 @@ pub(super) const RULES: &[Rule] = &[
     text::hostname,
     account::salted,
     text::random_token,
+    text::drawn_names,
     text::set_order,
     text::key_order,
     text::line_order,

@@ -57,14 +57,40 @@ pub(super) fn status_old(view: &View<'_>) -> Option<Finding> {
     view.siblings.packages.of_status(a, b).then(|| of_moved(view, Cause::PackageVersion, moved))
 }
 
-/// apt's caches of all packages, where lists or packages differ beside them. What is in them is not walked.
+/// apt's caches of all packages, made from lists that differ: beside them, or by how many packages they count. What else is in
+/// them is not walked.
 pub(super) fn apt_cache(view: &View<'_>) -> Option<Finding> {
     let (a, b, _) = view.heads().filter(|_| matches(b"var/cache/apt/*pkgcache.bin", view.path()))?;
     let form = a.starts_with(cache::APT_MAGIC) && b.starts_with(cache::APT_MAGIC);
     let lists = form.then(|| view.siblings.first_below(b"var/lib/apt/lists/"))?;
     let of_status = || view.siblings.packages.all(STATUS).map(|_| STATUS.as_bstr());
-    let consequence_of = Some(encode(lists.or_else(of_status)?).0);
-    Some(Finding { consequence_of, ..Finding::likely(Cause::AptCache) })
+    if let Some(beside) = lists.or_else(of_status) {
+        let consequence_of = Some(encode(beside).0);
+        return Some(Finding { consequence_of, ..Finding::likely(Cause::AptCache) });
+    }
+    let (one, other) = (Counted::of(a)?, Counted::of(b)?);
+    let shown = || format!("made from other lists: of {} versions → of {}", one.versions(), other.versions());
+    (one.form == other.form && one.counts != other.counts)
+        .then(|| Finding::likely(Cause::AptCache).shown(shown()))
+}
+
+/// How a cache of apt's begins (its `pkgcache.h`, `Header`): versions of the format and sizes of records, then how many
+/// there are of groups, packages, versions, descriptions, and dependencies.
+struct Counted<'a> {
+    form: &'a [u8],
+    counts: Vec<u32>,
+}
+
+impl<'a> Counted<'a> {
+    fn of(head: &'a [u8]) -> Option<Self> {
+        let number = |bytes: &[u8]| Some(u32::from_le_bytes(bytes.try_into().ok()?));
+        let counts = head.get(24..44)?.chunks_exact(4).map(number).collect::<Option<Vec<_>>>()?;
+        Some(Self { form: head.get(..21)?, counts })
+    }
+
+    fn versions(&self) -> u32 {
+        self.counts[2]
+    }
 }
 
 /// A compiled module whose source is of a package that moved: the package's scripts compile it.
@@ -179,18 +205,23 @@ fn of_library<'a>(view: &View<'a>, side: usize, [size, _, name, _]: &[&[u8]; 4])
 pub(super) fn planned(view: &View<'_>) -> Option<Finding> {
     let (a, b) = (view.path() == b"var/log/apt/eipp.log.xz").then(|| view.contents())??;
     let moved: Vec<_> = view.siblings.packages.of_dpkg().collect();
-    let first = *moved.first()?;
     let rest = |packed: &[u8], side: usize| {
         let text = inflated(packed, view.budget)?;
         let stanzas = text.split_str("\n\n").filter(|stanza| !is_planned(stanza, &moved, side));
-        let numbered = |line: &&[u8]| !line.starts_with(b"APT-ID: ");
+        let numbered = |line: &&[u8]| {
+            !line.strip_prefix(b"APT-ID: ").is_some_and(|id| id.iter().all(u8::is_ascii_digit))
+        };
         let mut stanzas: Vec<Vec<u8>> = stanzas
             .map(|stanza| stanza.lines().filter(numbered).flat_map(|line| [line, b"\n"].concat()).collect())
             .collect();
         stanzas.sort_unstable();
         Some(stanzas)
     };
-    (rest(a, 0)? == rest(b, 1)?).then(|| of_moved(view, Cause::PackageLog, first))
+    let alike = rest(a, 0)? == rest(b, 1)?;
+    alike.then(|| match moved.first() {
+        Some(moved) => of_moved(view, Cause::PackageLog, moved),
+        None => Finding::likely(Cause::PackageLog).shown("the same packages, numbered as lists had them"),
+    })
 }
 
 /// Whether a paragraph is of a package that moved, in that image's version.

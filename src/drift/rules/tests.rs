@@ -120,6 +120,14 @@ fn logs_and_caches() {
     check(path, cache(0, 1_795_554_912, 0), cache(2, 1_795_554_999, 1), "unexplained");
     check(path, cache(0, 1_795_554_912, 0), cache(2, 5, 0), "unexplained");
     check(path, cache(0, 1_795_554_912, 0), [cache(2, 1_795_554_999, 0), vec![0]].concat(), "unexplained");
+    let counted = |versions: u32, form: u8| {
+        let counts = [10, 20, versions, 40, 50].map(u32::to_le_bytes).concat();
+        [&b"\xdc\x76\xfe\x98"[..], &[form; 20], &counts, &vec![0; 700 + 7 * usize::from(form)]].concat()
+    };
+    let more = |cache: Vec<u8>| [cache, vec![0; 5]].concat();
+    check(path, counted(30, 1), more(counted(32, 1)), "apt-cache");
+    check(path, counted(30, 1), counted(32, 2), "unexplained");
+    check(path, counted(30, 1), more(counted(30, 1)), "unexplained");
     let list = |layer: FakeLayer, date: &str| layer.file("var/lib/apt/lists/x_InRelease", date.as_bytes());
     let listed =
         |size: usize, date: &str| list(fake().file(path, &[cache(0, 1, 0), vec![0; size]].concat()), date);
@@ -338,6 +346,11 @@ fn texts() {
     check("etc/set", "{'a': 1, 'b': 2}\n", "{'b': 2, 'a': 1}\n", "unexplained");
     check("etc/ls", "-rw-r--r-- 1 a Nov 30 03:11 x\n", "-rw-r--r-- 1 a Nov 30 03:14 x\n", "clock-in-text");
     check("etc/id", "n 2026-11-24 q8Zr5LkPw2Xv7TnB", "n 2026-11-25 Jd4HsYc9GfUe3MaR", "random-token");
+    let make = |name: &str, more: &str| format!("ruby -r ./siteconf{name}.rb extconf.rb{more}\n");
+    check("a/gem_make.out", make("20261130-8-ggqrd", ""), make("20261130-17-em1ufq", ""), "random-token");
+    check("a/gem_make.out", make("20261130-8-ggqrd", ""), make("20261130-17-em1ufq", " -x"), "unexplained");
+    check("a/gem_make.out", make("20261130-8-ggqrd", ""), make("20261130-17-EM1UFQ", ""), "unexplained");
+    check("a/gem_make.out", make("20261130-8-ggqrd", ""), make("evil-17-em1ufq", ""), "unexplained");
     check("app/lock", "sha256:0123abcd4567ef89", "sha256:f9e8d7c6b5a41230", "unexplained");
     check("srv/a.json", "{\"a\":1,\"b\":[2]}", "{\"b\":[2],\"a\":1}", "random-token");
     check("srv/a.json", "{\"a\":1,\"b\":[2,3]}", "{\"b\":[3,2],\"a\":1}", "unexplained");

@@ -82,6 +82,46 @@ fn sorted_sets(line: &[u8]) -> Option<Vec<&[u8]>> {
     Some(members)
 }
 
+/// Only names that Ruby's `Tempfile` and `Dir.mktmpdir` drew (and times): a date, a process, a random number to base 36.
+pub(super) fn drawn_names(view: &View<'_>) -> Option<Finding> {
+    let (a, b) = masked(view)?;
+    let (one, other) = (without_drawn_names(&a), without_drawn_names(&b));
+    (a != b && one == other).then(|| Finding::likely(Cause::RandomToken))
+}
+
+/// A text with each `20261130-8-1pj3xq` replaced by one mark.
+fn without_drawn_names(text: &[u8]) -> Vec<u8> {
+    let count = |text: &[u8], is: fn(&u8) -> bool| text.iter().take_while(|byte| is(byte)).count();
+    let number = |text: &[u8]| str::from_utf8(text).ok().and_then(|text| text.parse::<u32>().ok());
+    let drawn = |text: &[u8]| {
+        let date = text.get(..8).filter(|_| count(text, u8::is_ascii_digit) == 8)?;
+        let (month, day) = (number(&date[4..6])?, number(&date[6..])?);
+        let process = text[8..].strip_prefix(b"-")?;
+        let digits = count(process, u8::is_ascii_digit);
+        let random = process[digits..].strip_prefix(b"-")?;
+        let letters = count(random, u8::is_ascii_alphanumeric);
+        let small = random[..letters].iter().all(|byte| !byte.is_ascii_uppercase());
+        let known = date.starts_with(b"20") && (1..=12).contains(&month) && (1..=31).contains(&day);
+        (known && small && (1..=7).contains(&digits) && (1..=8).contains(&letters))
+            .then_some(10 + digits + letters)
+    };
+    let (mut out, mut at) = (Vec::with_capacity(text.len()), 0);
+    while at < text.len() {
+        let starts = at == 0 || !text[at - 1].is_ascii_digit();
+        match drawn(&text[at..]).filter(|_| starts) {
+            Some(length) => {
+                out.push(clock::MASK);
+                at += length;
+            }
+            None => {
+                out.push(text[at]);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
 /// A hash table that was printed: JSON of the same values, or members `key => value` a line, in an order that a hash drew
 /// (PERL_HASH_SEED).
 pub(super) fn key_order(view: &View<'_>) -> Option<Finding> {

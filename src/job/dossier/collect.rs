@@ -18,7 +18,7 @@ use crate::{
     },
     model::{
         Blobs as _, Descriptor, Digest, ImageName, ResourceDescriptor, json, limits,
-        names::{BASE, INPUTS, LOG, OCI_INDEX, SOURCE},
+        names::{BASE, EVENTS, INPUTS, LOG, OCI_INDEX, SOURCE, TRANSCRIPT},
         reference,
     },
     oci::Manifest,
@@ -197,10 +197,10 @@ impl Collected {
         if self.written.contains(&blob.digest) {
             return Ok(());
         }
-        let most = if blob.media_type == LOG {
-            limits::LOG_SIZE_BYTES_MAX
-        } else {
-            limits::DOSSIER_BLOB_SIZE_BYTES_MAX
+        let most = match blob.media_type.as_str() {
+            LOG | EVENTS => limits::LOG_SIZE_BYTES_MAX,
+            TRANSCRIPT => limits::TRANSCRIPT_SIZE_BYTES_MAX,
+            _ => limits::DOSSIER_BLOB_SIZE_BYTES_MAX,
         };
         if blob.size > most {
             let why = format!("its {} bytes are more than the {most} that go into an archive", blob.size);

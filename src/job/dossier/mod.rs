@@ -16,7 +16,7 @@ pub use make::{Made, Request, make};
 use super::{
     Ports,
     evidence::{EvidenceError, chain},
-    verify::{Request as Verifying, Room, VerifyError, gather},
+    verify::{Request as Verifying, Room, VerifyError, counter, gather},
 };
 use crate::{
     compute,
@@ -107,10 +107,12 @@ async fn judged(
     policy.depth = 0; // What it stands on is in the archive too, and judged there.
     let request = Verifying {
         roots: Arc::new(Roots(terms.roots.clone())),
+        trusted_root: None,
         policy: Arc::new(policy),
         now_s: terms.now_s,
         platform: None,
         room: Room::default(),
+        visited: counter(),
     };
     let evidence = gather(ports, &request, &name).await?;
     let (policy, now_s) = (Arc::clone(&request.policy), request.now_s);
@@ -133,7 +135,7 @@ fn recorded(role: &str, name: &str, judgement: &Judgement) -> Judged {
     Judged {
         role: role.to_owned(),
         name: name.to_owned(),
-        digest: judgement.digest,
+        digest: judgement.descriptor.digest,
         verdict: judgement.verdict.name().to_owned(),
         level: judgement.level,
         codes,

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, future::join, stream};
 use serde_json::Value;
 use sha2::{Digest as _, Sha512};
 
-use super::{Request, VerifyError, deepen, recurse};
+use super::{Request, VerifyError, deepen, keyless, recurse};
 use crate::{
     compute,
     job::{
@@ -310,13 +310,20 @@ async fn open_batch(
     let mut candidates = Vec::new();
     while let Some((Named { at, form, annotated, .. }, read)) = reads.next().await {
         match read {
-            Ok(bytes) => candidates.push(Candidate { at, form, bytes, annotated }),
+            Ok(bytes) => candidates.push(Candidate::new(at, form, bytes, annotated)),
             Err(error) => settle(&mut found, at.digest(), &error),
         }
     }
     evidence.refused.append(&mut found.refused);
     evidence.unread.append(&mut found.unread);
     let (roots, judged) = (Arc::clone(&request.roots), evidence.judged.clone());
-    let opened = compute::each(candidates, move |candidate| open(candidate, &roots, &judged)).await;
+    let trusted = request.trusted_root.clone();
+    let work = move |mut candidate: Candidate| {
+        if let Some(trusted) = &trusted {
+            keyless::vouch(&mut candidate, &roots, trusted, &judged.digest());
+        }
+        open(candidate, &roots, &judged)
+    };
+    let opened = compute::each(candidates, work).await;
     evidence.opened.extend(opened);
 }

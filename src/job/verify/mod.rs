@@ -3,6 +3,7 @@
 mod attest;
 mod deepen;
 mod gather;
+pub mod keyless;
 mod recurse;
 
 use std::sync::{Arc, atomic::AtomicUsize};
@@ -19,6 +20,7 @@ use crate::{
     model::{ImageName, limits},
     policy::Policy,
     registry::RegistryError,
+    signing::keyless::TrustedRoot,
     verify::{Evidence, Judgement, Roots, judge},
 };
 
@@ -27,6 +29,8 @@ use crate::{
 pub struct Request {
     /// Whom to believe.
     pub roots: Arc<Roots>,
+    /// Whose certificates to believe, where the policy trusts identities.
+    pub trusted_root: Option<Arc<TrustedRoot>>,
     /// What must be true.
     pub policy: Arc<Policy>,
     /// As of when, seconds since 1970.

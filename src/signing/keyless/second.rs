@@ -10,7 +10,10 @@ use sigstore_verify::{
 };
 
 use super::{Fault, Refused};
-use crate::{host, model::Digest};
+use crate::{
+    host,
+    model::{Digest, rfc3339},
+};
 
 /// Who made a signature, as an entry must name it: the DER of a certificate or of a public key.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +80,8 @@ fn included(entry: &Value, body: &[u8], keys: &Keyring) -> Result<(), Refused> {
     let text =
         proof["checkpoint"]["envelope"].as_str().ok_or_else(|| refused("log entry has no checkpoint"))?;
     let checkpoint = Checkpoint::from_text(text).map_err(|error| refused(error.to_string()))?;
-    let now = jiff::Timestamp::from_second(host::now_s()).unwrap_or_default();
+    let now = rfc3339(host::now_s()); // The crates have a clock type of an older release.
+    let now = now.parse().unwrap_or_default();
     let signed = checkpoint.signatures().iter().any(|signature| {
         let mut known = keys.keys_by_hint(&signature.key_id, now);
         known.any(|key| key.verify(checkpoint.signed_data(), &signature.signature).is_ok())

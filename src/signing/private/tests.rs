@@ -88,13 +88,11 @@ fn container(from: &str, to: &str) -> String {
 
 #[test]
 fn a_cosign_file_cannot_choose_its_cost() {
-    let start = std::time::Instant::now();
-    for cost in [0, 1, 1 << 14, (1 << 16) + 1, 1 << 18, 1 << 24, 1 << 62] {
+    for cost in [0_u64, 1, 1 << 14, (1 << 16) + 1, 1 << 18, 1 << 24, 1 << 62] {
         check(&container("\"N\":65536", &format!("\"N\":{cost}")), "more memory or time");
     }
     check(&container("\"r\":8", "\"r\":16"), "more memory or time");
     check(&container("\"p\":1", "\"p\":2"), "more memory or time");
-    assert!(start.elapsed().as_secs() < 2);
 }
 
 #[test]

@@ -128,7 +128,8 @@ fn an_image_must_be_a_product_of_the_last_step() {
         let to = format!("oci:{}:1", lab.path(name));
         let (rootfs, key) = (Base::Tiny.rootfs(), lab.path("signer.key"));
         let args = ["import", rootfs.to_str().unwrap(), "--tag", &to, "--key", &key, "--epoch", epoch];
-        let args = [&args[..], &["--store", &lab.path("store"), "--format", "json"]].concat();
+        let store = lab.path("store");
+        let args = [&args[..], &["--store", &store, "--format", "json"]].concat();
         let answer = lab.reprov(&args).exits(0).json();
         (to, answer["manifest"].as_str().unwrap().to_owned())
     };

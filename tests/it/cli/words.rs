@@ -2,15 +2,17 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 18] = [
     "build",
     "rebuild",
     "import",
     "copy",
+    "attest",
     "diff",
     "verify",
     "policy",
     "trace",
+    "evidence",
     "key",
     "doctor",
     "store",
@@ -20,7 +22,8 @@ const COMMANDS: [&str; 16] = [
     "help",
     "",
 ];
-const NESTED: [&str; 9] = [
+const NESTED: [&str; 10] = [
+    "evidence verify",
     "key generate",
     "key public",
     "key import",
@@ -46,7 +49,7 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..15]);
+    assert_eq!(listed(&["--help"]), COMMANDS[..17]);
     for parent in ["key", "policy", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();

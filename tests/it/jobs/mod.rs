@@ -1,5 +1,6 @@
 //! Whole jobs: build, rebuild, trace, as an engineer would run them.
 
+mod attest;
 pub(crate) mod buildroot;
 mod check;
 mod ci;

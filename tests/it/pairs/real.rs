@@ -140,7 +140,7 @@ pub(super) const STEPS: &[Row] = &[
     ("--installroot", "dnf/var/lib/dnf/history.sqlite*", "dnf-history"),
     ("--installroot", "dnf/var/cache/dnf/**", "tool-cache"),
     ("--installroot", "dnf/var/log/dnf*.log", "package-log"),
-    ("--installroot", "dnf/var/log/hawkey.log", "clock-in-text"), // Below another root.
+    ("--installroot", "dnf/var/log/hawkey.log", "package-log"),
     ("dpkg-deb", "deb.d/p.deb", "ar-timestamp"),
     ("javadoc", "doc/doc/*.html", "clock-in-text"),
     ("npm install", "root/.npm/**", "tool-cache"),
@@ -168,6 +168,7 @@ pub(super) const APT: &[Row] = &[
     ("useradd", "home/**", "account-ids"),
     ("useradd", "etc/*", "account-ids"),
     ("useradd", "etc/*shadow", "line-order"),
+    ("useradd", "etc/*-", "account-backup"),
 ];
 /// What packages that moved leave, their own files and others.
 pub(super) const MOVED: &[Row] = &[

@@ -3,6 +3,7 @@
 mod attacks;
 mod bytes;
 mod honest;
+mod keyless;
 mod network;
 mod stand;
 mod summaries;

@@ -79,6 +79,27 @@ fn logs_that_name_versions() {
 }
 
 #[test]
+fn what_apt_planned() {
+    let with = |version: &str, id: u32, more: &str| {
+        let text = format!(
+            "Request: EIPP 0.1\nInstall: tool:amd64\n\nPackage: tool\nVersion: {version}\nAPT-ID: {id}\n\n\
+             Package: other\nVersion: 1\nAPT-ID: {}\n{more}\n",
+            id + 1
+        );
+        super::gzip(0, 6, text.as_bytes()) // No encoder of xz is at hand; what it is packed by is not asked.
+    };
+    let path = "var/log/apt/eipp.log.xz";
+    let (one, other) = (with("1.0", 5, ""), with("1.1", 9, ""));
+    let beside = |version: &str, log: &[u8]| layer(version).file(path, log);
+    check(path, beside("1.0", &one), beside("1.1", &other), " package-log<var/lib/dpkg/status");
+    let evil = with("1.1", 9, "Depends: evil\n");
+    check(path, beside("1.0", &one), beside("1.1", &evil), " unexplained");
+    let alone = |log: &[u8]| fake().file(path, log);
+    check_layers(alone(&one), alone(&with("1.0", 9, "")), &format!("{path} package-log"));
+    check_layers(alone(&one), alone(&other), &format!("{path} unexplained"));
+}
+
+#[test]
 fn modules_compiled_from_another_version() {
     let with = |version: &str, source: &str, sum: &str, code: &[u8]| {
         layer(version)
