@@ -412,7 +412,7 @@ fn strangers_cannot_hold_it_up_nor_hide_what_is_good() {
     // What is about the good one is listed beside the image first, where it does not belong.
     let own_list = json!({"mediaType": INDEX, "digest": sha256(b"a list"), "size": 1});
     list(
-        docker,
+        &api,
         repository,
         &text(&image),
         &[nested.clone(), misplaced, gone, junk, own_list, json!({"digest": 7}), json!("x"), good.clone()],
@@ -536,6 +536,51 @@ fn images_that_cannot_be_copied_say_so() {
         entries.push(blob(INDEX, inner.to_string().as_bytes()));
     }
     check(json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}), "more than 10000 manifests");
+}
+
+/// What is beside an image and cannot be looked at may be what matters: without it nothing is tagged.
+#[test]
+fn a_source_that_lies_or_fails_is_not_copied() {
+    let (lab, api) = (Lab::new(), Settings::default().page(3).start());
+    let made = fill(&api, "app");
+    let att = format!("{}.att", made.amd64.replace(':', "-"));
+    let one_layer = sha256(b"arm64");
+    let answer = |status, headers: &str| Fault::Answer(status, headers.to_owned(), String::new());
+    let busy = answer("429 Too Many Requests", "Retry-After: 86400\r\n");
+    let long = Fault::Flood(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; 1 << 14], Duration::ZERO);
+    let cases: [(&str, &str, Fault); 11] = [
+        ("/referrers/", "403", answer("403 Forbidden", "")),
+        ("/referrers/", "429", busy),
+        ("/referrers/", "500", answer("500 Internal Server Error", "")),
+        ("?from=3", "500", answer("500 Internal Server Error", "")),
+        ("/tags/list", "503", answer("503 Service Unavailable", "")),
+        (&att, "500", answer("500 Internal Server Error", "")),
+        (&att, "login", answer("401 Unauthorized", "")),
+        (&one_layer, "expected sha256:", Fault::Spoiled),
+        (&one_layer, "more than 5 bytes", long),
+        (&one_layer, "is not there", answer("404 Not Found", "")),
+        (&made.index, "expected sha256:", Fault::Spoiled),
+    ];
+    for (number, (part, words, fault)) in cases.into_iter().enumerate() {
+        let wanted = part.to_owned();
+        let faulty = Faulty::before(
+            &api,
+            move |line, _| {
+                if line.contains(&wanted) { fault.clone() } else { Fault::None }
+            },
+        );
+        let to = format!("to-{number}");
+        let from = format!("{}/app@{}", faulty.host, made.index);
+        copy(&lab, &from, &api.name(&to), &[]).exits(3).says(words);
+        assert_eq!(api.tag(&to, "1"), None, "{part}");
+    }
+    // A place that keeps its tags to itself is asked for each.
+    let faulty = Faulty::before(&api, |line, _| match line.contains("/tags/list") {
+        true => Fault::Answer("403 Forbidden", String::new(), String::new()),
+        false => Fault::None,
+    });
+    copied(&lab, &faulty.name("app"), &api.name("asked"));
+    arrived(&api, "asked", &made);
 }
 
 #[test]
