@@ -470,7 +470,9 @@ fn a_time_must_be_proven() {
     case.edited(&lab, |bundle| {
         let place = &mut bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"][0]
             ["signedTimestamp"];
-        *place = flipped(place);
+        let mut token = STANDARD.decode(place.as_str().unwrap()).unwrap();
+        *token.last_mut().unwrap() ^= 1; // Of the authority's signature, which stands at its end.
+        *place = STANDARD.encode(token).into();
     })
     .fails(&lab, "time-unproven");
     // Another's timestamp, and one beside the right one.
