@@ -160,7 +160,7 @@ fn evidence_that_cannot_be_read_is_said() {
     check(&["--log", "/"], 2, "it is a directory");
     check(&["--dockerfile", "/dev/zero"], 2, "larger than allowed");
     check(&["--koji", &file(&lab, "no.json", "{\"a\":1}")], 2, "no provenance that is known");
-    check(&["--from-provenance", &file(&lab, "deep.json", &"[".repeat(100_000))], 2, "deeper than 128");
+    check(&["--from-provenance", &file(&lab, "deep.json", &"[".repeat(100_000))], 2, "recursion limit");
     check(&["--buildroot", "registry.example.org/b:1"], 2, "a tag moves");
     check(&["--buildroot", &format!("oci:x@{}", sha256(b""))], 2, "means nothing to others");
     check(&["--repo", "https://u:p@repos.example.org/x"], 2, "has a login in it");
