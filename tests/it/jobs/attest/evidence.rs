@@ -10,9 +10,10 @@ fn plain(lab: &Lab, registry: &Registry, repository: &str) -> String {
     file(lab, "motd", "hello\n");
     let name = registry.name(repository);
     let script = "set -e; buildah=\"buildah --root $PWD/vfs --runroot $PWD/run --storage-driver vfs\"
-        made=$($buildah from scratch); $buildah copy $made motd /etc/motd
+        made=$($buildah from scratch); $buildah copy --quiet $made motd /etc/motd
         $buildah config --label maintainer=somebody $made
-        $buildah commit --quiet --tls-verify=false --digestfile digest $made docker://\"$0\"
+        image=$($buildah commit --quiet $made)
+        $buildah push --quiet --tls-verify=false --digestfile digest $image docker://\"$0\"
         $buildah rm $made";
     let mut shell = lab.command("sh");
     must(shell.args(["-c", script, &name]));
