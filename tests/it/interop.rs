@@ -409,8 +409,8 @@ impl Stand {
             for (by, seen) in judged(self) {
                 self.note(&what, by, true, seen);
             }
-            let link = fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.path());
-            let link = link.into_iter().find(|path| path.to_string_lossy().contains("/pack.")).unwrap();
+            let mut link = fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.path());
+            let link = link.find(|path| path.to_string_lossy().contains("/pack.")).unwrap();
             let text = fs::read_to_string(&link).unwrap();
             let changed = if form == "DSSE" {
                 let mut envelope: Value = serde_json::from_str(&text).unwrap();
