@@ -20,7 +20,7 @@ use crate::{
     },
     model::{Digest, ImageName, ResourceDescriptor, limits, names, rfc3339},
     oci::Manifest,
-    report::{import::Rootfs, trace as view},
+    report::{import::Rootfs, trace as view, tree::Node},
     signing,
     transcript::Transcript,
 };
@@ -124,18 +124,14 @@ impl Args {
         let inherited = bases.iter().filter_map(|base| base.of(&layers)).max().unwrap_or_default();
         answer.layers = view::Layers { own: layers.len() - inherited, inherited };
         answer.bases = bases.iter().map(|base| base_line(base, &layers)).collect();
-        let format = context.global.format;
-        let inputs = self.inputs || self.deep || format == Format::Html;
-        let looking = tree::Looking { trust, inputs, deep: self.deep };
-        let tree = tree::tree(&ports, &image, manifest.digest, &bytes, &looking).await;
-        let drawn = match format {
-            Format::Dot => Some(tree.dot()),
-            Format::Html => Some(tree.html()),
-            Format::Text | Format::Json | Format::Koji => None,
-        };
-        answer.tree = Some(tree);
-        context.console.answer(&answer, &drawn.unwrap_or_else(|| answer.text()));
-        Ok(Exit::Ok)
+        let looking = self.looking(context, trust);
+        Ok(drawn(context, answer, tree::tree(&ports, &image, manifest.digest, &bytes, &looking).await))
+    }
+
+    /// How far the tree looks.
+    fn looking(&self, context: &Context<'_>, trust: Trust) -> tree::Looking {
+        let inputs = self.inputs || self.deep || context.global.format == Format::Html;
+        tree::Looking { trust, inputs, deep: self.deep }
     }
 
     /// What it fetched; only a build of ours has a list of that.
@@ -190,6 +186,18 @@ impl Args {
         let bytes = transcript.bodies().values().sum();
         Ok(view::InputsLine { count: transcript.exchanges().len(), bytes, list })
     }
+}
+
+/// Prints the answer and its tree, or the tree alone, as a graph or a page.
+fn drawn(context: &Context<'_>, mut answer: view::Trace, tree: Node) -> Exit {
+    let drawn = match context.global.format {
+        Format::Dot => Some(tree.dot()),
+        Format::Html => Some(tree.html()),
+        Format::Text | Format::Json | Format::Koji => None,
+    };
+    answer.tree = Some(tree);
+    context.console.answer(&answer, &drawn.unwrap_or_else(|| answer.text()));
+    Exit::Ok
 }
 
 /// What of a build is shown.

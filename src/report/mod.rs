@@ -3,6 +3,8 @@
 
 pub mod attest;
 pub mod attested;
+#[cfg(test)]
+mod auditor_tests;
 pub mod build;
 pub mod causes;
 mod columns;

@@ -70,6 +70,8 @@ pub(super) async fn collect(
             }
         }
     }
+    let written = &collected.written;
+    collected.gaps.retain(|gap| gap.digest.is_none_or(|digest| !written.contains(&digest)));
     let entries: Vec<_> = collected.entries.values().collect();
     let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
     fs::write(dir.join(LAYOUT).join("index.json"), json::canonical(&index))?;

@@ -1,14 +1,10 @@
-//! What an archive of evidence shows, held against what auditors ask: SLSA 1.2, NIST SSDF (SP 800-218), the Cyber Resilience Act
-//! (Regulation (EU) 2024/2847, Annex VII). What is not shown is said to be unmet; nobody here knows what else there is.
+//! What auditors ask for, and whether the evidence shows it: SLSA 1.2, NIST SSDF (SP 800-218), the Cyber Resilience Act
+//! (Regulation (EU) 2024/2847, Annex VII).
 
-use askama::Template;
 use serde::Serialize;
 
-use super::tree::{Node, State};
-use crate::{
-    dossier::{Contents, Gap, Judged, Written},
-    model::{Digest, path::printable},
-};
+use super::Rebuilt;
+use crate::report::tree::{Node, State};
 
 /// Whether the evidence shows that a requirement is fulfilled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,7 +19,7 @@ pub enum Met {
 }
 
 impl Met {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Met => "met",
             Self::Partly => "partly",
@@ -47,57 +43,6 @@ pub struct Requirement {
     pub why: String,
     /// Members of the archive that show it.
     pub shown_by: Vec<&'static str>,
-}
-
-/// `index.json`.
-#[derive(Debug, Serialize)]
-pub struct Index {
-    /// `reprov.evidence-index/v1`.
-    pub schema: &'static str,
-    /// The image.
-    pub image: String,
-    /// As of when it was judged.
-    pub as_of: String,
-    /// The policy's name, if one was applied.
-    pub policy: Option<String>,
-    /// Fingerprints of the keys that were believed.
-    pub keys: Vec<String>,
-    /// Version of the program.
-    pub reprov: String,
-    /// The image and what it stands on.
-    pub judged: Vec<Judged>,
-    /// What was found about the image: severity, code, message, who waived it.
-    pub findings: Vec<Finding>,
-    /// Rebuild verdicts by signers who are believed.
-    pub rebuilt: Vec<Rebuilt>,
-    /// What auditors ask for.
-    pub requirements: Vec<Requirement>,
-    /// What is not in the archive.
-    pub gaps: Vec<Gap>,
-}
-
-/// A finding about the image.
-#[derive(Debug, Clone, Serialize)]
-pub struct Finding {
-    /// `deny`, `warn` or `info`.
-    pub severity: &'static str,
-    /// `reprov explain CODE`.
-    pub code: &'static str,
-    /// What exactly.
-    pub message: String,
-    /// Who puts up with it.
-    pub waived_by: Option<String>,
-}
-
-/// A verdict of a rebuild.
-#[derive(Debug, Clone, Serialize)]
-pub struct Rebuilt {
-    /// What came of it.
-    pub verdict: String,
-    /// By whom.
-    pub rebuilder: String,
-    /// When it ended.
-    pub finished_on: String,
 }
 
 /// What is known about the image, for [`requirements`].
@@ -235,7 +180,7 @@ fn build_track(facts: &Facts<'_>) -> Vec<Requirement> {
                 _ => Met::Met,
             },
             format!(
-                "{} verdicts by believed signers say `reproduced`",
+                "rebuilds by believed signers that say `reproduced`: {}",
                 facts.rebuilt.iter().filter(|one| one.verdict == "reproduced").count()
             ),
             &["image"],
@@ -282,6 +227,7 @@ fn source_track(facts: &Facts<'_>) -> Vec<Requirement> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn ssdf(facts: &Facts<'_>) -> Vec<Requirement> {
     let (signed, logged) = (facts.verified("provenance"), facts.verified("log") && facts.verified("events"));
     let recorded = facts.recorded();
@@ -416,10 +362,12 @@ fn ssdf(facts: &Facts<'_>) -> Vec<Requirement> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cra(facts: &Facts<'_>) -> Vec<Requirement> {
     let outside = "not a matter of an image's evidence: keep it elsewhere in the technical documentation";
     let (recorded, logged) = (facts.recorded(), facts.verified("log"));
     let (listed, tested) = (facts.says(&LISTS), facts.says(&[TESTS]));
+    let reproduced = facts.rebuilt.iter().any(|one| one.verdict == "reproduced");
     vec![
         row((CRA, "1"), "General description of the product", Met::Unmet, outside, &[]),
         row((CRA, "2(a)"), "Design and development, architecture", Met::Unmet, outside, &[]),
@@ -437,16 +385,16 @@ fn cra(facts: &Facts<'_>) -> Vec<Requirement> {
         row(
             (CRA, "2(c)"),
             "Production, and its validation",
-            match (recorded && logged, facts.rebuilt.is_empty()) {
-                (true, false) => Met::Met,
-                (true, true) => Met::Partly,
+            match (recorded && logged, reproduced) {
+                (true, true) => Met::Met,
+                (true, false) => Met::Partly,
                 _ => Met::Unmet,
             },
-            match (recorded && logged, facts.rebuilt.is_empty()) {
-                (true, false) => {
-                    "log, inputs and provenance of the build are here, and verdicts of rebuilds validate it"
+            match (recorded && logged, reproduced) {
+                (true, true) => {
+                    "log, inputs and provenance of the build are here, and a rebuild made the same"
                 }
-                (true, true) => "log, inputs and provenance of the build are here; no rebuild validates it",
+                (true, false) => "log, inputs and provenance of the build are here; no rebuild made the same",
                 _ => "the build's log or the record of its inputs is not here",
             },
             &["image", "trace.json"],
@@ -474,177 +422,6 @@ fn cra(facts: &Facts<'_>) -> Vec<Requirement> {
             &["image"],
         ),
     ]
-}
-
-/// The answer of `evidence` and `evidence verify`.
-#[derive(Debug, Serialize)]
-pub struct Answer {
-    /// `reprov.evidence/v1`.
-    pub schema: &'static str,
-    /// The archive.
-    pub file: String,
-    /// Of its bytes; none: it was refused.
-    pub digest: Option<Digest>,
-    /// Its size in bytes.
-    pub size: Option<u64>,
-    /// The image it is about.
-    pub image: Option<String>,
-    /// As of when that was judged.
-    pub as_of: Option<String>,
-    /// What came of it: `passed`, `failed`, `unknown`.
-    pub verdict: String,
-    /// Fingerprints of the keys that were believed.
-    pub keys: Vec<Digest>,
-    /// The image and what it stands on, as judged now.
-    pub judged: Vec<Judged>,
-    /// How many requirements are met, partly and unmet; none where an archive was only checked.
-    pub requirements: Option<Counts>,
-    /// How much is not in the archive.
-    pub gaps: usize,
-    /// What is otherwise now than it is recorded.
-    pub differs: Vec<String>,
-    /// Why the archive is refused.
-    pub error: Option<String>,
-}
-
-/// How many requirements are shown to be fulfilled.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Counts {
-    /// Wholly.
-    pub met: usize,
-    /// In part.
-    pub partly: usize,
-    /// Not at all.
-    pub unmet: usize,
-}
-
-impl Answer {
-    /// The answer about an archive that was made.
-    #[must_use]
-    pub fn made(file: String, contents: &Contents, written: Written, index: &Index) -> Self {
-        let count = |wanted| index.requirements.iter().filter(|one| one.met == wanted).count();
-        let (digest, judged) = ((written.digest, written.size), contents.judged.clone());
-        let counts = Counts { met: count(Met::Met), partly: count(Met::Partly), unmet: count(Met::Unmet) };
-        Self { requirements: Some(counts), ..Self::checked(file, contents, digest, judged, Vec::new()) }
-    }
-
-    /// The answer about an archive that is whole.
-    #[must_use]
-    pub fn checked(
-        file: String,
-        contents: &Contents,
-        (digest, size): (Digest, u64),
-        judged: Vec<Judged>,
-        differs: Vec<String>,
-    ) -> Self {
-        Self {
-            schema: "reprov.evidence/v1",
-            file,
-            digest: Some(digest),
-            size: Some(size),
-            image: Some(contents.image.clone()),
-            as_of: Some(contents.as_of.clone()),
-            verdict: judged.first().map(|first| first.verdict.clone()).unwrap_or_default(),
-            keys: contents.keys.iter().map(|key| key.fingerprint).collect(),
-            judged,
-            requirements: None,
-            gaps: contents.gaps.len(),
-            differs,
-            error: None,
-        }
-    }
-
-    /// The answer about an archive that is not believed in any part.
-    #[must_use]
-    pub fn refused(file: String, why: String) -> Self {
-        Self {
-            schema: "reprov.evidence/v1",
-            file,
-            digest: None,
-            size: None,
-            image: None,
-            as_of: None,
-            verdict: "failed".to_owned(),
-            keys: Vec::new(),
-            judged: Vec::new(),
-            requirements: None,
-            gaps: 0,
-            differs: Vec::new(),
-            error: Some(why),
-        }
-    }
-
-    /// The answer for people.
-    #[must_use]
-    pub fn text(&self) -> String {
-        use std::fmt::Write as _;
-        let mut out = String::new();
-        let mut row = |name: &str, value: &str| {
-            let _ = writeln!(out, "{name:<12} {}", printable(value)); // Writing to a String cannot fail.
-        };
-        row("archive", &self.file);
-        if let Some(digest) = self.digest {
-            row("digest", &digest.to_string());
-        }
-        for (name, value) in [("image", &self.image), ("as of", &self.as_of)] {
-            if let Some(value) = value {
-                row(name, value);
-            }
-        }
-        for key in &self.keys {
-            row("key", &key.to_string());
-        }
-        for one in self.judged.iter() {
-            let codes =
-                if one.codes.is_empty() { String::new() } else { format!(" ({})", one.codes.join(", ")) };
-            row(&one.role, &format!("{} {}{codes}", one.verdict, one.name));
-        }
-        if let Some(Counts { met, partly, unmet }) = self.requirements {
-            row("requirements", &format!("{met} met, {partly} partly, {unmet} unmet (index.html says why)"));
-        }
-        if self.digest.is_some() {
-            row("gaps", &self.gaps.to_string());
-        }
-        for differs in &self.differs {
-            row("differs", differs);
-        }
-        if self.error.is_some() {
-            row("refused", "it is not as it was made; nothing in it is believed");
-        }
-        out
-    }
-}
-
-/// `index.html`.
-///
-/// # Panics
-/// Never: a String takes whatever the template writes.
-#[must_use]
-pub fn page(index: &Index, tree: &Node) -> String {
-    let mut frameworks: Vec<(&'static str, Vec<&Requirement>)> = Vec::new();
-    for requirement in &index.requirements {
-        match frameworks.last_mut().filter(|(name, _)| *name == requirement.framework) {
-            Some((_, all)) => all.push(requirement),
-            None => frameworks.push((requirement.framework, vec![requirement])),
-        }
-    }
-    let page = Page { index, frameworks, tree: tree.branch() };
-    page.render().expect("a String takes whatever the template writes")
-}
-
-#[derive(Template)]
-#[template(path = "dossier.html")]
-struct Page<'a> {
-    index: &'a Index,
-    frameworks: Vec<(&'static str, Vec<&'a Requirement>)>,
-    /// Rendered by a template of its own, which escapes.
-    tree: String,
-}
-
-impl Page<'_> {
-    fn shown(text: &str) -> String {
-        printable(text)
-    }
 }
 
 #[cfg(test)]
