@@ -136,7 +136,7 @@ impl Stand {
         (ran.code == Some(0), ran.to_string())
     }
 
-    /// The same image in another repository, with what is beside it changed in one letter of what it says.
+    /// The same image in another repository, with one byte more in what is said beside it.
     fn twin(&self, shelf: &dyn Shelf, repository: &str) -> String {
         let to = format!("{repository}-twin");
         let digest = shelf.tag(repository, "1").unwrap();
@@ -371,6 +371,62 @@ impl Stand {
         }
     }
 
+    /// Links that in-toto-run makes, for a layout that in-toto made.
+    fn links(&mut self) {
+        for (form, layout, flags) in
+            [("classic", "root.layout", [].as_slice()), ("DSSE", "root-dsse.layout", &["--use-dsse"])]
+        {
+            let dir = self.lab.path(&format!("links-{form}"));
+            must(Command::new("cp").arg("-rT").arg(fixtures("interop/in-toto")).arg(&dir));
+            must(
+                Command::new("sh")
+                    .args(["-c", "rm -rf *.link links-dsse image.*; chmod 600 *.key"])
+                    .current_dir(&dir),
+            );
+            for (step, key, from, to) in [
+                ("build", "builder.key", "source.txt", "image.txt"),
+                ("pack", "packer.key", "image.txt", "image.out"),
+            ] {
+                let mut run = self.lab.command(self.tools.join("in-toto-run").to_str().unwrap());
+                run.args(["-n", step, "--signing-key", key, "-m", from, "-p", from, to]).args(flags);
+                run.args(["--", "cp", from, to]).current_dir(&dir);
+                Lab::run(run).exits(0);
+            }
+            let judged = |stand: &Self| {
+                let mut theirs = stand.lab.command(stand.tools.join("in-toto-verify").to_str().unwrap());
+                theirs.args(["-l", layout, "--verification-keys", "owner.pub"]);
+                let mut ours = stand.lab.command(stand.lab.program());
+                ours.args(["verify", "--layout", layout, "--layout-key", "owner.pub", "--run-inspections"]);
+                [("in-toto-verify", theirs), ("reprov verify --layout", ours)].map(|(by, mut command)| {
+                    let ran = Lab::run({
+                        command.current_dir(&dir);
+                        command
+                    });
+                    (by, (ran.code == Some(0), ran.to_string()))
+                })
+            };
+            let what = format!("links of in-toto-run, {form}");
+            for (by, seen) in judged(self) {
+                self.note(&what, by, true, seen);
+            }
+            let mut link = fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.path());
+            let link = link.find(|path| path.to_string_lossy().contains("/pack.")).unwrap();
+            let text = fs::read_to_string(&link).unwrap();
+            let changed = if form == "DSSE" {
+                let mut envelope: Value = serde_json::from_str(&text).unwrap();
+                envelope["payload"] = tampered(envelope["payload"].as_str().unwrap()).into();
+                envelope.to_string()
+            } else {
+                text.replacen("image.out", "image.OUT", 1)
+            };
+            assert_ne!(changed, text);
+            fs::write(&link, changed).unwrap();
+            for (by, seen) in judged(self) {
+                self.note(format!("tampered: {what}"), by, false, seen);
+            }
+        }
+    }
+
     /// Images that reprov and oras copied, with what is beside them.
     fn copies(&mut self) {
         let store = self.lab.path("store");
@@ -423,11 +479,12 @@ fn named(repository: &str) -> &'static str {
     }
 }
 
-/// A payload that says one letter differently.
+/// A payload of one byte more.
 fn tampered(payload: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let text = String::from_utf8(STANDARD.decode(payload).unwrap()).unwrap();
-    STANDARD.encode(text.replacen("\"predicate\":{", "\"predicate\": {", 1))
+    // One space more says the same, and is signed by nobody.
+    STANDARD.encode(text.replacen('{', "{ ", 1))
 }
 
 #[test]
@@ -436,6 +493,7 @@ fn matrix() {
     let mut stand = Stand::new();
     stand.ours();
     stand.theirs();
+    stand.links();
     stand.copies();
     let versions = fs::read_to_string(stand.tools.join("../versions")).unwrap();
     let versions: Vec<&str> = versions.lines().collect();

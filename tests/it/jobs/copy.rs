@@ -575,9 +575,12 @@ fn a_source_that_lies_or_fails_is_not_copied() {
         assert_eq!(api.tag(&to, "1"), None, "{part}");
     }
     // A place that keeps its tags to itself is asked for each.
-    let faulty = Faulty::before(&api, |line, _| match line.contains("/tags/list") {
-        true => Fault::Answer("403 Forbidden", String::new(), String::new()),
-        false => Fault::None,
+    let faulty = Faulty::before(&api, |line, _| {
+        if line.contains("/tags/list") {
+            Fault::Answer("403 Forbidden", String::new(), String::new())
+        } else {
+            Fault::None
+        }
     });
     copied(&lab, &faulty.name("app"), &api.name("asked"));
     arrived(&api, "asked", &made);

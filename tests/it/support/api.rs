@@ -26,6 +26,7 @@ pub(crate) struct ApiRegistry {
 
 /// How it is to behave; the default is as the specification wants it.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a trait of registries that stands for itself")]
 pub(crate) struct Settings {
     /// Entries on a page of referrers; none: all on one.
     page: Option<usize>,
