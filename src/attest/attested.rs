@@ -231,7 +231,7 @@ impl Missing {
             Self::Source => "no whole commit id in a repository that is named",
             Self::Dockerfile => "nothing names the Dockerfile, by path or by its bytes",
             Self::Parameters => "nothing says that the build arguments are complete",
-            Self::Bases => "no base image is named by digest, or one that is not",
+            Self::Bases => "no base image is named, or one without a digest",
             Self::Buildroot => "what ran the build is not named by digest",
             Self::Repositories => "nothing names the repositories that packages came from",
             Self::Inputs => "what the build fetched was not recorded",
