@@ -64,6 +64,21 @@ pub struct AttestedParameters {
     pub builder: Option<ClaimedBuilder>,
 }
 
+impl AttestedParameters {
+    /// The names of all parameters there are.
+    pub const NAMES: &[&str] = &[
+        "source",
+        "dockerfile",
+        "context",
+        "target",
+        "platform",
+        "buildArgs",
+        "repositories",
+        "parameters",
+        "builder",
+    ];
+}
+
 /// A commit, as somebody names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

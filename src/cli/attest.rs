@@ -33,7 +33,8 @@ pub(super) struct Args {
         long,
         value_name = "FILE",
         conflicts_with = "attest-evidence",
-        help_heading = "A statement that exists"
+        help_heading = "A statement that exists",
+        env = "REPROV_ATTEST_STATEMENT"
     )]
     statement: Option<PathBuf>,
     /// Type of the predicate in --statement: a URI, or one of cosign's names (slsaprovenance1, spdxjson, …)
@@ -41,7 +42,8 @@ pub(super) struct Args {
         long = "type",
         value_name = "URI|NAME",
         requires = "statement",
-        help_heading = "A statement that exists"
+        help_heading = "A statement that exists",
+        env = "REPROV_ATTEST_TYPE"
     )]
     predicate_type: Option<String>,
     /// Attach it to the image that it names, in IMAGE's repository, whatever IMAGE's tag means now
@@ -52,7 +54,8 @@ pub(super) struct Args {
         long,
         value_name = "URL@ID",
         group = "attest-evidence",
-        help_heading = "Evidence, made into SLSA provenance"
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_COMMIT"
     )]
     commit: Option<String>,
     /// A base image that it was built on
@@ -60,7 +63,9 @@ pub(super) struct Args {
         long,
         value_name = "IMAGE@DIGEST",
         group = "attest-evidence",
-        help_heading = "Evidence, made into SLSA provenance"
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_BASE",
+        value_delimiter = '\n'
     )]
     base: Vec<String>,
     /// The image whose programs built it
@@ -68,7 +73,9 @@ pub(super) struct Args {
         long,
         value_name = "IMAGE@DIGEST",
         group = "attest-evidence",
-        help_heading = "Evidence, made into SLSA provenance"
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_BUILDROOT",
+        value_delimiter = '\n'
     )]
     buildroot: Vec<String>,
     /// A repository that packages came from, and the digest of its InRelease or repomd.xml
@@ -76,7 +83,9 @@ pub(super) struct Args {
         long,
         value_name = "URL[=DIGEST]",
         group = "attest-evidence",
-        help_heading = "Evidence, made into SLSA provenance"
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_REPO",
+        value_delimiter = '\n'
     )]
     repo: Vec<String>,
     /// A log of the build; kept beside the image
@@ -84,7 +93,9 @@ pub(super) struct Args {
         long,
         value_name = "FILE",
         group = "attest-evidence",
-        help_heading = "Evidence, made into SLSA provenance"
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_LOG",
+        value_delimiter = '\n'
     )]
     log: Vec<PathBuf>,
     /// The Dockerfile that it was built by; kept beside the image
@@ -92,7 +103,8 @@ pub(super) struct Args {
         long,
         value_name = "FILE",
         group = "attest-evidence",
-        help_heading = "Evidence, made into SLSA provenance"
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_DOCKERFILE"
     )]
     dockerfile: Option<PathBuf>,
     /// Something else that went in: a file, of which the digest is taken, or a URI and a digest
@@ -100,7 +112,9 @@ pub(super) struct Args {
         long,
         value_name = "FILE|URI=DIGEST",
         group = "attest-evidence",
-        help_heading = "Evidence, made into SLSA provenance"
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_MATERIAL",
+        value_delimiter = '\n'
     )]
     material: Vec<String>,
     /// A build argument
@@ -108,14 +122,16 @@ pub(super) struct Args {
         long,
         value_name = "NAME=VALUE",
         group = "attest-evidence",
-        help_heading = "Evidence, made into SLSA provenance"
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_BUILD_ARG",
+        value_delimiter = '\n'
     )]
     build_arg: Vec<String>,
     /// When the build began (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = time, group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(long, value_name = "TIME", value_parser = time, group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance", env = "REPROV_ATTEST_STARTED")]
     started: Option<i64>,
     /// When it ended (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = time, group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(long, value_name = "TIME", value_parser = time, group = "attest-evidence", help_heading = "Evidence, made into SLSA provenance", env = "REPROV_ATTEST_FINISHED")]
     finished: Option<i64>,
     /// Provenance of BuildKit, Tekton Chains, GitHub, slsa-github-generator or OBS: statement, envelope, bundle or
     /// predicate; kept beside the image, its signature is not looked at
@@ -123,7 +139,9 @@ pub(super) struct Args {
         long,
         value_name = "FILE",
         group = "attest-evidence",
-        help_heading = "Evidence, made into SLSA provenance"
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_FROM_PROVENANCE",
+        value_delimiter = '\n'
     )]
     from_provenance: Vec<PathBuf>,
     /// koji's content-generator metadata; kept beside the image
@@ -131,7 +149,9 @@ pub(super) struct Args {
         long,
         value_name = "FILE",
         group = "attest-evidence",
-        help_heading = "Evidence, made into SLSA provenance"
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_KOJI",
+        value_delimiter = '\n'
     )]
     koji: Vec<PathBuf>,
     /// What the image itself carries: BuildKit's provenance in its index, labels of OSBS and others
@@ -141,7 +161,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "URI", default_value = names::BUILDER_ATTESTED, env = "REPROV_ATTEST_BUILDER_ID", help_heading = "Evidence, made into SLSA provenance")]
     builder_id: String,
     /// A program of that builder, and its version
-    #[arg(long, value_name = "NAME=VERSION", help_heading = "Evidence, made into SLSA provenance")]
+    #[arg(
+        conflicts_with = "statement",
+        long,
+        value_name = "NAME=VERSION",
+        help_heading = "Evidence, made into SLSA provenance",
+        env = "REPROV_ATTEST_BUILDER_VERSION",
+        value_delimiter = '\n'
+    )]
     builder_version: Vec<String>,
     /// Which image of an index
     #[arg(long, value_name = "OS/ARCH", env = "REPROV_ATTEST_PLATFORM")]
@@ -245,6 +272,11 @@ impl Args {
         let Some(path) = &self.statement else {
             return Ok(Said::Evidence(Box::new(self.evidence(context)?)));
         };
+        if self.builder_id != names::BUILDER_ATTESTED {
+            context
+                .console
+                .warn("--builder-id says nothing here: a statement that exists is signed as it is");
+        }
         let file = std::fs::File::open(path);
         let bytes = file
             .and_then(|file| limits::read_bounded(file, limits::STATEMENT_SIZE_BYTES_MAX + 1, "a statement"));

@@ -27,6 +27,7 @@ pub(super) struct BundleArgs {
         long,
         value_name = "FILE",
         requires = "subject",
+        conflicts_with_all = ["policy", "as_of", "platform", "depth", "key", "layout"],
         env = "REPROV_VERIFY_BUNDLE",
         help_heading = "Bundles on disk"
     )]

@@ -77,7 +77,7 @@ enum Command {
     Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
-    /// Packs all that an image is judged by into one archive for auditors, and judges such an archive again
+    /// Packs all that an image is judged by into one archive, and judges it again
     Evidence(Box<evidence::Args>),
     /// Makes and shows signing keys
     #[command(subcommand)]

@@ -27,7 +27,15 @@ pub(super) struct SignArgs {
 impl SignArgs {
     /// Who signs; none if `--key` is not given. Key files are read here; the command is not run yet.
     pub(super) fn signer(&self) -> Result<Option<Signer>, Failure> {
-        let Some(key) = &self.key else { return Ok(None) };
+        let Some(key) = &self.key else {
+            return match self.signer_command {
+                None => Ok(None),
+                Some(_) => Err(Failure::usage_text(
+                    "--signer-command needs --key FILE.pub, the public key of the one it signs with"
+                        .to_owned(),
+                )),
+            };
+        };
         let Some(line) = &self.signer_command else { return load_key(key).map(|key| Some(key.into())) };
         let public = match key.strip_prefix("env:") {
             Some(name) => PublicKey::from_pem(&variable(name)?).map_err(Failure::usage)?,

@@ -106,32 +106,14 @@ impl Args {
             }
         };
         let believed = &all[0]; // Never empty.
-        match shown {
-            Shown::Log => {
-                let digest = fetched(&ports, &evidence, believed, "log").await?;
-                return super::log::print_log(context, &ports, &digest);
-            }
-            Shown::Events { line } => {
-                let digest = fetched(&ports, &evidence, believed, "events").await?;
-                return super::log::print_events(context, &ports, &digest, line);
-            }
-            Shown::Inputs | Shown::Answer => {}
+        if let Some(exit) = apart(context, &ports, &evidence, believed, shown).await? {
+            return Ok(exit);
         }
         if context.global.format == Format::Koji {
             let known = koji::Known { ports: &ports, name: &name, bytes: &bytes, evidence: &evidence };
             return koji::print(&known, &believed.provenance).await;
         }
-        let inputs = match &believed.provenance {
-            Origin::Built(provenance) => Some(self.read_inputs(&ports, &evidence, provenance).await?),
-            Origin::Imported(_) if self.inputs => {
-                return Err(Failure::usage_text(format!("{image} was imported; it has no inputs to list")));
-            }
-            Origin::Attested(_) if self.inputs => {
-                let text = format!("{image} was attested after the fact; what it fetched was not recorded");
-                return Err(Failure::usage_text(text));
-            }
-            Origin::Imported(_) | Origin::Attested(_) => None,
-        };
+        let inputs = self.inputs_of(&ports, &evidence, (&image, &believed.provenance)).await?;
         let bases = match &believed.provenance {
             Origin::Built(provenance) => lineage::bases(&ports, provenance, &evidence, &trust).await,
             Origin::Imported(_) | Origin::Attested(_) => Vec::new(),
@@ -154,6 +136,23 @@ impl Args {
         answer.tree = Some(tree);
         context.console.answer(&answer, &drawn.unwrap_or_else(|| answer.text()));
         Ok(Exit::Ok)
+    }
+
+    /// What it fetched; only a build of ours has a list of that.
+    async fn inputs_of(
+        &self,
+        ports: &Ports,
+        evidence: &Evidence,
+        (image, origin): (&ImageName, &Origin),
+    ) -> Result<Option<view::InputsLine>, Failure> {
+        let why = match origin {
+            Origin::Built(provenance) => {
+                return self.read_inputs(ports, evidence, provenance).await.map(Some);
+            }
+            Origin::Imported(_) => "was imported; it has no inputs to list",
+            Origin::Attested(_) => "was attested after the fact; what it fetched was not recorded",
+        };
+        if self.inputs { Err(Failure::usage_text(format!("{image} {why}"))) } else { Ok(None) }
     }
 
     fn shown(&self, context: &Context<'_>) -> Shown {
@@ -204,6 +203,27 @@ pub(super) enum Shown {
     Log,
     /// Its events, or those of one line.
     Events { line: Option<u32> },
+}
+
+/// Prints the log or the events, if that is asked for.
+async fn apart(
+    context: &Context<'_>,
+    ports: &Ports,
+    evidence: &Evidence,
+    believed: &Believed<Origin>,
+    shown: Shown,
+) -> Result<Option<Exit>, Failure> {
+    match shown {
+        Shown::Log => {
+            let digest = fetched(ports, evidence, believed, "log").await?;
+            super::log::print_log(context, ports, &digest).map(Some)
+        }
+        Shown::Events { line } => {
+            let digest = fetched(ports, evidence, believed, "events").await?;
+            super::log::print_events(context, ports, &digest, line).map(Some)
+        }
+        Shown::Inputs | Shown::Answer => Ok(None),
+    }
 }
 
 /// Brings the byproduct `name` into the store, checked against the digest in the provenance.

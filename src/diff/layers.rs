@@ -279,7 +279,9 @@ impl LayerPair {
         self.changes = sorted::changes(self.index, &one?, &other?).map_err(scratch)?;
         self.whole.extend(shapes(known.each_ref().map(Option::as_ref), &self.changes));
         let [one, other] = links;
-        self.whole.extend(field("links", one?, other?).filter(|_| !self.changes.iter().any(of_links)));
+        // A link that only one has, or that leads elsewhere, is said already.
+        let said = |change: &Change| of_links(change) || change.entry().is_some_and(|entry| only(change) && entry.kind == Kind::Hardlink);
+        self.whole.extend(field("links", one?, other?).filter(|_| !self.changes.iter().any(said)));
         let (Some(layer_a), Some(layer_b)) = (self.a, self.b) else { return Ok(()) };
         let chosen = sorted::wanted(self.changes.iter(), left);
         if chosen.is_empty() {
@@ -304,6 +306,11 @@ impl LayerPair {
         }
         Ok(())
     }
+}
+
+/// Whether only one of the layers has the path.
+fn only(change: &Change) -> bool {
+    matches!(change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB)
 }
 
 /// Whether a change may be one of which name of a file is called a link.
@@ -374,7 +381,6 @@ fn shapes([a, b]: [Option<&Shape>; 2], changes: &[Change]) -> Vec<Field> {
     let always = misleading([a, b]);
     let holds_something = |shape: &&Shape| !shape.dialect.is_empty();
     let (Some(a), Some(b)) = (a.filter(holds_something), b.filter(holds_something)) else { return always };
-    let only = |change: &Change| matches!(change.kind, ChangeKind::OnlyInA | ChangeKind::OnlyInB);
     let (same_paths, same_end) = (!changes.iter().any(only), a.end == b.end);
     let both = |name, of: fn(&Shape) -> Option<String>| field(name, of(a), of(b));
     let forms = [

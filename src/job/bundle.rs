@@ -185,6 +185,7 @@ fn by_key(
             found(Code::SignerUntrusted, "no trusted key made its signature")
         });
     };
+    readable(&bundle.content)?;
     if bundle.version < Version::V03 && bundle.entries == 0 {
         return Err(found(
             Code::EntryMissing,
@@ -255,11 +256,20 @@ fn by_identity(
     if let Content::Message(message) = &bundle.content {
         fits(message, subject)?;
     }
+    readable(&bundle.content)?;
     let text = String::from_utf8_lossy(bytes);
     let signer = root.verify(&text, &subject.signed(), identity).map_err(of_refused)?;
     outcome.signer = Some(format!("{} (by {})", signer.subject, signer.issuer));
     outcome.times_s = signer.times_s;
     Ok(())
+}
+
+/// Whether a statement can be read, if it is one: said in our own words, before the log's reader says it in its.
+fn readable(content: &Content) -> Result<(), Found> {
+    match content {
+        Content::Envelope(envelope) => envelope.statement().map(drop).map_err(|error| of_statement(&error)),
+        Content::Message(_) => Ok(()),
+    }
 }
 
 /// Whether a certificate is issued by its own subject.

@@ -169,13 +169,14 @@ impl Walk<'_> {
             subdir: source.subdir.clone(),
             uri: source.uri.clone(),
         };
-        let uri = source.uri.as_deref().unwrap_or("on no remote");
+        let place_of =
+            source.uri.as_deref().map_or_else(|| "on no remote".to_owned(), |uri| format!("of {uri}"));
         let dirty = if source.dirty { " with uncommitted changes" } else { "" };
-        let name = format!("{} of {uri}{dirty}, {}", wanted.commit, definition.external.dockerfile);
+        let name = format!("{} {place_of}{dirty}, {}", wanted.commit, definition.external.dockerfile);
         let mut node = match self.kept(wanted, place).await {
             Some(Ok(())) => {
-                let state = State::of(true, place.vouched);
-                Node::new("commit", name, state, "the source kept beside the image holds it")
+                let why = unless_vouched("the source kept beside the image holds it", place.vouched);
+                Node::new("commit", name, State::of(true, place.vouched), why)
             }
             Some(Err(why)) => Node::new("commit", name, State::Missing, why),
             None => Node::new("commit", name, State::Claimed, said(place.vouched)),
@@ -253,6 +254,7 @@ impl Walk<'_> {
             },
         };
         let state = State::of(bytes.is_some(), place.vouched);
+        let why = unless_vouched(why, place.vouched || bytes.is_none());
         let node = Node::new(kind, shown, state, why).digest(digest.to_string());
         Box::pin(self.image(node, &name, digest, bytes, place.vouched, place.depth - 1)).await
     }
@@ -384,7 +386,7 @@ impl Walk<'_> {
 /// What a blob is worth that was looked for beside the image.
 fn looked<T>(read: &Result<Option<T>, String>, vouched: bool) -> (State, String) {
     match read {
-        Ok(Some(_)) => (State::of(true, vouched), "its bytes have this digest".to_owned()),
+        Ok(Some(_)) => (State::of(true, vouched), unless_vouched("its bytes have this digest", vouched)),
         Ok(None) => (State::Missing, "it is not beside the image".to_owned()),
         Err(why) => (State::Missing, why.clone()),
     }
@@ -402,6 +404,12 @@ fn attested(said: &Attested) -> Node {
     node.children =
         missing.map(|part| Node::new("recipe", part.name(), State::Missing, part.why())).collect();
     node
+}
+
+/// What was seen, and what it is worth if nobody who is trusted names it.
+fn unless_vouched(seen: &str, vouched: bool) -> String {
+    let doubt = if vouched { "" } else { ", but nobody who is trusted names it" };
+    format!("{seen}{doubt}")
 }
 
 fn said(vouched: bool) -> &'static str {

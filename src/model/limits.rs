@@ -169,7 +169,7 @@ pub const EVIDENCE_HELD_BYTES_MAX: u64 = 32 << 20;
 /// Bytes of attestations of one image held at once.
 pub const ATTESTATIONS_BATCH_BYTES_MAX: u64 = 16 << 20;
 /// Largest attestation that is verified; one of 5,000 dependencies has two MiB.
-pub const ATTESTATION_SIZE_BYTES_MAX: u64 = 24 << 20;
+pub const ATTESTATION_SIZE_BYTES_MAX: u64 = 16 << 20;
 /// Largest attestation of which is told apart in which wrong way it was signed.
 pub const ATTESTATION_DOUBTED_BYTES_MAX: usize = 1 << 20;
 /// Largest file of registry credentials.

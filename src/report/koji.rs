@@ -14,6 +14,7 @@ use crate::{
 };
 
 /// What is known of the image itself.
+#[derive(Debug)]
 pub struct Known<'a> {
     /// `HOST/REPOSITORY`, or what stands for it.
     pub repository: &'a str,

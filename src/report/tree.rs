@@ -87,10 +87,16 @@ impl Node {
         1 + self.children.iter().map(Self::size).sum::<usize>()
     }
 
+    /// Its digest, unless its name has it.
+    fn other_digest(&self) -> Option<&String> {
+        let hex = |digest: &str| digest.rsplit(':').next().unwrap_or_default().to_owned();
+        self.digest.as_ref().filter(|digest| !self.name.contains(&hex(digest)))
+    }
+
     /// What it is, in a line.
     fn shown(&self) -> String {
         let mut text = printable(&self.name);
-        if let Some(digest) = self.digest.as_ref().filter(|digest| !self.name.contains(digest.as_str())) {
+        if let Some(digest) = self.other_digest() {
             if !text.is_empty() {
                 text.push(' ');
             }
@@ -171,7 +177,7 @@ impl Node {
         let branch = Branch {
             kind: self.kind,
             name: printable(&self.name),
-            digest: self.digest.as_ref().filter(|digest| !self.name.contains(digest.as_str())),
+            digest: self.other_digest(),
             state: self.state.name(),
             why: printable(&self.why),
             open: self.kind != "inputs" && self.kind != "repository",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{
     attest::{ClaimedBuilder, ClaimedRepository, ClaimedSource},
@@ -99,10 +99,8 @@ impl Claims {
             (Some(sha256), _) => BTreeMap::from([("sha256".to_owned(), sha256.hex())]),
             (None, _) => digest.clone(),
         };
-        let annotations = match used == uri {
-            true => Map::new(),
-            false => json!({"written": uri}).as_object().cloned().unwrap_or_default(),
-        };
+        let annotations =
+            if used == uri { Map::new() } else { Map::from_iter([("written".to_owned(), uri.into())]) };
         self.depend(
             role,
             "no",

@@ -77,10 +77,8 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Claims>, AdapterError> {
         open(document, &mut found, &mut others, 0)?;
     }
     if found.is_empty() {
-        return Err(match others.is_empty() {
-            true => AdapterError::Unknown("nothing".to_owned()),
-            false => AdapterError::Predicate(others.join(", ")),
-        });
+        let nothing = AdapterError::Unknown("nothing".to_owned());
+        return Err(if others.is_empty() { nothing } else { AdapterError::Predicate(others.join(", ")) });
     }
     found.iter().try_for_each(bounded)?;
     Ok(found)
@@ -138,16 +136,15 @@ fn open(
         return Ok(());
     }
     // buildx: `buildx.build.provenance[/PLATFORM]` in a metadata file, `PLATFORM: {SLSA}` of an inspected index.
-    let Value::Object(map) = document else { unreachable!("an object was made two lines above") };
-    let known = keys(&map);
-    let is_frame = |(key, value): &(String, Value)| {
+    let is_frame = |(key, value): &(&String, &Value)| {
         key.starts_with("buildx.build.provenance") || value.get("SLSA").is_some_and(Value::is_object)
     };
-    let framed: Vec<_> = map.into_iter().filter(is_frame).collect();
+    let map = document.as_object().cloned().unwrap_or_default();
+    let framed: Vec<Value> = map.iter().filter(is_frame).map(|(_, value)| value.clone()).collect();
     if framed.is_empty() {
-        return Err(AdapterError::Unknown(known));
+        return Err(AdapterError::Unknown(keys(&map)));
     }
-    framed.into_iter().try_for_each(|(_, value)| open(value, found, others, depth + 1))
+    framed.into_iter().try_for_each(|value| open(value, found, others, depth + 1))
 }
 
 fn statement(

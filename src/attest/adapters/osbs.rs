@@ -36,9 +36,9 @@ pub fn labels(labels: &BTreeMap<String, String>) -> Option<Claims> {
         claims.parameter(name, labels.get(name).cloned().map(Value::from).as_ref());
     }
     if git && (commit.is_some() || place.is_some()) {
-        let place = place.map(|place| match place.contains("://") {
-            true if !place.starts_with("git") => format!("git+{place}"),
-            _ => place,
+        let place = place.map(|place| {
+            let plain = place.contains("://") && !place.starts_with("git");
+            if plain { format!("git+{place}") } else { place }
         });
         let found = place.and_then(|place| uri::git(&place, &BTreeMap::new())).map(|(source, _)| source);
         let found = found.unwrap_or_default();

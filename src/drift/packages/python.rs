@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use bstr::{BString, ByteSlice as _};
 
 use super::{Moved, Packages};
-use crate::diff::{Change, ChangeKind};
+use crate::{
+    diff::{Change, ChangeKind},
+    drift::rules::is_cache,
+};
 
 const METADATA: &[u8] = b".dist-info/METADATA";
 
@@ -27,6 +30,9 @@ pub(super) fn add(changes: &[Change], packages: &mut Packages) {
         let Some(directory) = change.path.strip_suffix(METADATA) else { continue };
         let (site, named) = directory.rsplit_once_str("/").unwrap_or((b"", directory));
         let Some((name, version)) = named.split_once_str("-") else { continue };
+        if is_cache(&change.path) {
+            continue; // Unpacked, not installed.
+        }
         found.entry((site, normal(name))).or_default()[side] = Some((version, &change.path));
     }
     for ((site, name), sides) in found {

@@ -7,6 +7,7 @@ use crate::{
     diff::ChangeKind,
     drift::{Context, clock, token, view::View},
     layer::{Entry, Kind, matches},
+    model::path::encode,
 };
 
 const LOGS: [&str; 8] = [
@@ -178,12 +179,19 @@ pub(super) fn tool_cache(view: &View<'_>) -> Option<Finding> {
     }
     let of_cache = |entry: &Entry| match entry.kind {
         Kind::File | Kind::Directory => true,
-        Kind::Symlink | Kind::Hardlink => stays_inside(entry),
+        Kind::Symlink => stays_inside(entry),
+        // Another name of a file elsewhere, which is judged there.
+        Kind::Hardlink => stays_inside(entry) || entry.mode & 0o7000 == 0,
         _ => false,
     };
     let known = [&view.change.a, &view.change.b].into_iter().flatten().all(of_cache);
     let kind = view.change.kind != ChangeKind::Type && !view.change.has("mode");
-    (known && kind && is_cache(view.path())).then(|| Finding::likely(Cause::ToolCache))
+    (known && kind && is_cache(view.path())).then(|| {
+        let elsewhere = entry.kind == Kind::Hardlink && !stays_inside(entry);
+        let target = elsewhere.then(|| view.siblings.change(&entry.link)).flatten();
+        let consequence_of = target.map(|change| encode(&change.path).0);
+        Finding { consequence_of, ..Finding::likely(Cause::ToolCache) }
+    })
 }
 
 /// What librepo remembers of a download, in attributes: checksum and time.
@@ -194,7 +202,8 @@ pub(super) fn librepo_attribute(view: &View<'_>) -> Option<Finding> {
     known.then(|| Finding::certain(Cause::ToolCache))
 }
 
-fn is_cache(path: &[u8]) -> bool {
+/// Whether `path` lies in a cache that only its tool reads.
+pub(in crate::drift) fn is_cache(path: &[u8]) -> bool {
     CACHES.iter().any(|pattern| matches(pattern.as_bytes(), path))
 }
 

@@ -24,6 +24,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub(super) use cache::is_cache;
 pub(super) use metadata::lies;
 
 use super::{Cause, Confidence, view::View};

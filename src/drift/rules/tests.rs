@@ -172,6 +172,27 @@ fn logs_and_caches() {
     check("root/.npm/_cacache/index-v5/a", "x", "y", "tool-cache");
     check_layers(fake(), fake().file("root/.npm/_logs/x", b"0 x"), "root/.npm/_logs/x tool-cache");
     check_layers(fake(), fake().symlink("root/.npm/_logs/x", "/etc"), "root/.npm/_logs/x unexplained");
+    // What uv unpacked, and installed as names of the same files.
+    let installed = |content: &[u8]| fake().file("app/m.py", content);
+    let unpacked = |layer: FakeLayer, name: &str| {
+        let directory = format!("root/.cache/uv/archive-v0/{name}");
+        let metadata = format!("{directory}/m-1.dist-info/METADATA");
+        layer.hardlink(&format!("{directory}/m.py"), "app/m.py").file(&metadata, b"Name: m\n")
+    };
+    let all = |name: &str, of: &str| {
+        let directory = format!("root/.cache/uv/archive-v0/{name}");
+        format!("{directory}/m-1.dist-info/METADATA tool-cache; {directory}/m.py tool-cache{of}")
+    };
+    check_layers(
+        unpacked(installed(b"1"), "a"),
+        unpacked(installed(b"1"), "b"),
+        &format!("{}; {}", all("a", ""), all("b", "")),
+    );
+    check_layers(
+        unpacked(installed(b"1"), "a"),
+        unpacked(installed(b"2"), "b"),
+        &format!("app/m.py unexplained; {}; {}", all("a", "<app/m.py"), all("b", "<app/m.py")),
+    );
 }
 
 #[test]

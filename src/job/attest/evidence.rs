@@ -118,6 +118,13 @@ struct Read {
     used: bool,
 }
 
+/// What is said of one manifest, what of it is kept, and what names that.
+struct Said {
+    pieces: Vec<Piece>,
+    kept: Vec<(Taken, &'static str)>,
+    byproducts: Vec<ResourceDescriptor>,
+}
+
 /// All that was read.
 pub(super) struct Gathered {
     caller: Claims,
@@ -265,7 +272,7 @@ impl Gathered {
     ) -> Result<Vec<Option<Draft>>, AttestError> {
         let mut drafts = Vec::new();
         for target in &targets.all {
-            let (mut pieces, mut kept, mut byproducts) = self.pieces(target)?;
+            let Said { mut pieces, mut kept, mut byproducts } = self.pieces(target)?;
             if evidence.from_image && target.kind == SubjectKind::Manifest {
                 for found in inside::look(ports, &request.image, target).await? {
                     if let Some(taken) = found.document {
@@ -313,11 +320,7 @@ impl Gathered {
     }
 
     /// What the caller and the documents say of `target`, what of it is kept, and what names that.
-    #[expect(clippy::type_complexity, reason = "three lists that are made side by side")]
-    fn pieces(
-        &mut self,
-        target: &Target,
-    ) -> Result<(Vec<Piece>, Vec<(Taken, &'static str)>, Vec<ResourceDescriptor>), AttestError> {
+    fn pieces(&mut self, target: &Target) -> Result<Said, AttestError> {
         let (mut pieces, mut kept) = (Vec::new(), self.kept.clone());
         let mut byproducts = self.byproducts.clone();
         if self.caller != Claims::of("caller") || !self.byproducts.is_empty() {
@@ -332,7 +335,7 @@ impl Gathered {
             kept.push((document.taken.clone(), JSON));
             pieces.push(Piece { claims: claims.clone(), digest: Some(document.taken.digest), names });
         }
-        Ok((pieces, kept, byproducts))
+        Ok(Said { pieces, kept, byproducts })
     }
 }
 

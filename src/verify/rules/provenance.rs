@@ -7,9 +7,9 @@ use super::super::{
     judge::{Case, Fact, Told},
 };
 use crate::{
-    attest::{ExternalParameters, commit},
+    attest::{AttestedParameters, ExternalParameters, commit},
     model::{
-        names::{BUILD_TYPE, IMPORT_TYPE},
+        names::{ATTESTED_TYPE, BUILD_TYPE, IMPORT_TYPE},
         rfc3339,
     },
     policy::{Pattern, Severity},
@@ -79,6 +79,7 @@ fn unknown(told: &Told<'_>) -> Vec<String> {
     let of_ours: &[&str] = match told.view.build_type.as_str() {
         BUILD_TYPE => ExternalParameters::NAMES,
         IMPORT_TYPE => &["source", "platform", "epoch"],
+        ATTESTED_TYPE => AttestedParameters::NAMES,
         _ => &[],
     };
     external.keys().filter(|name| !of_ours.contains(&name.as_str())).cloned().collect()

@@ -155,6 +155,24 @@ fn an_image_that_fails_has_evidence_of_that() {
 }
 
 #[test]
+fn the_page_for_auditors_is_followed_as_written() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let image = built(&lab, registry, "auditor");
+    fs::copy(lab.path("signer.pub"), lab.path("owner.pub")).unwrap();
+    fs::write(lab.path("policy.toml"), POLICY).unwrap();
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audit.md");
+    let page = fs::read_to_string(page).unwrap();
+    let lines: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("    reprov ")).collect();
+    assert!(lines.len() >= 5, "{lines:?}");
+    for line in lines {
+        let line = line.replace("registry.example.org/app:1.2", &image);
+        let store = lab.path("auditor");
+        let words: Vec<_> = line.split_whitespace().chain(["--store", &store]).collect();
+        lab.reprov(&words).exits(0);
+    }
+}
+
+#[test]
 #[ignore = "needs chromium: make acceptance"]
 fn the_pages_in_a_browser() {
     let (lab, registry) = (Lab::new(), Registry::start(&[Base::Tiny]));

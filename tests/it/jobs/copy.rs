@@ -412,7 +412,7 @@ fn strangers_cannot_hold_it_up_nor_hide_what_is_good() {
     // What is about the good one is listed beside the image first, where it does not belong.
     let own_list = json!({"mediaType": INDEX, "digest": sha256(b"a list"), "size": 1});
     list(
-        docker,
+        &api,
         repository,
         &text(&image),
         &[nested.clone(), misplaced, gone, junk, own_list, json!({"digest": 7}), json!("x"), good.clone()],

@@ -15,8 +15,11 @@ const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 fn source_of(package: &str) -> PathBuf {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let args = [
         "metadata",
+        "--filter-platform",
+        &platform,
         "--format-version",
         "1",
         "--offline",
@@ -33,7 +36,7 @@ fn source_of(package: &str) -> PathBuf {
 /// What a bundle that a CI's identity signed is taken for, where this identity and issuer are trusted.
 fn state(identity: &str, issuer: &str) -> (Vec<usize>, State) {
     let data = source_of("sigstore-verify").join("test_data/bundles");
-    let bytes = fs::read(data.join("bundle_v3_github.whl.sigstore")).unwrap();
+    let bytes = fs::read(data.join("conda-attestation.sigstore.json")).unwrap();
     let root = source_of("sigstore-trust-root").join("src/trusted_root.json");
     let trusted = TrustedRoot::parse(&fs::read_to_string(root).unwrap()).unwrap();
     let text = format!(

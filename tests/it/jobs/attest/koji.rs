@@ -193,6 +193,6 @@ fn our_own_provenance_becomes_metadata_that_an_importer_takes() {
         back["buildroots"][0]["components"][0]["checksum"],
         theirs["buildroots"][0]["components"][1]["checksum"]
     );
-    let imported = lab.reprov(&["explain", "--format", "koji"]);
-    imported.exits(2).says("are for the answer of `trace`");
+    let elsewhere = lab.reprov(&["doctor", "--format", "koji"]);
+    elsewhere.exits(2).says("are for the answer of `trace`");
 }

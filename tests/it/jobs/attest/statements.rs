@@ -75,8 +75,8 @@ fn what_is_no_statement_is_refused_before_anything_is_asked() {
     check("empty", "", &[], "cannot be read");
     check("no-type", "{\"a\":1}", &[], "a bare predicate needs --type");
     check("twice", &statement(&digest, r#","score":2"#), &[], "stands twice");
-    check("deep", &"[".repeat(100_000), &[], "deeper than 128");
-    check("deep-predicate", &"{\"a\":".repeat(100_000), &["--type", "custom"], "deeper than 128");
+    check("deep", &"[".repeat(100_000), &[], "recursion limit");
+    check("deep-predicate", &"{\"a\":".repeat(100_000), &["--type", "custom"], "recursion limit");
     check("envelope", "{\"payloadType\":\"x\",\"payload\":\"\"}", &[], "signed already");
     check("whole", &statement(&digest, ""), &["--type", "spdx"], "leave --type out");
     check("kind", "{\"a\":1}", &["--type", "no kind"], "neither a URI nor one of");
