@@ -280,7 +280,10 @@ impl LayerPair {
         self.whole.extend(shapes(known.each_ref().map(Option::as_ref), &self.changes));
         let [one, other] = links;
         // A link that only one has, or that leads elsewhere, is said already.
-        let said = |change: &Change| of_links(change) || change.entry().is_some_and(|entry| only(change) && entry.kind == Kind::Hardlink);
+        let said = |change: &Change| {
+            of_links(change)
+                || change.entry().is_some_and(|entry| only(change) && entry.kind == Kind::Hardlink)
+        };
         self.whole.extend(field("links", one?, other?).filter(|_| !self.changes.iter().any(said)));
         let (Some(layer_a), Some(layer_b)) = (self.a, self.b) else { return Ok(()) };
         let chosen = sorted::wanted(self.changes.iter(), left);

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     hash::{BuildHasher as _, RandomState},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Map, Value, json};
@@ -21,6 +21,8 @@ use crate::model::{Descriptor, Digest, names::OCI_INDEX};
 
 /// Rounds of writing and looking again before giving up.
 pub(super) const ROUNDS_MAX: usize = 60;
+/// Longest pause for a slow round.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often our entries must be seen before they count as kept, the registry's word that it took them included: whoever
 /// read the index before we wrote it writes within the pause between, and what he overwrote is missed at its end. A look
 /// in the middle of it would find out sooner, but nothing else.
@@ -63,6 +65,7 @@ async fn merge(
     let mut seen = Vec::new();
     let mut sightings = 0;
     for _ in 0..ROUNDS_MAX {
+        let began = Instant::now();
         let (mut index, etag) = current(http, place, subject).await?;
         let there: BTreeSet<Digest> = entries(&index).iter().filter_map(digest_of).collect();
         // Others do not look whether an update ate theirs; whoever saw it can put it back.
@@ -87,7 +90,7 @@ async fn merge(
         match write(http, place, subject, &index, etag.as_deref()).await {
             Ok(()) => {
                 sightings = 1;
-                pause().await;
+                pause_after(began).await;
             }
             Err(RegistryError::Refused { status: 412, .. }) => pause().await,
             // With one dead entry the registry takes no index at all.
@@ -194,6 +197,14 @@ fn drop_dead(index: &mut Map<String, Value>, dead: &[Digest]) {
     if let Some(manifests) = index.get_mut("manifests").and_then(Value::as_array_mut) {
         manifests.retain(|entry| digest_of(entry).is_none_or(|digest| !dead.contains(&digest)));
     }
+}
+
+/// [`pause`], and twice as long as our own round of looking and writing took since `began`: where everything is slow, a
+/// neighbour who looked before we wrote is slow to write too.
+pub(super) async fn pause_after(began: Instant) {
+    let took = began.elapsed();
+    pause().await;
+    tokio::time::sleep(took.saturating_mul(2).min(PAUSE_MAX)).await;
 }
 
 /// 100 to 600 ms. Random, so that writers who met once do not meet for ever; nothing that lasts depends on it.

@@ -1,13 +1,13 @@
 //! What cosign 2 attaches: a manifest behind the tag `sha256-HEX.att` (or `.sig`, `.sbom`) with one layer for each
 //! attachment, which several writers edit at the same time and which must lose nothing (FORMATS.md §6).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
 use serde_json::{Map, Value, json};
 
 use super::{
     RegistryError, Site,
-    attach::{ROUNDS_MAX, SIGHTINGS, pause},
+    attach::{ROUNDS_MAX, pause_after},
     blocking,
     http::Http,
     manifest::{self, digest_of},
@@ -21,6 +21,10 @@ use crate::{
     },
     store::Store,
 };
+
+/// How often all of ours must be seen, the registry's word included: one more than in an index, since a neighbour's
+/// round is longer, with a config to be sent.
+const SIGHTINGS: usize = 3;
 
 /// A tag of cosign's, and how to write there.
 pub(super) struct Attachments<'a> {
@@ -59,6 +63,7 @@ impl Attachments<'_> {
     ) -> Result<Descriptor, RegistryError> {
         let mut sightings = 0;
         for _ in 0..ROUNDS_MAX {
+            let began = Instant::now();
             let standing = self.standing().await?;
             let there: BTreeSet<_> = standing.iter().flat_map(|found| found.layers()).map(identity).collect();
             let missing: Vec<_> = layers.iter().filter(|layer| !there.contains(&identity(layer))).collect();
@@ -70,7 +75,7 @@ impl Attachments<'_> {
             } else {
                 sightings = usize::from(self.write(standing, &missing, whole).await?);
             }
-            pause().await;
+            pause_after(began).await;
         }
         Err(RegistryError::answer(&self.what(), "others kept overwriting it; run the same command again"))
     }

@@ -59,6 +59,7 @@ impl Stand {
             let import = ["import-key-pair", "--key", &pem, "--output-key-prefix", &stand.lab.path(name)];
             assert!(stand.tool("cosign3", &import).0);
         }
+        stand.write("policy.toml", "builders = [\"*\"]\n");
         stand.write("own.json", "{\"checked\":\"yes\"}");
         stand.write(
             "stub.json",
@@ -267,7 +268,8 @@ impl Stand {
         for number in 0..2 {
             let (registry, shelf) = self.shelves()[number];
             let image = shelf.name("ours-bundle");
-            let written = self.verify(&image, "signer.pub", &["--key", &self.lab.path("signer.key")]);
+            let [key, policy] = ["signer.key", "policy.toml"].map(|name| self.lab.path(name));
+            let written = self.verify(&image, "signer.pub", &["--key", &key, "--policy", &policy]);
             self.note(format!("summary (VSA), {registry}"), "reprov verify --key", true, written);
             let seen = self.cosign("cosign3", &image, "signer.pub", SUMMARY, &[]);
             self.note(
