@@ -1,4 +1,4 @@
-//! Verification summaries, VSA (SLSA 1.2, "verification_summary/v1"; FORMATS.md §8).
+//! Verification summaries, VSA (SLSA 1.2, `verification_summary/v1`; FORMATS.md §8).
 
 use std::collections::BTreeMap;
 

@@ -50,7 +50,7 @@ pub(super) struct BundleArgs {
         help_heading = "Bundles on disk"
     )]
     predicate_type: Option<String>,
-    /// Whose certificates, logs and timestamps to believe: a sigstore trusted_root.json
+    /// Whose certificates, logs and timestamps to believe: sigstore's `trusted_root.json`
     #[arg(
         long,
         value_name = "FILE",

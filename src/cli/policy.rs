@@ -91,19 +91,17 @@ pub(super) fn trusted_root(policy: &Policy, name: Option<&str>) -> Result<Option
 /// The text of a policy by its name or path, and the directory its key files are named from.
 pub(super) fn text(name: &str) -> Result<(String, PathBuf), Failure> {
     let path = Path::new(name);
-    match starter(name).filter(|_| !path.exists()) {
-        Some(text) => Ok((text.to_owned(), PathBuf::new())),
-        None => {
-            let failed = |error: std::io::Error| {
-                let hint = format!("--policy {name}: a file, or one of {}", names());
-                Failure::usage(error).hint(hint)
-            };
-            let file = File::open(path).map_err(failed)?;
-            let bytes = read_bounded(file, POLICY_SIZE_BYTES_MAX, "policy").map_err(failed)?;
-            let text = String::from_utf8(bytes).map_err(|error| failed(std::io::Error::other(error)))?;
-            Ok((text, path.parent().unwrap_or(Path::new("")).to_owned()))
-        }
+    if let Some(text) = starter(name).filter(|_| !path.exists()) {
+        return Ok((text.to_owned(), PathBuf::new()));
     }
+    let failed = |error: std::io::Error| {
+        let hint = format!("--policy {name}: a file, or one of {}", names());
+        Failure::usage(error).hint(hint)
+    };
+    let file = File::open(path).map_err(failed)?;
+    let bytes = read_bounded(file, POLICY_SIZE_BYTES_MAX, "policy").map_err(failed)?;
+    let text = String::from_utf8(bytes).map_err(|error| failed(std::io::Error::other(error)))?;
+    Ok((text, path.parent().unwrap_or(Path::new("")).to_owned()))
 }
 
 fn read(name: &str) -> Result<(Policy, PathBuf), Failure> {
@@ -111,7 +109,7 @@ fn read(name: &str) -> Result<(Policy, PathBuf), Failure> {
     let mut policy = Policy::parse(&text, &Code::of_policies())
         .map_err(|error| Failure::usage_text(format!("policy `{name}`: {error}")))?;
     if policy.name.is_empty() {
-        policy.name = name.to_owned();
+        name.clone_into(&mut policy.name);
     }
     Ok((policy, dir))
 }

@@ -235,7 +235,7 @@ fn next(from: &mut impl Read) -> Result<Option<(String, u64)>, DossierError> {
         from.read_exact(&mut block)?;
         return if block == [0; BLOCK] { Ok(None) } else { Err(form("its end".to_owned())) };
     }
-    let name = block[..NAME_SIZE_BYTES_MAX + 1].split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = block[..=NAME_SIZE_BYTES_MAX].split(|byte| *byte == 0).next().unwrap_or_default();
     let name = String::from_utf8_lossy(name).into_owned();
     let digits = std::str::from_utf8(&block[124..135]).ok();
     let size = digits.and_then(|digits| u64::from_str_radix(digits, 8).ok());

@@ -257,7 +257,7 @@ impl Reader<'_> {
             tests: file.tests.map(|table| self.tests(table)).transpose()?,
             closed: self.closed(file.closed)?,
             summaries: file.summaries.map(|table| self.summaries(table)).transpose()?,
-            rules: file.rule.into_iter().map(|table| self.rule(table)).collect::<Result<_, _>>()?,
+            rules: file.rule.iter().map(|table| self.rule(table)).collect::<Result<_, _>>()?,
             waivers: self.waivers(file.waiver)?,
         })
     }
@@ -447,7 +447,7 @@ impl Reader<'_> {
         Err(self.refuse("code", value, reason))
     }
 
-    fn rule(&self, table: RuleTable) -> Result<Rule, PolicyError> {
+    fn rule(&self, table: &RuleTable) -> Result<Rule, PolicyError> {
         let severity = |word: &Text| match word.get_ref().as_str() {
             "deny" => Ok(Severity::Deny),
             "warn" => Ok(Severity::Warn),

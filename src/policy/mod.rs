@@ -41,6 +41,10 @@ impl Allowed {
 
 /// A policy as meant. What it does not name is not judged: options are none, lists are empty.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of its own that somebody writes or does not"
+)]
 pub struct Policy {
     /// What people call it.
     pub name: String,

@@ -65,7 +65,7 @@ impl Attachments<'_> {
         for _ in 0..ROUNDS_MAX {
             let began = Instant::now();
             let standing = self.standing().await?;
-            let there: BTreeSet<_> = standing.iter().flat_map(|found| found.layers()).map(identity).collect();
+            let there: BTreeSet<_> = standing.iter().flat_map(Standing::layers).map(identity).collect();
             let missing: Vec<_> = layers.iter().filter(|layer| !there.contains(&identity(layer))).collect();
             if let Some(found) = standing.as_ref().filter(|_| missing.is_empty()) {
                 sightings += 1;

@@ -59,15 +59,15 @@ impl Upload<'_> {
     /// Sends what comes after byte `from` and closes the session.
     async fn close(&self, mut url: Url, from: u64) -> Result<(), Trouble> {
         url.query_pairs_mut().append_pair("digest", &self.wanted.digest.to_string());
-        let put = Ask { body: self.rest(from), ..Ask::put(self.place, url, b"", self.what.clone()) };
+        let put = Ask { body: Some(self.rest(from)), ..Ask::put(self.place, url, b"", self.what.clone()) };
         let put = put.header(CONTENT_TYPE, "application/octet-stream");
         self.accepted(self.http.fetch_once(&put, ERROR_TEXT_SIZE_BYTES_MAX).await?)?;
         Ok(())
     }
 
-    fn rest(&self, from: u64) -> Option<Body<'_>> {
+    fn rest(&self, from: u64) -> Body<'_> {
         let size_bytes = self.wanted.size - from;
-        Some(Body::File { path: self.path, from, size_bytes })
+        Body::File { path: self.path, from, size_bytes }
     }
 
     /// Asks how much of the blob came through, sends the rest and closes the session; nothing if any of it fails: then
@@ -86,7 +86,7 @@ impl Upload<'_> {
         if from < self.wanted.size {
             let range = format!("{from}-{}", self.wanted.size - 1);
             let patch = Ask::put(self.place, url.clone(), b"", self.what.clone());
-            let patch = Ask { method: Method::PATCH, body: self.rest(from), ..patch };
+            let patch = Ask { method: Method::PATCH, body: Some(self.rest(from)), ..patch };
             let patch = patch.header(CONTENT_TYPE, "application/octet-stream").header(CONTENT_RANGE, range);
             let patched = self.http.fetch_once(&patch, ERROR_TEXT_SIZE_BYTES_MAX).await.ok()?;
             url = session(&url, &self.accepted(patched).ok()?)?;

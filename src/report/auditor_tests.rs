@@ -1,9 +1,6 @@
 //! Answers for auditors follow their schemas too.
 
-/// Those of the integration tests.
-#[path = "../../tests/it/support/schemas.rs"]
-mod schemas;
-
+use super::tests::schemas;
 use crate::model::Digest;
 
 #[track_caller]

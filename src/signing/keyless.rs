@@ -148,7 +148,11 @@ impl TrustedRoot {
             policy = policy.skip_tlog_unsafe().skip_sct();
         }
         let mut signer = signer(&self.good(&bundle, signed, &policy)?);
-        let certificate = bundle.bundle.signing_certificate().map(|der| der.as_bytes()).unwrap_or_default();
+        let certificate = bundle
+            .bundle
+            .signing_certificate()
+            .map(sigstore_verify::types::DerCertificate::as_bytes)
+            .unwrap_or_default();
         signer.logged |= self.second(&bundle, second::Verifier::Certificate(certificate))?;
         let wrong = |what, found: &str, wanted: &Pattern| Refused {
             fault: Fault::Identity,
@@ -291,9 +295,10 @@ impl From<Error> for Refused {
                 Fault::Subject
             }
             Error::Certificate(_) => Fault::Certificate,
-            Error::TransparencyLog(TransparencyLogError::IntegratedTime(_)) => Fault::Time,
+            Error::TransparencyLog(TransparencyLogError::IntegratedTime(_)) | Error::Timestamp(_) => {
+                Fault::Time
+            }
             Error::TransparencyLog(_) => Fault::Log,
-            Error::Timestamp(_) => Fault::Time,
             Error::Bundle(error) => of_bundle(error),
             _ => Fault::Form,
         };
@@ -361,7 +366,7 @@ mod tests {
     #[test]
     fn patterns_are_anchored() {
         let check = |pattern: &str, text: &str, expected: bool| {
-            assert_eq!(like(pattern, text), expected, "{pattern} {text}")
+            assert_eq!(like(pattern, text), expected, "{pattern} {text}");
         };
         check("a", "a", true);
         check("a", "ab", false);

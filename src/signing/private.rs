@@ -332,8 +332,8 @@ fn encrypt(plain: &SecretDocument, password: &[u8]) -> SecretDocument {
 
 fn decrypt(document: &SecretDocument, password: &[u8]) -> Result<SecretDocument, PrivateKeyError> {
     let wrong = || PrivateKeyError::Decrypt(REPROV_PASSWORD);
-    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
-        .map_err(|error| PrivateKeyError::Pkcs8(error.into()))?;
+    let encrypted =
+        EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(PrivateKeyError::Pkcs8)?;
     let EncryptionScheme::Pbes2(parameters) = &encrypted.encryption_algorithm else {
         return Err(PrivateKeyError::OldEncryption);
     };

@@ -416,7 +416,7 @@ fn a_log_entry_must_be_in_the_log_and_of_this_bundle() {
         );
         check(
             &|bundle| {
-                entry(bundle)["canonicalizedBody"] = flipped(&entry(bundle)["canonicalizedBody"].clone())
+                entry(bundle)["canonicalizedBody"] = flipped(&entry(bundle)["canonicalizedBody"].clone());
             },
             &["entry-invalid", "bundle-malformed"],
         );
@@ -595,7 +595,7 @@ fn what_is_no_bundle_says_why() {
     let both = |bundle: &mut Value| bundle["messageSignature"] = json!({"signature": "AA=="});
     happy().edited(&lab, both).fails(&lab, "bundle-malformed");
     let nobody = |bundle: &mut Value| {
-        drop(bundle["verificationMaterial"].as_object_mut().unwrap().remove("certificate"))
+        drop(bundle["verificationMaterial"].as_object_mut().unwrap().remove("certificate"));
     };
     happy().edited(&lab, nobody).fails(&lab, "bundle-malformed");
 }
@@ -825,7 +825,7 @@ fn entries_of_every_kind_are_judged() {
             log.case(&lab, &bundle).run(&lab).exits(1);
         };
         tampered(&|entry| {
-            entry["canonicalizedBody"] = STANDARD.encode(log.body(kind, b"{}", &other).to_string()).into()
+            entry["canonicalizedBody"] = STANDARD.encode(log.body(kind, b"{}", &other).to_string()).into();
         });
         tampered(&|entry| entry["inclusionProof"]["hashes"] = json!([STANDARD.encode([0; 32])]));
         tampered(&|entry| entry["inclusionProof"]["checkpoint"] = Value::Null);

@@ -64,7 +64,7 @@ impl Claims {
         annotations.insert("by".to_owned(), self.kind.clone().into());
         annotations.insert("checked".to_owned(), checked.into());
         let digest = found.digest.into_iter().filter(|(name, hex)| is_digest(name, hex)).collect();
-        self.dependencies.push(ResourceDescriptor { annotations, digest, ..found });
+        self.dependencies.push(ResourceDescriptor { digest, annotations, ..found });
     }
 
     /// Adds a parameter: text as it is, anything else as JSON; nothing for null and empty text.

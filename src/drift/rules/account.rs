@@ -132,17 +132,14 @@ fn without_hashes(text: &[u8]) -> Hashes {
     while at < text.len() {
         let length =
             if text[at] == b'$' { text[at..].iter().take_while(|byte| of_hash(byte)).count() } else { 0 };
-        match fixed_part(&text[at..at + length]) {
-            Some((method, fixed)) => {
-                found.text.extend_from_slice(fixed);
-                found.text.push(clock::MASK);
-                found.methods.push(method);
-                at += length;
-            }
-            None => {
-                found.text.push(text[at]);
-                at += 1;
-            }
+        if let Some((method, fixed)) = fixed_part(&text[at..at + length]) {
+            found.text.extend_from_slice(fixed);
+            found.text.push(clock::MASK);
+            found.methods.push(method);
+            at += length;
+        } else {
+            found.text.push(text[at]);
+            at += 1;
         }
     }
     found

@@ -178,7 +178,8 @@ pub(super) fn linker_notes(view: &View<'_>) -> Option<Finding> {
     } {
         let (side, library) = match order {
             std::cmp::Ordering::Equal => {
-                (left.next(), right.next());
+                left.next();
+                right.next();
                 continue;
             }
             std::cmp::Ordering::Less => (0, left.next()?),

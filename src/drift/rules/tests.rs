@@ -169,6 +169,10 @@ fn logs_and_caches() {
     let (one, other) = (made("3f2a1b9c8d7e", "a"), made("91c0d2e4f6a8", "B"));
     check("var/log/apt/term.log", &one, &other, "package-log");
     check("var/log/apt/term.log", &one, other.replace("RSA", "XYZ"), "unexplained");
+}
+
+#[test]
+fn caches_of_tools() {
     check("root/.npm/_cacache/index-v5/a", "x", "y", "tool-cache");
     check_layers(fake(), fake().file("root/.npm/_logs/x", b"0 x"), "root/.npm/_logs/x tool-cache");
     check_layers(fake(), fake().symlink("root/.npm/_logs/x", "/etc"), "root/.npm/_logs/x unexplained");

@@ -108,22 +108,19 @@ fn without_drawn_names(text: &[u8]) -> Vec<u8> {
     let (mut out, mut at) = (Vec::with_capacity(text.len()), 0);
     while at < text.len() {
         let starts = at == 0 || !text[at - 1].is_ascii_digit();
-        match drawn(&text[at..]).filter(|_| starts) {
-            Some(length) => {
-                out.push(clock::MASK);
-                at += length;
-            }
-            None => {
-                out.push(text[at]);
-                at += 1;
-            }
+        if let Some(length) = drawn(&text[at..]).filter(|_| starts) {
+            out.push(clock::MASK);
+            at += length;
+        } else {
+            out.push(text[at]);
+            at += 1;
         }
     }
     out
 }
 
 /// A hash table that was printed: JSON of the same values, or members `key => value` a line, in an order that a hash drew
-/// (PERL_HASH_SEED).
+/// (`PERL_HASH_SEED`).
 pub(super) fn key_order(view: &View<'_>) -> Option<Finding> {
     let (a, b) = view.texts()?;
     let program = a.starts_with(b"#!") || view.change.entry().is_some_and(|entry| entry.mode & 0o111 != 0);
@@ -142,7 +139,9 @@ pub(super) fn key_order(view: &View<'_>) -> Option<Finding> {
 /// How often each byte is there.
 fn counted(text: &[u8]) -> [usize; 256] {
     let mut counts = [0; 256];
-    text.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    for byte in text {
+        counts[usize::from(*byte)] += 1;
+    }
     counts
 }
 
@@ -152,7 +151,9 @@ fn members(text: &[u8]) -> Vec<&[u8]> {
     let member = |line: &&[u8]| line.starts_with(b" ") && line.contains_str(" => ") && !line.ends_with(b"{");
     for group in all.chunk_by_mut(|one, other| member(one) && member(other)) {
         if group.len() > 1 {
-            group.iter_mut().for_each(|line| *line = line.strip_suffix(b",").unwrap_or(line));
+            for line in group.iter_mut() {
+                *line = line.strip_suffix(b",").unwrap_or(line);
+            }
             group.sort_unstable();
         }
     }

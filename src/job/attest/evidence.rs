@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Longest wait for git when a commit is looked at.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(120);
+const COMMIT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What a statement is put together from, as the caller names it.
 #[derive(Debug, Default)]

@@ -67,9 +67,8 @@ impl EvidenceArchiveError {
     #[must_use]
     pub fn refuses(&self) -> bool {
         match self {
-            Self::Unfit(_) => true,
             Self::Dossier(DossierError::Io(error)) => error.kind() == io::ErrorKind::UnexpectedEof,
-            Self::Dossier(_) => true,
+            Self::Unfit(_) | Self::Dossier(_) => true,
             _ => false,
         }
     }

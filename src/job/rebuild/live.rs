@@ -125,10 +125,10 @@ pub(super) async fn run(job: &Job<'_>, ready: &Ready<'_>) -> Result<Outcome, Reb
         lived.compared = compare(&ready.transcript, &execution.closed.transcript);
     }
     let bodies = std::mem::take(&mut lived.compared.bodies);
-    let mut outcome = job.judge(ready, ran, (&Variations::default(), true), bodies).await?;
+    let mut outcome = Box::pin(job.judge(ready, ran, (&Variations::default(), true), bodies)).await?;
     lived.dates = dates(job, ready, &lived.compared).await;
     if outcome.verdict != Verdict::Reproduced {
-        split(job, ready, &mut outcome, &mut lived).await?;
+        Box::pin(split(job, ready, &mut outcome, &mut lived)).await?;
     }
     outcome.lived = Some(lived);
     Ok(outcome)
@@ -148,7 +148,7 @@ async fn split(
     let own = if lived.compared.is_empty() && outcome.explained.is_some() {
         None // Equal inputs: all of it is the build's.
     } else {
-        let own = match replays(job, ready, outcome, lived).await {
+        let own = match Box::pin(replays(job, ready, outcome, lived)).await {
             Ok(Ok(own)) => own,
             Ok(Err(why)) => {
                 lived.error = Some(why);
@@ -184,7 +184,7 @@ async fn replays(
         return Ok(Err(format!("the recorded inputs cannot be replayed: {why}")));
     }
     say(job, "replay of the recorded inputs");
-    let replayed = job.replay(ready, &Variations::default(), false).await?;
+    let replayed = Box::pin(job.replay(ready, &Variations::default(), false)).await?;
     lived.replay = Some(replayed.verdict);
     if replayed.verdict == Verdict::Reproduced {
         return Ok(Ok(Vec::new()));

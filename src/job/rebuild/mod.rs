@@ -354,7 +354,7 @@ impl Job<'_> {
         let original = kept.then_some(self.manifest.digest);
         let mode = Mode::Replay(ready.transcript.clone());
         let replayed = self.run_as(ready, definition, varied.clone(), (mode, original)).await?;
-        self.judge(ready, replayed, (varied, kept), InputBodies::default()).await
+        Box::pin(self.judge(ready, replayed, (varied, kept), InputBodies::default())).await
     }
 
     /// Holds what was `replayed` against the original; `inputs` is what only one of them fetched.

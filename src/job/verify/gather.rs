@@ -161,7 +161,7 @@ fn settle(found: &mut Found, digest: Digest, error: &RegistryError) {
     match refusal(digest, error) {
         Some(refused) => found.refused.push(refused),
         None => {
-            found.unread.push(Unread { at: Some(digest), why: crate::model::path::printable(&chain(error)) })
+            found.unread.push(Unread { at: Some(digest), why: crate::model::path::printable(&chain(error)) });
         }
     }
 }

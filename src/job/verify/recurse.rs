@@ -33,13 +33,12 @@ pub(super) async fn dependencies(ports: &Ports, request: &Request, evidence: &mu
     let mut known: BTreeMap<String, Looked> = BTreeMap::new();
     for (at, named) in named {
         let key = format!("{} {:?}", named.uri, named.sha256());
-        let looked = match known.get(&key) {
-            Some(looked) => looked.clone(),
-            None => {
-                let looked = one(ports, &inner, &named).await;
-                known.insert(key, looked.clone());
-                looked
-            }
+        let looked = if let Some(looked) = known.get(&key) {
+            looked.clone()
+        } else {
+            let looked = one(ports, &inner, &named).await;
+            known.insert(key, looked.clone());
+            looked
         };
         let unread = match &looked {
             Looked::At(judgement) => (judgement.verdict == Verdict::Unknown)

@@ -182,7 +182,7 @@ impl Answer {
         for key in &self.keys {
             row("key", &key.to_string());
         }
-        for one in self.judged.iter() {
+        for one in &self.judged {
             let codes =
                 if one.codes.is_empty() { String::new() } else { format!(" ({})", one.codes.join(", ")) };
             row(&one.role, &format!("{} {}{codes}", one.verdict, one.name));

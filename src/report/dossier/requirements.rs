@@ -362,7 +362,6 @@ fn ssdf(facts: &Facts<'_>) -> Vec<Requirement> {
     ]
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn cra(facts: &Facts<'_>) -> Vec<Requirement> {
     let outside = "not a matter of an image's evidence: keep it elsewhere in the technical documentation";
     let (recorded, logged) = (facts.recorded(), facts.verified("log"));

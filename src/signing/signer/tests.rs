@@ -32,7 +32,7 @@ async fn openssl_signs_raw_and_in_base64() {
 }
 
 #[track_caller]
-fn says(error: SignError, expected: &str) {
+fn says(error: &SignError, expected: &str) {
     use std::error::Error as _;
     let text = format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
     assert!(text.contains(expected), "{text}");
@@ -52,12 +52,12 @@ async fn what_is_no_signature_over_it_is_refused() {
         ("sh -c 'echo no such slot >&2; exit 3'".to_owned(), "no such slot"),
         ("/nonexistent/signer".to_owned(), "cannot run `/nonexistent/signer`"),
     ] {
-        says(command(&line, &public).sign(b"message").await.unwrap_err(), expected);
+        says(&command(&line, &public).sign(b"message").await.unwrap_err(), expected);
     }
     let (stranger, _) = key(dir.path(), KeyType::P256);
     let line = "openssl dgst -sha256 -sign k.pem".replace("k.pem", &path);
     command(&line, &stranger).sign(b"message").await.unwrap();
-    says(command(&line, &public).sign(b"message").await.unwrap_err(), "Is --key the public key");
+    says(&command(&line, &public).sign(b"message").await.unwrap_err(), "Is --key the public key");
 }
 
 #[tokio::test]
@@ -74,8 +74,8 @@ async fn what_others_do_not_read_is_refused() {
     let public = PublicKey::from_pem(&openssl(&["pkey", "-in", file, "-pubout"])).unwrap();
     let sign = |hash: &str| command(&format!("openssl dgst -{hash} -sign {file}"), &public);
     sign("sha256").sign(b"message").await.unwrap();
-    says(sign("sha384").sign(b"message").await.unwrap_err(), "sign with SHA-256");
-    says(sign("sha512").sign(b"message").await.unwrap_err(), "not a signature");
+    says(&sign("sha384").sign(b"message").await.unwrap_err(), "sign with SHA-256");
+    says(&sign("sha512").sign(b"message").await.unwrap_err(), "not a signature");
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn one_that_hangs_is_killed_with_all_it_started() {
     let line = format!("sh -c 'sleep 600 & echo $! > {}; wait'", pid.display());
     let started = Instant::now();
     let hanging = SignerCommand::new(&line, public, Duration::from_secs(1)).unwrap();
-    says(Signer::Command(hanging).sign(b"message").await.unwrap_err(), "did not end within 1 s");
+    says(&Signer::Command(hanging).sign(b"message").await.unwrap_err(), "did not end within 1 s");
     assert!(started.elapsed() < Duration::from_secs(10));
     let pid = std::fs::read_to_string(pid).unwrap();
     let state = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));

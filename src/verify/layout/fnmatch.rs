@@ -1,7 +1,7 @@
 //! Patterns of artifact rules: Python's `fnmatch`, whose `*` also matches `/`.
 //!
 //! `*` any text, `?` one character, `[seq]` one of these, `[!seq]` one of the others; nothing escapes. What of a `[` is a
-//! sequence follows CPython 3.11's `fnmatch.translate` to the letter, empty and backward ranges included.
+//! sequence follows `CPython` 3.11's `fnmatch.translate` to the letter, empty and backward ranges included.
 
 /// Whether all of `name` matches `pattern`.
 #[cfg(test)]
@@ -107,15 +107,12 @@ fn set(text: &[char]) -> Part {
     let (mut ranges, mut at) = (Vec::new(), 0);
     while let Some(token) = rest.get(at) {
         let low = token.letter();
-        match (rest.get(at + 1), rest.get(at + 2)) {
-            (Some(Token::To), Some(high)) => {
-                ranges.push((low, high.letter()));
-                at += 3;
-            }
-            _ => {
-                ranges.push((low, low));
-                at += 1;
-            }
+        if let (Some(Token::To), Some(high)) = (rest.get(at + 1), rest.get(at + 2)) {
+            ranges.push((low, high.letter()));
+            at += 3;
+        } else {
+            ranges.push((low, low));
+            at += 1;
         }
     }
     Part::Set { negated, ranges }

@@ -69,7 +69,7 @@ pub(super) fn refused(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
     let mut urls: Vec<&str> = told.view.dependencies.iter().map(|input| input.uri.as_str()).collect();
     match &transcript {
         Some((_, Ok(transcript))) => {
-            urls.extend(transcript.exchanges().map(|exchange| exchange.url.as_str()))
+            urls.extend(transcript.exchanges().map(|exchange| exchange.url.as_str()));
         }
         Some((_, Err(why))) => findings.push(Finding::new(Code::InputsUnknown, *why).at(&place)),
         None if told.view.build_type != BUILD_TYPE && listed.is_empty() => {
@@ -112,7 +112,7 @@ fn transcript<'a>(case: &Case<'a>, view: &View) -> Option<(Digest, Result<&'a Tr
     Some((digest, read.as_ref().map(AsRef::as_ref).map_err(String::as_str)))
 }
 
-/// Names and versions of believed lists of contents (SPDX, CycloneDX).
+/// Names and versions of believed lists of contents (SPDX, `CycloneDX`).
 fn listed_packages(case: &Case<'_>) -> Vec<(String, String)> {
     let others = case.evidence.believed().filter(|(_, believed)| believed.said == Said::Other);
     others.flat_map(|(_, believed)| super::contents::packages(&believed.statement)).collect()

@@ -229,7 +229,7 @@ pub(super) fn right_name() -> Ran {
 pub(super) fn config_digest() -> Ran {
     let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
     statement(|it| {
-        it["subject"][0]["digest"]["sha256"] = sha256(config).strip_prefix("sha256:").unwrap().into()
+        it["subject"][0]["digest"]["sha256"] = sha256(config).strip_prefix("sha256:").unwrap().into();
     })
 }
 

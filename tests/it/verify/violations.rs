@@ -18,7 +18,7 @@ type Change = fn(&mut Value);
 /// A policy, how the honest provenance is spoilt, and the one word that comes of it.
 const OF_PROVENANCE: &[(&str, &str, Change)] = &[
     ("builder-not-allowed", "", |it| {
-        it["runDetails"]["builder"]["id"] = "https://ci.example.org/reprov@v1/x".into()
+        it["runDetails"]["builder"]["id"] = "https://ci.example.org/reprov@v1/x".into();
     }),
     ("builder-missing", "", |it| it["runDetails"]["builder"]["id"] = "".into()),
     ("provenance-malformed", "", |it| it["buildDefinition"]["buildType"] = Value::Null),
@@ -35,7 +35,7 @@ const OF_PROVENANCE: &[(&str, &str, Change)] = &[
     ("source-not-allowed", "sources = [\"git+https://git.example.org/other/*\"]", |_| {}),
     ("ref-not-allowed", "refs = [\"refs/heads/main\"]", |_| {}),
     ("source-dirty", "clean-source = true", |it| {
-        it["buildDefinition"]["externalParameters"]["source"]["dirty"] = true.into()
+        it["buildDefinition"]["externalParameters"]["source"]["dirty"] = true.into();
     }),
     ("parameter-unknown", "external-parameters = \"strict\"", |it| {
         it["buildDefinition"]["externalParameters"]["runner"] = "mine".into();
@@ -76,7 +76,7 @@ const OF_PROVENANCE: &[(&str, &str, Change)] = &[
         it["runDetails"]["byproducts"] = json!([]);
     }),
     ("not-hermetic", "hermetic = true", |it| {
-        it["buildDefinition"]["buildType"] = "https://x.example/v1".into()
+        it["buildDefinition"]["buildType"] = "https://x.example/v1".into();
     }),
     ("learned", "hermetic = true", |it| it["buildDefinition"]["externalParameters"]["learn"] = true.into()),
     ("tainted", "hermetic = true", |it| it["runDetails"]["reprov_tainted"] = json!(["refused"])),
@@ -87,7 +87,7 @@ const OF_PROVENANCE: &[(&str, &str, Change)] = &[
         it["runDetails"]["byproducts"].as_array_mut().unwrap().retain(|one| one["name"] != "log");
     }),
     ("log-gone", "log = true", |it| {
-        it["runDetails"]["byproducts"][0]["digest"]["sha256"] = "0".repeat(64).into()
+        it["runDetails"]["byproducts"][0]["digest"]["sha256"] = "0".repeat(64).into();
     }),
     ("evidence-gone", "evidence = true", |it| {
         it["runDetails"]["byproducts"][1]["digest"]["sha256"] = "0".repeat(64).into();
