@@ -44,7 +44,9 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE", conflicts_with = "file")]
         key: Option<String>,
     },
-    /// Writes another tool's private key (PKCS#8, SEC 1, PKCS#1, encrypted or cosign's) as PREFIX.key and PREFIX.pub
+    /// Writes another tool's private key as PREFIX.key and PREFIX.pub
+    ///
+    /// It may be PKCS#8, encrypted or not, SEC 1, PKCS#1, or cosign's encrypted file.
     Import {
         /// The private key's file, or env:NAME; `REPROV_PASSWORD` or, for cosign's, `COSIGN_PASSWORD` opens it
         #[arg(value_name = "FILE")]

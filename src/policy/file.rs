@@ -1,161 +1,22 @@
 //! Text → [`Policy`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
     Allowed, Bases, Closed, Parameters, Pattern, Policy, PolicyError, Rebuild, Refused, RefusedInput,
-    Repository, Rule, Sbom, Severity, Signer, Summaries, Tests, Trust, Waiver, when,
+    Repository, Rule, Sbom, Severity, Signer, Summaries, Tests, Trust, Waiver,
+    tables::{
+        BasesTable, File, InputsTable, ParametersTable, RebuildTable, RefusedTable, RepositoryTable,
+        RuleTable, SbomTable, SummariesTable, TestsTable, Text, TrustTable, WaiverTable,
+    },
+    when,
 };
 use crate::model::{
     Digest, Verdict, limits::POLICY_SIZE_BYTES_MAX, names::SLSA_PROVENANCE, nearest::distance,
     path::printable,
 };
-
-type Text = Spanned<String>;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct File {
-    name: Option<String>,
-    uri: Option<String>,
-    builders: Option<Vec<String>>,
-    level: Option<Spanned<i64>>,
-    least_level: Option<Spanned<i64>>,
-    predicates: Option<Vec<String>>,
-    max_age: Option<Text>,
-    trusted_root: Option<String>,
-    #[serde(default)]
-    trust: Vec<TrustTable>,
-    sources: Option<Vec<Text>>,
-    refs: Option<Vec<Text>>,
-    clean_source: Option<bool>,
-    build_types: Option<Vec<String>>,
-    external_parameters: Option<Text>,
-    parameters: Option<ParametersTable>,
-    depth: Option<Spanned<i64>>,
-    bases: Option<BasesTable>,
-    repository: Option<Vec<RepositoryTable>>,
-    inputs: Option<InputsTable>,
-    hermetic: Option<bool>,
-    log: Option<bool>,
-    evidence: Option<bool>,
-    rebuild: Option<RebuildTable>,
-    sbom: Option<SbomTable>,
-    tests: Option<TestsTable>,
-    closed: Option<Vec<Text>>,
-    summaries: Option<SummariesTable>,
-    #[serde(default)]
-    rule: Vec<RuleTable>,
-    #[serde(default)]
-    waiver: Vec<WaiverTable>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct TrustTable {
-    key: Option<String>,
-    identity: Option<Text>,
-    issuer: Option<String>,
-    builders: Option<Vec<String>>,
-    level: Option<Spanned<i64>>,
-    predicates: Option<Vec<Text>>,
-    #[serde(default)]
-    verifiers: BTreeSet<String>,
-    rebuilders: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct ParametersTable {
-    #[serde(default)]
-    known: BTreeSet<String>,
-    #[serde(default)]
-    expected: BTreeMap<String, Text>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct BasesTable {
-    registries: Option<Vec<Text>>,
-    pinned: Option<bool>,
-    buildroot: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RepositoryTable {
-    url: Text,
-    keys: Option<Vec<Text>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct InputsTable {
-    refuse: Vec<RefusedTable>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RefusedTable {
-    url: Option<Text>,
-    package: Option<Text>,
-    because: Text,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RebuildTable {
-    verdicts: Option<Vec<Text>>,
-    max_age: Option<Text>,
-    by: Option<BTreeSet<String>>,
-    quorum: Option<Spanned<i64>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct SbomTable {
-    max_age: Option<Text>,
-    packages_min: Option<Spanned<i64>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct TestsTable {
-    max_age: Option<Text>,
-    strict: Option<bool>,
-    #[serde(default)]
-    required: BTreeSet<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct SummariesTable {
-    max_age: Text,
-    resource: Option<Text>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RuleTable {
-    code: Text,
-    severity: Option<Text>,
-    effective_on: Option<Text>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct WaiverTable {
-    code: Option<Text>,
-    image: Option<Text>,
-    about: Option<String>,
-    owner: Option<String>,
-    reason: Option<String>,
-    from: Option<Text>,
-    until: Option<Text>,
-}
 
 impl Policy {
     /// Reads `policy.toml`. `codes` are the codes that a rule or waiver may name.

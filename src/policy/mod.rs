@@ -7,6 +7,7 @@ mod error;
 mod file;
 mod pattern;
 mod starter;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod when;

@@ -106,3 +106,23 @@ fn what_was_attested_is_marked_as_claimed() {
     assert!(text.contains("build\\u{1b}.log"), "{text}");
     assert_eq!(attested::recipe(&[]), "recipe complete, as far as its parts are named");
 }
+
+#[test]
+fn copy_answers() {
+    follows(&copy::Copy::failed("a".into(), "the registry answered 403 DENIED".into()));
+    follows(&copy::Copy {
+        schema: "reprov.copy/v1",
+        from: "registry.example.org/app:1".into(),
+        image: Some("oci:dir:1@sha256:x".into()),
+        digest: Some(digest()),
+        media_type: Some(crate::model::names::OCI_INDEX.into()),
+        manifests: 2,
+        referrers: vec![copy::Referrer { digest: digest(), subject: digest() }],
+        tags: vec!["sha256-x.att".into()],
+        blobs: copy::Blobs { count: 3, existing: 1, mounted: 1, sent: 1, sent_bytes: 2 },
+        left: vec![copy::Left { what: "x".into(), why: "it is not there".into() }],
+        replaced: Some(digest()),
+        error: None,
+        seconds: 1,
+    });
+}

@@ -1,6 +1,6 @@
 //! Answers for auditors follow their schemas too.
 
-use super::tests::schemas;
+use super::{policy, tests::schemas, verify};
 use crate::model::Digest;
 
 #[track_caller]
@@ -65,4 +65,58 @@ fn layout_answers() {
     judged.findings.push(LayoutFinding::new(LayoutCode::LayoutExpired, "", "it expired"));
     follows(&answer(&judged));
     assert!(answer(&judged).text(false).contains("deny        layout-expired: layout: it expired"));
+}
+
+#[test]
+fn answers_about_verifying() {
+    use crate::{
+        model::Descriptor,
+        verify::{Code, Fact, Finding, Judgement, Line, Status, Verdict},
+    };
+    let judgement = |full: bool| Judgement {
+        image: format!("registry.example.org/app:1@{}", digest()),
+        descriptor: Descriptor::new("application/vnd.oci.image.manifest.v1+json", digest(), 7),
+        index: !full,
+        verdict: if full { Verdict::Passed } else { Verdict::Failed },
+        findings: vec![
+            Finding {
+                waived_by: full.then(|| "ops".into()),
+                ..Finding::new(Code::SbomMissing, "none\u{1b}[2J")
+            },
+            Finding::new(Code::NoPolicy, "none").at("sha256:1#/predicate"),
+        ],
+        attestations: vec![Line {
+            predicate_type: full.then(|| "https://slsa.dev/provenance/v1".into()),
+            digest: digest(),
+            statement: full.then(digest),
+            signer: full.then(|| "key sha256:1".into()),
+            verified: full,
+        }],
+        facts: vec![Fact { name: "builder", value: "https://x\u{202e}".into(), status: Status::Claimed }],
+        level: 2,
+        used: vec![digest()],
+        summary: full.then(digest),
+        reproduced_by: 0,
+        dependencies: Vec::new(),
+    };
+    let below = Judgement { dependencies: vec![("base".into(), judgement(false))], ..judgement(true) };
+    let unknown = verify::Image::unknown("registry.example.org/app:1".into(), "no answer".into());
+    let answer = verify::Verify {
+        schema: "reprov.verify/v1",
+        policy: Some(verify::Policy { name: "release".into(), digest: digest() }),
+        as_of: "2026-11-30T10:00:00Z".into(),
+        layout: None,
+        images: vec![(&below).into(), (&judgement(false)).into(), unknown],
+    };
+    follows(&answer);
+    let text = answer.text(false);
+    assert!(
+        text.contains("(waived by ops)") && text.contains("(claimed)") && text.contains("no answer"),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
+    follows(&verify::Verify { policy: None, images: Vec::new(), ..answer });
+    let policy = crate::policy::Policy::none();
+    follows(&policy::Checked::of(&policy, 1));
+    follows(&policy::Printed { schema: "reprov.policy/v1", name: "release".into(), text: "x".into() });
 }

@@ -334,26 +334,6 @@ fn tree() -> crate::report::tree::Node {
 }
 
 #[test]
-fn copy_answers() {
-    follows(&copy::Copy::failed("a".into(), "the registry answered 403 DENIED".into()));
-    follows(&copy::Copy {
-        schema: "reprov.copy/v1",
-        from: "registry.example.org/app:1".into(),
-        image: Some("oci:dir:1@sha256:x".into()),
-        digest: Some(digest()),
-        media_type: Some(crate::model::names::OCI_INDEX.into()),
-        manifests: 2,
-        referrers: vec![copy::Referrer { digest: digest(), subject: digest() }],
-        tags: vec!["sha256-x.att".into()],
-        blobs: copy::Blobs { count: 3, existing: 1, mounted: 1, sent: 1, sent_bytes: 2 },
-        left: vec![copy::Left { what: "x".into(), why: "it is not there".into() }],
-        replaced: Some(digest()),
-        error: None,
-        seconds: 1,
-    });
-}
-
-#[test]
 fn a_trace_goes_down_to_the_archive() {
     let mut out = String::new();
     let answer = trace_answer(true);
@@ -493,60 +473,6 @@ fn store_and_explain_answers() {
         follows(&store::Store::new(command, "/cache".into(), true, kinds.to_vec()));
     }
     follows(&explain::Explain::of(None).unwrap());
-}
-
-#[test]
-fn answers_about_verifying() {
-    use crate::{
-        model::Descriptor,
-        verify::{Code, Fact, Finding, Judgement, Line, Status, Verdict},
-    };
-    let judgement = |full: bool| Judgement {
-        image: format!("registry.example.org/app:1@{}", digest()),
-        descriptor: Descriptor::new("application/vnd.oci.image.manifest.v1+json", digest(), 7),
-        index: !full,
-        verdict: if full { Verdict::Passed } else { Verdict::Failed },
-        findings: vec![
-            Finding {
-                waived_by: full.then(|| "ops".into()),
-                ..Finding::new(Code::SbomMissing, "none\u{1b}[2J")
-            },
-            Finding::new(Code::NoPolicy, "none").at("sha256:1#/predicate"),
-        ],
-        attestations: vec![Line {
-            predicate_type: full.then(|| "https://slsa.dev/provenance/v1".into()),
-            digest: digest(),
-            statement: full.then(digest),
-            signer: full.then(|| "key sha256:1".into()),
-            verified: full,
-        }],
-        facts: vec![Fact { name: "builder", value: "https://x\u{202e}".into(), status: Status::Claimed }],
-        level: 2,
-        used: vec![digest()],
-        summary: full.then(digest),
-        reproduced_by: 0,
-        dependencies: Vec::new(),
-    };
-    let below = Judgement { dependencies: vec![("base".into(), judgement(false))], ..judgement(true) };
-    let unknown = verify::Image::unknown("registry.example.org/app:1".into(), "no answer".into());
-    let answer = verify::Verify {
-        schema: "reprov.verify/v1",
-        policy: Some(verify::Policy { name: "release".into(), digest: digest() }),
-        as_of: "2026-11-30T10:00:00Z".into(),
-        layout: None,
-        images: vec![(&below).into(), (&judgement(false)).into(), unknown],
-    };
-    follows(&answer);
-    let text = answer.text(false);
-    assert!(
-        text.contains("(waived by ops)") && text.contains("(claimed)") && text.contains("no answer"),
-        "{text}"
-    );
-    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
-    follows(&verify::Verify { policy: None, images: Vec::new(), ..answer });
-    let policy = crate::policy::Policy::none();
-    follows(&super::policy::Checked::of(&policy, 1));
-    follows(&super::policy::Printed { schema: "reprov.policy/v1", name: "release".into(), text: "x".into() });
 }
 
 #[test]

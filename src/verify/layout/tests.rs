@@ -60,6 +60,7 @@ fn check(name: &str, expected: &[&str]) {
     assert_eq!(codes(&judged), expected, "{name}: {:?}", judged.findings);
 }
 
+/// Where no good link vouches for a step's products, the rules after it find them foreign too.
 #[test]
 fn each_failure_has_its_code() {
     check("good", &[]);
@@ -73,18 +74,18 @@ fn each_failure_has_its_code() {
     check("bad-layout-unsigned", &["layout-signature"]);
     check("bad-layout-field", &["layout-unreadable"]);
     check("bad-missing-link", &["link-missing"]);
-    check("bad-tampered-link", &["link-signature", "link-threshold"]);
-    check("bad-link-with-more", &["link-unreadable", "link-threshold"]);
-    check("bad-link-unreadable", &["link-unreadable", "link-threshold"]);
+    check("bad-tampered-link", &["link-signature", "link-threshold", "artifact-rule"]);
+    check("bad-link-with-more", &["link-unreadable", "link-threshold", "artifact-rule"]);
+    check("bad-link-unreadable", &["link-unreadable", "link-threshold", "artifact-rule"]);
     check("bad-functionary", &["link-functionary", "link-missing"]);
     check("bad-functionary-of-another-step", &["link-functionary", "link-missing"]);
     check("bad-functionary-in-disguise", &["link-functionary", "link-threshold"]);
-    check("bad-threshold", &["link-missing"]);
-    check("bad-threshold-tampered", &["link-signature", "link-threshold"]);
-    check("bad-threshold-differs", &["links-differ"]);
+    check("bad-threshold", &["link-missing", "artifact-rule"]);
+    check("bad-threshold-tampered", &["link-signature", "link-threshold", "artifact-rule"]);
+    check("bad-threshold-differs", &["links-differ", "artifact-rule"]);
     check("bad-disallow", &["artifact-rule"]);
-    check("bad-sublayout-expired", &["layout-expired", "link-threshold"]);
-    check("stricter-one-key-twice", &["link-threshold"]);
+    check("bad-sublayout-expired", &["layout-expired", "link-threshold", "artifact-rule"]);
+    check("stricter-one-key-twice", &["link-threshold", "artifact-rule"]);
     check("stricter-parameter", &["layout-parameter"]);
     check("stricter-link-of-another-step", &["link-name", "link-threshold"]);
 }
