@@ -65,7 +65,7 @@ fn serve(stream: TcpStream, pages: &Pages, log: &Mutex<Vec<String>>) -> Option<(
             let mut line = String::new();
             reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
             if path.is_empty() {
-                path = line.split(' ').nth(1)?.to_owned();
+                line.split(' ').nth(1)?.clone_into(&mut path);
             }
             if line.trim_end().is_empty() {
                 break;

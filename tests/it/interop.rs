@@ -138,7 +138,7 @@ impl Stand {
     }
 
     /// The same image in another repository, with one byte more in what is said beside it.
-    fn twin(&self, shelf: &dyn Shelf, repository: &str) -> String {
+    fn twin(shelf: &dyn Shelf, repository: &str) -> String {
         let to = format!("{repository}-twin");
         let digest = shelf.tag(repository, "1").unwrap();
         let image = manifest(shelf, &to, &[repository.as_bytes()]);
@@ -196,7 +196,7 @@ impl Stand {
                     let (registry, shelf) = self.shelves()[number];
                     let image = shelf.name(repository);
                     self.attest(&image, key, statement, kind, more);
-                    (registry, image, self.twin(shelf, repository))
+                    (registry, image, Self::twin(shelf, repository))
                 };
                 let legacy = !more.is_empty();
                 let what = format!("{}, {registry}", named(repository));
@@ -352,7 +352,7 @@ impl Stand {
                 self.note(format!("{by}, {registry}"), "reprov verify", true, seen);
                 let seen = self.verify(&image, "signer.pub", &[]);
                 self.note(format!("by a stranger: {by}, {registry}"), "reprov verify", false, seen);
-                let twin = self.twin(self.shelves()[number].1, repository);
+                let twin = Self::twin(self.shelves()[number].1, repository);
                 let seen = self.verify(&twin, &public, &[]);
                 self.note(format!("tampered: {by}, {registry}"), "reprov verify", false, seen);
             }

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -57,7 +57,7 @@ impl Found {
 }
 
 /// Builds a fixture as `SIDE` of its pair; the image's name.
-fn build(setting: &Setting, fixture: &Fixture, source: &PathBuf, side: &str) -> String {
+fn build(setting: &Setting, fixture: &Fixture, source: &Path, side: &str) -> String {
     let registry = Registry::shared();
     let to = registry.name(&format!("twice-{}-{side}", fixture.name));
     let mut more = ["--profile", "none", "--no-sign", "--inputs-to", "none"].map(str::to_owned).to_vec();

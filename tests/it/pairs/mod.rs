@@ -95,7 +95,9 @@ fn each_cause_is_named_by_two_pairs() {
     let crafted = crafted::DIFFERENCES.iter().map(|row| of_said(row.1));
     let shapes = crafted::SHAPES.iter().filter(|row| !row.0.ends_with(".mtime")).map(|row| of_said(row.2));
     for causes in crafted.chain(shapes) {
-        causes.into_iter().for_each(|cause| *named.entry(cause).or_default() += 1);
+        for cause in causes {
+            *named.entry(cause).or_default() += 1;
+        }
     }
     let near = near_misses::CASES.iter().map(|row| row.1);
     let real = [real::STEPS, real::APT, real::MOVED].into_iter().flatten().map(|row| row.2);

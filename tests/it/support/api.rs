@@ -26,14 +26,9 @@ pub(crate) struct ApiRegistry {
 
 /// How it is to behave; the default is as the specification wants it.
 #[derive(Debug, Clone, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a trait of registries that stands for itself")]
 pub(crate) struct Settings {
     /// Entries on a page of referrers; none: all on one.
     page: Option<usize>,
-    /// It has the API, but does not say `OCI-Subject`.
-    silent: bool,
-    /// It takes nothing over from another repository.
-    mountless: bool,
     /// It refuses to delete and write: 403.
     read_only: bool,
     /// From so many manifests of a repository on, a further one is 403.
@@ -67,16 +62,6 @@ impl Settings {
     /// At most so many entries on one page of referrers, then a `Link`.
     pub(crate) fn page(self, entries: usize) -> Self {
         Self { page: Some(entries), ..self }
-    }
-
-    /// It lists by itself but does not say so (`OCI-Subject` is missing).
-    pub(crate) fn silent(self) -> Self {
-        Self { silent: true, ..self }
-    }
-
-    /// Nothing is mounted.
-    pub(crate) fn mountless(self) -> Self {
-        Self { mountless: true, ..self }
     }
 
     /// Everything that writes is 403.
@@ -292,7 +277,7 @@ impl State {
             "POST" => {
                 if let (Some(digest), Some(from)) = (asked.parameter("mount"), asked.parameter("from")) {
                     let there = self.repository(from).blobs.iter().any(|blob| blob == digest);
-                    if there && !self.settings.mountless {
+                    if there {
                         self.repository(repository).blobs.push(digest.to_owned());
                         return created(repository, "blobs", digest);
                     }
@@ -382,9 +367,7 @@ impl State {
                 }
                 let answer = created(repository, "manifests", &digest);
                 match manifest["subject"]["digest"].as_str() {
-                    Some(subject) if !settings.silent && !settings.apiless => {
-                        answer.header("OCI-Subject", subject)
-                    }
+                    Some(subject) if !settings.apiless => answer.header("OCI-Subject", subject),
                     _ => answer,
                 }
             }

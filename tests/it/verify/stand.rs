@@ -71,7 +71,7 @@ impl By {
         fixtures("interop/keys").join(name).to_str().unwrap().to_owned()
     }
 
-    fn hint(self) -> String {
+    fn hint() -> String {
         let text = fs::read_to_string(By::Ours.public()).unwrap();
         PublicKey::from_pem(&text).unwrap().hint() // Also a stranger says it is ours.
     }
@@ -88,7 +88,7 @@ impl By {
 
     /// A bundle of it.
     pub(crate) fn bundle(self, payload: &[u8]) -> Value {
-        bundle_of(&self.envelope(payload), &self.hint())
+        bundle_of(&self.envelope(payload), &Self::hint())
     }
 }
 

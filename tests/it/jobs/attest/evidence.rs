@@ -30,6 +30,7 @@ fn trace(lab: &Lab, image: &str, more: &[&str]) -> Ran {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, in its order")]
 fn from_a_plain_image_to_a_trace() {
     let (lab, registry) = (Lab::new(), Registry::start(&[]));
     let digest = plain(&lab, &registry, "plain");

@@ -10,11 +10,14 @@ fn statement(subject: &str, more: &str) -> String {
     )
 }
 
+/// Bytes by digest.
+type Blobs<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+
 #[test]
 fn a_statement_is_attached_as_it_is_and_once() {
     let lab = Lab::new();
     let (registry, api) = (Registry::start(&[]), ApiRegistry::start());
-    let shelves: [(&dyn Shelf, &dyn Fn(&str) -> Vec<u8>); 2] =
+    let shelves: [(&dyn Shelf, Blobs<'_>); 2] =
         [(&registry, &|digest| registry.blob(digest)), (&api, &|digest| api.blob(digest).unwrap())];
     for (shelf, read) in shelves {
         let digest = tagged(shelf, "app", &json!({}));
@@ -104,7 +107,7 @@ fn what_is_no_statement_is_refused_before_anything_is_asked() {
 #[test]
 fn six_at_once_are_all_found() {
     let (registry, api) = (Registry::start(&[]), ApiRegistry::start());
-    let shelves: [(&dyn Shelf, &dyn Fn(&str) -> Vec<u8>); 2] =
+    let shelves: [(&dyn Shelf, Blobs<'_>); 2] =
         [(&registry, &|digest| registry.blob(digest)), (&api, &|digest| api.blob(digest).unwrap())];
     let lab = Lab::new();
     for (shelf, read) in shelves {
