@@ -24,6 +24,15 @@ pub enum JsonError {
     Syntax(#[from] serde_json::Error),
 }
 
+impl JsonError {
+    /// Whether some key stands twice in one object.
+    #[must_use]
+    pub fn stands_twice(&self) -> bool {
+        // What `json::parse` refuses comes as a message of serde's, which has no kinds of its own.
+        matches!(self, Self::Syntax(error) if error.to_string().contains(json::STANDS_TWICE))
+    }
+}
+
 /// Reads JSON strictly ([`json::parse`]), after checking its size and the number of its values.
 pub(super) fn read(bytes: &[u8], size_bytes_max: u64) -> Result<Value, JsonError> {
     if bytes.len() as u64 > size_bytes_max {

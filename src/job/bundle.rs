@@ -17,12 +17,12 @@ use x509_cert::der::Decode as _;
 
 use crate::{
     attest::{
-        Checked, Envelope, EnvelopeError, JsonError, PublicKey, SigstoreBundle, SigstoreError, Statement,
+        Checked, Envelope, EnvelopeError, PublicKey, SigstoreBundle, SigstoreError, Statement,
         StatementError, pae,
         sigstore::{Content, Material, Message, Version},
     },
     model::{
-        Digest,
+        Digest, chain,
         limits::{BUNDLE_SIZE_BYTES_MAX, SUBJECT_HELD_SIZE_BYTES_MAX, read_bounded},
     },
     signing::keyless::{Fault, Identity, Refused, Signed, TrustedRoot},
@@ -431,23 +431,9 @@ fn found(code: Code, message: impl Into<String>) -> Found {
     Found { code, message: message.into() }
 }
 
-/// The error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-fn of_json(error: &JsonError) -> Code {
-    match error {
-        JsonError::Size { .. } | JsonError::Values => Code::TooLarge,
-        JsonError::Syntax(error) if error.to_string().contains("twice") => Code::JsonDuplicateKey,
-        JsonError::Syntax(_) => Code::JsonMalformed,
-    }
-}
-
 fn of_bundle(error: &SigstoreError) -> Found {
     let code = match error {
-        SigstoreError::Json(error) => of_json(error),
+        SigstoreError::Json(error) => error.into(),
         SigstoreError::Version(_) => Code::BundleVersion,
         SigstoreError::Envelope(EnvelopeError::PayloadType(_)) => Code::PayloadType,
         SigstoreError::Envelope(EnvelopeError::Signatures(0)) => Code::SignatureMissing,
@@ -462,7 +448,7 @@ fn of_bundle(error: &SigstoreError) -> Found {
 
 fn of_statement(error: &StatementError) -> Found {
     let code = match error {
-        StatementError::Json(error) => of_json(error),
+        StatementError::Json(error) => error.into(),
         StatementError::Type(_) => Code::StatementType,
         StatementError::Field("`predicate` object") => Code::PredicateEmpty,
         StatementError::Field("`subject` list")

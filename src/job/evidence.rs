@@ -2,6 +2,8 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
+pub(crate) use crate::model::chain;
+
 use super::{Ports, inputs::Missing};
 use crate::{
     attest::{Bundle, Origin, Provenance, ProvenanceError, PublicKey, Statement},
@@ -364,18 +366,6 @@ pub(super) async fn whole(ports: &Ports, place: &ImageName, blob: &Descriptor) -
         }
         checked => Ok(checked?),
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// The layer of a referrer that may hold a statement: by the layer's media type, since a registry's list may lie about

@@ -10,6 +10,9 @@ use serde_json::{Map, Number, Value};
 
 use super::limits::JSON_DEPTH_MAX;
 
+/// How the message ends that refuses a key for standing in one object twice.
+pub const STANDS_TWICE: &str = "stands twice";
+
 /// Reads one JSON value strictly: UTF-8, no BOM, nothing after it, no key twice at any depth, at most
 /// [`JSON_DEPTH_MAX`] deep (FORMATS.md §2).
 ///
@@ -131,7 +134,7 @@ impl<'de> Visitor<'de> for Strict {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
             if map.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("key {key:?} stands twice")));
+                return Err(A::Error::custom(format_args!("key {key:?} {STANDS_TWICE}")));
             }
             let value = access.next_value_seed(Strict { depth: self.depth + 1 })?;
             map.insert(key, value);

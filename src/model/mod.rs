@@ -2,6 +2,7 @@
 
 pub mod allowance;
 pub mod blobs;
+mod chain;
 pub mod digest;
 pub mod json;
 pub mod limits;
@@ -20,6 +21,7 @@ pub mod verdict;
 
 pub use allowance::{Allowance, Exceeded, Limit, Maxima};
 pub use blobs::{Blobs, ReadSeek, ReadWriteSeek, Scratch};
+pub use chain::chain;
 pub use digest::{DiffId, Digest, DigestError, Hasher};
 pub use network::{Network, Proxies};
 pub use reason::{Reason, Taint};

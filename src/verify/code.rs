@@ -16,22 +16,9 @@ pub enum About {
 
 macro_rules! codes {
     ($($name:ident $code:literal $about:ident $severity:ident $meaning:literal $remedy:literal $example:literal;)+) => {
-        /// A finding's kind.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Code {
-            $(#[doc = $meaning] $name,)+
-        }
+        pages! { Code: $($name $code $meaning $remedy $example;)+ }
 
         impl Code {
-            /// Every code.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
-
-            /// Its stable name.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$name => $code,)+ }
-            }
-
             /// What it is about.
             #[must_use]
             pub fn about(self) -> About {
@@ -42,24 +29,6 @@ macro_rules! codes {
             #[must_use]
             pub fn severity(self) -> Severity {
                 match self { $(Self::$name => Severity::$severity,)+ }
-            }
-
-            /// What happened, two sentences or more.
-            #[must_use]
-            pub fn meaning(self) -> &'static str {
-                match self { $(Self::$name => $meaning,)+ }
-            }
-
-            /// What to do about it.
-            #[must_use]
-            pub fn remedy(self) -> &'static str {
-                match self { $(Self::$name => $remedy,)+ }
-            }
-
-            /// How it looks.
-            #[must_use]
-            pub fn example(self) -> &'static str {
-                match self { $(Self::$name => $example,)+ }
             }
         }
     };

@@ -246,14 +246,16 @@ fn refusals(case: &Case<'_>, lacking: bool) -> Vec<Finding> {
             findings.push(Finding::new(Code::AnnotationMismatch, text).at(opened.at.digest().to_string()));
         }
     }
-    for unread in &case.evidence.unread {
+    let (told, more) = case.evidence.unread.split_at(case.evidence.unread.len().min(FINDINGS_OF_CODE_MAX));
+    for unread in told {
         let name = unread.at.map(|digest| format!("attestation {}: ", digest.short())).unwrap_or_default();
         let mut finding = Finding::new(Code::EvidenceUnread, format!("{name}{}", unread.why));
         finding.evidence = unread.at.map(|digest| digest.to_string());
         findings.push(finding);
-        if findings.len() > 10 * FINDINGS_OF_CODE_MAX {
-            break;
-        }
+    }
+    if !more.is_empty() {
+        findings
+            .push(Finding::new(Code::EvidenceUnread, format!("and {} more could not be read", more.len())));
     }
     findings
 }

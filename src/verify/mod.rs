@@ -3,6 +3,9 @@
 //! A finding is a value; that something could not be looked at is one too, and then nobody knows. What was signed by
 //! whom is asked first ([`open`]), what it says is believed only then ([`judge`]). Knows no registry, file or clock.
 
+#[macro_use]
+mod pages;
+
 mod age;
 mod code;
 mod evidence;

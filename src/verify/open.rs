@@ -8,7 +8,7 @@ use crate::{
         StatementError, Summary, View, ViewError, pae,
     },
     model::{
-        Digest,
+        Digest, chain,
         limits::ATTESTATION_DOUBTED_BYTES_MAX,
         names::{IN_TOTO_JSON, REBUILD_PREDICATE, SLSA_PROVENANCE, SLSA_PROVENANCE_V02, SLSA_SUMMARY},
     },
@@ -214,12 +214,17 @@ fn of_envelope(error: &EnvelopeError) -> No {
 }
 
 fn of_json(error: &JsonError) -> No {
-    let code = match error {
-        JsonError::Size { .. } | JsonError::Values => Code::TooLarge,
-        JsonError::Syntax(error) if error.to_string().contains("stands twice") => Code::JsonDuplicateKey,
-        JsonError::Syntax(_) => Code::JsonMalformed,
-    };
-    (code, chain(error))
+    (error.into(), chain(error))
+}
+
+impl From<&JsonError> for Code {
+    fn from(error: &JsonError) -> Self {
+        match error {
+            JsonError::Size { .. } | JsonError::Values => Self::TooLarge,
+            error if error.stands_twice() => Self::JsonDuplicateKey,
+            JsonError::Syntax(_) => Self::JsonMalformed,
+        }
+    }
 }
 
 fn of_statement(error: &StatementError) -> No {
@@ -234,16 +239,4 @@ fn of_statement(error: &StatementError) -> No {
         StatementError::Subjects(_) => Code::TooLarge,
     };
     (code, chain(error))
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -2,44 +2,13 @@
 
 macro_rules! codes {
     ($($name:ident $code:literal $refuses:literal $meaning:literal $remedy:literal $example:literal;)+) => {
-        /// A finding's kind.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum LayoutCode {
-            $(#[doc = $meaning] $name,)+
-        }
+        pages! { LayoutCode: $($name $code $meaning $remedy $example;)+ }
 
         impl LayoutCode {
-            /// Every code.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
-
-            /// Its stable name.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$name => $code,)+ }
-            }
-
             /// Whether it refuses the supply chain; otherwise it is told beside.
             #[must_use]
             pub fn refuses(self) -> bool {
                 match self { $(Self::$name => $refuses,)+ }
-            }
-
-            /// What happened, two sentences or more.
-            #[must_use]
-            pub fn meaning(self) -> &'static str {
-                match self { $(Self::$name => $meaning,)+ }
-            }
-
-            /// What to do about it.
-            #[must_use]
-            pub fn remedy(self) -> &'static str {
-                match self { $(Self::$name => $remedy,)+ }
-            }
-
-            /// How it looks.
-            #[must_use]
-            pub fn example(self) -> &'static str {
-                match self { $(Self::$name => $example,)+ }
             }
         }
     };

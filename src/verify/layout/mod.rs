@@ -16,7 +16,7 @@ pub use code::LayoutCode;
 
 use crate::{
     attest::{Body, Functionary, Inspection, Layout, Link, Metadata, Rule, Step},
-    model::{Digest, limits::LAYOUT_DEPTH_MAX, path::printable, rfc3339},
+    model::{Digest, chain, limits::LAYOUT_DEPTH_MAX, path::printable, rfc3339},
 };
 
 /// Files of links by their path below the directory of links; those of a sublayout lie in `STEP.KEYID8/`.
@@ -357,15 +357,4 @@ fn enough(step: &Step, good: Vec<(&Functionary, Link)>, there: usize, judged: &m
     if let Some((_, link)) = good.into_iter().next() {
         judged.links.insert(step.name.clone(), link);
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
 }
