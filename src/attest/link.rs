@@ -1,7 +1,7 @@
 //! in-toto links: what went into one step and what came out (in-toto specification v1.0 §4.4; FORMATS.md §10).
 //!
 //! A link is exactly seven fields: the reference verifier re-serialises what it knows, so one more or one less breaks its
-//! signature. `reprov attest --link` writes them, `reprov verify --layout` reads them.
+//! signature. `reprov verify --layout` reads them; the tests write some for the reference implementation.
 
 use std::collections::BTreeMap;
 

@@ -32,7 +32,7 @@ ArtifactRule "artifact-rule" true "What went into a step or came out of it is no
 SublayoutDepth "sublayout-depth" true "Layouts stand in place of links deeper than is followed. Nothing below was looked at." "Write the steps into fewer layouts." "a/b/c/d: layouts are 4 deep";
 InspectionNotRun "inspection-not-run" true "The layout asks the verifier to run commands of its owner's choice on this machine. They run only if that is asked for, and those of a layout in place of a link never." "Read the commands; then give --run-inspections, in a directory that holds the product and nothing else." "look: `tar xf app.tar` was not run";
 InspectionFailed "inspection-failed" true "A command that the layout has the verifier run did not end well, or could not be run. What it was to look for is not known." "Run it by hand in the same directory." "look: `tar xf app.tar` ended with exit status: 2";
-ImageNotProduct "image-not-product" true "The supply chain may be good, but its last step does not say that this image came out. It is another image, or was made otherwise." "Look at the products of the last step; `reprov attest IMAGE --link STEP` names the image by its digest." "sha256:0e14… is no product of `pack`";
+ImageNotProduct "image-not-product" true "The supply chain may be good, but its last step does not say that this image came out. It is another image, or was made otherwise." "Look at the products of the last step: one must have the image's manifest digest as its sha256." "sha256:0e14… is no product of `pack`";
 }
 
 impl std::fmt::Display for LayoutCode {

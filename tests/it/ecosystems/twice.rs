@@ -90,6 +90,7 @@ fn again(fixtures: &[&Fixture]) -> BTreeMap<&'static str, Found> {
         let image = |side: &str| format!("oci:{dir}:{}-{side}", fixture.name);
         told(&mut all, fixture.name, compare(&lab, &image("a"), &image("b")));
     }
+    assert!(!all.is_empty(), "nothing of these was kept in {dir}");
     all
 }
 

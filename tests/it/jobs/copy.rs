@@ -325,7 +325,7 @@ fn nothing_is_read_or_sent_twice() {
 #[test]
 fn requests_for_an_image_with_twenty_referrers() {
     let (lab, docker, api) = (Lab::new(), Registry::shared(), ApiRegistry::start());
-    for (shelf, most_read, most_written) in [(docker as &dyn Shelf, 55, 150), (&api, 75, 145)] {
+    for (shelf, most_read, most_written) in [(docker as &dyn Shelf, 55, 110), (&api, 75, 105)] {
         let image = manifest(shelf, "twenty-from", &[b"a layer", b"another"]);
         let bundles: Vec<Value> =
             (0..20).map(|number| bundle(shelf, "twenty-from", &image, &format!("number {number}"))).collect();

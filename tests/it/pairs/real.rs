@@ -190,6 +190,7 @@ const OF_IMAGES: [&str; 3] = ["clock-in-text", "history-consequence", "builder-l
 #[ignore = "slow: make acceptance"]
 fn each_tool_leaves_what_is_named() {
     if !root() {
+        println!("skipped: only root can");
         return;
     }
     let plain = Plain::new("overlay");
@@ -206,6 +207,7 @@ fn each_tool_leaves_what_is_named() {
 #[ignore = "slow: make acceptance"]
 fn each_package_leaves_what_is_named() {
     if !root() {
+        println!("skipped: only root can");
         return;
     }
     let plain = Plain::new("overlay");
@@ -218,6 +220,7 @@ fn each_package_leaves_what_is_named() {
 #[ignore = "slow: make acceptance"]
 fn packages_that_moved_are_named_with_what_they_leave() {
     if !root() {
+        println!("skipped: only root can");
         return;
     }
     let plain = Plain::new("overlay");
@@ -275,6 +278,7 @@ const SQUASHED: [Row; 2] = [SHAPE[0], ("", "**", "mode-type-bits")];
 #[ignore = "slow: make acceptance"]
 fn the_same_image_in_other_forms() {
     if !root() {
+        println!("skipped: only root can");
         return;
     }
     let plain = Plain::new("overlay");
@@ -290,6 +294,7 @@ fn the_same_image_in_other_forms() {
 #[ignore = "slow: make acceptance"]
 fn two_drivers_delete_in_two_forms() {
     if !root() {
+        println!("skipped: only root can");
         return;
     }
     let [overlay, vfs] = ["overlay", "vfs"].map(Plain::new);
@@ -312,6 +317,7 @@ fn two_drivers_delete_in_two_forms() {
 #[ignore = "slow: make acceptance"]
 fn one_layer_of_many_instructions() {
     if !root() {
+        println!("skipped: only root can");
         return;
     }
     let plain = Plain::new("overlay");
