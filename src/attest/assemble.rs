@@ -111,7 +111,7 @@ pub fn assemble(pieces: &[Piece], frame: Frame) -> Result<Assembled, AssembleErr
     external.repositories.sort_by_key(|repository| (repository.url.clone(), repository.digest));
     external.repositories.dedup();
     let packages = packages(pieces);
-    dependencies.extend(packages.as_deref().map(|bytes| packages_named(pieces, bytes)));
+    dependencies.extend(packages.as_ref().map(|(bytes, count)| packages_named(pieces, bytes, *count)));
     sort(&mut dependencies);
     let mut byproducts = frame.byproducts;
     byproducts.extend(pieces.iter().flat_map(|piece| piece.claims.byproducts.iter().cloned()));
@@ -137,7 +137,7 @@ pub fn assemble(pieces: &[Piece], frame: Frame) -> Result<Assembled, AssembleErr
             byproducts,
         },
     };
-    Ok(Assembled { attested, packages, passed_over })
+    Ok(Assembled { attested, packages: packages.map(|(bytes, _)| bytes), passed_over })
 }
 
 fn named(piece: &Piece) -> EvidenceRef {
@@ -217,19 +217,18 @@ fn sort(dependencies: &mut Vec<ResourceDescriptor>) {
 }
 
 /// The packages of all buildroots as canonical JSON, sorted, each once.
-fn packages(pieces: &[Piece]) -> Option<Vec<u8>> {
+fn packages(pieces: &[Piece]) -> Option<(Vec<u8>, usize)> {
     let all: BTreeMap<Vec<u8>, &Value> = pieces
         .iter()
         .flat_map(|piece| &piece.claims.packages)
         .map(|one| (json::canonical(one), one))
         .collect();
     let list: Vec<_> = all.into_values().collect();
-    (!list.is_empty()).then(|| json::canonical(&json!({"packages": list})))
+    (!list.is_empty()).then(|| (json::canonical(&json!({"packages": list})), list.len()))
 }
 
-fn packages_named(pieces: &[Piece], bytes: &[u8]) -> ResourceDescriptor {
+fn packages_named(pieces: &[Piece], bytes: &[u8], count: usize) -> ResourceDescriptor {
     let by = pieces.iter().find(|piece| !piece.claims.packages.is_empty());
-    let count: usize = pieces.iter().map(|piece| piece.claims.packages.len()).sum();
     let annotations = json!({
         "role": "packages",
         "by": by.map(|piece| piece.claims.kind.as_str()).unwrap_or_default(),

@@ -1,23 +1,25 @@
 //! `reprov attest`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    fs::Permissions,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use super::{
-    Context,
+    Context, claim,
     failure::{Exit, Failure},
     global::image_name,
     sign::SignArgs,
 };
 use crate::{
-    attest::{ClaimedRepository, Foreign, adapters::is_commit},
+    attest::Foreign,
     job::{
         archive::{self, ArchiveName, Form},
-        attest::{
-            AttestError, Commit, Document, Evidence, Made, Material, Outcome, Platforms, Request, Said, Then,
-            attest,
-        },
+        attest::{AttestError, Document, Evidence, Made, Outcome, Platforms, Request, Said, Then, attest},
     },
-    model::{Digest, ImageName, Location, limits, names, time::parse_rfc3339},
+    model::{Digest, ImageName, limits, names, time::parse_rfc3339},
     report::{Named, attest as view, attested},
 };
 
@@ -182,7 +184,7 @@ pub(super) struct Args {
     #[arg(long)]
     legacy: bool,
     /// Write the signed bundle to this file instead of attaching it
-    #[arg(long, value_name = "FILE", conflicts_with = "legacy", env = "REPROV_ATTEST_OUT")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["legacy", "all_platforms"], env = "REPROV_ATTEST_OUT")]
     out: Option<PathBuf>,
     /// Print the statement; sign and attach nothing
     #[arg(long, conflicts_with_all = ["legacy", "out"])]
@@ -295,23 +297,23 @@ impl Args {
             return Err(Failure::usage_text(format!("{files} files of evidence are more than {most}")));
         }
         let images = |flag: &str, names: &[String]| -> Result<Vec<_>, Failure> {
-            names.iter().map(|text| pinned(flag, text)).collect()
+            names.iter().map(|text| claim::pinned(flag, text)).collect()
         };
         let evidence = Evidence {
-            commit: self.commit.as_deref().map(commit).transpose()?,
+            commit: self.commit.as_deref().map(claim::commit).transpose()?,
             bases: images("--base", &self.base)?,
             buildroots: images("--buildroot", &self.buildroot)?,
-            repositories: self.repo.iter().map(|text| repository(text)).collect::<Result<_, _>>()?,
+            repositories: self.repo.iter().map(|text| claim::repository(text)).collect::<Result<_, _>>()?,
             logs: self.log.clone(),
             dockerfile: self.dockerfile.clone(),
-            materials: self.material.iter().map(|text| material(text)).collect(),
-            build_args: pairs("--build-arg", &self.build_arg)?,
+            materials: self.material.iter().map(|text| claim::material(text)).collect::<Result<_, _>>()?,
+            build_args: claim::pairs("--build-arg", &self.build_arg)?,
             documents,
             from_image: self.from_image,
             started_on_s: self.started,
             finished_on_s: self.finished,
             builder_id: self.builder_id.clone(),
-            builder_version: pairs("--builder-version", &self.builder_version)?,
+            builder_version: claim::pairs("--builder-version", &self.builder_version)?,
             env: context.global.git_environment()?,
         };
         let anything = evidence.commit.is_some()
@@ -371,105 +373,25 @@ fn subject(made: &Made, dry_run: bool) -> view::Subject {
     }
 }
 
-/// Writes the bundle; a file that is there is not overwritten with another image's.
-fn write(path: &PathBuf, outcome: &Outcome) -> Result<(), Failure> {
+/// Writes the bundle, whole or not at all; another file that is there stays.
+fn write(path: &Path, outcome: &Outcome) -> Result<(), Failure> {
     let bundles: Vec<_> = outcome.subjects.iter().filter_map(|made| made.bundle.as_ref()).collect();
     let [bundle] = bundles.as_slice() else {
         let text = "--out takes one bundle, and several images were attested; choose with --platform";
         return Err(Failure::usage_text(text.to_owned()));
     };
-    std::fs::write(path, bundle)
-        .map_err(|error| Failure::unavailable(error).hint(format!("--out {}", path.display())))
-}
-
-/// `URL@ID`, the id whole.
-fn commit(text: &str) -> Result<Commit, Failure> {
-    let wrong = |why: &str| Failure::usage_text(format!("--commit `{text}`: {why}"));
-    let (place, commit) = text.rsplit_once('@').ok_or_else(|| wrong("write URL@ID"))?;
-    if !is_commit(commit) {
-        return Err(wrong(
-            "what stands behind the last `@` is not a whole commit id (40 or 64 lower-case hex digits); a branch or tag moves",
-        ));
+    if std::fs::read(path).is_ok_and(|there| there == **bundle) {
+        return Ok(());
     }
-    if place.is_empty() {
-        return Err(wrong("write URL@ID"));
-    }
-    Ok(Commit { place: place.to_owned(), commit: commit.to_owned() })
-}
-
-/// An image by digest.
-fn pinned(flag: &str, text: &str) -> Result<ImageName, Failure> {
-    let name = image_name(&format!("{flag} "), text)?;
-    if name.selector.digest.is_none() {
-        return Err(Failure::usage_text(format!(
-            "{flag} `{text}` has no digest; a tag moves, so write NAME@sha256:…"
-        )));
-    }
-    if matches!(name.location, Location::Layout(_)) {
-        return Err(Failure::usage_text(format!(
-            "{flag} `{text}`: a directory of this machine means nothing to others"
-        )));
-    }
-    Ok(name)
-}
-
-/// `URL[=DIGEST]`.
-fn repository(text: &str) -> Result<ClaimedRepository, Failure> {
-    let (url, digest) =
-        match text.rsplit_once("=sha256:") {
-            Some((url, hex)) => {
-                let digest = Digest::from_hex(hex);
-                (
-                    url,
-                    Some(digest.ok_or_else(|| {
-                        Failure::usage_text(format!("--repo `{text}`: not a sha256 digest"))
-                    })?),
-                )
-            }
-            None => (text, None),
-        };
-    let parsed =
-        url::Url::parse(url).map_err(|error| Failure::usage_text(format!("--repo `{text}`: {error}")))?;
-    if parsed.password().is_some() || !parsed.username().is_empty() {
-        return Err(Failure::usage_text(
-            "--repo has a login in it, and is published; leave it out".to_owned(),
-        ));
-    }
-    Ok(ClaimedRepository { url: url.to_owned(), digest })
-}
-
-/// `URI=ALGORITHM:HEX`, else a file.
-fn material(text: &str) -> Material {
-    let named = text.rsplit_once('=').and_then(|(uri, digest)| {
-        let (algorithm, hex) = digest.split_once(':')?;
-        let length = match algorithm {
-            "sha256" => 64,
-            "sha512" => 128,
-            "sha1" | "gitCommit" | "gitTree" | "gitBlob" => 40,
-            _ => return None,
-        };
-        let fits = hex.len() == length && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        fits.then(|| Material::Named {
-            uri: uri.to_owned(),
-            algorithm: algorithm.to_owned(),
-            hex: hex.to_owned(),
-        })
-    });
-    named.unwrap_or_else(|| Material::File(text.into()))
-}
-
-fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
-    let mut pairs = BTreeMap::new();
-    for text in texts {
-        let (name, value) = text
-            .split_once('=')
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| Failure::usage_text(format!("{flag} `{text}` is not NAME=VALUE")))?;
-        if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
-            return Err(Failure::usage_text(format!("{flag}: `{name}` stands twice; keep one")));
-        }
-    }
-    Ok(pairs)
+    let named = |error: std::io::Error| Failure::unavailable(error).hint(format!("--out {}", path.display()));
+    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".reprov-")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(parent)
+        .map_err(named)?;
+    file.write_all(bundle).map_err(named)?;
+    file.persist_noclobber(path).map(drop).map_err(|error| named(error.error))
 }
 
 impl From<AttestError> for Failure {
@@ -479,9 +401,10 @@ impl From<AttestError> for Failure {
                 "a statement is attached only to what it names; --subject-from-statement takes that from it"
                     .to_owned(),
             ),
-            AttestError::NoCommit { .. } | AttestError::Assemble(_) | AttestError::Nothing(_) => {
-                Self::findings(error)
-            }
+            AttestError::NoCommit { .. }
+            | AttestError::NotACommit { .. }
+            | AttestError::Assemble(_)
+            | AttestError::Nothing(_) => Self::findings(error),
             AttestError::File { .. }
             | AttestError::Adapter { .. }
             | AttestError::Several(_)

@@ -16,7 +16,7 @@ use crate::{
         self,
         keyless::{Identity, Pattern},
     },
-    verify::{Finding, Status, Verdict},
+    verify::{Code, Finding, Status, Verdict},
 };
 
 /// Flags of `verify` that are about a bundle on disk.
@@ -119,7 +119,11 @@ impl BundleArgs {
         let judged = tokio::task::spawn_blocking(move || judge(&request)).await.map_err(Failure::internal)?;
         let (image, exit) = match judged {
             Ok(outcome) => {
-                let exit = if outcome.refused.is_some() { Exit::Findings } else { Exit::Ok };
+                let exit = match verdict(&outcome) {
+                    Verdict::Passed => Exit::Ok,
+                    Verdict::Failed => Exit::Findings,
+                    Verdict::Unknown => Exit::Unavailable,
+                };
                 (answered(subject, &outcome), exit)
             }
             Err(error) => {
@@ -176,6 +180,15 @@ fn line(found: &Found, severity: Severity) -> view::Line {
     (&Finding::new(found.code, &found.message).counting(severity)).into()
 }
 
+/// Where the bytes that were signed are not at hand, nobody can tell.
+fn verdict(outcome: &Outcome) -> Verdict {
+    match &outcome.refused {
+        None => Verdict::Passed,
+        Some(found) if found.code == Code::SubjectUnheld => Verdict::Unknown,
+        Some(_) => Verdict::Failed,
+    }
+}
+
 fn answered(subject: &str, outcome: &Outcome) -> view::Image {
     let refused = outcome.refused.iter().map(|found| line(found, Severity::Deny));
     let times = outcome.times_s.iter().map(|time_s| view::Fact {
@@ -192,7 +205,7 @@ fn answered(subject: &str, outcome: &Outcome) -> view::Image {
     };
     view::Image {
         judged: Some("bundle"),
-        verdict: if outcome.refused.is_none() { Verdict::Passed } else { Verdict::Failed },
+        verdict: verdict(outcome),
         findings: refused
             .chain(outcome.notes.iter().map(|found| line(found, found.code.severity())))
             .collect(),

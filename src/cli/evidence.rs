@@ -18,9 +18,10 @@ use super::{
 use crate::{
     job::{
         Ports,
-        dossier::{Checked, EvidenceArchiveError, Request, Terms, check, make},
+        dossier::{Checked, EvidenceArchiveError, Request, Terms, Wanted, check, make},
         verify::now_s,
     },
+    model::Digest,
     progress::Silent,
     report::dossier::Answer,
     signing,
@@ -64,13 +65,18 @@ enum Command {
         /// Keys of which each in the archive must be one; without it, compare the fingerprints that are printed
         #[arg(long, value_name = "KEY.pub", env = "REPROV_EVIDENCE_VERIFY_TRUST", value_delimiter = '\n')]
         trust: Vec<PathBuf>,
+        /// The policy it must have been judged by, with the keys of its [[trust]]
+        #[arg(long, value_name = "FILE", env = "REPROV_EVIDENCE_VERIFY_POLICY")]
+        policy: Option<String>,
     },
 }
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         match (&self.command, &self.image, &self.out) {
-            (Some(Command::Verify { file, trust }), ..) => verify(context, file, trust).await,
+            (Some(Command::Verify { file, trust, policy }), ..) => {
+                verify(context, file, &wanted(trust, policy.as_deref())?).await
+            }
             (None, Some(image), Some(out)) => self.make(context, image, out).await,
             _ => Err(Failure::usage_text("give an IMAGE and --out FILE.tar".to_owned())), // clap asks for both.
         }
@@ -120,8 +126,24 @@ impl Args {
     }
 }
 
-async fn verify(context: &Context<'_>, file: &Path, trust: &[PathBuf]) -> Result<Exit, Failure> {
+/// What the caller wants an archive to have been judged by.
+fn wanted(trust: &[PathBuf], policy: Option<&str>) -> Result<Wanted, Failure> {
     let keys = signing::load_trust(trust).map_err(Failure::usage)?;
+    let policy = match policy {
+        None => None,
+        Some(policy) => {
+            let (_, roots, _) = load(Some(policy), &[])?;
+            let print = |root: &crate::verify::Root| match &root.signer {
+                RootSigner::Key(key) => Some(key.fingerprint()),
+                RootSigner::Identity { .. } => None,
+            };
+            Some((Digest::of(text(policy)?.0.as_bytes()), roots.0.iter().filter_map(print).collect()))
+        }
+    };
+    Ok(Wanted { trust: (!keys.is_empty()).then_some(keys), policy })
+}
+
+async fn verify(context: &Context<'_>, file: &Path, wanted: &Wanted) -> Result<Exit, Failure> {
     let named = |error: std::io::Error| Failure::usage(error).hint(file.display().to_string());
     let size = fs::metadata(file).map_err(named)?.len();
     let from = BufReader::with_capacity(1 << 20, File::open(file).map_err(named)?);
@@ -133,9 +155,8 @@ async fn verify(context: &Context<'_>, file: &Path, trust: &[PathBuf]) -> Result
         progress: Arc::new(Silent),
         cancel: context.cancel.clone(),
     };
-    let trust = (!keys.is_empty()).then_some(keys.as_slice());
     let name = file.display().to_string();
-    let answer = match check(&ports, from, trust).await {
+    let answer = match check(&ports, from, wanted).await {
         Ok(Checked { digest, contents, judged, differs }) => {
             Answer::checked(name, &contents, (digest, size), judged, differs)
         }

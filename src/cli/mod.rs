@@ -7,6 +7,7 @@
 mod attest;
 mod build;
 mod bundle;
+mod claim;
 mod console;
 mod copy;
 mod credentials;

@@ -19,9 +19,10 @@ use crate::{
         verify::{Identity, Request, Room, VerifyError, attest, counter, now_s, verify},
     },
     model::{ImageName, limits, names, rfc3339, time::parse_rfc3339},
+    policy::Policy,
     progress::Silent,
     report::verify as view,
-    verify::{Judgement, Verdict, layout::Judged},
+    verify::{Judgement, Roots, Verdict, layout::Judged},
 };
 
 /// Arguments of `verify`.
@@ -69,10 +70,12 @@ impl Args {
             return self.bundle.run(context, &self.trust).await;
         }
         let key = self.signer()?;
-        let (mut policy, roots, applied) = load(self.policy.as_deref(), &self.trust)?;
+        let (policy, roots, applied) = self.loaded(key.is_some())?;
         let now_s = self.as_of.unwrap_or_else(now_s);
         let layout = self.layout.judged(now_s).await?;
         if roots.0.is_empty()
+            && self.policy.is_none()
+            && self.depth.is_none()
             && let Some((shown, judged)) = layout
         {
             return self.products(context, shown, &judged, now_s).await;
@@ -81,7 +84,6 @@ impl Args {
             let text = "nobody is trusted: give --trust KEY.pub, or a policy with [[trust]]".to_owned();
             return Err(Failure::usage_text(text));
         }
-        policy.depth = self.depth.map_or(policy.depth, usize::from);
         let names = self.images.iter().map(|image| image_name("", image));
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let request = Request {
@@ -132,6 +134,18 @@ impl Args {
         let answer = view::Verify { schema: "reprov.verify/v1", policy: applied, as_of, images, layout };
         context.console.answer(&answer, &answer.text(context.console.verbose()));
         Ok(exit)
+    }
+
+    /// Who is trusted and what for, and how deep; who `signs` says that the policy was applied, all of it.
+    fn loaded(&self, signs: bool) -> Result<(Policy, Roots, Option<view::Policy>), Failure> {
+        let (mut policy, roots, applied) = load(self.policy.as_deref(), &self.trust)?;
+        if signs && self.depth.is_some_and(|depth| usize::from(depth) < policy.depth) {
+            let text =
+                "--key signs that the policy was applied, and --depth is less than it asks for".to_owned();
+            return Err(Failure::usage_text(text));
+        }
+        policy.depth = self.depth.map_or(policy.depth, usize::from);
+        Ok((policy, roots, applied))
     }
 
     /// Who signs a summary, if anybody.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{
     Ports,
     evidence::{Believed, Evidence, Found, Trust, chain, whole},
@@ -150,7 +152,11 @@ impl Walk<'_> {
                     node.children.push(base);
                 }
                 // A log that its builder keeps is not beside the image.
-                let kept = origin.byproduct("log").is_some_and(|log| log.sha256().is_some());
+                let here = |log: &ResourceDescriptor| {
+                    log.sha256().is_some()
+                        && log.annotations.get("kept").and_then(Value::as_str) != Some("no")
+                };
+                let kept = origin.byproduct("log").is_some_and(here);
                 self.byproducts(node, origin, if kept { &["log"] } else { &[] }, place).await;
             }
         }

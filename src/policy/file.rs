@@ -173,7 +173,7 @@ impl Reader<'_> {
             (Some(key), None, None) => Signer::Key(key),
             (None, Some(identity), Some(issuer)) => {
                 let pattern = self.pattern("identity", &identity)?;
-                if pattern.is_any() {
+                if pattern.to_string().bytes().all(|byte| byte == b'*') {
                     return Err(self.refuse("identity", &identity, "anybody is nobody; name who may sign"));
                 }
                 Signer::Identity { identity: pattern, issuer }

@@ -73,7 +73,9 @@ fn signers_are_one_of_two_kinds() {
     }
     refused(&trust("identity = \"b\"\nissuer = \"c\""), "[[trust]] 1 is an identity; say with `trusted-root");
     let trust = |rest: &str| format!("trusted-root = \"root.json\"\n{}", trust(rest));
-    refused(&trust("identity = \"*\"\nissuer = \"c\""), "anybody is nobody");
+    for anybody in ["*", "**"] {
+        refused(&trust(&format!("identity = \"{anybody}\"\nissuer = \"c\"")), "anybody is nobody");
+    }
     let policy = read(&trust("key = \"ci.pub\"\nbuilders = [\"https://x\"]\nlevel = 3")).unwrap();
     assert_eq!((policy.trust[0].level, policy.trust[0].builders.has("https://x")), (3, true));
     let own = "[[trust]]\nkey = \"ci.pub\"\nbuilders = [\"https://x\"]";

@@ -225,10 +225,10 @@ impl Http {
         ask: &'a Ask<'a>,
         credentials: Option<&Credentials>,
     ) -> Result<Answer<'a>, Trouble> {
-        let started = Instant::now();
         let mut url = ask.url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let turn = self.turn(&url).await?;
+            let started = Instant::now(); // Waiting for others of ours is not the registry's doing.
             let response = self.once(ask, &url, credentials).await?;
             match redirect(ask, &url, &response)? {
                 Some(next) => url = next,

@@ -188,10 +188,16 @@ fn identity(layer: &Value) -> (Option<String>, Option<&str>) {
     (digest_of(layer).map(|digest| digest.to_string()), signature.and_then(Value::as_str))
 }
 
+/// Whether a layer of this type is files of a root file system.
+#[must_use]
+pub fn is_image_layer(media_type: &str) -> bool {
+    [".image.layer.", ".image.rootfs."].iter().any(|part| media_type.contains(part))
+}
+
 /// Whether a layer is files of a root file system: attachments have none.
 fn is_part_of_an_image(layer: &Value) -> bool {
     let media_type = layer.get("mediaType").and_then(Value::as_str).unwrap_or_default();
-    [".image.layer.", ".image.rootfs."].iter().any(|part| media_type.contains(part))
+    is_image_layer(media_type)
 }
 
 /// The layers of a manifest, raw.

@@ -37,6 +37,7 @@ use std::{
 pub use self::{
     conf::{ConfError, RegistriesConf, is_short},
     error::RegistryError,
+    legacy::is_image_layer,
     referrers::{fallback_tag, legacy_tag},
     retry::Waits,
     transfer::{CopyBlobError, Known},

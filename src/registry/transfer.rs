@@ -136,7 +136,7 @@ impl Registries {
                 Ok(Vec::new())
             };
         };
-        if known.has(&tag) {
+        if thorough || known.has(&tag) {
             // From the time before it had the API.
             let seen: BTreeSet<Digest> = listed.iter().map(|entry| entry.digest).collect();
             let older = referrers::by_tag(&self.http, &place, subject).await?;

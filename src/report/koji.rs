@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     attest::{Attested, Origin, Provenance},
-    model::{Digest, ResourceDescriptor, limits::INLINE_INPUTS_MAX},
+    model::{Digest, ResourceDescriptor},
     oci::Image,
 };
 
@@ -54,6 +54,8 @@ struct Build<'a> {
     buildroot: Option<Digest>,
     components: Vec<Value>,
     bases: Vec<&'a ResourceDescriptor>,
+    /// The one of them that it stands on, where anybody can tell.
+    parent: Option<&'a ResourceDescriptor>,
     repositories: Vec<String>,
     byproducts: &'a [ResourceDescriptor],
 }
@@ -130,8 +132,9 @@ fn built(provenance: &Provenance) -> Build<'_> {
         // Programs of an image ran in a container of it; those of the machine in a root of its own.
         mode: if buildroot.is_some() { "docker" } else { "chroot" },
         buildroot: buildroot.and_then(ResourceDescriptor::sha256),
-        components: run.inputs.iter().take(INLINE_INPUTS_MAX).filter_map(component).collect(),
+        components: run.inputs.iter().filter_map(component).collect(),
         bases: definition.role("base").collect(),
+        parent: definition.role("base").last(),
         repositories: definition
             .external
             .repositories
@@ -162,6 +165,8 @@ fn attested(said: &Attested) -> Result<Build<'_>, KojiError> {
         buildroot: said.role("buildroot").find_map(ResourceDescriptor::sha256),
         components: said.role("material").filter_map(component).collect(),
         bases: said.role("base").collect(),
+        // Of several the order says nothing.
+        parent: said.role("base").next().filter(|_| said.role("base").count() == 1),
         repositories: said.external.repositories.iter().map(|repository| repository.url.clone()).collect(),
         byproducts: &said.run.byproducts,
     })
@@ -202,7 +207,7 @@ fn image(known: &Known<'_>, build: &Build<'_>, [name, version, release]: [&Strin
         layers.map(|(layer, diff_id)| json!({"diff_id": diff_id.to_string(), "size": layer.size})).collect();
     let mut repositories = vec![format!("{}@{digest}", known.repository)];
     repositories.extend(known.tag.map(|tag| format!("{}:{tag}", known.repository)));
-    let parent = build.bases.last().and_then(|base| base.sha256()).map(|digest| digest.to_string());
+    let parent = build.parent.and_then(ResourceDescriptor::sha256).map(|digest| digest.to_string());
     json!({
         "buildroot_id": BUILDROOT,
         "filename": format!("{name}-{version}-{release}.{arch}.manifest.json"),

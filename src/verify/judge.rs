@@ -94,8 +94,8 @@ impl Told<'_> {
 /// 2. Each kind of statement that must be there is looked for among what is believed.
 /// 3. Of several provenances the one with the fewest objections counts, of those the latest.
 /// 4. The policy's other rules are asked.
-/// 5. If something is missing, what was not believed refuses the image with its own code.
-/// 6. Rules that hold later, and waivers, are applied last.
+/// 5. Rules that hold later, and waivers, are applied.
+/// 6. If something is still missing, what was not believed refuses the image with its own code; no policy changes that.
 ///
 /// The verdict is unknown where the image would be refused but something could not be read.
 #[must_use]
@@ -113,11 +113,14 @@ pub fn judge(evidence: &Evidence, policy: &Policy, now_s: i64) -> Judgement {
         None => whole(&case, &mut judgement, &mut findings),
     }
     findings.extend(rules::calendar::closed(&case));
+    findings = rules::waivers::apply(&case, findings);
+    // What is waived, or counts only later, is no lack for which a stranger's attestation would be the reason.
     findings.extend(refusals(&case, findings.iter().any(is_lack)));
     findings.extend(notices(&case));
-    findings = rules::waivers::apply(&case, findings);
     let denied = findings.iter().any(Finding::denies);
-    judgement.verdict = match (denied, evidence.unread.is_empty()) {
+    // No evidence opens a closed day.
+    let for_good = findings.iter().any(|finding| finding.denies() && finding.code == Code::Closed);
+    judgement.verdict = match (denied, evidence.unread.is_empty() || for_good) {
         (false, _) => Verdict::Passed,
         (true, true) => Verdict::Failed,
         (true, false) => Verdict::Unknown,
@@ -195,7 +198,7 @@ fn lacking(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn is_lack(finding: &Finding) -> bool {
-    matches!(finding.code, Code::NoAttestation | Code::PredicateMissing)
+    finding.denies() && matches!(finding.code, Code::NoAttestation | Code::PredicateMissing)
 }
 
 struct Best<'a> {

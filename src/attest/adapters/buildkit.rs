@@ -112,7 +112,8 @@ fn arguments(claims: &mut Claims, request: &Value) -> Option<String> {
 /// What the client says of a directory that was sent: BuildKit never looked, so it is a hint like a label.
 fn vcs(claims: &mut Claims, vcs: Option<&Value>) {
     let Some(vcs) = vcs else { return };
-    claims.parameter("vcs:source", vcs.get("source"));
+    let source = text(vcs, "/source").map(|place| Value::from(uri::public(place)));
+    claims.parameter("vcs:source", source.as_ref());
     claims.parameter("vcs:revision", vcs.get("revision"));
     let Some((found, _)) = text(vcs, "/source").and_then(|place| {
         let place = if place.starts_with("git") { place.to_owned() } else { format!("git+{place}") };

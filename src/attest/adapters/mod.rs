@@ -18,7 +18,11 @@ mod uri;
 use serde_json::{Map, Value};
 
 use self::slsa::{Slsa, Version};
-pub use self::{claims::Claims, osbs::labels, uri::is_commit};
+pub use self::{
+    claims::Claims,
+    osbs::labels,
+    uri::{is_commit, public},
+};
 use super::{
     envelope::{Envelope, EnvelopeError},
     statement::{Statement, StatementError},

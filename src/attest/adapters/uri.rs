@@ -55,8 +55,9 @@ fn reference_behind(place: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// A URL without whose it is: what is written here is published.
-pub(super) fn public(url: &str) -> String {
+/// A URL without whose it is, for what is published or said.
+#[must_use]
+pub fn public(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     // The user of git over ssh is the same for everybody, and needed.

@@ -109,8 +109,12 @@ impl Attaching<'_> {
             is_bundle(entry) && named.is_none_or(|named| named == self.predicate_type)
         };
         for entry in listed.iter().filter(ours) {
-            // One that cannot be read is not ours, or has to be attached again.
-            if let Ok(Some(envelope)) = self.opened(entry).await
+            // One that is gone or altered is not ours, or has to be attached again; one that cannot be fetched may be ours.
+            let opened = match self.opened(entry).await {
+                Err(error) if error.is_unavailable() => return Err(self.failed()(error)),
+                opened => opened.ok().flatten(),
+            };
+            if let Some(envelope) = opened
                 && envelope.payload == payload
                 && envelope.verified_by(std::slice::from_ref(&self.key.public())).is_some()
             {

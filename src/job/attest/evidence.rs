@@ -12,7 +12,7 @@ use super::{AttestError, Draft, Request, Taken, Target, Targets, draft, inside, 
 use crate::{
     attest::{
         ClaimedRepository, ClaimedSource, Names, SubjectKind,
-        adapters::{self, Claims},
+        adapters::{self, Claims, public},
         assemble::{Frame, Piece, assemble},
     },
     host,
@@ -236,14 +236,18 @@ impl Gathered {
         let place = remote_uri(&named.place);
         let (uri, found) = match looked {
             Ok((commit, uri)) if commit == named.commit => (uri.or(place), true),
-            Ok(_) => (place, false), // An id that git reads as another revision: not this commit.
+            // An id that git reads as another revision, an annotated tag's for one.
+            Ok((actual, _)) => {
+                let commit = named.commit.clone();
+                return Err(AttestError::NotACommit { commit, actual: actual.clone() });
+            }
             Err(SourceError::Rev { rev, place, source }) => {
                 let (commit, place_shown) = (named.commit.clone(), place.clone());
                 let source = SourceError::Rev { rev, place, source };
                 return Err(AttestError::NoCommit { commit, place: place_shown, source });
             }
             Err(error @ SourceError::Io { .. }) if place.is_none() => {
-                return Err(AttestError::Place(named.place.clone(), error));
+                return Err(AttestError::Place(public(&named.place), error));
             }
             Err(error) if error.unavailable() => {
                 let why = crate::job::evidence::chain(&error);
@@ -253,7 +257,7 @@ impl Gathered {
                 ));
                 (place, false)
             }
-            Err(error) => return Err(AttestError::Place(named.place.clone(), error)),
+            Err(error) => return Err(AttestError::Place(public(&named.place), error)),
         };
         let commit = named.commit.clone();
         let source = ClaimedSource { uri: uri.clone(), commit: Some(commit.clone()), reference: None };

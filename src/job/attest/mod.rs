@@ -142,6 +142,14 @@ pub enum AttestError {
         /// What git says.
         source: SourceError,
     },
+    /// The id is there, but of something else.
+    #[error("{commit} is no commit: git reads it as {actual}; give that one if it is meant")]
+    NotACommit {
+        /// What was asked for.
+        commit: String,
+        /// The commit it leads to.
+        actual: String,
+    },
     /// The place of the commit is no such place.
     #[error("--commit `{0}` cannot be looked at")]
     Place(String, #[source] SourceError),

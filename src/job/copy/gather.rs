@@ -19,6 +19,8 @@ use crate::{
 /// Where cosign keeps what belongs to the image `sha256-HEX`.
 const COSIGN: [&str; 3] = ["att", "sig", "sbom"];
 
+const NO_ATTACHMENT: &str = "cosign's tag holds something else than attachments";
+
 /// Why a manifest belongs to the image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Why {
@@ -38,6 +40,8 @@ pub(super) struct Node {
     pub after: Vec<Digest>,
     /// What it says it is about.
     pub subject: Option<Digest>,
+    /// Whether it can be what cosign keeps behind a tag: no index, and no layer of an image in it.
+    attachment: bool,
 }
 
 /// All that belongs to an image.
@@ -147,11 +151,12 @@ impl Source<'_> {
             Ok(parts) => parts,
             Err(problem) => return left(problem, why),
         };
+        let attachment = !is_index(&descriptor) && !parts.of_image;
         match &why {
             Why::Refers(subject) if parts.subject != Some(*subject) => {
                 return left(format!("it is listed for {subject} but not about it"), why);
             }
-            Why::Tagged(_) if is_index(&descriptor) => return left("it is an index".to_owned(), why),
+            Why::Tagged(_) if !attachment => return left(NO_ATTACHMENT.to_owned(), why),
             _ => {}
         }
         self.spool.put(&bytes)?;
@@ -160,7 +165,7 @@ impl Source<'_> {
         next.extend(self.beside(&digest, why == Why::Image).await?);
         let mut after: Vec<Digest> = parts.children.iter().map(|child| child.digest).collect();
         after.extend(parts.subject);
-        let node = Node { descriptor, after, subject: parts.subject };
+        let node = Node { descriptor, after, subject: parts.subject, attachment };
         Ok(Looked { digest, why, node: Ok((node, parts.blobs)), next })
     }
 
@@ -229,11 +234,15 @@ impl Gathered {
 
     /// Notes why a manifest belongs to the image; there may be several reasons.
     fn belongs(&mut self, digest: Digest, why: Why) {
-        let about = self.nodes.get(&digest).and_then(|node| node.subject);
+        let node = self.nodes.get(&digest);
+        let about = node.and_then(|node| node.subject);
+        let attachment = node.is_some_and(|node| node.attachment);
         match why {
             Why::Refers(subject) if about == Some(subject) => drop(self.referrers.insert(digest, subject)),
             Why::Refers(_) | Why::Image => {}
-            Why::Tagged(tag) => drop(self.tags.insert(tag, digest)),
+            Why::Tagged(tag) if attachment => drop(self.tags.insert(tag, digest)),
+            // It is copied for another reason; the tag is not.
+            Why::Tagged(tag) => self.left.push((format!("tag {tag}"), NO_ATTACHMENT.to_owned())),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::model::{
     names::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST},
     path::printable,
 };
+use crate::registry::is_image_layer;
 
 /// What must be where the manifest is.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(super) struct Parts {
     pub blobs: Vec<Blob>,
     /// What it is about.
     pub subject: Option<Digest>,
+    /// Whether a layer is files of a root file system.
+    pub of_image: bool,
 }
 
 /// A blob that a manifest names.
@@ -65,6 +68,7 @@ pub(super) fn read(media_type: &str, bytes: &[u8]) -> Result<Parts, String> {
                 let descriptor = descriptor(&format!("layers[{number}]"), layer)?;
                 let foreign =
                     layer.get("urls").and_then(Value::as_array).is_some_and(|urls| !urls.is_empty());
+                parts.of_image |= is_image_layer(&descriptor.media_type);
                 parts.blobs.push(Blob { descriptor, foreign });
             }
         }

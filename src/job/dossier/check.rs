@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{EvidenceArchiveError, Terms, judged, recorded};
+use super::{EvidenceArchiveError, Terms, below_counts, judged, recorded};
 use crate::{
     attest::PublicKey,
     dossier::{self, Contents, Judged, Opened},
@@ -29,16 +29,21 @@ pub struct Checked {
     pub differs: Vec<String>,
 }
 
+/// What an archive must have been judged by; it brings keys and policy itself, and anybody can make one.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Each of its keys must be one of these, and one of them must have said something of the image; none: any keys will do.
+    pub trust: Option<Vec<PublicKey>>,
+    /// The policy, and the fingerprints of the keys of its `[[trust]]`, in order; none: any policy will do.
+    pub policy: Option<(Digest, Vec<Digest>)>,
+}
+
 /// Reads the archive `from`, holds every byte against its lists, and judges its images again: by its keys, its policy and as of its
-/// time. With `trust`, each of its keys must be one of those.
+/// time, which must be as they are `wanted`.
 ///
 /// # Errors
 /// [`EvidenceArchiveError`]; those that refuse say so by [`EvidenceArchiveError::refuses`].
-pub async fn check(
-    ports: &Ports,
-    from: impl Read,
-    trust: Option<&[PublicKey]>,
-) -> Result<Checked, EvidenceArchiveError> {
+pub async fn check(ports: &Ports, from: impl Read, wanted: &Wanted) -> Result<Checked, EvidenceArchiveError> {
     let dir = tempfile::tempdir()?;
     let Opened { contents, digest } =
         dossier::read(from, |member, body| keep(dir.path(), &member.path, body))?;
@@ -48,18 +53,39 @@ pub async fn check(
     if contents.judged.first().is_none_or(|first| first.digest != contents.digest) {
         return Err(unfit("it does not begin with the image that it is about"));
     }
+    let names = contents.judged.iter().map(|one| (&one.name, one.digest));
+    for (name, digest) in names.chain([(&contents.image, contents.digest)]) {
+        if !name.ends_with(&format!("@{digest}")) {
+            return Err(unfit("it names an image by another digest than the one that is judged"));
+        }
+    }
+    let mut silent = true;
     for (index, one) in contents.judged.iter().enumerate() {
-        let (judgement, _) = judged(ports, &terms, dir.path(), one.digest, index == 0).await?;
-        let now = recorded(&one.role, &one.name, &judgement);
-        if now != *one {
+        let (judgement, evidence) = judged(ports, &terms, dir.path(), one.digest, index == 0).await?;
+        silent &= index > 0 || evidence.believed().next().is_none();
+        again.push(recorded(&one.role, &one.name, &judgement));
+    }
+    below_counts(&mut again, terms.policy.depth);
+    for (one, now) in contents.judged.iter().zip(&again) {
+        if now != one {
             differs.push(format!(
                 "{} {}: recorded as {} with {:?}, judged now as {} with {:?}",
                 one.role, one.digest, one.verdict, one.codes, now.verdict, now.codes
             ));
         }
-        again.push(now);
     }
-    if let Some(trust) = trust {
+    if let Some((digest, keys)) = &wanted.policy {
+        let own = contents.keys.iter().filter(|key| key.by != "flag").map(|key| key.fingerprint);
+        if contents.policy.as_ref().is_none_or(|policy| policy.digest != *digest) {
+            differs.push(format!("it was not judged by the policy {digest} given with --policy"));
+        } else if own.collect::<Vec<_>>() != *keys {
+            differs.push("its keys are not those that the policy given with --policy names".to_owned());
+        }
+    }
+    if let Some(trust) = &wanted.trust {
+        if silent {
+            differs.push("none of its keys has signed anything about the image".to_owned());
+        }
         let own = |key: &&dossier::Key| !trust.iter().any(|one| one.fingerprint() == key.fingerprint);
         for key in contents.keys.iter().filter(own) {
             differs.push(format!("the key {} is none of those given with --trust", key.fingerprint));

@@ -62,7 +62,12 @@ pub(super) async fn collect(
                 continue;
             }
         }
-        for (part, name) in below(ports, &name, trust).await {
+        let below = below(ports, &name, trust).await;
+        let below = below.unwrap_or_else(|why| {
+            collected.gap(format!("what {name} stands on"), None, &why);
+            Vec::new()
+        });
+        for (part, name) in below {
             if collected.parts.len() + queue.len() >= IMAGES_MAX {
                 collected.gap(format!("{} {}", part.role, part.name), Some(part.digest), "too many images");
             } else if seen.insert(part.digest) {
@@ -79,28 +84,31 @@ pub(super) async fn collect(
     Ok(collected)
 }
 
-/// Bases and buildroots that the provenance of `image` names.
-async fn below(ports: &Ports, image: &ImageName, trust: &Trust) -> Vec<(Part, ImageName)> {
-    let Some(digest) = image.selector.digest else { return Vec::new() };
-    let Ok(evidence) = Evidence::gather(ports, image, digest).await else { return Vec::new() };
+/// Bases and buildroots that the provenance of `image` names; or why nobody can tell.
+async fn below(ports: &Ports, image: &ImageName, trust: &Trust) -> Result<Vec<(Part, ImageName)>, String> {
+    let Some(digest) = image.selector.digest else { return Ok(Vec::new()) };
+    let evidence = Evidence::gather(ports, image, digest).await.map_err(|error| said(&error))?;
     let mut origin = None;
     for trust in [trust, &Trust::AnyoneUnsafe] {
-        if let (None, Ok(Found::Believed(all))) =
-            (&origin, evidence.provenance::<Origin>(ports, trust, None).await)
+        if origin.is_none()
+            && let Found::Believed(all) =
+                evidence.provenance::<Origin>(ports, trust, None).await.map_err(|error| said(&error))?
         {
             origin = all.into_iter().next();
         }
     }
-    let Some(Origin::Built(built)) = origin.map(|believed| believed.provenance) else { return Vec::new() };
+    let Some(Origin::Built(built)) = origin.map(|believed| believed.provenance) else {
+        return Ok(Vec::new());
+    };
     let part = |role: &'static str, named: &ResourceDescriptor| {
         let digest = named.sha256()?;
         let name = reference::from_uri(&named.uri).ok()?.at(digest);
         Some((Part { role, name: name.to_string(), digest }, name))
     };
-    ["buildroot", "base"]
+    let parts = ["buildroot", "base"]
         .into_iter()
-        .flat_map(|role| built.definition.role(role).filter_map(move |named| part(role, named)))
-        .collect()
+        .flat_map(|role| built.definition.role(role).filter_map(move |named| part(role, named)));
+    Ok(parts.collect())
 }
 
 /// One image: manifest, config, and what refers to it.

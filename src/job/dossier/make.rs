@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    EvidenceArchiveError, Terms,
+    EvidenceArchiveError, Terms, below_counts,
     collect::{Collected, collect},
     judged, recorded,
 };
@@ -118,6 +118,7 @@ async fn all(
         parts.push(recorded(part.role, &part.name, &judgement));
         first.get_or_insert((judgement, evidence));
     }
+    below_counts(&mut parts, request.terms.policy.depth);
     let (judgement, evidence) = first.expect("the image itself was collected");
     Ok((parts, judgement, evidence))
 }

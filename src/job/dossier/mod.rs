@@ -10,7 +10,7 @@ mod make;
 
 use std::{io, path::Path, sync::Arc};
 
-pub use check::{Checked, check};
+pub use check::{Checked, Wanted, check};
 pub use make::{Made, Request, make};
 
 use super::{
@@ -103,7 +103,7 @@ async fn judged(
 ) -> Result<(Judgement, Evidence), EvidenceArchiveError> {
     let name: ImageName = format!("oci:{}@{digest}", dir.join(LAYOUT).display()).parse()?;
     let mut policy = if top { terms.policy.clone() } else { Policy::none() };
-    policy.depth = 0; // What it stands on is in the archive too, and judged there.
+    policy.depth = 0; // What it stands on is in the archive too, and counts by `below_counts`.
     let request = Verifying {
         roots: Arc::new(Roots(terms.roots.clone())),
         trusted_root: None,
@@ -120,6 +120,25 @@ async fn judged(
         (judgement, evidence)
     })
     .await)
+}
+
+/// Where the policy asks for what an image stands on (`depth`), that must have passed too; the first is the image.
+fn below_counts(judged: &mut [Judged], depth: usize) {
+    let Some((image, below)) = judged.split_first_mut() else { return };
+    let worst = |verdict: &str| below.iter().any(|one| one.verdict == verdict);
+    let verdict = if worst("failed") {
+        "failed"
+    } else if worst("unknown") {
+        "unknown"
+    } else {
+        return;
+    };
+    if depth > 0 && image.verdict == "passed" {
+        verdict.clone_into(&mut image.verdict);
+        image.codes.push(crate::verify::Code::BaseUnverified.name().to_owned());
+        image.codes.sort();
+        image.codes.dedup();
+    }
 }
 
 /// What is written down of a judgement, and compared when it is made again.

@@ -24,7 +24,8 @@ pub struct Identity {
     pub resource: Option<String>,
 }
 
-/// Attaches the summary of `judgement` to the image; the digest of its referrer. Nothing where nobody could tell.
+/// Attaches the summary of `judgement` to the image; the digest of its referrer. Nothing where nobody could tell, nor where
+/// another summary stood in for judging: it would be renewed without anybody having looked.
 ///
 /// # Errors
 /// Those of pushing.
@@ -36,7 +37,7 @@ pub async fn attest(
     identity: &Identity,
     key: &Signer,
 ) -> Result<Option<Digest>, PublishError> {
-    if judgement.verdict == Verdict::Unknown {
+    if judgement.verdict == Verdict::Unknown || judgement.summary.is_some() {
         return Ok(None);
     }
     let summary = summary(&request.policy, request.now_s, image, judgement, identity);

@@ -67,6 +67,9 @@ async fn transcript(ports: &Ports, name: &ImageName, digest: &Digest) -> Result<
     let said =
         |error: &dyn std::error::Error| printable(&format!("the transcript {digest}: {}", chain(error)));
     let read = ports.registries.read_named(name, digest, limits::TRANSCRIPT_JUDGED_SIZE_BYTES_MAX).await;
-    let bytes = read.map_err(|error| (said(&error), error.is_unavailable()))?;
+    // What is larger than is ever judged was not looked at either.
+    let unread =
+        |error: &RegistryError| error.is_unavailable() || matches!(error, RegistryError::TooLarge { .. });
+    let bytes = read.map_err(|error| (said(&error), unread(&error)))?;
     Transcript::parse(&bytes).map_err(|error| (said(&error), false))
 }

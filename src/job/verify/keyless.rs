@@ -26,7 +26,9 @@ pub fn vouch(candidate: &mut Candidate, roots: &Roots, trusted: &TrustedRoot, su
         let RootSigner::Identity { identity, issuer } = &root.signer else { continue };
         let wanted = Identity { subject: pattern(identity), issuer: Pattern::Exact(issuer.clone()) };
         match trusted.verify(&text, &Signed::Digest("sha256", subject.bytes()), &wanted) {
-            Ok(_) => candidate.vouched.push(index),
+            // The policy's own pattern decides: its `*` stays within a host.
+            Ok(signer) if identity.matches(&signer.subject) => candidate.vouched.push(index),
+            Ok(signer) => candidate.doubt = Some(format!("`{}` is another identity", signer.subject)),
             Err(refused) => candidate.doubt = Some(refused.message),
         }
     }

@@ -79,6 +79,8 @@ pub struct Answer {
     pub image: Option<String>,
     /// As of when that was judged.
     pub as_of: Option<String>,
+    /// By which policy, as the archive calls it, and the digest of its text; none: by none.
+    pub policy: Option<crate::dossier::Policy>,
     /// What came of it: `passed`, `failed`, `unknown`.
     pub verdict: String,
     /// Fingerprints of the keys that were believed.
@@ -132,6 +134,7 @@ impl Answer {
             size: Some(size),
             image: Some(contents.image.clone()),
             as_of: Some(contents.as_of.clone()),
+            policy: contents.policy.clone(),
             verdict: judged.first().map(|first| first.verdict.clone()).unwrap_or_default(),
             keys: contents.keys.iter().map(|key| key.fingerprint).collect(),
             judged,
@@ -152,6 +155,7 @@ impl Answer {
             size: None,
             image: None,
             as_of: None,
+            policy: None,
             verdict: "failed".to_owned(),
             keys: Vec::new(),
             judged: Vec::new(),
@@ -173,6 +177,9 @@ impl Answer {
         row("archive", &self.file);
         if let Some(digest) = self.digest {
             row("digest", &digest.to_string());
+        }
+        if let Some(policy) = &self.policy {
+            row("policy", &format!("{} ({})", policy.name, policy.digest));
         }
         for (name, value) in [("image", &self.image), ("as of", &self.as_of)] {
             if let Some(value) = value {

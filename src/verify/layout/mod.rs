@@ -62,7 +62,14 @@ impl Judged {
     /// Refuses unless `digest` is among the products of the last step, by whatever name.
     #[must_use]
     pub fn product(&self, digest: &Digest) -> Option<LayoutFinding> {
-        let last = self.last.as_ref()?;
+        // A layout without steps makes nothing.
+        let Some(last) = self.last.as_ref() else {
+            if self.refused() {
+                return None; // Why is said.
+            }
+            let message = format!("{digest} is no product: the layout has no step");
+            return Some(finding(LayoutCode::ImageNotProduct, "", &message));
+        };
         let hex = digest.hex();
         let products = self.links.get(last).map(|link| &link.products);
         let named = |digests: &BTreeMap<String, String>| digests.get("sha256") == Some(&hex);

@@ -25,15 +25,20 @@ pub(super) fn packages(statement: &Statement) -> Vec<(String, String)> {
     // cosign wraps some.
     let document = predicate.get("Data").filter(|data| data.is_object()).unwrap_or(predicate);
     let spdx = document.get("packages").and_then(Value::as_array);
-    let cyclonedx = document.get("components").and_then(Value::as_array);
     let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let from_spdx = spdx.into_iter().flatten().map(|item| (text(item, "name"), text(item, "versionInfo")));
-    let from_cyclonedx =
-        cyclonedx.into_iter().flatten().map(|item| (text(item, "name"), text(item, "version")));
-    from_spdx.chain(from_cyclonedx).filter(|(name, _)| !name.is_empty()).collect()
+    // Components may have components; how deep, the reader of JSON bounds.
+    let (mut components, mut left) = (Vec::new(), vec![document]);
+    while let Some(above) = left.pop() {
+        for item in above.get("components").and_then(Value::as_array).into_iter().flatten() {
+            components.push((text(item, "name"), text(item, "version")));
+            left.push(item);
+        }
+    }
+    from_spdx.chain(components).filter(|(name, _)| !name.is_empty()).collect()
 }
 
-/// A list of contents: there, fresh, and with something in it. One good one is enough.
+/// A list of contents: there, fresh, and with something in it. Of several the latest counts.
 pub(super) fn sbom(case: &Case<'_>, used: &mut Vec<Digest>) -> Vec<Finding> {
     let Some(wanted) = &case.policy.sbom else { return Vec::new() };
     let check = |opened: &Opened, believed: &Believed| list(case, wanted, opened, believed);
@@ -84,13 +89,12 @@ fn result(case: &Case<'_>, wanted: &policy::Tests, opened: &Opened, believed: &B
         Some("PASSED") if failed.is_empty() => {}
         Some("WARNED") if failed.is_empty() && !wanted.strict => {}
         Some("WARNED") if failed.is_empty() => {
-            findings.push(Finding::new(
-                Code::TestsWarned,
-                format!("tests warned: {}", names("warnedTests").join(", ")),
-            ));
+            findings.extend(each(Code::TestsWarned, &names("warnedTests"), |name| {
+                format!("test warned: {name}")
+            }));
         }
         Some("PASSED" | "WARNED" | "FAILED") => {
-            findings.push(Finding::new(Code::TestsFailed, format!("tests failed: {}", failed.join(", "))));
+            findings.extend(each(Code::TestsFailed, &failed, |name| format!("test failed: {name}")));
         }
         other => {
             let text = format!("the test result is `{}`, which is none", other.unwrap_or_default());
@@ -101,11 +105,23 @@ fn result(case: &Case<'_>, wanted: &policy::Tests, opened: &Opened, believed: &B
     let absent: Vec<&str> =
         wanted.required.iter().map(String::as_str).filter(|name| !passed.contains(name)).collect();
     if !absent.is_empty() {
-        let text = format!("not among the tests that passed: {}", absent.join(", "));
-        findings.push(Finding::new(Code::TestAbsent, text));
+        findings.extend(each(Code::TestAbsent, &absent, |name| {
+            format!("not among the tests that passed: {name}")
+        }));
     }
     let place = opened.at.digest().to_string();
     findings.into_iter().map(|finding| finding.at(&place)).collect()
+}
+
+/// A finding for each name, so that a waiver of one waives no other; one if nobody says which.
+pub(super) fn each(code: Code, names: &[&str], message: impl Fn(&str) -> String) -> Vec<Finding> {
+    let mut names: Vec<&str> = names.to_vec();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return vec![Finding::new(code, message("nobody says which"))];
+    }
+    names.into_iter().map(|name| Finding::new(code, message(name))).collect()
 }
 
 /// The findings of the best statement of a kind: none if one is good. A later failure counts more than an older pass.

@@ -1,5 +1,7 @@
 //! What came in while it was built: from where, under which keys, and whether all of it is on record.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::super::{
@@ -72,7 +74,7 @@ pub(super) fn refused(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
             urls.extend(transcript.exchanges().map(|exchange| exchange.url.as_str()));
         }
         Some((_, Err(why))) => findings.push(Finding::new(Code::InputsUnknown, *why).at(&place)),
-        None if told.view.build_type != BUILD_TYPE && listed.is_empty() => {
+        None if listed.is_empty() => {
             let text = "neither provenance nor a list of contents says all that came in";
             findings.push(Finding::new(Code::InputsUnknown, text).at(&place));
         }
@@ -83,26 +85,29 @@ pub(super) fn refused(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
     let packages: Vec<(&str, &str)> =
         fetched.chain(listed.iter().map(|(name, version)| (name.as_str(), version.as_str()))).collect();
     for refused in &case.policy.refused {
-        findings.extend(found(refused, &urls, &packages).map(|finding| finding.at(&place)));
+        findings.extend(found(refused, &urls, &packages).into_iter().map(|finding| finding.at(&place)));
     }
     findings
 }
 
-fn found(refused: &Refused, urls: &[&str], packages: &[(&str, &str)]) -> Option<Finding> {
+/// One finding for each, so that a waiver of one waives no other.
+fn found(refused: &Refused, urls: &[&str], packages: &[(&str, &str)]) -> Vec<Finding> {
     let because = &refused.because;
-    match &refused.what {
+    let (code, messages): (Code, BTreeSet<String>) = match &refused.what {
         RefusedInput::Url(pattern) => {
-            let url = urls.iter().find(|url| !url.is_empty() && pattern.matches(url))?;
-            Some(Finding::new(Code::InputRefused, format!("`{url}` came in: {because}")))
+            let fits = urls.iter().filter(|url| !url.is_empty() && pattern.matches(url));
+            (Code::InputRefused, fits.map(|url| format!("`{url}` came in: {because}")).collect())
         }
         RefusedInput::Package { name, version } => {
             let fits = |(own, has): &&(&str, &str)| {
                 name.matches(own) && version.as_ref().is_none_or(|version| version.matches(has))
             };
-            let (name, version) = packages.iter().find(fits)?;
-            Some(Finding::new(Code::PackageRefused, format!("`{name}` {version} is in it: {because}")))
+            let fits = packages.iter().filter(fits);
+            let message = |(name, version): &(&str, &str)| format!("`{name}` {version} is in it: {because}");
+            (Code::PackageRefused, fits.map(message).collect())
         }
-    }
+    };
+    messages.into_iter().map(|message| Finding::new(code, message)).collect()
 }
 
 /// The transcript that provenance names, if somebody looked.
@@ -140,8 +145,7 @@ pub(super) fn hermetic(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
     match transcript(case, view) {
         Some((digest, Ok(transcript))) => {
             tainted.extend(transcript.tainted().iter().cloned());
-            let strays = strays(view, transcript);
-            if let Some(url) = strays {
+            for url in strays(view, transcript) {
                 let text = format!("`{url}` came from no repository that the build names");
                 findings.push(Finding::new(Code::NotHermetic, text).at(digest.to_string()));
             }
@@ -154,16 +158,17 @@ pub(super) fn hermetic(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
     }
     tainted.sort();
     tainted.dedup();
-    if !tainted.is_empty() {
-        let text = format!("not everything that came in is on record: {}", tainted.join("; "));
+    for why in tainted {
+        let text = format!("not everything that came in is on record: {why}");
         findings.push(Finding::new(Code::Tainted, text).at(told.place("runDetails/reprov_tainted")));
     }
     findings
 }
 
-/// The first exchange of a repository that the definition does not name.
-fn strays<'a>(view: &View, transcript: &'a Transcript) -> Option<&'a str> {
-    let named: Vec<String> = used(view)?.into_iter().map(|repository| repository.name).collect();
-    let stray = transcript.exchanges().find(|exchange| !named.contains(&exchange.repository));
-    stray.map(|exchange| exchange.url.as_str())
+/// Exchanges of repositories that the definition does not name, each URL once.
+fn strays<'a>(view: &View, transcript: &'a Transcript) -> BTreeSet<&'a str> {
+    let Some(used) = used(view) else { return BTreeSet::new() };
+    let named: BTreeSet<String> = used.into_iter().map(|repository| repository.name).collect();
+    let strays = transcript.exchanges().filter(|exchange| !named.contains(&exchange.repository));
+    strays.map(|exchange| exchange.url.as_str()).collect()
 }

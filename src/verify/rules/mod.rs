@@ -53,6 +53,7 @@ pub(super) fn ask_provenance(policy: &Policy) -> bool {
         || policy.hermetic
         || policy.log
         || policy.evidence
+        || policy.depth > 0
         || policy.bases != crate::policy::Bases::default()
         || policy.parameters != crate::policy::Parameters::default()
         || !policy.refused.is_empty()

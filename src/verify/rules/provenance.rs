@@ -6,10 +6,11 @@ use super::super::{
     Code, Finding, Status, age as ages,
     judge::{Case, Fact, Told},
 };
+use super::ask_provenance;
 use crate::{
     attest::{AttestedParameters, ExternalParameters, commit},
     model::{
-        names::{ATTESTED_TYPE, BUILD_TYPE, IMPORT_TYPE},
+        names::{ATTESTED_TYPE, BUILD_TYPE, IMPORT_TYPE, SLSA_PROVENANCE, SLSA_PROVENANCE_V02},
         rfc3339,
     },
     policy::{Pattern, Severity},
@@ -31,7 +32,10 @@ pub(super) fn level_wanted(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
 
 pub(super) fn age(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
     let kind = &told.believed.statement.predicate_type;
-    let wanted = case.policy.max_age_s.filter(|_| case.policy.predicates.contains(kind));
+    // Of whatever version: one that is asked for must not be stood in for by a stale one of another.
+    let asked = |kind: &str| case.policy.predicates.contains(kind);
+    let asked = asked(SLSA_PROVENANCE) || asked(SLSA_PROVENANCE_V02) || ask_provenance(case.policy);
+    let wanted = case.policy.max_age_s.filter(|_| asked);
     let made_s = told.view.finished_on_s.or(told.view.started_on_s);
     let found = ages::check(kind, made_s, wanted, case.now_s);
     found.map(|finding| finding.at(told.place("runDetails/metadata/finishedOn"))).into_iter().collect()

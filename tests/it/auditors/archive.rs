@@ -148,6 +148,10 @@ fn an_image_that_fails_has_evidence_of_that() {
     );
     let checked = verify(&lab, "bad.tar", &[]).exits(1).json();
     assert_eq!((&checked["judged"], &checked["error"]), (&made["judged"], &Value::Null));
+    let other = verify(&lab, "bad.tar", &["--policy", "slsa-l1"]).exits(1).json();
+    assert!(other["differs"][0].as_str().unwrap().contains("not judged by the policy"), "{other:#}");
+    let same = verify(&lab, "bad.tar", &["--policy", &lab.path("policy.toml")]).exits(1).json();
+    assert_eq!(same["differs"], serde_json::json!([]));
     let args = ["evidence", &to, "--out", &lab.path("x.tar"), "--store", &lab.path("store")];
     lab.reprov(&args).exits(2).says("nobody is trusted");
     lab.reprov(&["evidence", &to]).exits(2);

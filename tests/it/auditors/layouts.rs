@@ -147,6 +147,8 @@ fn an_image_must_be_a_product_of_the_last_step() {
         };
         verify(&[&app]).exits(0);
         verify(&[&app, &other]).exits(1).says("image-not-product");
+        // A policy that trusts nobody is not passed over.
+        verify(&[&app, "--policy", "slsa-l1"]).exits(2).says("nobody is trusted");
         let trust = lab.path("signer.pub");
         verify(&[&app, "--trust", &trust]).exits(0);
         let answer = verify(&[&other, "--trust", &trust, "--format", "json"]).exits(1).json();

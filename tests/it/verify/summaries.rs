@@ -182,3 +182,13 @@ fn a_summary_without_a_policy_or_of_the_past_is_not_written() {
     stand.lab.reprov(&["verify", &stand.name(), "--trust", &By::Ours.public(), "--key", &key]).exits(2);
     stand.verify(&["--policy", "slsa-l1", "--key", &key]).exits(2);
 }
+
+#[test]
+fn a_summary_that_stood_in_is_not_renewed() {
+    let stand = Stand::new();
+    stand.honest();
+    let first = summarised(&stand, &policy(""), 0);
+    assert!(first["images"][0]["attestation"].is_string(), "{first:#}");
+    let again = summarised(&stand, &policy(""), 0);
+    assert_eq!(again["images"][0]["attestation"], Value::Null, "{again:#}");
+}

@@ -189,6 +189,14 @@ const BESIDE: &[(&str, &str, Attach)] = &[
             stand.attach(By::Ours, "https://cyclonedx.org/bom", &json!({"bomFormat": "CycloneDX", "components": [{"name": "event-stream", "version": "3.3.6"}]}));
         },
     ),
+    ("package-refused", "[inputs]\nrefuse = [{ package = \"inner\", because = \"old\" }]", |stand| {
+        let inner = json!([{"name": "outer", "components": [{"name": "inner", "version": "1"}]}]);
+        stand.attach(
+            By::Ours,
+            "https://cyclonedx.org/bom",
+            &json!({"bomFormat": "CycloneDX", "components": inner}),
+        );
+    }),
     ("tests-missing", "[tests]", |_| {}),
     ("tests-failed", "[tests]", |stand| {
         let result = json!({"result": "FAILED", "configuration": [], "failedTests": ["starts"]});

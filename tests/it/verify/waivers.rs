@@ -106,3 +106,34 @@ fn yesterday_is_judged_as_yesterday() {
     assert_eq!(answer["as_of"], "2026-01-04T04:00:00Z");
     stand.verify(&["--as-of", "yesterday"]).exits(2);
 }
+
+#[test]
+fn what_is_waived_for_one_is_not_for_another() {
+    let stand = Stand::new();
+    stand.honest();
+    let result =
+        serde_json::json!({"result": "FAILED", "configuration": [], "failedTests": ["flaky", "auth"]});
+    stand.attach(By::Ours, "https://in-toto.io/attestation/test-result/v0.1", &result);
+    let waiver = |about: &str| {
+        format!(
+            "[[waiver]]\ncode = \"tests-failed\"\nabout = \"{about}\"\nowner = \"ops\"\nreason = \"known\"\nuntil = \"2027-06-30\"\n"
+        )
+    };
+    let one = format!("{HEAD}[tests]\n{}", waiver("flaky"));
+    let ran = stand.by_policy(&one, &[]).exits(1);
+    assert_eq!(denials(&ran), ["tests-failed"], "{ran}");
+    stand.by_policy(&(one + &waiver("auth")), &[]).exits(0);
+}
+
+#[test]
+fn a_stranger_undoes_no_waiver() {
+    let stand = Stand::new();
+    stand.honest();
+    let waived = format!(
+        "predicates = [\"{PROVENANCE}\", \"https://x.example/v1\"]\n{HEAD}[[waiver]]\ncode = \"predicate-missing\"\nowner = \"ops\"\nreason = \"soon\"\nuntil = \"2027-06-30\"\n"
+    );
+    stand.by_policy(&waived, &[]).exits(0);
+    stand.attach(By::Stranger, "https://x.example/v1", &serde_json::json!({"a": 1}));
+    let ran = stand.by_policy(&waived, &[]).exits(0);
+    assert!(all_codes(&ran).contains(&"signature-invalid".to_owned()), "{ran}");
+}
