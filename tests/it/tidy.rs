@@ -8,13 +8,25 @@ use std::{
 
 const ROWS: &[&[&str]] = &[
     &["model"],
-    &["oci", "layer", "attest", "dockerfile", "recipe", "transcript", "engine", "policy", "dossier"],
+    &[
+        "oci",
+        "layer",
+        "attest",
+        "dockerfile",
+        "recipe",
+        "transcript",
+        "engine",
+        "policy",
+        "dossier",
+        "entry",
+        "inventory",
+    ],
     &["diff", "pin", "verify"],
     &["drift"],
     &["report"],
     &["compute", "process", "host", "progress"],
     &["store"],
-    &["registry", "source", "buildroot", "gateway", "signing"],
+    &["registry", "source", "buildroot", "gateway", "signing", "ledger", "notify"],
     &["job"],
     &["cli"],
 ];

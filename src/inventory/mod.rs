@@ -1,0 +1,1 @@
+//! The inventory: which images are audited, how, how often, and who answers for them.

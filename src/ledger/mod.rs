@@ -1,0 +1,1 @@
+//! The ledger: entries (`crate::entry`) in SQLite or PostgreSQL, chained, only ever added to.

@@ -1,0 +1,1 @@
+//! Telling people: messages to webhooks, mail and trackers, kept until they are delivered.
