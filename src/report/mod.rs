@@ -24,6 +24,7 @@ pub mod learned;
 mod limits;
 pub mod live;
 mod markdown;
+pub mod night;
 mod page;
 mod pages;
 mod pair;
