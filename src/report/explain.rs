@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     drift::{Background, Cause, Class},
-    model::{Reason, Taint, Verdict},
+    model::{Reason, Taint, Turn, Verdict},
     verify::{Code, layout::LayoutCode},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 pub struct Explain {
     /// `reprov.explain/v1`.
     pub schema: &'static str,
-    /// Verdicts first, then causes, reasons, taints, findings and errors.
+    /// Verdicts first, then causes, reasons, taints, findings, changes and errors.
     pub entries: Vec<Entry>,
 }
 
@@ -37,6 +37,8 @@ pub enum Kind {
     Taint,
     /// What verifying found.
     Finding,
+    /// How what is known of an image turned from one night to the next.
+    Change,
     /// Why a command gave no answer of its own.
     Error,
 }
@@ -155,6 +157,12 @@ impl From<LayoutCode> for Entry {
     }
 }
 
+impl From<Turn> for Entry {
+    fn from(turn: Turn) -> Self {
+        Self::new(turn.name(), Kind::Change, None, pages::turn(turn))
+    }
+}
+
 impl From<ErrorKind> for Entry {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind.name(), Kind::Error, Some(kind.exit()), pages::error(kind))
@@ -190,6 +198,7 @@ impl Explain {
             .chain(Taint::ALL.iter().copied().map(Entry::from))
             .chain(Code::ALL.iter().copied().map(Entry::from))
             .chain(LayoutCode::ALL.iter().copied().map(Entry::from))
+            .chain(Turn::ALL.into_iter().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
     }
 
@@ -237,6 +246,7 @@ impl Entry {
             Kind::Reason => "why a request of a build was refused, or failed".to_owned(),
             Kind::Taint => "why a provenance is tainted".to_owned(),
             Kind::Finding => "what verifying found".to_owned(),
+            Kind::Change => "a change that reports and messages tell".to_owned(),
             Kind::Error => format!("a kind of error, exit code {exit}"),
         };
         line(out, 0, 2, &format!("{}: {kind}", self.code));
@@ -270,6 +280,7 @@ mod tests {
         codes.extend(Taint::ALL.iter().map(|taint| taint.code()));
         codes.extend(Code::ALL.iter().map(|code| code.name()));
         codes.extend(LayoutCode::ALL.iter().map(|code| code.name()));
+        codes.extend(Turn::ALL.map(Turn::name));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));
         assert_eq!(all.iter().map(|entry| entry.code).collect::<Vec<_>>(), codes);
         for entry in &all {

@@ -283,8 +283,7 @@ fn trend(tallies: &[Tally], span: Span) -> Vec<Night> {
 const DAY_S: i64 = 24 * 3600;
 
 /// The night that a time belongs to, by the day of its morning: from noon to noon, UTC.
-#[must_use]
-pub fn night_of(at_s: i64) -> i64 {
+pub(super) fn night_of(at_s: i64) -> i64 {
     at_s.saturating_add(DAY_S / 2).div_euclid(DAY_S)
 }
 
