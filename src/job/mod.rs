@@ -25,6 +25,7 @@ pub mod lineage;
 mod live;
 mod log;
 mod masks;
+pub mod night;
 mod owned;
 pub mod plan;
 pub mod publish;
