@@ -30,6 +30,7 @@ mod live;
 mod log;
 mod network;
 mod night;
+mod notify;
 mod policy;
 mod rebuild;
 mod report;
@@ -82,6 +83,8 @@ enum Command {
     Trace(trace::Args),
     /// Says what changed since the last audit, and how all images stand
     Report(Box<night::Args>),
+    /// Tells people what changed: webhooks, mail, chat, issues
+    Notify(notify::Args),
     /// Packs all that an image is judged by into one archive, and judges it again
     Evidence(Box<evidence::Args>),
     /// Makes and shows signing keys
@@ -197,6 +200,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
             Command::Report(args) => args.run(&context).await,
+            Command::Notify(args) => args.run(&context).await,
             Command::Evidence(args) => args.run(&context).await,
             Command::Key(command) => command.run(&context),
             Command::Doctor => doctor::run(&context).await,

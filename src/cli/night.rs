@@ -12,6 +12,7 @@ use super::{
     verify::parse_time,
 };
 use crate::{
+    inventory::Span,
     job::night::{gather, since, until},
     model::Verdict,
     report::night::{NightForm, Report, Rules, Standing},
@@ -38,19 +39,14 @@ pub(super) struct Args {
     #[arg(long, env = "REPROV_REPORT_OWNER")]
     owner: Option<String>,
     /// How long an image may not be judged before it is overdue
-    #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = OVERDUE, env = "REPROV_REPORT_OVERDUE")]
-    overdue: i64,
+    #[arg(long, value_name = "SPAN", default_value = OVERDUE, env = "REPROV_REPORT_OVERDUE")]
+    overdue: Span,
     /// Take this verdict for a yes too
     #[arg(long, value_name = "VERDICT", value_parser = parse_verdict)]
     accept: Vec<Verdict>,
     /// Write the report to this file instead
     #[arg(long, value_name = "FILE", env = "REPROV_REPORT_OUT")]
     out: Option<PathBuf>,
-}
-
-/// Reads `90m`, `12h`, `7d` or `2w`, in seconds.
-fn parse_span(text: &str) -> Result<i64, String> {
-    crate::policy::span_s(text).ok_or_else(|| "write a number with m, h, d or w: `8d`".to_owned())
 }
 
 fn form(format: Format) -> NightForm {
@@ -87,7 +83,7 @@ impl Args {
 
     fn rules(&self) -> Rules {
         Rules {
-            overdue_s: Some(self.overdue),
+            overdue_s: Some(self.overdue.as_s()),
             accept: self.accept.iter().copied().collect(),
             group: self.group.clone(),
             owner: self.owner.clone(),

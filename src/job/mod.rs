@@ -26,6 +26,7 @@ mod live;
 mod log;
 mod masks;
 pub mod night;
+pub mod notify;
 mod owned;
 pub mod plan;
 pub mod publish;

@@ -156,6 +156,14 @@ pub const LAYOUT_BLOBS_MAX: usize = 100_000;
 pub const TRANSCRIPT_JUDGED_SIZE_BYTES_MAX: u64 = 32 << 20;
 /// Largest policy.
 pub const POLICY_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Largest inventory, but for the files it names.
+pub const INVENTORY_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Largest file of references that an inventory names.
+pub const INVENTORY_LIST_SIZE_BYTES_MAX: u64 = 32 << 20;
+/// Largest list of pods that an inventory names; it is read as a stream.
+pub const INVENTORY_PODS_SIZE_BYTES_MAX: u64 = 1 << 30;
+/// Most images of an inventory, wherever they are named.
+pub const INVENTORY_IMAGES_MAX: usize = 100_000;
 /// Findings of one code listed for one image; beyond, their number is said.
 pub const FINDINGS_OF_CODE_MAX: usize = 20;
 /// Images that one stands on, at any depth, that are verified with it.

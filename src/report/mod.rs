@@ -3,6 +3,7 @@
 
 pub mod attest;
 pub mod attested;
+pub mod audit;
 #[cfg(test)]
 mod auditor_tests;
 pub mod build;
@@ -24,7 +25,9 @@ pub mod learned;
 mod limits;
 pub mod live;
 mod markdown;
+pub mod metrics;
 pub mod night;
+pub mod notify;
 mod page;
 mod pages;
 mod pair;

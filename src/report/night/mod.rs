@@ -3,6 +3,7 @@
 
 mod change;
 mod form;
+mod letter;
 mod markdown;
 mod page;
 mod sarif;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 pub use change::Change;
 pub use form::NightForm;
+pub use letter::Letter;
 pub use state::{Known, Standing};
 pub use whole::{Count, Image, Night, Place, Share, Whole};
 
