@@ -61,7 +61,9 @@ pub enum InventoryError {
         lacks: &'static str,
     },
     /// Variations of what is not replayed.
-    #[error("group `{0}` has `vary`, which changes replays, and replays nothing; write `rebuild = \"replay\"`")]
+    #[error(
+        "group `{0}` has `vary`, which changes replays, and replays nothing; write `rebuild = \"replay\"`"
+    )]
     Vary(String),
     /// A line that names no image.
     #[error("line {line}: `{text}`: {reason}")]

@@ -10,7 +10,8 @@ use super::{
     tables::{File, GroupTable, Text, Texts},
 };
 use crate::model::{
-    Digest, ImageName, Variations, Verdict, limits::INVENTORY_SIZE_BYTES_MAX, nearest::distance, path::printable,
+    Digest, ImageName, Variations, Verdict, limits::INVENTORY_SIZE_BYTES_MAX, nearest::distance,
+    path::printable,
 };
 
 /// How long a judgement holds, if nobody says.
@@ -85,7 +86,10 @@ impl Reader<'_> {
                 .iter()
                 .map(|(text, span)| self.repository(text, span.clone()))
                 .collect::<Result<_, _>>()?,
-            tags: texts(table.tags).iter().map(|(text, span)| self.tag(text, span.clone())).collect::<Result<_, _>>()?,
+            tags: texts(table.tags)
+                .iter()
+                .map(|(text, span)| self.tag(text, span.clone()))
+                .collect::<Result<_, _>>()?,
             files: table.file.map(Texts::all).unwrap_or_default(),
             pods: table.pods.map(Texts::all).unwrap_or_default(),
             owner: table.owner.filter(|owner| !owner.trim().is_empty()),
@@ -99,7 +103,12 @@ impl Reader<'_> {
             every: table.every.map_or(Ok(EVERY), |span| self.span("every", &span))?,
             priority: table.priority.map_or(Ok(0), |number| self.priority(&number))?,
             timeout: table.timeout.map_or(Ok(TIMEOUT), |span| self.span("timeout", &span))?,
-            accept: table.accept.unwrap_or_default().iter().map(|word| self.verdict(word)).collect::<Result<_, _>>()?,
+            accept: table
+                .accept
+                .unwrap_or_default()
+                .iter()
+                .map(|word| self.verdict(word))
+                .collect::<Result<_, _>>()?,
             name,
         };
         whole(group)
@@ -123,7 +132,11 @@ impl Reader<'_> {
         let name = text.get_ref();
         let known = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ' ');
         if name.trim() != name || name.is_empty() || name.chars().count() > 100 || !name.chars().all(known) {
-            return Err(self.bad("name", text, "write up to 100 letters, digits, `-`, `_`, `.`, `/` or spaces"));
+            return Err(self.bad(
+                "name",
+                text,
+                "write up to 100 letters, digits, `-`, `_`, `.`, `/` or spaces",
+            ));
         }
         if !self.names.insert(name.clone()) {
             return Err(self.bad("name", text, "another group has this name already"));
@@ -170,7 +183,11 @@ impl Reader<'_> {
         let parts: Vec<_> = word.get_ref().split('/').collect();
         let plain = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(plain) {
-            return Err(self.bad("platform", word, "write `linux/amd64`, or another OS/ARCHITECTURE[/VARIANT]"));
+            return Err(self.bad(
+                "platform",
+                word,
+                "write `linux/amd64`, or another OS/ARCHITECTURE[/VARIANT]",
+            ));
         }
         Ok(word.get_ref().clone())
     }

@@ -14,7 +14,9 @@ impl Glob {
     pub fn parse(text: &str) -> Result<Self, String> {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '*' | '?');
         if text.is_empty() || text.len() > 128 || !text.chars().all(known) {
-            return Err("write letters, digits, `_`, `.`, `-`, `*` for any run of them, `?` for one".to_owned());
+            return Err(
+                "write letters, digits, `_`, `.`, `-`, `*` for any run of them, `?` for one".to_owned()
+            );
         }
         Ok(Self(text.to_owned()))
     }

@@ -31,7 +31,9 @@ pub fn references(text: &str) -> Result<Vec<(usize, ImageName)>, InventoryError>
 pub(super) fn image(text: &str) -> Result<ImageName, String> {
     text.parse::<ImageName>().map_err(|error| match error {
         // The remedy of the Dockerfile (`[from]`) does not help here.
-        ReferenceError::NoRegistry(_) => "it names no registry; write HOST/REPOSITORY:TAG or oci:DIR:TAG".to_owned(),
+        ReferenceError::NoRegistry(_) => {
+            "it names no registry; write HOST/REPOSITORY:TAG or oci:DIR:TAG".to_owned()
+        }
         error => error.to_string(),
     })
 }
@@ -42,7 +44,8 @@ mod tests {
 
     #[test]
     fn reads_lines() {
-        let text = "# all of web\n\nregistry.example.org/web:1  # the old one\n\tregistry.example.org/web:2\r\n";
+        let text =
+            "# all of web\n\nregistry.example.org/web:1  # the old one\n\tregistry.example.org/web:2\r\n";
         let found = references(text).unwrap();
         let shown: Vec<_> = found.iter().map(|(line, name)| format!("{line} {name}")).collect();
         assert_eq!(shown, ["3 registry.example.org/web:1", "4 registry.example.org/web:2"]);

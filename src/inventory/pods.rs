@@ -5,12 +5,7 @@ use std::{collections::BTreeSet, io::Read};
 use serde::Deserialize;
 
 use super::InventoryError;
-use crate::model::{
-    ImageName,
-    limits::INVENTORY_IMAGES_MAX,
-    path::printable,
-    reference::normalised,
-};
+use crate::model::{ImageName, limits::INVENTORY_IMAGES_MAX, path::printable, reference::normalised};
 
 /// The images of a list of pods.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -26,7 +26,13 @@ impl Span {
     /// So many seconds, at least one, at most ten years.
     #[must_use]
     pub const fn seconds(seconds: u64) -> Self {
-        Self(if seconds == 0 { 1 } else if seconds > SPAN_S_MAX { SPAN_S_MAX } else { seconds })
+        Self(if seconds == 0 {
+            1
+        } else if seconds > SPAN_S_MAX {
+            SPAN_S_MAX
+        } else {
+            seconds
+        })
     }
 
     /// As seconds.
@@ -78,9 +84,15 @@ mod tests {
 
     #[test]
     fn reads_and_writes() {
-        for (text, expected) in
-            [("90m", "90m"), ("6h", "6h"), ("7d", "7d"), ("2w", "14d"), ("1d12h", "36h"), ("24h", "1d"), ("5s", "5s")]
-        {
+        for (text, expected) in [
+            ("90m", "90m"),
+            ("6h", "6h"),
+            ("7d", "7d"),
+            ("2w", "14d"),
+            ("1d12h", "36h"),
+            ("24h", "1d"),
+            ("5s", "5s"),
+        ] {
             let span: Span = text.parse().unwrap();
             assert_eq!(span.to_string(), expected);
             assert_eq!(expected.parse(), Ok(span));

@@ -45,8 +45,14 @@ fn reads_every_key() {
     assert_eq!(web.owner.as_deref(), Some("platform@example.org"));
     assert_eq!(web.accept, [Verdict::CompressionOnly]);
     assert_eq!(web.platform, "linux/amd64");
-    assert_eq!((cluster.rebuild, cluster.priority, cluster.timeout.to_string()), (Rebuild::No, 0, "2h".to_owned()));
-    assert_eq!((cluster.owner.as_deref(), cluster.every.to_string()), (Some("ops@example.org"), "12h".to_owned()));
+    assert_eq!(
+        (cluster.rebuild, cluster.priority, cluster.timeout.to_string()),
+        (Rebuild::No, 0, "2h".to_owned())
+    );
+    assert_eq!(
+        (cluster.owner.as_deref(), cluster.every.to_string()),
+        (Some("ops@example.org"), "12h".to_owned())
+    );
     assert!(cluster.trust.is_empty(), "a group's own list is not joined with the defaults");
     assert_eq!((cluster.files.len(), cluster.pods.len()), (2, 1));
     assert_eq!(inventory.notify[0]["kind"].as_str(), Some("webhook"));
@@ -62,7 +68,10 @@ fn says_what_is_wrong_and_where() {
     check("", "there is no [[group]]; write one with `name` and `images`");
     check(&format!("{group}evry = \"7d\"\n"), "line 4: unknown key `evry`; did you mean `every`?");
     check(&format!("[default]\n{group}"), "line 1: unknown key `default`; did you mean `defaults`?");
-    check(&format!("[defaults]\nimages = []\n{group}"), "line 2: unknown key `images`; did you mean `timeout`?");
+    check(
+        &format!("[defaults]\nimages = []\n{group}"),
+        "line 2: unknown key `images`; did you mean `timeout`?",
+    );
     check(
         &format!("{group}every = \"weekly\"\n"),
         "line 4: `every = \"weekly\"`: `weekly` is not a span of time; write a number with s, m, h, d or w: `90m`, `6h`, `7d`",
@@ -81,7 +90,10 @@ fn says_what_is_wrong_and_where() {
         &format!("{group}vary = [\"time\"]\nrebuild = \"live\"\n"),
         "group `a` has `vary`, which changes replays, and replays nothing; write `rebuild = \"replay\"`",
     );
-    check("[[group]]\nname = \"a\"\n", "group `a` names no image; give it `images`, `repository` with `tags`, `file` or `pods`");
+    check(
+        "[[group]]\nname = \"a\"\n",
+        "group `a` names no image; give it `images`, `repository` with `tags`, `file` or `pods`",
+    );
     check(
         &format!("{group}tags = \"1.*\"\n"),
         "group `a` has `tags` without `repository`; tags are those of a repository",

@@ -4,6 +4,7 @@ pub mod accepted;
 pub mod archive;
 pub mod assemble;
 pub mod attest;
+pub mod audit;
 pub mod bases;
 pub mod build;
 pub mod builder;

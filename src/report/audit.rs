@@ -286,7 +286,12 @@ impl Audit {
             (false, Ended::OutOfTime) => format!("out of time, {} overdue", self.overdue),
             (false, Ended::Cancelled) => format!("ended before it was done, {} overdue", self.overdue),
         };
-        let _ = writeln!(out, "{} images: {counts}{}{done}", self.images.len(), if counts.is_empty() { "" } else { "; " });
+        let _ = writeln!(
+            out,
+            "{} images: {counts}{}{done}",
+            self.images.len(),
+            if counts.is_empty() { "" } else { "; " }
+        );
         out
     }
 }

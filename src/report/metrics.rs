@@ -59,16 +59,36 @@ pub fn metrics(audit: &Audit, now_s: i64) -> String {
     for (group, of) in &groups {
         out.sample("reprov_audit_overdue", &[("group", group)], of.overdue);
     }
-    out.family("reprov_audit_last_success_timestamp_seconds", "gauge", "seconds", "When an image was last found well.");
+    out.family(
+        "reprov_audit_last_success_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "When an image was last found well.",
+    );
     for (group, of) in &groups {
         if let Some(good_s) = of.good_s {
             out.sample("reprov_audit_last_success_timestamp_seconds", &[("group", group)], good_s);
         }
     }
     let whole = [
-        ("reprov_audit_notices", "", "Things to be said about the inventory.", audit.notices.len().to_string()),
-        ("reprov_audit_complete", "", "1: all that was due was tried.", u8::from(audit.ended == Ended::Complete).to_string()),
-        ("reprov_audit_duration_seconds", "seconds", "How long the audit took.", format!("{:.3}", audit.seconds)),
+        (
+            "reprov_audit_notices",
+            "",
+            "Things to be said about the inventory.",
+            audit.notices.len().to_string(),
+        ),
+        (
+            "reprov_audit_complete",
+            "",
+            "1: all that was due was tried.",
+            u8::from(audit.ended == Ended::Complete).to_string(),
+        ),
+        (
+            "reprov_audit_duration_seconds",
+            "seconds",
+            "How long the audit took.",
+            format!("{:.3}", audit.seconds),
+        ),
         ("reprov_audit_ended_timestamp_seconds", "seconds", "When the audit ended.", now_s.to_string()),
     ];
     for (name, unit, help, value) in whole {
@@ -92,7 +112,8 @@ impl Text {
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        let labels: Vec<_> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let _ = writeln!(self.0, "{name}{labels} {value}");
     }
@@ -151,8 +172,19 @@ mod tests {
             began_on: "2026-11-30T01:00:00Z".to_owned(),
             seconds: 12.5,
             images: vec![
-                image("web", None, vec![step("verify", Some("passed"), State::Done), step("replay", Some("explained"), State::NotDue)]),
-                image("web", None, vec![step("verify", Some("passed"), State::NotDue), step("replay", None, State::NoTime)]),
+                image(
+                    "web",
+                    None,
+                    vec![
+                        step("verify", Some("passed"), State::Done),
+                        step("replay", Some("explained"), State::NotDue),
+                    ],
+                ),
+                image(
+                    "web",
+                    None,
+                    vec![step("verify", Some("passed"), State::NotDue), step("replay", None, State::NoTime)],
+                ),
                 image("a \"b\"\\c", Some("gone"), Vec::new()),
             ],
             notices: Vec::new(),
@@ -231,7 +263,11 @@ mod tests {
         check("reprov_audit_images", &[("group", "a \"b\"\\c")], 1.0);
         check("reprov_audit_missed_images", &[("group", "a \"b\"\\c"), ("why", "gone")], 1.0);
         check("reprov_audit_outcomes", &[("group", "web"), ("step", "verify"), ("outcome", "passed")], 2.0);
-        check("reprov_audit_outcomes", &[("group", "web"), ("step", "replay"), ("outcome", "never-judged")], 1.0);
+        check(
+            "reprov_audit_outcomes",
+            &[("group", "web"), ("step", "replay"), ("outcome", "never-judged")],
+            1.0,
+        );
         check("reprov_audit_overdue", &[("group", "web")], 1.0);
         check("reprov_audit_last_success_timestamp_seconds", &[("group", "web")], 1_796_004_000.0);
         check("reprov_audit_complete", &[], 0.0);
