@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Context, audit,
+    Context,
     failure::{Exit, Failure},
     ledger::LedgerArgs,
 };
@@ -22,7 +22,10 @@ use crate::{
         notify::{Telling, foretell, tell},
     },
     ledger::Ledger,
-    model::Secret,
+    model::{
+        Secret,
+        limits::{INVENTORY_SIZE_BYTES_MAX, read_bounded},
+    },
     progress::Silent,
     report::notify::{Message, Notify},
 };
@@ -42,7 +45,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
-        let inventory = audit::read(&self.inventory)?;
+        let inventory = read(&self.inventory)?;
         let told = Told::of(&inventory, &self.inventory)?;
         let ledger = self.ledger.open_existing(context).await?;
         let answer = if self.dry_run {
@@ -56,6 +59,17 @@ impl Args {
         context.console.answer(&answer, &answer.text());
         Ok(exit(&answer))
     }
+}
+
+/// Reads the inventory.
+fn read(path: &Path) -> Result<Inventory, Failure> {
+    let named = |failure: Failure| failure.hint(format!("the inventory: {}", path.display()));
+    let read = std::fs::File::open(path)
+        .and_then(|file| read_bounded(file, INVENTORY_SIZE_BYTES_MAX, "inventory"))
+        .and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
+    let text = read.map_err(|error| named(Failure::usage(error)))?;
+    Inventory::parse(&text)
+        .map_err(|error| Failure::usage_text(format!("inventory `{}`: {error}", path.display())))
 }
 
 /// What the process ends with: a message that waits is one of which nobody can tell whether it arrives.

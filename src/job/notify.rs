@@ -26,8 +26,8 @@ use crate::{
 const CHANGES_MAX: usize = 500;
 /// Messages that are looked at in one run; the rest waits for the next.
 const MESSAGES_MAX: u32 = 10_000;
-/// How long a message is ours while it is delivered.
-const LEASE_S: u64 = 120;
+/// How long a message is ours while it is delivered: longer than any attempt.
+const LEASE_S: u64 = 30;
 /// How often a message is tried in one run, and how long is waited before each further time.
 const PAUSES_S: [u64; 3] = [0, 1, 4];
 /// How long a message that was not delivered waits at most: less than from one night to the next.

@@ -21,7 +21,7 @@ use crate::{
 /// How long one answer of the server may take.
 const ANSWER: Duration = Duration::from_secs(15);
 /// How long all of it may take.
-const TOTAL_S: u64 = 60;
+const TOTAL_S: u64 = 20;
 
 /// Where mail is handed in.
 pub(super) struct Server<'a> {

@@ -44,7 +44,7 @@ pub enum NotifyError {
     #[error("it cannot be reached")]
     Unreachable(#[source] reqwest::Error),
     /// No answer in time.
-    #[error("it gave no answer within {0} s")]
+    #[error("no answer within {0} s")]
     Timeout(u64),
     /// It sends us elsewhere.
     #[error("it answers {0}, which sends elsewhere; redirects are not followed, name the place itself")]
@@ -70,7 +70,7 @@ impl NotifyError {
     #[must_use]
     pub fn passes(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Timeout(_) | Self::Mail(_) => true,
+            Self::Unreachable(_) | Self::Mail(_) => true, // Silence was waited for once.
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
             _ => false,
         }
