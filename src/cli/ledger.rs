@@ -9,6 +9,7 @@ use super::{
     policy::{load, trusted_root},
 };
 use crate::{
+    entry::Entry,
     job::remember::{By, remember},
     ledger::{Ledger, LedgerError, Place, PlaceError},
     model::{Digest, limits, names},
@@ -22,7 +23,7 @@ const FILE_NAME: &str = "ledger.sqlite";
 /// Where the ledger is.
 #[derive(Debug, clap::Args)]
 pub(super) struct LedgerArgs {
-    /// The ledger: a file, or postgres://USER@HOST/DATABASE [default: ledger.sqlite beside the store]
+    /// The ledger: a file, or `postgres://USER@HOST/DATABASE` [default: ledger.sqlite beside the store]
     #[arg(long, value_name = "PATH|URL", value_parser = place, env = "REPROV_LEDGER", hide_env_values = true)]
     pub(super) ledger: Option<Place>,
 }
@@ -30,6 +31,32 @@ pub(super) struct LedgerArgs {
 /// Reads a place; a URL that cannot be one is not shown, since it may hold a password.
 pub(super) fn place(text: &str) -> Result<Place, PlaceError> {
     text.parse()
+}
+
+/// Opens the ledger at `place`, if one is given.
+pub(super) async fn opened(place: Option<&Place>) -> Result<Option<Ledger>, Failure> {
+    Ok(match place {
+        Some(place) => Some(Ledger::open(place).await?),
+        None => None,
+    })
+}
+
+/// Adds `entry`, if there is something to note and somewhere to note it, and closes the ledger. What was done stands: only
+/// that it is not noted is said.
+pub(super) async fn note(context: &Context<'_>, ledger: Option<Ledger>, entry: Option<Entry>) -> Exit {
+    let Some(ledger) = ledger else { return Exit::Ok };
+    let noted = match &entry {
+        Some(entry) => ledger.append(entry).await.map(drop),
+        None => Ok(()),
+    };
+    ledger.close().await;
+    match noted.map_err(Failure::from) {
+        Ok(()) => Exit::Ok,
+        Err(failure) => {
+            context.console.complain(&failure);
+            failure.exit
+        }
+    }
 }
 
 impl LedgerArgs {
@@ -106,7 +133,7 @@ pub(super) struct Rebuild {
     /// Images, by tag or digest
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
-    /// The new ledger: a file that is not there yet, or postgres://USER@HOST/DATABASE without entries
+    /// The new ledger: a file that is not there yet, or `postgres://USER@HOST/DATABASE` without entries
     #[arg(long, value_name = "PATH|URL", value_parser = place)]
     ledger: Place,
     /// Whose attestations to believe (repeat for several); a policy's [[trust]] may name more

@@ -33,11 +33,11 @@ pub struct Placed<'a> {
     pub signer: Option<String>,
 }
 
-/// How the ledger calls a signer: a key by its fingerprint, an identity by its name.
+/// How the ledger calls a signer: a key by its fingerprint in hex, an identity by its name.
 #[must_use]
 pub fn signer_id(signer: &RootSigner) -> String {
     match signer {
-        RootSigner::Key(key) => key.fingerprint().to_string(),
+        RootSigner::Key(key) => key.fingerprint().hex(),
         RootSigner::Identity { identity, issuer } => format!("{identity} ({issuer})"),
     }
 }
