@@ -2,7 +2,7 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 20] = [
     "build",
     "rebuild",
     "import",
@@ -13,6 +13,8 @@ const COMMANDS: [&str; 18] = [
     "policy",
     "trace",
     "evidence",
+    "history",
+    "ledger",
     "key",
     "doctor",
     "store",
@@ -22,8 +24,10 @@ const COMMANDS: [&str; 18] = [
     "help",
     "",
 ];
-const NESTED: [&str; 10] = [
+const NESTED: [&str; 12] = [
     "evidence verify",
+    "ledger check",
+    "ledger rebuild",
     "key generate",
     "key public",
     "key import",
@@ -49,8 +53,8 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..17]);
-    for parent in ["key", "policy", "store"] {
+    assert_eq!(listed(&["--help"]), COMMANDS[..19]);
+    for parent in ["key", "ledger", "policy", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();
         assert_eq!(listed(&[parent, "--help"]), names);
