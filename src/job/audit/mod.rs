@@ -137,9 +137,12 @@ pub enum AuditError {
     /// What was done could not be read or written down: nothing more is done then.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// It is none.
+    /// There is none.
     #[error("an audit needs a ledger to write to")]
     NoLedger,
+    /// The kernel gives no random bytes.
+    #[error("cannot make a name for this audit")]
+    Random(#[source] std::io::Error),
 }
 
 impl AuditError {
@@ -151,6 +154,7 @@ impl AuditError {
                 true
             }
             Self::Ledger(error) => error.is_usage(),
+            Self::Random(_) => false,
         }
     }
 }
@@ -170,7 +174,7 @@ pub async fn audit(ports: &Ports, request: Request) -> Result<Audit, AuditError>
     let resolved = resolve::resolve(ports, &request, &hosts).await?;
     let plan = plan::plan(&request, resolved, began_s).await?;
     let (images, notices, ended) = if request.listed {
-        (plan.images(&request, began_s), plan.notices, Ended::Complete)
+        (plan.images(&request), plan.notices, Ended::Complete)
     } else {
         run::run(ports, &request, hosts, plan, began).await?
     };

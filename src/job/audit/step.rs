@@ -37,6 +37,8 @@ pub(super) enum Tried {
         entry: Box<Entry>,
         /// Whether another try may go better.
         again: bool,
+        /// Whether a bug of ours ended it.
+        bug: bool,
     },
 }
 
@@ -89,7 +91,14 @@ impl Case<'_> {
     pub(super) fn untold(&self, error: &str, again: bool) -> Tried {
         let mut entry = self.entry(Kind::Missed, "unreachable");
         entry.error = Some(shown(error));
-        Tried::Untold { entry: Box::new(entry), again }
+        Tried::Untold { entry: Box::new(entry), again, bug: false }
+    }
+
+    /// It panicked.
+    pub(super) fn bug(&self, panic: &str) -> Tried {
+        let mut entry = self.entry(Kind::Missed, "unreachable");
+        entry.error = Some(shown(&format!("a bug of ours ended it: {panic}")));
+        Tried::Untold { entry: Box::new(entry), again: false, bug: true }
     }
 
     /// Tries once.
@@ -127,7 +136,7 @@ impl Case<'_> {
         self.found(&mut entry, &judgement);
         if judgement.verdict == Judged::Unknown {
             entry.error = Some("what could not be read may say otherwise".to_owned());
-            return Tried::Untold { entry: Box::new(entry), again: true };
+            return Tried::Untold { entry: Box::new(entry), again: true, bug: false };
         }
         let mut unattached = None;
         if let Some(key) =
