@@ -33,7 +33,10 @@ use crate::{
     policy::starter,
     progress::Progress,
     recipe::Buildroot,
-    report::{audit::Weight, metrics::metrics},
+    report::{
+        audit::{Ended, Weight},
+        metrics::metrics,
+    },
     verify::RootSigner,
 };
 
@@ -142,7 +145,8 @@ impl Args {
         });
         drop(ports); // Its line on the terminal goes before the answer.
         context.console.answer(&answer, &answer.text(context.console.verbose()));
-        let exit = answer.weights().map(exit).fold(Exit::Ok, Exit::worse);
+        let ended = if answer.ended == Ended::Cancelled { Exit::Unavailable } else { Exit::Ok };
+        let exit = answer.weights().map(exit).fold(ended, Exit::worse);
         match written {
             Some(Err(failure)) => {
                 context.console.complain(&failure);

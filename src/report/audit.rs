@@ -147,6 +147,21 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Duplicate, Self::NoTag, Self::NoImage, Self::Unclear, Self::Moved];
+
+    /// Its name in the answer.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::NoTag => "no-tag",
+            Self::NoImage => "no-image",
+            Self::Unclear => "unclear",
+            Self::Moved => "moved",
+        }
+    }
+
     /// What it makes of the answer: fine, a no, or "could not tell".
     #[must_use]
     pub fn weight(self) -> Weight {
@@ -278,8 +293,8 @@ impl Audit {
             }
             image.write(&mut out);
         }
-        for Notice { group, message, .. } in &self.notices {
-            let _ = writeln!(out, "note: [{}] {message}", printable(group));
+        for Notice { kind, group, message } in &self.notices {
+            let _ = writeln!(out, "{}: [{}] {message}", kind.name(), printable(group));
         }
         if hidden > 0 {
             let _ = writeln!(out, "{hidden} images are well and not due (-v shows them)");

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{
+    audit::NoticeKind,
     columns::{field, line},
     pages,
 };
@@ -19,7 +20,7 @@ use crate::{
 pub struct Explain {
     /// `reprov.explain/v1`.
     pub schema: &'static str,
-    /// Verdicts first, then causes, reasons, taints, findings and errors.
+    /// Verdicts first, then causes, reasons, taints, findings, errors and notices.
     pub entries: Vec<Entry>,
 }
 
@@ -39,6 +40,8 @@ pub enum Kind {
     Finding,
     /// Why a command gave no answer of its own.
     Error,
+    /// What an audit has to say of its inventory.
+    Notice,
 }
 
 /// Kinds of `reprov.error/v1`.
@@ -161,6 +164,12 @@ impl From<ErrorKind> for Entry {
     }
 }
 
+impl From<NoticeKind> for Entry {
+    fn from(kind: NoticeKind) -> Self {
+        Self::new(kind.name(), Kind::Notice, None, pages::notice(kind))
+    }
+}
+
 /// What a reason means, in a few words after a URL.
 pub(super) fn sentence(reason: Reason) -> &'static str {
     match reason {
@@ -191,6 +200,7 @@ impl Explain {
             .chain(Code::ALL.iter().copied().map(Entry::from))
             .chain(LayoutCode::ALL.iter().copied().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
+            .chain(NoticeKind::ALL.into_iter().map(Entry::from))
     }
 
     /// All there is on `code`, or on everything; none if nothing has that code.
@@ -238,6 +248,7 @@ impl Entry {
             Kind::Taint => "why a provenance is tainted".to_owned(),
             Kind::Finding => "what verifying found".to_owned(),
             Kind::Error => format!("a kind of error, exit code {exit}"),
+            Kind::Notice => "what an audit has to say of its inventory".to_owned(),
         };
         line(out, 0, 2, &format!("{}: {kind}", self.code));
         line(out, 2, 0, self.meaning);
@@ -271,6 +282,7 @@ mod tests {
         codes.extend(Code::ALL.iter().map(|code| code.name()));
         codes.extend(LayoutCode::ALL.iter().map(|code| code.name()));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));
+        codes.extend(NoticeKind::ALL.map(NoticeKind::name));
         assert_eq!(all.iter().map(|entry| entry.code).collect::<Vec<_>>(), codes);
         for entry in &all {
             let sentences = entry.meaning.matches(". ").count() + usize::from(entry.meaning.ends_with('.'));

@@ -167,12 +167,12 @@ pub async fn audit(ports: &Ports, request: Request) -> Result<Audit, AuditError>
     let (began, began_s) = (tokio::time::Instant::now(), host::now_s());
     let request = Arc::new(request);
     let hosts = Arc::new(hosts::Hosts::default());
+    let resolved = resolve::resolve(ports, &request, &hosts).await?;
+    let plan = plan::plan(&request, resolved, began_s).await?;
     let noted = match (&request.ledger, request.listed) {
         (Some(ledger), false) => Some((ledger, ledger.begin_run(&request.name, began_s).await?)),
         _ => None,
     };
-    let resolved = resolve::resolve(ports, &request, &hosts).await?;
-    let plan = plan::plan(&request, resolved, began_s).await?;
     let (images, notices, ended) = if request.listed {
         (plan.images(&request), plan.notices, Ended::Complete)
     } else {

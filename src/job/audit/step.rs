@@ -22,6 +22,7 @@ use crate::{
     model::{Selector, Verdict, names::SLSA_PROVENANCE, path::printable, rfc3339},
     registry::RegistryError,
     report::{self, Form, rebuild as view},
+    signing::Signer,
     verify::{Judgement, RootSigner, Verdict as Judged},
 };
 
@@ -139,8 +140,8 @@ impl Case<'_> {
             return Tried::Untold { entry: Box::new(entry), again: true, bug: false };
         }
         let mut unattached = None;
-        if let Some(key) =
-            self.request.key.as_deref().filter(|_| self.attaches(&entry) && rules.policy.digest.is_some())
+        if rules.policy.digest.is_some()
+            && let Some(key) = self.attaches(&mut entry)
         {
             let identity = Identity { verifier: self.request.verifier_id.clone(), resource: None };
             match verify::attest(self.ports, &request, &self.item.found.name, &judgement, &identity, key)
@@ -177,15 +178,25 @@ impl Case<'_> {
         entry.waived.dedup();
     }
 
-    /// Whether what came of it is to be attached.
-    fn attaches(&self, entry: &Entry) -> bool {
-        let same = self.planned.last.as_ref().is_some_and(|last| {
+    /// Who attaches what came of it; nobody where it was attached already and only changes are, then the entry names
+    /// what says so.
+    fn attaches(&self, entry: &mut Entry) -> Option<&Signer> {
+        let key = self.request.key.as_deref()?;
+        let same = |last: &&Entry| {
             last.outcome == entry.outcome
                 && last.codes == entry.codes
                 && last.conditions == entry.conditions
                 && last.evidence.is_some()
-        });
-        self.request.attach == Attach::Always || !same
+                && last.signer.as_deref() == Some(&*key.public().fingerprint().hex())
+        };
+        match self.planned.last.as_ref().filter(same) {
+            Some(last) if self.request.attach == Attach::OnChange => {
+                entry.evidence = last.evidence;
+                entry.signer.clone_from(&last.signer);
+                None
+            }
+            _ => Some(key),
+        }
     }
 
     async fn rebuild(&self, inputs: InputsFrom) -> Tried {
@@ -213,7 +224,7 @@ impl Case<'_> {
         entry.codes = outcome.causes();
         entry.error = outcome.error.as_deref().map(shown);
         let mut trouble = Vec::new();
-        if let Some(key) = self.request.key.as_deref().filter(|_| self.attaches(&entry)) {
+        if let Some(key) = self.attaches(&mut entry) {
             outcome.attach(self.ports, &request.image, &request.rebuilder_id, key).await;
             entry.evidence = outcome.attestation;
             entry.signer = outcome.attestation.map(|_| key.public().fingerprint().hex());
