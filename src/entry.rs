@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Digest;
 
 pub mod chain;
+pub mod code;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -145,6 +146,28 @@ pub struct Row {
 }
 
 impl Entry {
+    /// What of it the signed attestations say, so what can be read again when the ledger is lost; none if nothing was
+    /// signed. Gone are group, owner, conditions, the report's place, and which findings counted, of which a summary
+    /// says nothing. A tag is kept only where the statement names one.
+    #[must_use]
+    pub fn attested(&self) -> Option<Self> {
+        self.evidence?;
+        let tagged = matches!(self.kind, Kind::Verified | Kind::Promoted | Kind::Undone);
+        let coded = matches!(self.kind, Kind::Rebuilt | Kind::Tested);
+        Some(Self {
+            tag: self.tag.clone().filter(|_| tagged),
+            conditions: None,
+            group: None,
+            owner: None,
+            codes: if coded { self.codes.clone() } else { BTreeMap::new() },
+            waived: if tagged && self.kind != Kind::Verified { self.waived.clone() } else { Vec::new() },
+            took_ms: None,
+            report: None,
+            error: None,
+            ..self.clone()
+        })
+    }
+
     /// The bytes that are kept and chained.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -4,6 +4,7 @@
 //! runs) has tables of its own and is not chained. Whatever is sent again after a server's restart is such that doing
 //! it twice does no harm: an entry has a name of its own, by which a commit whose answer was lost is found again.
 
+mod check;
 mod claims;
 mod error;
 mod open;
@@ -14,6 +15,7 @@ mod select;
 
 use sqlx::{PgPool, Row as _, SqlitePool, query};
 
+pub use check::Checked;
 pub use claims::Claim;
 pub use error::LedgerError;
 pub use outbox::Message;

@@ -306,6 +306,12 @@ pub const LEDGER_PAGE_ROWS: i64 = 1000;
 pub const LEDGER_WAIT_S: u64 = 30;
 /// Connections of one process to the ledger.
 pub const LEDGER_CONNECTIONS_MAX: u32 = 4;
+/// Most faults of a ledger that are told one by one.
+pub const LEDGER_FAULTS_MAX: usize = 1000;
+/// Most rows in one answer of `history`.
+pub const HISTORY_ROWS_MAX: usize = 100_000;
+/// Most attestations that one `ledger rebuild` reads into a ledger.
+pub const REMEMBERED_MAX: usize = 1_000_000;
 /// Longest name of a claim or message.
 pub const LEDGER_NAME_SIZE_BYTES_MAX: usize = 1024;
 /// Largest message that is kept until it is delivered.

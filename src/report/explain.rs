@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     drift::{Background, Cause, Class},
+    entry::code::{CODES, Page},
     model::{Reason, Taint, Verdict},
     verify::{Code, layout::LayoutCode},
 };
@@ -158,6 +159,12 @@ impl From<LayoutCode> for Entry {
     }
 }
 
+impl From<Page> for Entry {
+    fn from((code, page): Page) -> Self {
+        Self::new(code, Kind::Finding, None, page)
+    }
+}
+
 impl From<ErrorKind> for Entry {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind.name(), Kind::Error, Some(kind.exit()), pages::error(kind))
@@ -199,6 +206,7 @@ impl Explain {
             .chain(Taint::ALL.iter().copied().map(Entry::from))
             .chain(Code::ALL.iter().copied().map(Entry::from))
             .chain(LayoutCode::ALL.iter().copied().map(Entry::from))
+            .chain(CODES.into_iter().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
             .chain(NoticeKind::ALL.into_iter().map(Entry::from))
     }
@@ -281,6 +289,7 @@ mod tests {
         codes.extend(Taint::ALL.iter().map(|taint| taint.code()));
         codes.extend(Code::ALL.iter().map(|code| code.name()));
         codes.extend(LayoutCode::ALL.iter().map(|code| code.name()));
+        codes.extend(CODES.map(|(code, _)| code));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));
         codes.extend(NoticeKind::ALL.map(NoticeKind::name));
         assert_eq!(all.iter().map(|entry| entry.code).collect::<Vec<_>>(), codes);

@@ -13,6 +13,7 @@ mod finding;
 mod judge;
 pub mod layout;
 mod open;
+mod remember;
 mod roots;
 mod rules;
 #[cfg(test)]
@@ -26,5 +27,6 @@ pub use evidence::{
 pub use finding::{Finding, Status, Verdict};
 pub use judge::{Fact, Judgement, Line, judge};
 pub use open::open;
+pub use remember::{Placed, order, remembered, remembered_all, signer_id};
 pub use roots::{Root, RootSigner, Roots};
 pub use rules::{bases::below, rebuild::reproduced_by};

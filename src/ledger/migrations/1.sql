@@ -14,7 +14,7 @@ CREATE TABLE reprov_entries (
     grouped TEXT NOT NULL,
     owner TEXT NOT NULL
 );
-CREATE INDEX reprov_entries_repository ON reprov_entries (repository, number);
+CREATE INDEX reprov_entries_repository ON reprov_entries (repository, tag, number);
 CREATE INDEX reprov_entries_image ON reprov_entries (image, number);
 CREATE INDEX reprov_entries_at ON reprov_entries (at_s, number);
 CREATE INDEX reprov_entries_digest ON reprov_entries (digest);
