@@ -224,7 +224,7 @@ impl Run {
             step.error = answer.error;
             step.internal = answer.internal;
             step.tries = answer.tries;
-            step.seconds = answer.took.map(|took| took.as_secs_f64());
+            step.seconds = answer.took.as_ref().map(Duration::as_secs_f64);
             self.tell(item, &step);
             steps.push(step);
         }
@@ -416,16 +416,13 @@ impl Run {
             tokio::spawn(async move { Box::pin(run.case(&of, &of.steps[index], &ports).attempt()).await });
         let planned = &item.steps[index];
         let case = self.case(item, planned, &self.ports);
-        let ended = match tokio::time::timeout(group.timeout.duration(), &mut task).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                cancel.cancel();
-                if tokio::time::timeout(GRACE, &mut task).await.is_err() {
-                    task.abort();
-                }
-                let why = format!("no end within {}, which is its time limit", group.timeout);
-                return Some(case.untold(&why, false));
+        let Ok(ended) = tokio::time::timeout(group.timeout.duration(), &mut task).await else {
+            cancel.cancel();
+            if tokio::time::timeout(GRACE, &mut task).await.is_err() {
+                task.abort();
             }
+            let why = format!("no end within {}, which is its time limit", group.timeout);
+            return Some(case.untold(&why, false));
         };
         match ended {
             Ok(Tried::Untold { .. }) if self.stop.is_cancelled() => None,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::stand::{Night, bare, kill};
-use crate::support::{Process, Registry};
+use crate::support::{Postgres, Process, Registry};
 
 /// Images with builds of a second, and some that are only looked at.
 fn prepare(night: &Night, registry: &Registry, prefix: &str) -> Vec<String> {
@@ -39,9 +39,8 @@ fn prepare(night: &Night, registry: &Registry, prefix: &str) -> Vec<String> {
 }
 
 /// Kills an audit after each of `moments`, then lets one end.
-fn killed_after(prefix: &str, moments: impl IntoIterator<Item = Duration>) {
-    let (night, registry) = (Night::new(), Registry::shared());
-    let expected = prepare(&night, registry, prefix);
+fn killed_after(night: &Night, prefix: &str, moments: impl IntoIterator<Item = Duration>) {
+    let expected = prepare(night, Registry::shared(), prefix);
     for moment in moments {
         let mut child = night.auditing(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(moment);
@@ -67,20 +66,48 @@ fn killed_after(prefix: &str, moments: impl IntoIterator<Item = Duration>) {
 
 #[test]
 fn whoever_is_killed_goes_on_there() {
-    killed_after("killed", [300, 900, 2500].map(Duration::from_millis));
+    killed_after(&Night::new(), "killed", [300, 900, 2500].map(Duration::from_millis));
 }
 
 #[test]
 #[ignore = "slow: make acceptance"]
 fn twenty_kills() {
-    // Forced back to the beginning by nothing: each run goes on where the one before was ended.
-    killed_after("twenty", (0..20).map(|index| Duration::from_millis(40 + 97 * index)));
+    for (night, prefix) in
+        [(Night::new(), "twenty"), (Night::postgres(Postgres::shared()), "twenty-postgres")]
+    {
+        // Each run goes on where the one before was ended.
+        killed_after(&night, prefix, (0..20).map(|index| Duration::from_millis(40 + 97 * index)));
+    }
+}
+
+#[test]
+fn postgres_goes_away_and_comes_back_in_the_middle() {
+    let server = Postgres::start();
+    let night = Night::postgres(&server);
+    let expected = prepare(&night, Registry::shared(), "restarted");
+    let child = night.auditing(&[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    for pause in [300, 1200] {
+        thread::sleep(Duration::from_millis(pause));
+        server.restart();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(night.outcomes(), expected);
+    night.chain_holds();
 }
 
 #[test]
 fn two_at_once_share_the_work() {
-    let (night, registry) = (Night::new(), Registry::shared());
-    let expected = prepare(&night, registry, "twice");
+    share(&Night::new(), "twice");
+}
+
+#[test]
+fn two_at_once_share_the_work_by_postgres() {
+    share(&Night::postgres(Postgres::shared()), "twice-postgres");
+}
+
+fn share(night: &Night, prefix: &str) {
+    let expected = prepare(night, Registry::shared(), prefix);
     let other = night.lab.path("other-store");
     let start = |store: &str| {
         night

@@ -5,7 +5,12 @@ use std::{fs, path::Path, process::Command};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Lab, Ran, Registry, must};
+use reprov::ledger::{Filter, Ledger};
+
+use crate::{
+    ledger::wait,
+    support::{Lab, Postgres, Ran, Registry},
+};
 
 /// A night's work.
 pub(crate) struct Night {
@@ -18,6 +23,11 @@ impl Night {
         let lab = Lab::new();
         let ledger = lab.path("ledger.sqlite");
         Self { lab, ledger }
+    }
+
+    /// With its ledger in a database of `server`.
+    pub(crate) fn postgres(server: &Postgres) -> Self {
+        Self { lab: Lab::new(), ledger: server.database() }
     }
 
     /// Writes the inventory; `signer.pub` is trusted.
@@ -47,10 +57,15 @@ impl Night {
 
     /// The ledger's entries, in their order.
     pub(crate) fn entries(&self) -> Vec<Value> {
-        let script = "import json,sqlite3,sys\nfor row in sqlite3.connect(sys.argv[1]).execute(\
-                      'SELECT body FROM reprov_entries ORDER BY number'): print(row[0])";
-        let out = must(Command::new("python3").args(["-c", script, &self.ledger]));
-        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let place = self.ledger.parse().unwrap();
+        wait(async {
+            let Ok(ledger) = Ledger::open_existing(&place).await else { return Vec::new() };
+            let mut entries = Vec::new();
+            let visit = |row: reprov::entry::Row| entries.push(serde_json::to_value(row.entry).unwrap());
+            ledger.rows(&Filter::default(), visit).await.unwrap();
+            ledger.close().await;
+            entries
+        })
     }
 
     /// Kind and outcome of each entry, without what tells one run from another.
@@ -65,15 +80,10 @@ impl Night {
         all
     }
 
-    /// Whether the chain of the ledger holds.
+    /// The chain of the ledger holds, by the program's own word.
+    #[track_caller]
     pub(crate) fn chain_holds(&self) {
-        let script = "import hashlib,sqlite3,sys\np='sha256:'+hashlib.sha256(b'').hexdigest()\nn=0\n\
-            for number,previous,digest,body in sqlite3.connect(sys.argv[1]).execute(\
-            'SELECT number,previous,digest,body FROM reprov_entries ORDER BY number'):\n n+=1\n \
-            assert number==n and previous==p,(number,n)\n \
-            p='sha256:'+hashlib.sha256(f'{number}\\n{previous}\\n'.encode()+body.encode()).hexdigest()\n \
-            assert p==digest,number\nprint(n)";
-        must(Command::new("python3").args(["-c", script, &self.ledger]));
+        self.lab.reprov(&["ledger", "check", "--ledger", &self.ledger]).exits(0);
     }
 }
 
