@@ -5,6 +5,7 @@
 )]
 
 mod attest;
+mod audit;
 mod build;
 mod bundle;
 mod claim;
@@ -77,6 +78,8 @@ enum Command {
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
     Verify(Box<verify::Args>),
+    /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
+    Audit(Box<audit::Args>),
     /// Checks a policy, and prints the ones that are built in
     #[command(subcommand)]
     Policy(policy::Command),
@@ -203,6 +206,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Attest(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Verify(args) => args.run(&context).await,
+            Command::Audit(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
             Command::Report(args) => args.run(&context).await,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Context,
+    Context, audit,
     failure::{Exit, Failure},
     ledger::LedgerArgs,
 };
@@ -22,10 +22,7 @@ use crate::{
         notify::{Telling, foretell, tell},
     },
     ledger::Ledger,
-    model::{
-        Secret,
-        limits::{INVENTORY_SIZE_BYTES_MAX, read_bounded},
-    },
+    model::{Secret, path::printable},
     progress::Silent,
     report::notify::{Message, Notify},
 };
@@ -45,7 +42,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
-        let inventory = read(&self.inventory)?;
+        let inventory = audit::read(&self.inventory)?;
         let told = Told::of(&inventory, &self.inventory)?;
         let ledger = self.ledger.open_existing(context).await?;
         let answer = if self.dry_run {
@@ -61,19 +58,8 @@ impl Args {
     }
 }
 
-/// Reads the inventory.
-fn read(path: &Path) -> Result<Inventory, Failure> {
-    let named = |failure: Failure| failure.hint(format!("the inventory: {}", path.display()));
-    let read = std::fs::File::open(path)
-        .and_then(|file| read_bounded(file, INVENTORY_SIZE_BYTES_MAX, "inventory"))
-        .and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
-    let text = read.map_err(|error| named(Failure::usage(error)))?;
-    Inventory::parse(&text)
-        .map_err(|error| Failure::usage_text(format!("inventory `{}`: {error}", path.display())))
-}
-
 /// What the process ends with: a message that waits is one of which nobody can tell whether it arrives.
-pub(super) fn exit(answer: &Notify) -> Exit {
+fn exit(answer: &Notify) -> Exit {
     if answer.waiting() > 0 { Exit::Unavailable } else { Exit::Ok }
 }
 
@@ -105,8 +91,35 @@ impl Told {
         Telling::of(inventory, &self.name, &self.receivers, self.secrets.clone(), host::now_s())
     }
 
+    /// [`Told::tell`], as the last step of an audit: what does not arrive is said, and waits.
+    pub(super) async fn after(
+        &self,
+        context: &Context<'_>,
+        ports: &Ports,
+        ledger: &Ledger,
+        inventory: &Inventory,
+    ) -> Exit {
+        let answer = match self.tell(ports, ledger, inventory).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                context.console.complain(&failure);
+                return failure.exit;
+            }
+        };
+        for message in &answer.messages {
+            match &message.error {
+                Some(error) => {
+                    let text = format!("{}: {} is not told yet: {error}", message.receiver, message.subject);
+                    context.console.warn(&text);
+                }
+                None => context.console.say(&printable(&format!("{}: told: {}", message.receiver, message.subject))),
+            }
+        }
+        exit(&answer)
+    }
+
     /// Tells what changed, and delivers what waits.
-    pub(super) async fn tell(
+    async fn tell(
         &self,
         ports: &Ports,
         ledger: &Ledger,

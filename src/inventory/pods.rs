@@ -189,7 +189,7 @@ mod tests {
     fn refuses_other_things() {
         for (text, why) in [
             ("", "EOF"),
-            ("[]", "invalid type"),
+            ("[]", "invalid length"),
             (r#"{"kind":"List"}"#, "no `items`"),
             (r#"{"kind":"Deployment","items":[]}"#, "its kind is `Deployment`"),
             (r#"{"kind":"List","items":[{"kind":"Node"}]}"#, "it lists a Node"),

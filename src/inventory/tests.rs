@@ -70,7 +70,7 @@ fn says_what_is_wrong_and_where() {
     check(&format!("[default]\n{group}"), "line 1: unknown key `default`; did you mean `defaults`?");
     check(
         &format!("[defaults]\nimages = []\n{group}"),
-        "line 2: unknown key `images`; did you mean `timeout`?",
+        "line 2: unknown key `images`; did you mean `owner`?",
     );
     check(
         &format!("{group}every = \"weekly\"\n"),

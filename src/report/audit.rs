@@ -23,7 +23,7 @@ pub struct Audit {
     pub began_on: String,
     /// How long it took.
     pub seconds: f64,
-    /// By group, in the order of the inventory, then by name.
+    /// In the order in which they are done; those that could not be found stand first.
     pub images: Vec<Image>,
     /// What else is to be said.
     pub notices: Vec<Notice>,
@@ -91,6 +91,8 @@ pub struct Step {
     pub report: Option<String>,
     /// Why nobody could tell, or why the outcome is not attached.
     pub error: Option<String>,
+    /// Whether it was a bug of ours that ended it.
+    pub internal: bool,
     /// How often it was tried.
     pub tries: u32,
     /// How long it took now.
@@ -145,6 +147,21 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Duplicate, Self::NoTag, Self::NoImage, Self::Unclear, Self::Moved];
+
+    /// Its name in the answer.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::NoTag => "no-tag",
+            Self::NoImage => "no-image",
+            Self::Unclear => "unclear",
+            Self::Moved => "moved",
+        }
+    }
+
     /// What it makes of the answer: fine, a no, or "could not tell".
     #[must_use]
     pub fn weight(self) -> Weight {
@@ -165,12 +182,17 @@ pub enum Weight {
     Untold,
     /// It is not.
     No,
+    /// A bug of ours ended it.
+    Bug,
 }
 
 impl Step {
     /// What the step makes of the whole answer: its newest outcome does, whenever that was.
     #[must_use]
     pub fn weight(&self) -> Weight {
+        if self.internal {
+            return Weight::Bug;
+        }
         if self.state == State::Untold {
             return Weight::Untold;
         }
@@ -271,8 +293,8 @@ impl Audit {
             }
             image.write(&mut out);
         }
-        for Notice { group, message, .. } in &self.notices {
-            let _ = writeln!(out, "note: [{}] {message}", printable(group));
+        for Notice { kind, group, message } in &self.notices {
+            let _ = writeln!(out, "{}: [{}] {message}", kind.name(), printable(group));
         }
         if hidden > 0 {
             let _ = writeln!(out, "{hidden} images are well and not due (-v shows them)");

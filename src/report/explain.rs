@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{
+    audit::NoticeKind,
     columns::{field, line},
     pages,
 };
@@ -20,7 +21,7 @@ use crate::{
 pub struct Explain {
     /// `reprov.explain/v1`.
     pub schema: &'static str,
-    /// Verdicts first, then causes, reasons, taints, findings, changes and errors.
+    /// Verdicts first, then causes, reasons, taints, findings, changes, errors and notices.
     pub entries: Vec<Entry>,
 }
 
@@ -42,6 +43,8 @@ pub enum Kind {
     Change,
     /// Why a command gave no answer of its own.
     Error,
+    /// What an audit has to say of its inventory.
+    Notice,
 }
 
 /// Kinds of `reprov.error/v1`.
@@ -176,6 +179,12 @@ impl From<ErrorKind> for Entry {
     }
 }
 
+impl From<NoticeKind> for Entry {
+    fn from(kind: NoticeKind) -> Self {
+        Self::new(kind.name(), Kind::Notice, None, pages::notice(kind))
+    }
+}
+
 /// What a reason means, in a few words after a URL.
 pub(super) fn sentence(reason: Reason) -> &'static str {
     match reason {
@@ -208,6 +217,7 @@ impl Explain {
             .chain(Turn::ALL.into_iter().map(Entry::from))
             .chain(CODES.into_iter().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
+            .chain(NoticeKind::ALL.into_iter().map(Entry::from))
     }
 
     /// All there is on `code`, or on everything; none if nothing has that code.
@@ -256,6 +266,7 @@ impl Entry {
             Kind::Finding => "what verifying found".to_owned(),
             Kind::Change => "a change that reports and messages tell".to_owned(),
             Kind::Error => format!("a kind of error, exit code {exit}"),
+            Kind::Notice => "what an audit has to say of its inventory".to_owned(),
         };
         line(out, 0, 2, &format!("{}: {kind}", self.code));
         line(out, 2, 0, self.meaning);
@@ -291,6 +302,7 @@ mod tests {
         codes.extend(Turn::ALL.map(Turn::name));
         codes.extend(CODES.map(|(code, _)| code));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));
+        codes.extend(NoticeKind::ALL.map(NoticeKind::name));
         assert_eq!(all.iter().map(|entry| entry.code).collect::<Vec<_>>(), codes);
         for entry in &all {
             let sentences = entry.meaning.matches(". ").count() + usize::from(entry.meaning.ends_with('.'));

@@ -148,6 +148,7 @@ mod tests {
             attestation: None,
             report: None,
             error: None,
+            internal: false,
             tries: 1,
             seconds: None,
         }

@@ -1,6 +1,6 @@
 //! What the codes of `reprov explain` mean, but for causes of drift: meaning, remedy, example.
 
-use super::explain::ErrorKind;
+use super::{audit::NoticeKind, explain::ErrorKind};
 use crate::model::{Reason, Taint, Turn, Verdict};
 
 /// Two sentences or more on what happened, one on what to do, and how it looks.
@@ -309,6 +309,37 @@ pub(super) fn error(kind: ErrorKind) -> Page {
             "reprov itself is wrong. What it did until then is not to be relied on.",
             "Report it, with the message and the command.",
             "internal error: the layers do not match the steps",
+        ),
+    }
+}
+
+/// Meaning, remedy and example of a notice.
+pub(super) fn notice(kind: NoticeKind) -> Page {
+    match kind {
+        NoticeKind::Duplicate => (
+            "An image stands twice in the inventory, by one name or by two. It is done once, as the first group that names it wants.",
+            "Take it out of one of the groups, if the other's policy was meant.",
+            "registry.example.org/web:1 stands twice; it is done once, in group `web`",
+        ),
+        NoticeKind::NoTag => (
+            "No tag of the repository fits a pattern of the inventory. So nothing is audited by it, which is hardly what was meant.",
+            "Correct the pattern, or take it out; `reprov audit INVENTORY --list` shows what there is.",
+            "no tag of registry.example.org/web fits `1.*`; it has 12 tags",
+        ),
+        NoticeKind::NoImage => (
+            "A file that the inventory names has no image in it. Whatever writes it may have failed.",
+            "Look at what writes the file.",
+            "`pods.json` names no image",
+        ),
+        NoticeKind::Unclear => (
+            "The tags of a repository could not be listed, or an image of a pod has no name that a registry knows. What is behind it was not audited.",
+            "Look at the name, the registry and the login; name images by digest where tags may not be listed.",
+            "the tags of registry.example.org/web could not be listed: the registry has no such repository, or does not tell",
+        ),
+        NoticeKind::Moved => (
+            "A tag named another image when the audit was done with it than when it began. What it names now was not judged.",
+            "Audit again: the new image was never judged, so it is due.",
+            "registry.example.org/web:1 was sha256:… when the audit began, and is sha256:… now, which nobody judged",
         ),
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod acceptance;
+mod audit;
 mod auditors;
 mod bundles;
 mod cli;

@@ -137,9 +137,12 @@ pub enum AuditError {
     /// What was done could not be read or written down: nothing more is done then.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// It is none.
+    /// There is none.
     #[error("an audit needs a ledger to write to")]
     NoLedger,
+    /// The kernel gives no random bytes.
+    #[error("cannot make a name for this audit")]
+    Random(#[source] std::io::Error),
 }
 
 impl AuditError {
@@ -151,6 +154,7 @@ impl AuditError {
                 true
             }
             Self::Ledger(error) => error.is_usage(),
+            Self::Random(_) => false,
         }
     }
 }
@@ -163,14 +167,14 @@ pub async fn audit(ports: &Ports, request: Request) -> Result<Audit, AuditError>
     let (began, began_s) = (tokio::time::Instant::now(), host::now_s());
     let request = Arc::new(request);
     let hosts = Arc::new(hosts::Hosts::default());
+    let resolved = resolve::resolve(ports, &request, &hosts).await?;
+    let plan = plan::plan(&request, resolved, began_s).await?;
     let noted = match (&request.ledger, request.listed) {
         (Some(ledger), false) => Some((ledger, ledger.begin_run(&request.name, began_s).await?)),
         _ => None,
     };
-    let resolved = resolve::resolve(ports, &request, &hosts).await?;
-    let plan = plan::plan(&request, resolved, began_s).await?;
     let (images, notices, ended) = if request.listed {
-        (plan.images(&request, began_s), plan.notices, Ended::Complete)
+        (plan.images(&request), plan.notices, Ended::Complete)
     } else {
         run::run(ports, &request, hosts, plan, began).await?
     };

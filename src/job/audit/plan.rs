@@ -204,7 +204,7 @@ fn steps_of(
 
 impl Plan {
     /// The answer where nothing is done.
-    pub(super) fn images(&self, request: &Request, _now_s: i64) -> Vec<Image> {
+    pub(super) fn images(&self, request: &Request) -> Vec<Image> {
         let lost = self.lost.iter().map(|lost| self::lost(request, lost));
         lost.chain(self.items.iter().map(|item| {
             let steps = item.steps.iter().map(|planned| {
@@ -261,6 +261,7 @@ pub(super) fn step(request: &Request, item: &Item, planned: &Planned, state: Sta
         attestation: None,
         report: None,
         error: None,
+        internal: false,
         tries: 0,
         seconds: None,
     };

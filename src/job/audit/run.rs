@@ -32,7 +32,7 @@ use crate::{
         verify::Room,
     },
     ledger::{Filter, Ledger, LedgerError},
-    model::limits,
+    model::{Digest, limits},
     progress::{Silent, Update},
     report::audit::{Ended, Image, Notice, NoticeKind, State, Step},
 };
@@ -74,13 +74,14 @@ struct Answer {
     entry: Option<Entry>,
     error: Option<String>,
     gone: bool,
+    internal: bool,
     tries: u32,
     took: Option<Duration>,
 }
 
 impl Answer {
     fn without(state: State) -> Self {
-        Self { state, entry: None, error: None, gone: false, tries: 0, took: None }
+        Self { state, entry: None, error: None, gone: false, internal: false, tries: 0, took: None }
     }
 }
 
@@ -109,8 +110,7 @@ pub(super) async fn run(
         verifying: Arc::new(Semaphore::new(limits::VERIFIED_AT_ONCE_MAX)),
         turns: Turns::new(jobs, request.maxima.memory_bytes),
         tally: Tally::new(|kind| if kind == StepKind::Verify { limits::VERIFIED_AT_ONCE_MAX } else { jobs }),
-        holder: host::random_id()
-            .map_err(|source| AuditError::Keep { path: "/dev/urandom".into(), source })?,
+        holder: host::random_id().map_err(AuditError::Random)?,
         before: plan.before,
         deadline: request.within.map(|within| began + within.duration()),
         stop: ports.cancel.child_token(),
@@ -222,8 +222,9 @@ impl Run {
                 gone.clone_from(&answer.error);
             }
             step.error = answer.error;
+            step.internal = answer.internal;
             step.tries = answer.tries;
-            step.seconds = answer.took.map(|took| took.as_secs_f64());
+            step.seconds = answer.took.as_ref().map(Duration::as_secs_f64);
             self.tell(item, &step);
             steps.push(step);
         }
@@ -271,8 +272,8 @@ impl Run {
     /// Waits for its turn and does one step, unless another audit does.
     async fn step(self: &Arc<Self>, item: &Arc<Item>, index: usize) -> Answer {
         let planned = &item.steps[index];
-        let key =
-            format!("audit/{}@{}/{}", item.found.name.repository(), item.found.digest, planned.conditions);
+        let place = format!("{}@{}", item.found.name.repository(), item.found.digest);
+        let key = format!("audit/{}", Digest::of(format!("{place}\n{}", planned.conditions).as_bytes()));
         loop {
             let turn = self.turn(planned.step).await;
             if self.stop.is_cancelled() {
@@ -345,7 +346,7 @@ impl Run {
         let gone = entry.kind == Kind::Missed && entry.outcome == "gone";
         let error = entry.error.clone().filter(|_| entry.kind == Kind::Missed);
         let state = if super::due::told(&entry) || gone { State::Elsewhere } else { State::Untold };
-        Answer { state, gone, error, entry: Some(entry), tries: 0, took: None }
+        Answer { gone, error, entry: Some(entry), ..Answer::without(state) }
     }
 
     /// Does the step, some tries if need be, and writes down what came of it.
@@ -367,6 +368,7 @@ impl Run {
         };
         let planned = &item.steps[index];
         let case = self.case(item, planned, &self.ports);
+        let internal = matches!(tried, Some(Tried::Untold { bug: true, .. }));
         let (state, mut entry, error, gone) = match tried {
             None => return Answer { tries, ..Answer::without(State::Cancelled) },
             Some(Tried::Told(entry, unattached)) => (State::Done, *entry, unattached, false),
@@ -391,7 +393,7 @@ impl Run {
             return self.elsewhere(theirs);
         }
         self.append(&entry).await;
-        Answer { state, entry: Some(entry), error, gone, tries, took: Some(took) }
+        Answer { state, entry: Some(entry), error, gone, internal, tries, took: Some(took) }
     }
 
     fn case<'a>(&'a self, item: &'a Item, planned: &'a Planned, ports: &'a Ports) -> Case<'a> {
@@ -414,21 +416,18 @@ impl Run {
             tokio::spawn(async move { Box::pin(run.case(&of, &of.steps[index], &ports).attempt()).await });
         let planned = &item.steps[index];
         let case = self.case(item, planned, &self.ports);
-        let ended = match tokio::time::timeout(group.timeout.duration(), &mut task).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                cancel.cancel();
-                if tokio::time::timeout(GRACE, &mut task).await.is_err() {
-                    task.abort();
-                }
-                let why = format!("no end within {}, which is its time limit", group.timeout);
-                return Some(case.untold(&why, false));
+        let Ok(ended) = tokio::time::timeout(group.timeout.duration(), &mut task).await else {
+            cancel.cancel();
+            if tokio::time::timeout(GRACE, &mut task).await.is_err() {
+                task.abort();
             }
+            let why = format!("no end within {}, which is its time limit", group.timeout);
+            return Some(case.untold(&why, false));
         };
         match ended {
             Ok(Tried::Untold { .. }) if self.stop.is_cancelled() => None,
             Ok(tried) => Some(tried),
-            Err(panic) => Some(case.untold(&format!("a bug of ours ended it: {panic}"), false)),
+            Err(panic) => Some(case.bug(&panic.to_string())),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::{
     model::{Selector, Verdict, names::SLSA_PROVENANCE, path::printable, rfc3339},
     registry::RegistryError,
     report::{self, Form, rebuild as view},
+    signing::Signer,
     verify::{Judgement, RootSigner, Verdict as Judged},
 };
 
@@ -37,6 +38,8 @@ pub(super) enum Tried {
         entry: Box<Entry>,
         /// Whether another try may go better.
         again: bool,
+        /// Whether a bug of ours ended it.
+        bug: bool,
     },
 }
 
@@ -89,7 +92,14 @@ impl Case<'_> {
     pub(super) fn untold(&self, error: &str, again: bool) -> Tried {
         let mut entry = self.entry(Kind::Missed, "unreachable");
         entry.error = Some(shown(error));
-        Tried::Untold { entry: Box::new(entry), again }
+        Tried::Untold { entry: Box::new(entry), again, bug: false }
+    }
+
+    /// It panicked.
+    pub(super) fn bug(&self, panic: &str) -> Tried {
+        let mut entry = self.entry(Kind::Missed, "unreachable");
+        entry.error = Some(shown(&format!("a bug of ours ended it: {panic}")));
+        Tried::Untold { entry: Box::new(entry), again: false, bug: true }
     }
 
     /// Tries once.
@@ -127,11 +137,11 @@ impl Case<'_> {
         self.found(&mut entry, &judgement);
         if judgement.verdict == Judged::Unknown {
             entry.error = Some("what could not be read may say otherwise".to_owned());
-            return Tried::Untold { entry: Box::new(entry), again: true };
+            return Tried::Untold { entry: Box::new(entry), again: true, bug: false };
         }
         let mut unattached = None;
-        if let Some(key) =
-            self.request.key.as_deref().filter(|_| self.attaches(&entry) && rules.policy.digest.is_some())
+        if rules.policy.digest.is_some()
+            && let Some(key) = self.attaches(&mut entry)
         {
             let identity = Identity { verifier: self.request.verifier_id.clone(), resource: None };
             match verify::attest(self.ports, &request, &self.item.found.name, &judgement, &identity, key)
@@ -168,15 +178,25 @@ impl Case<'_> {
         entry.waived.dedup();
     }
 
-    /// Whether what came of it is to be attached.
-    fn attaches(&self, entry: &Entry) -> bool {
-        let same = self.planned.last.as_ref().is_some_and(|last| {
+    /// Who attaches what came of it; nobody where it was attached already and only changes are, then the entry names
+    /// what says so.
+    fn attaches(&self, entry: &mut Entry) -> Option<&Signer> {
+        let key = self.request.key.as_deref()?;
+        let same = |last: &&Entry| {
             last.outcome == entry.outcome
                 && last.codes == entry.codes
                 && last.conditions == entry.conditions
                 && last.evidence.is_some()
-        });
-        self.request.attach == Attach::Always || !same
+                && last.signer.as_deref() == Some(&*key.public().fingerprint().hex())
+        };
+        match self.planned.last.as_ref().filter(same) {
+            Some(last) if self.request.attach == Attach::OnChange => {
+                entry.evidence = last.evidence;
+                entry.signer.clone_from(&last.signer);
+                None
+            }
+            _ => Some(key),
+        }
     }
 
     async fn rebuild(&self, inputs: InputsFrom) -> Tried {
@@ -204,7 +224,7 @@ impl Case<'_> {
         entry.codes = outcome.causes();
         entry.error = outcome.error.as_deref().map(shown);
         let mut trouble = Vec::new();
-        if let Some(key) = self.request.key.as_deref().filter(|_| self.attaches(&entry)) {
+        if let Some(key) = self.attaches(&mut entry) {
             outcome.attach(self.ports, &request.image, &request.rebuilder_id, key).await;
             entry.evidence = outcome.attestation;
             entry.signer = outcome.attestation.map(|_| key.public().fingerprint().hex());
