@@ -13,7 +13,9 @@ use super::{
     console::Console,
     failure::{Exit, Failure},
     ledger::LedgerArgs,
-    live, policy,
+    live,
+    notify::Told,
+    policy,
     sign::SignArgs,
     size::parse_maximum,
 };
@@ -105,7 +107,9 @@ impl Args {
         let inventory = read(&self.inventory)?;
         let dir = self.inventory.parent().unwrap_or(Path::new("")).to_owned();
         let rules = inventory.groups.iter().map(|group| rules(group, &dir)).collect::<Result<Vec<_>, _>>()?;
+        let told = Told::of(&inventory, &self.inventory)?;
         let ledger = self.ledger(context).await?;
+        let (after, groups) = (ledger.clone().filter(|_| !self.list), inventory.clone());
         let trust = rules.iter().flat_map(|rules| &rules.roots.0).filter_map(|root| match &root.signer {
             RootSigner::Key(key) => Some(key.clone()),
             RootSigner::Identity { .. } => None,
@@ -143,9 +147,14 @@ impl Args {
                     .hint(format!("--metrics {}: it could not be written", path.display()))
             })
         });
+        // Who is stopped tells nobody; the next audit tells what this one found.
+        let ended = match after {
+            _ if answer.ended == Ended::Cancelled => Exit::Unavailable,
+            Some(ledger) => told.after(context, &ports, &ledger, &groups).await,
+            None => Exit::Ok,
+        };
         drop(ports); // Its line on the terminal goes before the answer.
         context.console.answer(&answer, &answer.text(context.console.verbose()));
-        let ended = if answer.ended == Ended::Cancelled { Exit::Unavailable } else { Exit::Ok };
         let exit = answer.weights().map(exit).fold(ended, Exit::worse);
         match written {
             Some(Err(failure)) => {

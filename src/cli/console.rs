@@ -53,7 +53,7 @@ impl Console {
     pub(super) fn answer(&self, value: &impl Serialize, text: &str) {
         let write = || match self.format {
             Format::Json => print(value),
-            Format::Text | Format::Dot | Format::Html | Format::Koji => {
+            _ => {
                 let _ = io::stdout().write_all(text.as_bytes()); // As in `print`.
             }
         };

@@ -7,6 +7,7 @@ mod error;
 mod file;
 mod glob;
 mod list;
+pub mod notify;
 mod pods;
 mod span;
 mod tables;

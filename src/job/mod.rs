@@ -27,6 +27,8 @@ pub mod lineage;
 mod live;
 mod log;
 mod masks;
+pub mod night;
+pub mod notify;
 mod owned;
 pub mod plan;
 pub mod publish;

@@ -317,6 +317,17 @@ pub const LEDGER_NAME_SIZE_BYTES_MAX: usize = 1024;
 /// Largest message that is kept until it is delivered.
 pub const MESSAGE_SIZE_BYTES_MAX: usize = 4 << 20;
 
+/// Nights that a report draws.
+pub const NIGHTS_SHOWN_MAX: i64 = 30;
+/// How long nobody may have looked at an image before reports leave it out: it was retired, most likely.
+pub const RETIRED_AFTER_S: i64 = 90 * 24 * 3600;
+/// How long before its end a waiver is told of.
+pub const WAIVER_ENDING_S: i64 = 30 * 24 * 3600;
+/// Images of one list of a report that is ordered by something.
+pub const REPORT_TOP_MAX: usize = 10;
+/// Images that a page of a report shows one by one; JSON, JUnit and SARIF have all.
+pub const REPORT_ROWS_MAX: usize = 500;
+
 /// Fails, rather than truncates, past its bound: a short read must not look like an end.
 #[derive(Debug)]
 pub struct Bounded<R> {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     drift::{Background, Cause, Class},
     entry::code::{CODES, Page},
-    model::{Reason, Taint, Verdict},
+    model::{Reason, Taint, Turn, Verdict},
     verify::{Code, layout::LayoutCode},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 pub struct Explain {
     /// `reprov.explain/v1`.
     pub schema: &'static str,
-    /// Verdicts first, then causes, reasons, taints, findings, errors and notices.
+    /// Verdicts first, then causes, reasons, taints, findings, changes, errors and notices.
     pub entries: Vec<Entry>,
 }
 
@@ -39,6 +39,8 @@ pub enum Kind {
     Taint,
     /// What verifying found.
     Finding,
+    /// How what is known of an image turned from one night to the next.
+    Change,
     /// Why a command gave no answer of its own.
     Error,
     /// What an audit has to say of its inventory.
@@ -159,6 +161,12 @@ impl From<LayoutCode> for Entry {
     }
 }
 
+impl From<Turn> for Entry {
+    fn from(turn: Turn) -> Self {
+        Self::new(turn.name(), Kind::Change, None, pages::turn(turn))
+    }
+}
+
 impl From<Page> for Entry {
     fn from((code, page): Page) -> Self {
         Self::new(code, Kind::Finding, None, page)
@@ -206,6 +214,7 @@ impl Explain {
             .chain(Taint::ALL.iter().copied().map(Entry::from))
             .chain(Code::ALL.iter().copied().map(Entry::from))
             .chain(LayoutCode::ALL.iter().copied().map(Entry::from))
+            .chain(Turn::ALL.into_iter().map(Entry::from))
             .chain(CODES.into_iter().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
             .chain(NoticeKind::ALL.into_iter().map(Entry::from))
@@ -255,6 +264,7 @@ impl Entry {
             Kind::Reason => "why a request of a build was refused, or failed".to_owned(),
             Kind::Taint => "why a provenance is tainted".to_owned(),
             Kind::Finding => "what verifying found".to_owned(),
+            Kind::Change => "a change that reports and messages tell".to_owned(),
             Kind::Error => format!("a kind of error, exit code {exit}"),
             Kind::Notice => "what an audit has to say of its inventory".to_owned(),
         };
@@ -289,6 +299,7 @@ mod tests {
         codes.extend(Taint::ALL.iter().map(|taint| taint.code()));
         codes.extend(Code::ALL.iter().map(|code| code.name()));
         codes.extend(LayoutCode::ALL.iter().map(|code| code.name()));
+        codes.extend(Turn::ALL.map(Turn::name));
         codes.extend(CODES.map(|(code, _)| code));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));
         codes.extend(NoticeKind::ALL.map(NoticeKind::name));

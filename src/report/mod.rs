@@ -28,6 +28,8 @@ mod limits;
 pub mod live;
 mod markdown;
 pub mod metrics;
+pub mod night;
+pub mod notify;
 mod page;
 mod pages;
 mod pair;

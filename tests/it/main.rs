@@ -18,6 +18,7 @@ mod hostile;
 mod interop;
 mod jobs;
 mod ledger;
+mod night;
 mod pairs;
 mod pins;
 mod signers;
