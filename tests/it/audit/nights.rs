@@ -71,7 +71,7 @@ fn three_images_over_some_nights() {
     assert_eq!(night.entries().len(), 6, "nothing was done");
     let text = night.audit(&["--format", "text"]).exits(1);
     assert!(
-        text.out.contains("not due until") && text.out.contains("1 images are well and not due"),
+        text.out.contains("not due until") && text.out.contains("1 image is well and not due"),
         "{text}"
     );
 
