@@ -13,6 +13,7 @@ use super::{
     rebuild::{Unjudged, judged as judged_image, parse_verdict},
     sign::SignArgs,
     size::parse_maximum,
+    test::results,
 };
 use crate::{
     job::{
@@ -22,6 +23,7 @@ use crate::{
         execute::{ExecuteError, Execution},
         inputs::InputsTo,
         source::options,
+        test,
     },
     model::{
         Descriptor, DiffId, ImageName, Maxima, Repository, Selector, Verdict, limits::FILES_MIN, names,
@@ -136,6 +138,10 @@ pub(super) struct Args {
     /// attached. The tag waits for no verdict: an image that drifts stays pushed
     #[arg(long)]
     check: bool,
+    /// Try the recipe's [[test]]s in the image before the tag is written; if one fails, the tag stays where it was. With
+    /// --key the result is attached, whatever it is
+    #[arg(long)]
+    test: bool,
     /// With --check: take this verdict for a yes too
     #[arg(long, value_name = "VERDICT", value_parser = parse_verdict, requires = "check")]
     accept: Vec<Verdict>,
@@ -182,6 +188,11 @@ impl Args {
             [] => None,
             files => Some(Trust::Keys(signing::load_trust(files).map_err(Failure::usage)?)),
         };
+        if self.no_sign && self.test {
+            context
+                .console
+                .warn("--no-sign: the result of --test is not attached; it stands in the answer alone");
+        }
         if self.no_sign && self.check {
             context.console.warn(
                 "--no-sign: the verdict of --check is not attached either; it stands in the answer alone",
@@ -225,6 +236,7 @@ impl Args {
             log_dir: self.log_dir.clone(),
             push_log: self.push_log,
             check: self.check.then(|| context.console.job("check")),
+            test: self.test,
         };
         let outcome = Box::pin(build(&ports, &request)).await?;
         Ok(self.answer(context, &ports, &request, outcome))
@@ -310,6 +322,16 @@ impl Args {
         (view::Check { image, accepted, cost }, exit)
     }
 
+    /// What the process ends with for the tests.
+    fn tested(&self, console: &Console, tests: Option<&test::Outcome>) -> Exit {
+        if tests.is_none_or(test::Outcome::passed) {
+            return Exit::Ok;
+        }
+        let text = format!("tests failed in the image; `{}` is where it was", self.tag);
+        console.complain(&Failure::findings(text));
+        Exit::Findings
+    }
+
     fn answer(&self, context: &Context<'_>, ports: &Ports, request: &Request, mut outcome: Outcome) -> Exit {
         let console = context.console;
         let mut answer = answer(request, &outcome);
@@ -332,8 +354,9 @@ impl Args {
                 let checked = outcome.check.take().map(|checked| self.checked(console, &name, checked));
                 let exit = checked.as_ref().map_or(Exit::Ok, |(_, exit)| *exit);
                 answer.check = checked.map(|(check, _)| check);
+                answer.tests = outcome.tests.as_ref().map(results);
                 console.answer(&answer, &answer.text(console.verbose()));
-                return exit;
+                return exit.worse(self.tested(console, outcome.tests.as_ref()));
             }
             (Ok(_), Some(error)) => Failure::from(error),
             (Err(failure), _) => {
@@ -431,6 +454,7 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
             .map(|count| view::Normalized { rule: count.rule.clone(), entries: count.entries })
             .collect(),
         check: None,
+        tests: None,
         engine: Some(execution.engine.clone()),
         limits: Some(execution.limits(true)),
         steps_run: execution.steps_run,

@@ -34,6 +34,7 @@ mod report;
 mod sign;
 mod size;
 mod store;
+mod test;
 mod trace;
 mod verify;
 
@@ -73,6 +74,8 @@ enum Command {
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
     Verify(Box<verify::Args>),
+    /// Runs tests in an image, each in a root file system of its own, without a network
+    Test(Box<test::Args>),
     /// Checks a policy, and prints the ones that are built in
     #[command(subcommand)]
     Policy(policy::Command),
@@ -177,6 +180,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Attest(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Verify(args) => args.run(&context).await,
+            Command::Test(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
             Command::Evidence(args) => args.run(&context).await,

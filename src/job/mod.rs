@@ -34,6 +34,7 @@ mod result;
 pub mod source;
 mod stages;
 pub mod standing;
+pub mod test;
 pub mod track;
 pub mod tree;
 pub mod turns;
