@@ -16,6 +16,8 @@ pub struct TestResult {
     pub failed_tests: Vec<String>,
     /// Who tested, a URI; a field of our own.
     pub tester: String,
+    /// When it began, seconds since 1970; a field of our own.
+    pub started_on_s: i64,
     /// When it ended, seconds since 1970; a field of our own, which `max-age` of a policy needs.
     pub finished_on_s: i64,
 }
@@ -50,6 +52,7 @@ impl TestResult {
                 "warnedTests": [],
                 "failedTests": self.failed_tests,
                 "tester": {"id": self.tester, "version": {"reprov": env!("CARGO_PKG_VERSION")}},
+                "startedOn": rfc3339(self.started_on_s),
                 "finishedOn": rfc3339(self.finished_on_s),
             }),
         }
@@ -68,6 +71,7 @@ mod tests {
             passed_tests: vec!["a".into()],
             failed_tests: Vec::new(),
             tester: "https://tester.example.org".into(),
+            started_on_s: 0,
             finished_on_s: 1,
         };
         let said = |result: &TestResult| result.statement(Subject::new("x", &Digest::of(b"x"))).predicate;

@@ -25,6 +25,7 @@ mod import;
 mod key;
 mod koji;
 mod layout;
+mod link;
 mod live;
 mod log;
 mod network;

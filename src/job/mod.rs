@@ -22,6 +22,7 @@ pub mod import;
 pub mod inputs;
 pub mod layout;
 pub mod lineage;
+pub mod link;
 mod live;
 mod log;
 mod masks;

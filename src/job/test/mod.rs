@@ -112,6 +112,8 @@ pub struct Outcome {
     pub tests: Vec<Tested>,
     /// The files that they stand in.
     pub configuration: Vec<ResourceDescriptor>,
+    /// When the first one began, seconds since 1970.
+    pub started_s: i64,
     /// When the last one ended, seconds since 1970.
     pub finished_s: i64,
     /// Referrer manifest of the attached result.
@@ -137,6 +139,7 @@ impl Outcome {
             passed_tests: names(true),
             failed_tests: names(false),
             tester: tester.to_owned(),
+            started_on_s: self.started_s,
             finished_on_s: self.finished_s,
         }
     }
@@ -165,7 +168,7 @@ impl Outcome {
 /// # Errors
 /// [`TestError`] if it could not be told whether one passes.
 pub async fn test(ports: &Ports, base: &Base, suite: &Suite, tools: &Tools) -> Result<Outcome, TestError> {
-    let settings = settings(&base.image.config);
+    let (started_s, settings) = (host::now_s(), settings(&base.image.config));
     let tests: Vec<_> = suite.tests.iter().map(|test| test.expanded(&settings.env)).collect();
     let platform = base.image.config.platform();
     let (machine, runs) = (host::platform(), tests.iter().any(|test| test.run.is_some()));
@@ -199,6 +202,7 @@ pub async fn test(ports: &Ports, base: &Base, suite: &Suite, tools: &Tools) -> R
     Ok(Outcome {
         tests: tested,
         configuration: suite.configuration.clone(),
+        started_s,
         finished_s: host::now_s(),
         attestation: None,
     })

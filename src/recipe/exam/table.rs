@@ -291,7 +291,7 @@ fn size(value: &Value<'_>) -> Result<u64, RecipeError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::recipe::{Recipe, exam::*};
+    use crate::{model::limits::TEST_TIMEOUT_S, recipe::Recipe};
 
     const ALL: &str = r#"
 [[test]]
@@ -370,8 +370,6 @@ run = "true"
         assert_eq!((tests[3].expect.exit, tests[4].expect.exit), (None, Some(0)));
         assert_eq!(tests[4].run.as_ref().unwrap().timeout_s, TEST_TIMEOUT_S);
     }
-
-    use crate::model::limits::TEST_TIMEOUT_S;
 
     #[test]
     fn what_means_nothing_is_refused() {

@@ -2,7 +2,7 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "build",
     "rebuild",
     "import",
@@ -10,6 +10,7 @@ const COMMANDS: [&str; 18] = [
     "attest",
     "diff",
     "verify",
+    "test",
     "policy",
     "trace",
     "evidence",
@@ -49,7 +50,7 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..17]);
+    assert_eq!(listed(&["--help"]), COMMANDS[..18]);
     for parent in ["key", "policy", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();
