@@ -29,6 +29,7 @@ mod live;
 mod log;
 mod network;
 mod policy;
+mod promote;
 mod rebuild;
 mod report;
 mod sign;
@@ -73,6 +74,8 @@ enum Command {
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
     Verify(Box<verify::Args>),
+    /// Moves a tag to an image that a policy lets through, with all evidence and a signed record
+    Promote(Box<promote::Args>),
     /// Checks a policy, and prints the ones that are built in
     #[command(subcommand)]
     Policy(policy::Command),
@@ -177,6 +180,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Attest(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Verify(args) => args.run(&context).await,
+            Command::Promote(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
             Command::Evidence(args) => args.run(&context).await,

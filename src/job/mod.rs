@@ -27,6 +27,7 @@ mod log;
 mod masks;
 mod owned;
 pub mod plan;
+pub mod promote;
 pub mod publish;
 pub mod rebuild;
 pub mod remains;

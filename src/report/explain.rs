@@ -11,7 +11,7 @@ use super::{
 use crate::{
     drift::{Background, Cause, Class},
     model::{Reason, Taint, Verdict},
-    verify::{Code, layout::LayoutCode},
+    verify::{Code, layout::LayoutCode, promotion::PromotionCode},
 };
 
 /// The answer of `explain`.
@@ -155,6 +155,12 @@ impl From<LayoutCode> for Entry {
     }
 }
 
+impl From<PromotionCode> for Entry {
+    fn from(code: PromotionCode) -> Self {
+        Self::new(code.name(), Kind::Finding, None, (code.meaning(), code.remedy(), code.example()))
+    }
+}
+
 impl From<ErrorKind> for Entry {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind.name(), Kind::Error, Some(kind.exit()), pages::error(kind))
@@ -190,6 +196,7 @@ impl Explain {
             .chain(Taint::ALL.iter().copied().map(Entry::from))
             .chain(Code::ALL.iter().copied().map(Entry::from))
             .chain(LayoutCode::ALL.iter().copied().map(Entry::from))
+            .chain(PromotionCode::ALL.iter().copied().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
     }
 
@@ -270,6 +277,7 @@ mod tests {
         codes.extend(Taint::ALL.iter().map(|taint| taint.code()));
         codes.extend(Code::ALL.iter().map(|code| code.name()));
         codes.extend(LayoutCode::ALL.iter().map(|code| code.name()));
+        codes.extend(PromotionCode::ALL.iter().map(|code| code.name()));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));
         assert_eq!(all.iter().map(|entry| entry.code).collect::<Vec<_>>(), codes);
         for entry in &all {

@@ -6,6 +6,7 @@ mod contents;
 mod inputs;
 pub(super) mod provenance;
 pub(super) mod rebuild;
+mod promoted;
 mod records;
 mod source;
 pub(super) mod summary;
@@ -41,7 +42,7 @@ pub(super) const OF_PROVENANCE: &[OfProvenance] = &[
 ];
 
 /// Asked once.
-pub(super) const OF_IMAGE: &[OfImage] = &[ages, rebuild::rebuilt, contents::sbom, contents::tests];
+pub(super) const OF_IMAGE: &[OfImage] = &[ages, rebuild::rebuilt, contents::sbom, contents::tests, promoted::promoted];
 
 /// Whether a policy has a rule that only provenance can answer.
 pub(super) fn ask_provenance(policy: &Policy) -> bool {
