@@ -74,7 +74,7 @@ enum Command {
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
     Verify(Box<verify::Args>),
-    /// Moves a tag to an image that a policy lets through, with all evidence and a signed record
+    /// Moves a tag to an image that a policy lets through, with its evidence
     Promote(Box<promote::Args>),
     /// Checks a policy, and prints the ones that are built in
     #[command(subcommand)]

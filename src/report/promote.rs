@@ -286,6 +286,16 @@ mod tests {
             promotions: vec![promotion],
             seconds: 1,
         };
-        insta::assert_snapshot!(answer.text(false), @"");
+        insta::assert_snapshot!(answer.text(false), @r"
+        policy    release (sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855)
+        promoted  a.example/app:1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+          from        a.example/staging/app:1
+          replaced    sha256:6db7d803e74f1ffa7d8f5adc0bf95b3e15bf4c8373fffadf546227cc6c6742cb
+          warn        promotion-age-unknown: no\u{1b} time
+          not asked   tests (the policy says nothing of it)
+          decision    sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+          blobs       3: 1 there already, 2 mounted, 0 sent (0 B)
+          left behind x: gone
+        ");
     }
 }

@@ -3,11 +3,13 @@
 //! is there, the tag, last.
 
 mod commit;
+mod entry;
 mod look;
 mod parts;
 mod weigh;
 
 pub use commit::{Committed, Outcome, commit};
+pub use entry::{entry, entry_name};
 pub use weigh::{Weighing, weigh};
 
 use super::{copy::CopyError, publish::PublishError, verify};
