@@ -20,11 +20,13 @@ mod failed;
 mod failure;
 mod follow;
 mod global;
+mod history;
 mod ignore;
 mod import;
 mod key;
 mod koji;
 mod layout;
+mod ledger;
 mod live;
 mod log;
 mod network;
@@ -83,6 +85,11 @@ enum Command {
     Trace(trace::Args),
     /// Packs all that an image is judged by into one archive, and judges it again
     Evidence(Box<evidence::Args>),
+    /// Tells the life of an image, and of its tag, as the ledger knows it
+    History(history::Args),
+    /// Checks the ledger, and makes it again from the registries
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Makes and shows signing keys
     #[command(subcommand)]
     Key(key::Command),
@@ -184,6 +191,8 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
             Command::Evidence(args) => args.run(&context).await,
+            Command::History(args) => args.run(&context).await,
+            Command::Ledger(command) => command.run(&context).await,
             Command::Key(command) => command.run(&context),
             Command::Doctor => doctor::run(&context).await,
             Command::Store(command) => command.run(&context).await,

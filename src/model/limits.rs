@@ -290,6 +290,26 @@ pub const SUBJECT_HELD_SIZE_BYTES_MAX: u64 = 32 << 20;
 pub const SIGNER_ANSWER_SIZE_BYTES_MAX: u64 = 16 << 10;
 /// How long a signer command may take, if nothing else is chosen.
 pub const SIGNER_TIMEOUT_S: u64 = 60;
+/// Largest entry of the ledger, as JSON.
+pub const ENTRY_SIZE_BYTES_MAX: usize = 256 << 10;
+/// Most entries that are added to the ledger at once.
+pub const ENTRIES_AT_ONCE_MAX: usize = 1000;
+/// Rows of the ledger that are held at once while reading.
+pub const LEDGER_PAGE_ROWS: i64 = 1000;
+/// How long a ledger that is locked, or whose server restarts, is waited for.
+pub const LEDGER_WAIT_S: u64 = 30;
+/// Connections of one process to the ledger.
+pub const LEDGER_CONNECTIONS_MAX: u32 = 4;
+/// Most faults of a ledger that are told one by one.
+pub const LEDGER_FAULTS_MAX: usize = 1000;
+/// Most rows in one answer of `history`.
+pub const HISTORY_ROWS_MAX: usize = 100_000;
+/// Most attestations that one `ledger rebuild` reads into a ledger.
+pub const REMEMBERED_MAX: usize = 1_000_000;
+/// Longest name of a claim or message.
+pub const LEDGER_NAME_SIZE_BYTES_MAX: usize = 1024;
+/// Largest message that is kept until it is delivered.
+pub const MESSAGE_SIZE_BYTES_MAX: usize = 4 << 20;
 
 /// Fails, rather than truncates, past its bound: a short read must not look like an end.
 #[derive(Debug)]

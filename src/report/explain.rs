@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     drift::{Background, Cause, Class},
+    entry::code::{CODES, Page},
     model::{Reason, Taint, Verdict},
     verify::{Code, layout::LayoutCode, promotion::PromotionCode},
 };
@@ -161,6 +162,12 @@ impl From<PromotionCode> for Entry {
     }
 }
 
+impl From<Page> for Entry {
+    fn from((code, page): Page) -> Self {
+        Self::new(code, Kind::Finding, None, page)
+    }
+}
+
 impl From<ErrorKind> for Entry {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind.name(), Kind::Error, Some(kind.exit()), pages::error(kind))
@@ -197,6 +204,7 @@ impl Explain {
             .chain(Code::ALL.iter().copied().map(Entry::from))
             .chain(LayoutCode::ALL.iter().copied().map(Entry::from))
             .chain(PromotionCode::ALL.iter().copied().map(Entry::from))
+            .chain(CODES.into_iter().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
     }
 
@@ -278,6 +286,7 @@ mod tests {
         codes.extend(Code::ALL.iter().map(|code| code.name()));
         codes.extend(LayoutCode::ALL.iter().map(|code| code.name()));
         codes.extend(PromotionCode::ALL.iter().map(|code| code.name()));
+        codes.extend(CODES.map(|(code, _)| code));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));
         assert_eq!(all.iter().map(|entry| entry.code).collect::<Vec<_>>(), codes);
         for entry in &all {

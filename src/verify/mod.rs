@@ -14,6 +14,7 @@ mod judge;
 pub mod layout;
 mod open;
 pub mod promotion;
+mod remember;
 mod roots;
 mod rules;
 #[cfg(test)]
@@ -27,5 +28,6 @@ pub use evidence::{
 pub use finding::{Finding, Status, Verdict};
 pub use judge::{Built, Fact, Judgement, Line, judge};
 pub use open::open;
+pub use remember::{Placed, order, remembered, remembered_all, signer_id};
 pub use roots::{Root, RootSigner, Roots};
 pub use rules::{bases::below, rebuild::reproduced_by};

@@ -16,6 +16,7 @@ mod ecosystems;
 mod hostile;
 mod interop;
 mod jobs;
+mod ledger;
 mod pairs;
 mod pins;
 mod signers;

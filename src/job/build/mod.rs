@@ -32,6 +32,7 @@ use super::{
 use crate::{
     attest::{self, Provenance, RunDetails, Subject},
     buildroot::Tools,
+    entry::Entry,
     gateway,
     model::{
         Descriptor, Digest, ImageName, Maxima, Repository, ResourceDescriptor, Secret, Taint, Variations,
@@ -42,6 +43,7 @@ use crate::{
     signing::Signer,
     source::SourceError,
     store::{LogDir, StoreError},
+    verify::{Placed, remembered},
 };
 
 /// What to build, as the caller chose it; flags already win over nothing, the recipe is read from the source.
@@ -189,6 +191,8 @@ pub struct Outcome {
     pub repositories_from_base: bool,
     /// Referrer manifest of the provenance, and the statement's digest; none if the build failed.
     pub provenance: Option<(Digest, Digest)>,
+    /// What the ledger remembers of it, if an image was pushed; without evidence if nothing was signed.
+    pub entry: Option<Entry>,
     /// Whether it is signed.
     pub signed: bool,
     /// What became of the recorded bodies, if the image was pushed.
@@ -280,10 +284,13 @@ impl Made {
         check: Option<Checked>,
     ) -> Result<Outcome, BuildError> {
         let Self { mut execution, bodies, published } = self;
-        let (provenance, unpushed) = match published.transpose() {
-            Ok(believed) => (believed.map(|it| (it.referrer, Digest::of(&it.statement.to_bytes()))), None),
+        let (believed, unpushed) = match published.transpose() {
+            Ok(believed) => (believed, None),
             Err(error) => (None, Some(error)),
         };
+        let provenance = believed.as_ref().map(|it| (it.referrer, Digest::of(&it.statement.to_bytes())));
+        let entry = believed.as_ref().zip(execution.outcome.as_ref().ok());
+        let entry = entry.and_then(|(believed, made)| entry_of(request, believed, made));
         let reason = match (&execution.outcome, &unpushed) {
             (Err(failure), _) => Some(failure.reason.clone()),
             (Ok(_), Some(error)) => Some(format!("the image was not pushed: {}", chain(error))),
@@ -304,6 +311,7 @@ impl Made {
             repositories: planned.definition.external.repositories,
             repositories_from_base: planned.repositories_from_base,
             provenance,
+            entry,
             signed: request.key.is_some(),
             bodies,
             unpushed,
@@ -362,6 +370,20 @@ async fn publish(
     publisher.tag(&request.to, &assembled.image).await?;
     let provenance = Provenance { definition: planned.definition.clone(), run };
     Ok(Believed { provenance, referrer: attached.digest, statement })
+}
+
+/// What was built, for the ledger.
+fn entry_of(request: &Request, believed: &Believed, made: &Assembled) -> Option<Entry> {
+    let repository = request.to.repository();
+    let placed = Placed {
+        repository: &repository,
+        image: made.manifest.digest,
+        evidence: believed.referrer,
+        signer: request.key.as_ref().map(|key| key.public().fingerprint().hex()),
+    };
+    let entry = remembered(&believed.statement, &placed)?;
+    let evidence = entry.evidence.filter(|_| request.key.is_some());
+    Some(Entry { tag: request.to.selector.tag.clone(), evidence, ..entry })
 }
 
 /// The source as a deterministic pack, if nobody else keeps it.

@@ -2,7 +2,7 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 21] = [
     "build",
     "rebuild",
     "import",
@@ -10,9 +10,12 @@ const COMMANDS: [&str; 18] = [
     "attest",
     "diff",
     "verify",
+    "promote",
     "policy",
     "trace",
     "evidence",
+    "history",
+    "ledger",
     "key",
     "doctor",
     "store",
@@ -22,8 +25,10 @@ const COMMANDS: [&str; 18] = [
     "help",
     "",
 ];
-const NESTED: [&str; 10] = [
+const NESTED: [&str; 12] = [
     "evidence verify",
+    "ledger check",
+    "ledger rebuild",
     "key generate",
     "key public",
     "key import",
@@ -49,8 +54,8 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..17]);
-    for parent in ["key", "policy", "store"] {
+    assert_eq!(listed(&["--help"]), COMMANDS[..20]);
+    for parent in ["key", "ledger", "policy", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();
         assert_eq!(listed(&[parent, "--help"]), names);
