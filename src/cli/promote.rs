@@ -6,6 +6,7 @@ use super::{
     Context,
     failure::{Exit, Failure},
     global::image_name,
+    ledger::{opened, place},
     policy::{load, trusted_root},
     sign::SignArgs,
     verify::parse_time,
@@ -13,9 +14,11 @@ use super::{
 use crate::{
     job::{
         copy,
-        promote::{Committed, Outcome, PromoteError, Request, Weighing, commit, weigh},
+        promote::{Committed, Outcome, PromoteError, Request, Weighing, commit, entry, weigh},
         verify::{Room, counter, now_s},
     },
+    entry::Entry,
+    ledger::{Ledger, Place},
     model::{Digest, ImageName, limits, names, rfc3339},
     report::{
         copy::{Blobs, Left},
@@ -61,6 +64,9 @@ pub(super) struct Args {
     /// promoter.id in the statement
     #[arg(long, value_name = "URI", default_value = names::PROMOTER_LOCAL, env = "REPROV_PROMOTE_PROMOTER")]
     promoter: String,
+    /// Note it in this ledger too: a file, or `postgres://USER@HOST/DATABASE`
+    #[arg(long, value_name = "PATH|URL", value_parser = place, env = "REPROV_LEDGER", hide_env_values = true)]
+    ledger: Option<Place>,
     #[command(flatten)]
     sign: SignArgs,
 }
@@ -97,7 +103,13 @@ impl Args {
             gate: Gate { allow_downgrade: self.allow_downgrade, expected: self.expected()? },
             key: key.as_ref().map(Signer::public),
         };
-        let (promotion, exit) = self.one(context, &request, key.as_ref()).await?;
+        // A ledger that cannot be used is known before there is something to note.
+        let ledger = if self.dry_run { None } else { opened(self.ledger.as_ref()).await? };
+        let (promotion, mut exit, entry) = self.one(context, &request, key.as_ref()).await?;
+        if let Some(ledger) = ledger {
+            exit = exit.worse(noted(context, &ledger, entry.as_ref()).await);
+            ledger.close().await;
+        }
         let answer = view::Promote {
             schema: "reprov.promote/v1",
             policy: applied,
@@ -153,7 +165,7 @@ impl Args {
         context: &Context<'_>,
         request: &Request,
         key: Option<&Signer>,
-    ) -> Result<(view::Promotion, Exit), Failure> {
+    ) -> Result<(view::Promotion, Exit, Option<Entry>), Failure> {
         let from = request.from.as_ref().map(ToString::to_string);
         let mut promotion = view::Promotion::asked(from, request.to.to_string());
         let ports = context.ports(context.console.job("promote"))?;
@@ -161,6 +173,8 @@ impl Args {
             Ok(weighing) => weighing,
             Err(error) => return Ok(failed(context, promotion, error)),
         };
+        let remembered =
+            |committed: Option<&Committed>| entry(request, &weighing, committed, &self.promoter, now_s());
         weighed(&mut promotion, &weighing);
         let Some(key) = key.filter(|_| !self.dry_run && weighing.decision.verdict == Verdict::Passed) else {
             let (outcome, exit) = match weighing.decision.verdict {
@@ -172,7 +186,7 @@ impl Args {
             if exit != Exit::Ok {
                 complain(context, &promotion);
             }
-            return Ok((promotion, exit));
+            return Ok((promotion, exit, remembered(None)));
         };
         match commit(&ports, request, &weighing, &self.promoter, key).await {
             Ok(committed) => {
@@ -180,7 +194,7 @@ impl Args {
                 if exit != Exit::Ok {
                     complain(context, &promotion);
                 }
-                Ok((promotion, exit))
+                Ok((promotion, exit, remembered(Some(&committed))))
             }
             Err(error) => Ok(failed(context, promotion, error)),
         }
@@ -202,12 +216,26 @@ fn failed(
     context: &Context<'_>,
     mut promotion: view::Promotion,
     error: PromoteError,
-) -> (view::Promotion, Exit) {
+) -> (view::Promotion, Exit, Option<Entry>) {
     let failure = Failure::from(error);
     context.console.complain(&failure);
     promotion.outcome = view::Outcome::Unknown;
     promotion.error = Some(failure.messages().join(": "));
-    (promotion, failure.exit)
+    (promotion, failure.exit, None)
+}
+
+/// Adds the entry. What was done stands: only that it is not noted is said; the next run, which finds the tag where it is
+/// to be, notes it then. Of one statement there is one entry.
+async fn noted(context: &Context<'_>, ledger: &Ledger, entry: Option<&Entry>) -> Exit {
+    let Some(entry) = entry else { return Exit::Ok };
+    let noted = match entry.evidence {
+        Some(evidence) => ledger.append_once(&format!("promotion {evidence}"), entry).await,
+        None => ledger.append(entry).await,
+    };
+    let Err(error) = noted else { return Exit::Ok };
+    let failure = Failure::from(error);
+    context.console.complain(&failure);
+    failure.exit
 }
 
 fn weighed(promotion: &mut view::Promotion, weighing: &Weighing) {

@@ -29,8 +29,8 @@ pub struct Committed {
     pub outcome: Outcome,
     /// The statement that was attached to what the tag names; of an unmoved tag, the one that was there.
     pub attestation: Option<Digest>,
-    /// What it says, if one was made.
-    pub said: Option<Promoted>,
+    /// Itself, if one was made.
+    pub statement: Option<Statement>,
     /// How the blobs came to the target.
     pub blobs: Blobs,
     /// Manifests: the image's, and of all that belongs to it.
@@ -67,10 +67,9 @@ pub async fn commit(
         let text = format!("nothing is known to move `{}` to", weighing.to);
         return Ok(Committed::stopped(Objection::new(PromotionCode::NothingToUndo, text)));
     };
-    if weighing.already.is_some() {
-        let mut unchanged = Committed::stopped_as(Outcome::Unchanged);
-        unchanged.attestation = weighing.already;
-        return Ok(unchanged);
+    if let Some(already) = &weighing.already {
+        let attestation = Some(already.attestation);
+        return Ok(Committed { attestation, ..Committed::stopped_as(Outcome::Unchanged) });
     }
     let copying =
         copy::Request { from: from.clone(), to: weighing.to.clone(), platform: None, overwrite: true };
@@ -79,16 +78,19 @@ pub async fn commit(
         return Ok(Committed::stopped(moved));
     }
     ports.progress.update(Update::Phase("attest", &weighing.to.to_string()));
-    let said = statement(request, weighing, root, promoter, key, host::now_s());
+    let said = said(request, weighing, root, promoter, key, host::now_s());
     let mut subjects = vec![root.clone()];
     let images = weighing.images.iter().map(|one| &one.judgement.descriptor);
     subjects.extend(images.filter(|image| image.digest != root.digest).cloned());
-    let attached = attach(ports, weighing, &subjects, &said, key).await?;
+    let repository = weighing.to.repository();
+    let named = subjects.iter().map(|subject| Subject::new(repository.as_str(), &subject.digest));
+    let statement = said.statement(named.collect());
+    let attached = attach(ports, weighing, &subjects, &statement, key).await?;
     check(ports, request, weighing, &attached).await?;
     let mut committed = Committed {
         outcome: Outcome::Moved,
         attestation: attached.get(&root.digest).copied(),
-        said: Some(said),
+        statement: Some(statement),
         blobs: brought.blobs,
         manifests: brought.manifests,
         left: brought.left.clone(),
@@ -111,7 +113,7 @@ impl Committed {
 
     fn stopped_as(outcome: Outcome) -> Self {
         let (blobs, left) = (Blobs::default(), Vec::new());
-        Self { outcome, attestation: None, said: None, blobs, manifests: 0, left }
+        Self { outcome, attestation: None, statement: None, blobs, manifests: 0, left }
     }
 }
 
@@ -132,7 +134,7 @@ fn moved(weighing: &Weighing, now: Option<Digest>) -> Option<Objection> {
 }
 
 /// What is signed.
-fn statement(
+fn said(
     request: &Request,
     weighing: &Weighing,
     root: &Descriptor,
@@ -181,13 +183,10 @@ async fn attach(
     ports: &Ports,
     weighing: &Weighing,
     subjects: &[Descriptor],
-    said: &Promoted,
+    statement: &Statement,
     key: &Signer,
 ) -> Result<BTreeMap<Digest, Digest>, PromoteError> {
-    let repository = weighing.to.repository();
-    let named = subjects.iter().map(|subject| Subject::new(repository.as_str(), &subject.digest));
-    let statement: Statement = said.statement(named.collect());
-    let (media_type, bytes) = written(&statement, Some(key)).await?;
+    let (media_type, bytes) = written(statement, Some(key)).await?;
     ports.store.put(&bytes)?;
     let layer = Descriptor::of(media_type, &bytes);
     let annotations = BTreeMap::from([

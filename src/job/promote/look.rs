@@ -5,13 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{PromoteError, Request};
 use crate::{
     attest::Promoted,
+    entry::Entry,
     job::{
         Ports,
         verify::{self, gather},
     },
     model::{Digest, ImageName, names::PROMOTION_PREDICATE},
     policy::{Allowed, Pattern, Policy},
-    verify::{Evidence, Root, Roots, Said},
+    verify::{Evidence, Placed, Root, Roots, Said, remembered, signer_id},
 };
 
 /// A promotion that is believed.
@@ -21,6 +22,8 @@ pub(super) struct Found {
     pub digest: Digest,
     /// What it says.
     pub said: Promoted,
+    /// What the ledger remembers of it.
+    pub entry: Option<Entry>,
 }
 
 /// What stands beside `image`, by those who are trusted and whoever promotes; nothing else is asked for.
@@ -50,7 +53,11 @@ pub(super) async fn promotions(
     let evidence = beside(ports, request, image).await?;
     let found = evidence.believed().filter_map(|(opened, believed)| match &believed.said {
         Said::Promoted(said) if said.is_of(&repository, &tag) => {
-            Some(Found { digest: opened.at.digest(), said: said.as_ref().clone() })
+            let signer = believed.roots.first().map(|index| signer_id(&evidence.roots.0[*index].signer));
+            let (image, evidence) = (evidence.judged.digest(), opened.at.digest());
+            let placed = Placed { repository: &repository, image, evidence, signer };
+            let entry = remembered(&believed.statement, &placed);
+            Some(Found { digest: evidence, said: said.as_ref().clone(), entry })
         }
         _ => None,
     });

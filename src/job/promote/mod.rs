@@ -9,8 +9,8 @@ mod parts;
 mod weigh;
 
 pub use commit::{Committed, Outcome, commit};
-pub use entry::{entry, entry_name};
-pub use weigh::{Weighing, weigh};
+pub use entry::entry;
+pub use weigh::{Already, Weighing, weigh};
 
 use super::{copy::CopyError, publish::PublishError, verify};
 use crate::{

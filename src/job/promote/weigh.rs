@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     attest::Moved,
+    entry::Entry,
     job::{
         Ports,
         verify::{self, verify},
@@ -42,7 +43,16 @@ pub struct Weighing {
     /// What the tag named when it was looked at.
     pub before: Option<Digest>,
     /// The statement of the promotion, if the tag names the image already and one stands beside it.
-    pub already: Option<Digest>,
+    pub already: Option<Already>,
+}
+
+/// A promotion that was made before.
+#[derive(Debug, Clone)]
+pub struct Already {
+    /// Its referrer.
+    pub attestation: Digest,
+    /// What the ledger remembers of it.
+    pub entry: Option<Entry>,
 }
 
 /// Gathers what there is on the image and on what the target's tag names, and decides.
@@ -92,7 +102,7 @@ pub async fn weigh(ports: &Ports, request: &Request) -> Result<Weighing, Promote
     let decision = decide(&proposal, &request.verify.policy, &request.gate);
     let already = if before == Some(found.root.digest) {
         let there = promotions(ports, request, &to.at(found.root.digest)).await?;
-        there.first().map(|one| one.digest)
+        there.into_iter().next().map(|one| Already { attestation: one.digest, entry: one.entry })
     } else {
         None
     };

@@ -6,6 +6,7 @@ use super::stand::{HEAD, Staged, denials, only, promote, statement, undo};
 use crate::{
     jobs::copy::Shelf,
     support::{ApiRegistry, Fault, Faulty, Lab},
+    verify::stand::By,
 };
 
 /// Whatever was asked of the target but reading.
@@ -155,4 +156,68 @@ fn what_is_gone_cannot_be_gone_back_to() {
     let ran = undo(&lab, &to, HEAD, &[]).exits(1).says(&one);
     assert_eq!(denials(&ran), ["promotion-undo-gone"]);
     assert_eq!(Shelf::tag(&api, "prod/app", "1"), Some(staged.digest()));
+}
+
+/// What the ledger has of the target's tag, by `reprov history`.
+fn history(lab: &Lab, to: &str, ledger: &str) -> Vec<Value> {
+    let ran = lab.reprov(&["history", to, "--ledger", ledger, "--format", "json"]).exits(0);
+    ran.json()["entries"].as_array().unwrap().clone()
+}
+
+#[test]
+fn the_ledger_has_each_promotion_once_and_is_rebuilt_from_the_statements() {
+    let (lab, api) = (Lab::new(), ApiRegistry::start());
+    let (from, to) = (api.name("staging/app"), api.name("prod/app"));
+    let [one, two] = ["one", "two"].map(|layer| {
+        let staged = Staged::new(&api, "staging/app", layer);
+        staged.built(1, 2);
+        staged.digest()
+    });
+    let ledger = lab.path("ledger.sqlite");
+    let noting = ["--ledger", ledger.as_str()];
+    api.set_tag("staging/app", "1", &one);
+    promote(&lab, &from, &to, HEAD, &["--dry-run", "--ledger", &ledger]).exits(0);
+    // The first is noted late: the run that moved the tag had no ledger.
+    promote(&lab, &from, &to, HEAD, &[]).exits(0);
+    for _ in 0..2 {
+        assert_eq!(only(&promote(&lab, &from, &to, HEAD, &noting).exits(0))["outcome"], "unchanged");
+    }
+    api.set_tag("staging/app", "1", &two);
+    promote(&lab, &from, &to, &format!("{HEAD}[tests]\n"), &noting).exits(1);
+    promote(&lab, &from, &to, HEAD, &noting).exits(0);
+    undo(&lab, &to, HEAD, &noting).exits(0);
+    let entries = history(&lab, &to, &ledger);
+    let told: Vec<(&str, &str, &str)> = entries
+        .iter()
+        .map(|entry| {
+            let text = |key: &str| entry[key].as_str().unwrap();
+            (text("kind"), text("outcome"), text("digest"))
+        })
+        .collect();
+    let (one, two) = (one.as_str(), two.as_str());
+    let expected = [
+        ("promoted", "promoted", one),
+        ("promoted", "refused", two),
+        ("promoted", "promoted", two),
+        ("undone", "promoted", one),
+    ];
+    assert_eq!(told, expected, "{entries:#?}");
+    lab.reprov(&["ledger", "check", "--ledger", &ledger]).exits(0);
+
+    // What was signed comes back from the registry alone.
+    let again = lab.path("again.sqlite");
+    let (ours, signer, store) = (By::Ours.public(), lab.path("signer.pub"), lab.path("store"));
+    let args = ["ledger", "rebuild", &to, "--ledger", &again, "--trust", &ours, "--trust", &signer];
+    lab.reprov(&[&args[..], &["--store", &store]].concat()).exits(0);
+    let signed = |entries: Vec<Value>| -> Vec<Value> {
+        let moves = entries.into_iter().filter(|entry| {
+            ["promoted", "undone"].contains(&entry["kind"].as_str().unwrap()) && !entry["evidence"].is_null()
+        });
+        let mut moves: Vec<Value> = moves.collect();
+        moves.iter_mut().for_each(|entry| drop(entry.as_object_mut().unwrap().remove("number")));
+        moves.sort_by_key(|entry| entry["evidence"].to_string());
+        moves
+    };
+    let (first, second) = (signed(entries), signed(history(&lab, &to, &again)));
+    assert_eq!((first.len(), &first), (3, &second));
 }
