@@ -5,6 +5,7 @@
 )]
 
 mod attest;
+mod audit;
 mod build;
 mod bundle;
 mod claim;
@@ -30,6 +31,8 @@ mod ledger;
 mod live;
 mod log;
 mod network;
+mod night;
+mod notify;
 mod policy;
 mod promote;
 mod rebuild;
@@ -78,11 +81,17 @@ enum Command {
     Verify(Box<verify::Args>),
     /// Moves a tag to an image that a policy lets through, with its evidence
     Promote(Box<promote::Args>),
+    /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
+    Audit(Box<audit::Args>),
     /// Checks a policy, and prints the ones that are built in
     #[command(subcommand)]
     Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
+    /// Says what changed since the last audit, and how all images stand
+    Report(Box<night::Args>),
+    /// Tells people what changed: webhooks, mail, chat, issues
+    Notify(notify::Args),
     /// Packs all that an image is judged by into one archive, and judges it again
     Evidence(Box<evidence::Args>),
     /// Tells the life of an image, and of its tag, as the ledger knows it
@@ -153,13 +162,26 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
     ExitCode::from(Exit::Usage.code())
 }
 
+/// Refuses a format that the command does not have.
+fn fits(format: Format, command: &Command) -> Result<(), Failure> {
+    let drawn = matches!(command, Command::Trace(args) if args.drawn());
+    let (fits, whose) = match format {
+        Format::Text | Format::Json => (true, ""),
+        Format::Dot | Format::Koji => (drawn, "dot and koji are for the answer of `trace`"),
+        Format::Html => {
+            let fits = drawn || matches!(command, Command::Report(_));
+            (fits, "html is for the answers of `trace` and `report`")
+        }
+        Format::Markdown | Format::Junit | Format::Sarif => {
+            let fits = matches!(command, Command::Report(_));
+            (fits, "markdown, junit and sarif are for the answer of `report`")
+        }
+    };
+    if fits { Ok(()) } else { Err(Failure::usage_text(format!("--format {whose}"))) }
+}
+
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
-    let drawn = matches!(&cli.command, Command::Trace(args) if args.drawn());
-    if matches!(cli.global.format, Format::Dot | Format::Html | Format::Koji) && !drawn {
-        return Err(Failure::usage_text(
-            "--format dot, html and koji are for the answer of `trace`".to_owned(),
-        ));
-    }
+    fits(cli.global.format, &cli.command)?;
     let (cancel, at_once) = (CancellationToken::new(), CancellationToken::new());
     let stops = [cancel.clone(), at_once.clone()];
     let watching = tokio::spawn(async move {
@@ -188,8 +210,11 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Diff(args) => args.run(&context).await,
             Command::Verify(args) => args.run(&context).await,
             Command::Promote(args) => args.run(&context).await,
+            Command::Audit(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
+            Command::Report(args) => args.run(&context).await,
+            Command::Notify(args) => args.run(&context).await,
             Command::Evidence(args) => args.run(&context).await,
             Command::History(args) => args.run(&context).await,
             Command::Ledger(command) => command.run(&context).await,

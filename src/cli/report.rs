@@ -43,15 +43,20 @@ fn parent(path: &Path) -> &Path {
 /// Writes each of `reports` under another name, then gives it its own: who reads it finds all of it.
 pub(super) fn write(reports: &[Report], answer: &impl Compares) -> Result<(), Failure> {
     for Report { path, form } in reports {
-        let text = render(*form, answer);
-        let failed = |error: std::io::Error| {
-            Failure::unavailable(error).hint(format!("--report {}: it could not be written", path.display()))
-        };
-        let mode = Permissions::from_mode(0o666); // Less what the umask takes.
-        let part = tempfile::Builder::new().prefix(".reprov-").permissions(mode).tempfile_in(parent(path));
-        let mut part = part.map_err(failed)?;
-        part.write_all(text.as_bytes()).map_err(failed)?;
-        part.persist(path).map_err(|error| failed(error.error))?;
+        file("--report", path, &render(*form, answer))?;
     }
+    Ok(())
+}
+
+/// Writes `text` to `path`, which `flag` named, all of it or nothing.
+pub(super) fn file(flag: &str, path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::unavailable(error).hint(format!("{flag} {}: it could not be written", path.display()))
+    };
+    let mode = Permissions::from_mode(0o666); // Less what the umask takes.
+    let part = tempfile::Builder::new().prefix(".reprov-").permissions(mode).tempfile_in(parent(path));
+    let mut part = part.map_err(failed)?;
+    part.write_all(text.as_bytes()).map_err(failed)?;
+    part.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }

@@ -156,6 +156,14 @@ pub const LAYOUT_BLOBS_MAX: usize = 100_000;
 pub const TRANSCRIPT_JUDGED_SIZE_BYTES_MAX: u64 = 32 << 20;
 /// Largest policy.
 pub const POLICY_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Largest inventory, but for the files it names.
+pub const INVENTORY_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Largest file of references that an inventory names.
+pub const INVENTORY_LIST_SIZE_BYTES_MAX: u64 = 32 << 20;
+/// Largest list of pods that an inventory names; it is read as a stream.
+pub const INVENTORY_PODS_SIZE_BYTES_MAX: u64 = 1 << 30;
+/// Most images of an inventory, wherever they are named.
+pub const INVENTORY_IMAGES_MAX: usize = 100_000;
 /// Findings of one code listed for one image; beyond, their number is said.
 pub const FINDINGS_OF_CODE_MAX: usize = 20;
 /// Images of an index that is promoted, each of which is judged.
@@ -310,6 +318,17 @@ pub const REMEMBERED_MAX: usize = 1_000_000;
 pub const LEDGER_NAME_SIZE_BYTES_MAX: usize = 1024;
 /// Largest message that is kept until it is delivered.
 pub const MESSAGE_SIZE_BYTES_MAX: usize = 4 << 20;
+
+/// Nights that a report draws.
+pub const NIGHTS_SHOWN_MAX: i64 = 30;
+/// How long nobody may have looked at an image before reports leave it out: it was retired, most likely.
+pub const RETIRED_AFTER_S: i64 = 90 * 24 * 3600;
+/// How long before its end a waiver is told of.
+pub const WAIVER_ENDING_S: i64 = 30 * 24 * 3600;
+/// Images of one list of a report that is ordered by something.
+pub const REPORT_TOP_MAX: usize = 10;
+/// Images that a page of a report shows one by one; JSON, JUnit and SARIF have all.
+pub const REPORT_ROWS_MAX: usize = 500;
 
 /// Fails, rather than truncates, past its bound: a short read must not look like an end.
 #[derive(Debug)]
