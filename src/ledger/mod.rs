@@ -7,21 +7,25 @@
 mod check;
 mod claims;
 mod error;
+mod nights;
 mod open;
 mod outbox;
 mod place;
 mod runs;
 mod select;
+mod told;
 
 use sqlx::{PgPool, Row as _, SqlitePool, query};
 
 pub use check::Checked;
 pub use claims::Claim;
 pub use error::LedgerError;
+pub use nights::Counted;
 pub use outbox::Message;
 pub use place::{Place, PlaceError};
 pub use runs::Run;
 pub use select::{Filter, Per};
+pub use told::Mark;
 
 use crate::{
     entry::{Entry, Row, chain::Columns},

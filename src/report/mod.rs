@@ -3,6 +3,7 @@
 
 pub mod attest;
 pub mod attested;
+pub mod audit;
 #[cfg(test)]
 mod auditor_tests;
 pub mod build;
@@ -26,6 +27,9 @@ pub mod ledger;
 mod limits;
 pub mod live;
 mod markdown;
+pub mod metrics;
+pub mod night;
+pub mod notify;
 mod page;
 mod pages;
 mod pair;
@@ -35,6 +39,7 @@ pub mod rebuild;
 mod report_tests;
 mod sarif;
 pub mod store;
+pub mod test;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -8,6 +8,7 @@
 )]
 
 mod acceptance;
+mod audit;
 mod auditors;
 mod bundles;
 mod cli;
@@ -17,6 +18,7 @@ mod hostile;
 mod interop;
 mod jobs;
 mod ledger;
+mod night;
 mod pairs;
 mod pins;
 mod signers;

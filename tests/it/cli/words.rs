@@ -2,7 +2,7 @@
 
 use crate::support::Lab;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: &[&str] = &[
     "build",
     "rebuild",
     "import",
@@ -10,6 +10,8 @@ const COMMANDS: [&str; 20] = [
     "attest",
     "diff",
     "verify",
+    "audit",
+    "test",
     "policy",
     "trace",
     "evidence",
@@ -24,7 +26,7 @@ const COMMANDS: [&str; 20] = [
     "help",
     "",
 ];
-const NESTED: [&str; 12] = [
+const NESTED: &[&str] = &[
     "evidence verify",
     "ledger check",
     "ledger rebuild",
@@ -41,7 +43,7 @@ const NESTED: [&str; 12] = [
 
 /// Every command that has help of its own.
 fn commands() -> impl Iterator<Item = Vec<&'static str>> {
-    let all = COMMANDS.into_iter().chain(NESTED).filter(|command| *command != "help");
+    let all = COMMANDS.iter().chain(NESTED).filter(|command| **command != "help");
     all.map(|command| command.split_whitespace().collect())
 }
 
@@ -53,7 +55,7 @@ fn help_lists_what_there_is_and_nothing_else() {
         let lines = help.out.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
         lines.map_while(|line| Some(line.strip_prefix("  ")?.split_whitespace().next()?.to_owned())).collect()
     };
-    assert_eq!(listed(&["--help"]), COMMANDS[..19]);
+    assert_eq!(listed(&["--help"]), COMMANDS[..COMMANDS.len() - 1]);
     for parent in ["key", "ledger", "policy", "store"] {
         let nested = NESTED.iter().filter_map(|command| command.strip_prefix(parent));
         let names: Vec<_> = nested.map(str::trim).chain(["help"]).collect();

@@ -17,6 +17,7 @@ mod user;
 
 pub(crate) use api::{ApiRegistry, Settings};
 pub(crate) use faulty::{Fault, Faulty};
+pub(crate) use http::{Answer, Asked};
 pub(crate) use image::{Entry, Image, sha256};
 pub(crate) use lab::Lab;
 pub(crate) use mirror::Mirror;
