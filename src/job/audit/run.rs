@@ -266,7 +266,7 @@ impl Run {
             ),
             None => format!("{by_tag} was {} when the audit began, and is no more", item.found.digest),
         };
-        Some(notice(&self.request, item.found.group, NoticeKind::Moved, &message))
+        Some(notice(&self.request.inventory, item.found.group, NoticeKind::Moved, &message))
     }
 
     /// Waits for its turn and does one step, unless another audit does.
