@@ -11,6 +11,7 @@ const COMMANDS: &[&str] = &[
     "diff",
     "verify",
     "audit",
+    "test",
     "policy",
     "trace",
     "evidence",
