@@ -80,7 +80,7 @@ enum Command {
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
     Verify(Box<verify::Args>),
-    /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
+    /// Verifies and rebuilds the images of an inventory that are due, and remembers it
     Audit(Box<audit::Args>),
     /// Runs tests in an image, each in a root file system of its own, without a network
     Test(Box<test::Args>),
