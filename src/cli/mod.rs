@@ -35,6 +35,7 @@ mod network;
 mod night;
 mod notify;
 mod policy;
+mod promote;
 mod rebuild;
 mod report;
 mod sign;
@@ -80,6 +81,8 @@ enum Command {
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
     Verify(Box<verify::Args>),
+    /// Moves a tag to an image that a policy lets through, with its evidence
+    Promote(Box<promote::Args>),
     /// Verifies and rebuilds the images of an inventory that are due, and remembers it
     Audit(Box<audit::Args>),
     /// Runs tests in an image, each in a root file system of its own, without a network
@@ -210,6 +213,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Attest(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Verify(args) => args.run(&context).await,
+            Command::Promote(args) => args.run(&context).await,
             Command::Audit(args) => args.run(&context).await,
             Command::Test(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),

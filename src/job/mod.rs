@@ -32,6 +32,7 @@ pub mod night;
 pub mod notify;
 mod owned;
 pub mod plan;
+pub mod promote;
 pub mod publish;
 pub mod rebuild;
 pub mod remains;

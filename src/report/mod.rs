@@ -34,6 +34,7 @@ mod page;
 mod pages;
 mod pair;
 pub mod policy;
+pub mod promote;
 pub mod rebuild;
 #[cfg(test)]
 mod report_tests;
