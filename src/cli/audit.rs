@@ -62,7 +62,7 @@ pub(super) struct Args {
     within: Option<Span>,
     #[command(flatten)]
     ledger: LedgerArgs,
-    /// Write metrics to this file too, for node-exporter's textfile collector (OpenMetrics)
+    /// Write metrics to this file too, for node-exporter's textfile collector
     #[arg(long, value_name = "FILE", env = "REPROV_AUDIT_METRICS")]
     metrics: Option<PathBuf>,
     /// Keep a report of each image that is not reproduced in this directory (HTML and JSON)

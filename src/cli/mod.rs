@@ -83,7 +83,7 @@ enum Command {
     Verify(Box<verify::Args>),
     /// Moves a tag to an image that a policy lets through, with its evidence
     Promote(Box<promote::Args>),
-    /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
+    /// Verifies and rebuilds the images of an inventory that are due, and remembers it
     Audit(Box<audit::Args>),
     /// Runs tests in an image, each in a root file system of its own, without a network
     Test(Box<test::Args>),
