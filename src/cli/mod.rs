@@ -80,15 +80,15 @@ enum Command {
     Verify(Box<verify::Args>),
     /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
     Audit(Box<audit::Args>),
+    /// Says what changed since the last audit, and how all images stand
+    Report(Box<night::Args>),
+    /// Tells people what changed: webhooks, mail, chat, issues
+    Notify(notify::Args),
     /// Checks a policy, and prints the ones that are built in
     #[command(subcommand)]
     Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
-    /// Says what changed since the last audit, and how all images stand
-    Report(Box<night::Args>),
-    /// Tells people what changed: webhooks, mail, chat, issues
-    Notify(notify::Args),
     /// Packs all that an image is judged by into one archive, and judges it again
     Evidence(Box<evidence::Args>),
     /// Tells the life of an image, and of its tag, as the ledger knows it

@@ -11,6 +11,8 @@ const COMMANDS: &[&str] = &[
     "diff",
     "verify",
     "audit",
+    "report",
+    "notify",
     "policy",
     "trace",
     "evidence",
