@@ -1,6 +1,7 @@
 //! What the ledger is for: reports, and telling people. Nights are written into a ledger here; that audits write them is
 //! tested with audits.
 
+mod ledgers;
 mod mail;
 mod receiver;
 mod reports;
