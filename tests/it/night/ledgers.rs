@@ -13,7 +13,8 @@ const NOON: i64 = 1_795_953_600;
 
 async fn filled(ledger: &Ledger) {
     let at = |at_s: i64, entry: Entry| Entry { at_s, ..entry };
-    let other_digest = Entry { digest: Some(reprov::model::Digest::of(b"moved")), ..rebuilt("1", "explained", &["mtime"]) };
+    let other_digest =
+        Entry { digest: Some(reprov::model::Digest::of(b"moved")), ..rebuilt("1", "explained", &["mtime"]) };
     let untagged = Entry { tag: None, ..found("3", Kind::Verified, "passed", &[]) };
     let entries = [
         at(NOON - 1, rebuilt("1", "reproduced", &[])),
@@ -27,7 +28,7 @@ async fn filled(ledger: &Ledger) {
     ];
     for entry in &entries {
         ledger.append(entry).await.unwrap();
-    });
+    }
 }
 
 #[test]
