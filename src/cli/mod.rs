@@ -28,17 +28,20 @@ mod key;
 mod koji;
 mod layout;
 mod ledger;
+mod link;
 mod live;
 mod log;
 mod network;
 mod night;
 mod notify;
 mod policy;
+mod promote;
 mod rebuild;
 mod report;
 mod sign;
 mod size;
 mod store;
+mod test;
 mod trace;
 mod verify;
 
@@ -78,12 +81,19 @@ enum Command {
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
     Verify(Box<verify::Args>),
+    /// Moves a tag to an image that a policy lets through, with its evidence
+    Promote(Box<promote::Args>),
     /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
     Audit(Box<audit::Args>),
+<<<<<<< HEAD
     /// Says what changed since the last audit, and how all images stand
     Report(Box<night::Args>),
     /// Tells people what changed: webhooks, mail, chat, issues
     Notify(notify::Args),
+=======
+    /// Runs tests in an image, each in a root file system of its own, without a network
+    Test(Box<test::Args>),
+>>>>>>> main
     /// Checks a policy, and prints the ones that are built in
     #[command(subcommand)]
     Policy(policy::Command),
@@ -206,7 +216,9 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Attest(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Verify(args) => args.run(&context).await,
+            Command::Promote(args) => args.run(&context).await,
             Command::Audit(args) => args.run(&context).await,
+            Command::Test(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
             Command::Report(args) => args.run(&context).await,

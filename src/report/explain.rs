@@ -13,7 +13,7 @@ use crate::{
     drift::{Background, Cause, Class},
     entry::code::{CODES, Page},
     model::{Reason, Taint, Turn, Verdict},
-    verify::{Code, layout::LayoutCode},
+    verify::{Code, layout::LayoutCode, promotion::PromotionCode},
 };
 
 /// The answer of `explain`.
@@ -161,6 +161,12 @@ impl From<LayoutCode> for Entry {
     }
 }
 
+impl From<PromotionCode> for Entry {
+    fn from(code: PromotionCode) -> Self {
+        Self::new(code.name(), Kind::Finding, None, (code.meaning(), code.remedy(), code.example()))
+    }
+}
+
 impl From<Turn> for Entry {
     fn from(turn: Turn) -> Self {
         Self::new(turn.name(), Kind::Change, None, pages::turn(turn))
@@ -214,6 +220,7 @@ impl Explain {
             .chain(Taint::ALL.iter().copied().map(Entry::from))
             .chain(Code::ALL.iter().copied().map(Entry::from))
             .chain(LayoutCode::ALL.iter().copied().map(Entry::from))
+            .chain(PromotionCode::ALL.iter().copied().map(Entry::from))
             .chain(Turn::ALL.into_iter().map(Entry::from))
             .chain(CODES.into_iter().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
@@ -299,6 +306,7 @@ mod tests {
         codes.extend(Taint::ALL.iter().map(|taint| taint.code()));
         codes.extend(Code::ALL.iter().map(|code| code.name()));
         codes.extend(LayoutCode::ALL.iter().map(|code| code.name()));
+        codes.extend(PromotionCode::ALL.iter().map(|code| code.name()));
         codes.extend(Turn::ALL.map(Turn::name));
         codes.extend(CODES.map(|(code, _)| code));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));

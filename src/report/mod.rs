@@ -34,11 +34,13 @@ mod page;
 mod pages;
 mod pair;
 pub mod policy;
+pub mod promote;
 pub mod rebuild;
 #[cfg(test)]
 mod report_tests;
 mod sarif;
 pub mod store;
+pub mod test;
 #[cfg(test)]
 mod tests;
 mod text;

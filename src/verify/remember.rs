@@ -166,6 +166,11 @@ fn promoted(statement: &Statement, placed: &Placed<'_>) -> Option<Entry> {
     let text = |pointer: &str| statement.predicate.pointer(pointer).and_then(Value::as_str);
     let digest = |pointer: &str| text(pointer).and_then(|text| text.parse::<Digest>().ok());
     let kind = if text("/action")? == "undo" { Kind::Undone } else { Kind::Promoted };
+    // The tag was moved to the first subject; the others are the images in it, which have the statement beside them too.
+    let moved_to = statement.subject.first()?.digest.get("sha256")?;
+    if *moved_to != placed.image.hex() {
+        return None;
+    }
     let list = statement.predicate.pointer("/waived").and_then(Value::as_array);
     let waived = |value: &Value| {
         let text = |name: &str| Some(value.get(name)?.as_str()?.to_owned());

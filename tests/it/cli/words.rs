@@ -10,11 +10,18 @@ const COMMANDS: &[&str] = &[
     "attest",
     "diff",
     "verify",
+    "promote",
     "audit",
+<<<<<<< HEAD
     "report",
     "notify",
+=======
+    "test",
+>>>>>>> main
     "policy",
     "trace",
+    "report",
+    "notify",
     "evidence",
     "history",
     "ledger",
