@@ -85,15 +85,12 @@ enum Command {
     Promote(Box<promote::Args>),
     /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
     Audit(Box<audit::Args>),
-<<<<<<< HEAD
     /// Says what changed since the last audit, and how all images stand
     Report(Box<night::Args>),
     /// Tells people what changed: webhooks, mail, chat, issues
     Notify(notify::Args),
-=======
     /// Runs tests in an image, each in a root file system of its own, without a network
     Test(Box<test::Args>),
->>>>>>> main
     /// Checks a policy, and prints the ones that are built in
     #[command(subcommand)]
     Policy(policy::Command),

@@ -12,12 +12,9 @@ const COMMANDS: &[&str] = &[
     "verify",
     "promote",
     "audit",
-<<<<<<< HEAD
     "report",
     "notify",
-=======
     "test",
->>>>>>> main
     "policy",
     "trace",
     "report",
