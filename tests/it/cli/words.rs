@@ -17,8 +17,6 @@ const COMMANDS: &[&str] = &[
     "test",
     "policy",
     "trace",
-    "report",
-    "notify",
     "evidence",
     "history",
     "ledger",
