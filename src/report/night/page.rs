@@ -68,6 +68,8 @@ struct List {
     title: &'static str,
     note: &'static str,
     class: &'static str,
+    /// How wide its columns are.
+    shape: &'static str,
     rows: Vec<Rank>,
 }
 
@@ -230,7 +232,13 @@ fn lists(report: &Report) -> Vec<List> {
             ),
             width: width(count.images, largest),
         };
-        List { title, note, class, rows: counts.iter().take(2 * REPORT_TOP_MAX).map(rank).collect() }
+        List {
+            title,
+            note,
+            class,
+            shape: "codes",
+            rows: counts.iter().take(2 * REPORT_TOP_MAX).map(rank).collect(),
+        }
     };
     let slowest = whole.slowest.iter().filter_map(|place| place.took_ms).max().unwrap_or_default();
     let slow = |place: &Place| Rank {
@@ -243,7 +251,7 @@ fn lists(report: &Report) -> Vec<List> {
         name: printable(&place.image),
         code: false,
         value: place.judged.as_deref().map_or("never", |judged| &judged[..10]).to_owned(),
-        width: "0%".to_owned(),
+        width: String::new(),
     };
     let all = [
         counted("Verdicts", "of the last rebuilds", "known", &whole.verdicts),
@@ -253,12 +261,14 @@ fn lists(report: &Report) -> Vec<List> {
             title: "Not judged for longest",
             note: "the last time",
             class: "known",
+            shape: "plain",
             rows: whole.oldest.iter().map(old).collect(),
         },
         List {
             title: "Slowest",
             note: "the last time",
             class: "package",
+            shape: "names",
             rows: whole.slowest.iter().map(slow).collect(),
         },
     ];
