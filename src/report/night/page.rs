@@ -15,6 +15,9 @@ use crate::model::{
 };
 use chart::{Chart, charts};
 
+/// Changes of one code that are in sight; the rest is folded away.
+const OPEN_MAX: usize = 20;
+
 /// The whole page.
 #[derive(Template)]
 #[template(path = "night.html")]
@@ -53,6 +56,8 @@ struct TurnView {
     kind: &'static str,
     count: usize,
     changes: Vec<ChangeView>,
+    /// Folded away.
+    rest: Vec<ChangeView>,
     more: usize,
 }
 
@@ -205,7 +210,8 @@ fn turns(changes: &[Change]) -> Vec<TurnView> {
             "other"
         },
         count: those.len(),
-        changes: those.iter().take(REPORT_ROWS_MAX).map(view).collect(),
+        changes: those.iter().take(OPEN_MAX).map(view).collect(),
+        rest: those.iter().take(REPORT_ROWS_MAX).skip(OPEN_MAX).map(view).collect(),
         more: those.len().saturating_sub(REPORT_ROWS_MAX),
     };
     changes.chunk_by(|a, b| a.code == b.code).map(of_code).collect()
