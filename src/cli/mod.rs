@@ -85,6 +85,10 @@ enum Command {
     Promote(Box<promote::Args>),
     /// Verifies and rebuilds the images of an inventory that are due, and remembers it
     Audit(Box<audit::Args>),
+    /// Says what changed since the last audit, and how all images stand
+    Report(Box<night::Args>),
+    /// Tells people what changed: webhooks, mail, chat, issues
+    Notify(notify::Args),
     /// Runs tests in an image, each in a root file system of its own, without a network
     Test(Box<test::Args>),
     /// Checks a policy, and prints the ones that are built in
@@ -92,10 +96,6 @@ enum Command {
     Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
-    /// Says what changed since the last audit, and how all images stand
-    Report(Box<night::Args>),
-    /// Tells people what changed: webhooks, mail, chat, issues
-    Notify(notify::Args),
     /// Packs all that an image is judged by into one archive, and judges it again
     Evidence(Box<evidence::Args>),
     /// Tells the life of an image, and of its tag, as the ledger knows it
