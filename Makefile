@@ -40,6 +40,7 @@ twice: needs
 interop: needs
 	REPROV_WRITE_INTEROP=1 $(CARGO) test --locked --test it -- --ignored --exact --nocapture interop::matrix
 	$(CARGO) test --locked --test it -- --ignored --exact --nocapture interop::six_at_once_twenty_times
+	$(CARGO) test --locked --test it -- --ignored --exact --nocapture interop::a_promoted_image_is_there_for_cosign_and_oras
 
 # A page for each cause of drift, from what the program itself says; after a cause was added.
 causes:

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Digest;
 
+pub mod chain;
+pub mod code;
+
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -25,6 +28,33 @@ pub enum Kind {
     Undone,
     /// It was looked for and could not be judged; outcome `unreachable` (nobody could tell) or `gone` (the registry says it is not there).
     Missed,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Built,
+        Self::Verified,
+        Self::Rebuilt,
+        Self::Tested,
+        Self::Promoted,
+        Self::Undone,
+        Self::Missed,
+    ];
+
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Built => "built",
+            Self::Verified => "verified",
+            Self::Rebuilt => "rebuilt",
+            Self::Tested => "tested",
+            Self::Promoted => "promoted",
+            Self::Undone => "undone",
+            Self::Missed => "missed",
+        }
+    }
 }
 
 /// A finding that a waiver took away.
@@ -109,14 +139,46 @@ pub struct Row {
     pub number: u64,
     /// Digest of the row before it; of no bytes for the first.
     pub previous: Digest,
+    /// Its own; see [`Row::digest_of`].
+    pub digest: Digest,
     /// The entry.
     pub entry: Entry,
+}
+
+impl Entry {
+    /// What of it the signed attestations say, so what can be read again when the ledger is lost; none if nothing was
+    /// signed. Gone are group, owner, conditions, the report's place, and which findings counted, of which a summary
+    /// says nothing. A tag is kept only where the statement names one.
+    #[must_use]
+    pub fn attested(&self) -> Option<Self> {
+        self.evidence?;
+        let tagged = matches!(self.kind, Kind::Verified | Kind::Promoted | Kind::Undone);
+        let coded = matches!(self.kind, Kind::Rebuilt | Kind::Tested);
+        Some(Self {
+            tag: self.tag.clone().filter(|_| tagged),
+            conditions: None,
+            group: None,
+            owner: None,
+            codes: if coded { self.codes.clone() } else { BTreeMap::new() },
+            waived: if tagged && self.kind != Kind::Verified { self.waived.clone() } else { Vec::new() },
+            took_ms: None,
+            report: None,
+            error: None,
+            ..self.clone()
+        })
+    }
+
+    /// The bytes that are kept and chained.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default() // Strings, numbers and maps of both: nothing that JSON lacks.
+    }
 }
 
 impl Row {
     /// The digest that the next row names: of number, previous digest and the entry's bytes as they are stored.
     #[must_use]
-    pub fn digest(number: u64, previous: &Digest, entry: &[u8]) -> Digest {
+    pub fn digest_of(number: u64, previous: &Digest, entry: &[u8]) -> Digest {
         let mut bytes = format!("{number}\n{previous}\n").into_bytes();
         bytes.extend_from_slice(entry);
         Digest::of(&bytes)

@@ -1,6 +1,6 @@
 //! How fast reprov is, with a peer beside each figure: `make bench`. Ratios count, since machines differ and have other
 //! things to do. `cargo bench --bench speed -- layers provenance` measures only these; the others are `builds`,
-//! `diffs`, `imports` and `verify`.
+//! `diffs`, `imports`, `ledger` and `verify`.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -13,6 +13,7 @@ mod builds;
 mod diffs;
 mod imports;
 mod layers;
+mod ledger;
 mod provenance;
 mod run;
 mod table;
@@ -53,6 +54,9 @@ fn main() {
     }
     if wanted("provenance") {
         rows.push(provenance::row());
+    }
+    if wanted("ledger") {
+        rows.extend(ledger::rows());
     }
     if wanted("verify") {
         rows.extend(verify::rows());

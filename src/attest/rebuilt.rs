@@ -254,11 +254,11 @@ impl Rebuilt {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn to_time<S: Serializer>(epoch_s: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn to_time<S: Serializer>(epoch_s: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*epoch_s))
 }
 
-fn from_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+pub(super) fn from_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_rfc3339(&text).ok_or_else(|| de::Error::custom(format_args!("`{}` is not RFC 3339", shown(&text))))
 }

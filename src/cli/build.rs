@@ -10,6 +10,7 @@ use super::{
     credentials, failed,
     failure::{Exit, Failure},
     global::image_name,
+    ledger::{note, opened, place},
     rebuild::{Unjudged, judged as judged_image, parse_verdict},
     sign::SignArgs,
     size::parse_maximum,
@@ -25,6 +26,7 @@ use crate::{
         source::options,
         test,
     },
+    ledger::Place,
     model::{
         Descriptor, DiffId, ImageName, Maxima, Repository, Selector, Verdict, limits::FILES_MIN, names,
         path::printable,
@@ -160,6 +162,9 @@ pub(super) struct Args {
     /// Push these, if the build fails, to DEST's repository: as TAG.failed-BUILD, and as TAG.failed the latest
     #[arg(long)]
     push_log: bool,
+    /// Note the build in this ledger too: a file, or `postgres://USER@HOST/DATABASE`
+    #[arg(long, value_name = "PATH|URL", value_parser = place, env = "REPROV_LEDGER", hide_env_values = true)]
+    ledger: Option<Place>,
 }
 
 impl Args {
@@ -238,8 +243,12 @@ impl Args {
             check: self.check.then(|| context.console.job("check")),
             test: self.test,
         };
-        let outcome = Box::pin(build(&ports, &request)).await?;
-        Ok(self.answer(context, &ports, &request, outcome))
+        // A ledger that cannot be used is known before there is something to note.
+        let ledger = opened(self.ledger.as_ref()).await?;
+        let mut outcome = Box::pin(build(&ports, &request)).await?;
+        let entry = outcome.entry.take();
+        let exit = self.answer(context, &ports, &request, outcome);
+        Ok(exit.worse(note(context, ledger, entry).await))
     }
 
     fn overrides(&self) -> Result<Overrides, Failure> {

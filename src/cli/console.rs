@@ -53,7 +53,7 @@ impl Console {
     pub(super) fn answer(&self, value: &impl Serialize, text: &str) {
         let write = || match self.format {
             Format::Json => print(value),
-            Format::Text | Format::Dot | Format::Html | Format::Koji => {
+            _ => {
                 let _ = io::stdout().write_all(text.as_bytes()); // As in `print`.
             }
         };
@@ -116,12 +116,16 @@ impl Console {
 
     /// What a job called `name` tells goes here.
     pub(super) fn job(&self, name: &str) -> Arc<dyn Progress> {
-        if self.quiet {
-            return Arc::new(crate::progress::Silent);
-        }
-        match &self.bars {
+        self.jobs()(name)
+    }
+
+    /// [`Console::job`], for whoever outlives this call.
+    pub(super) fn jobs(&self) -> impl Fn(&str) -> Arc<dyn Progress> + Send + Sync + use<> {
+        let (quiet, verbose, bars) = (self.quiet, self.verbose, self.bars.clone());
+        move |name: &str| match &bars {
+            _ if quiet => Arc::new(crate::progress::Silent),
             Some(bars) => Arc::new(Bar::new(bars, name)),
-            None => Arc::new(Lines { name: name.to_owned(), verbose: self.verbose, last: Mutex::default() }),
+            None => Arc::new(Lines { name: name.to_owned(), verbose, last: Mutex::default() }),
         }
     }
 

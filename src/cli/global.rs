@@ -22,10 +22,16 @@ pub(super) enum Format {
     Json,
     /// A graph for graphviz (`trace` alone).
     Dot,
-    /// A page for a browser (`trace` alone).
+    /// A page for a browser (`trace` and `report`).
     Html,
     /// koji's content-generator metadata (`trace` alone).
     Koji,
+    /// Markdown (`report` alone).
+    Markdown,
+    /// `JUnit`'s XML (`report` alone).
+    Junit,
+    /// SARIF 2.1.0 (`report` alone).
+    Sarif,
 }
 
 /// When to colour.

@@ -145,8 +145,8 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Import {
         config: Some(made.image.manifest.config().digest),
         layer: Some(view::Layer {
             digest: made.layer.digest,
-            diff_id: made.layer.diff_id,
-            size: made.layer.size_bytes,
+            diff_id: made.archive.diff_id,
+            size: made.layer.size,
             entries: made.entries,
         }),
         platform: Some(made.platform.clone()),

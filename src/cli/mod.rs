@@ -5,6 +5,7 @@
 )]
 
 mod attest;
+mod audit;
 mod build;
 mod bundle;
 mod claim;
@@ -20,16 +21,21 @@ mod failed;
 mod failure;
 mod follow;
 mod global;
+mod history;
 mod ignore;
 mod import;
 mod key;
 mod koji;
 mod layout;
+mod ledger;
 mod link;
 mod live;
 mod log;
 mod network;
+mod night;
+mod notify;
 mod policy;
+mod promote;
 mod rebuild;
 mod report;
 mod sign;
@@ -75,6 +81,10 @@ enum Command {
     Diff(diff::Args),
     /// Says whether images are what a policy wants, and by whose word
     Verify(Box<verify::Args>),
+    /// Moves a tag to an image that a policy lets through, with its evidence
+    Promote(Box<promote::Args>),
+    /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
+    Audit(Box<audit::Args>),
     /// Runs tests in an image, each in a root file system of its own, without a network
     Test(Box<test::Args>),
     /// Checks a policy, and prints the ones that are built in
@@ -82,8 +92,17 @@ enum Command {
     Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
+    /// Says what changed since the last audit, and how all images stand
+    Report(Box<night::Args>),
+    /// Tells people what changed: webhooks, mail, chat, issues
+    Notify(notify::Args),
     /// Packs all that an image is judged by into one archive, and judges it again
     Evidence(Box<evidence::Args>),
+    /// Tells the life of an image, and of its tag, as the ledger knows it
+    History(history::Args),
+    /// Checks the ledger, and makes it again from the registries
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Makes and shows signing keys
     #[command(subcommand)]
     Key(key::Command),
@@ -154,13 +173,26 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
     ExitCode::from(Exit::Usage.code())
 }
 
+/// Refuses a format that the command does not have.
+fn fits(format: Format, command: &Command) -> Result<(), Failure> {
+    let drawn = matches!(command, Command::Trace(args) if args.drawn());
+    let (fits, whose) = match format {
+        Format::Text | Format::Json => (true, ""),
+        Format::Dot | Format::Koji => (drawn, "dot and koji are for the answer of `trace`"),
+        Format::Html => {
+            let fits = drawn || matches!(command, Command::Report(_));
+            (fits, "html is for the answers of `trace` and `report`")
+        }
+        Format::Markdown | Format::Junit | Format::Sarif => {
+            let fits = matches!(command, Command::Report(_));
+            (fits, "markdown, junit and sarif are for the answer of `report`")
+        }
+    };
+    if fits { Ok(()) } else { Err(Failure::usage_text(format!("--format {whose}"))) }
+}
+
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
-    let drawn = matches!(&cli.command, Command::Trace(args) if args.drawn());
-    if matches!(cli.global.format, Format::Dot | Format::Html | Format::Koji) && !drawn {
-        return Err(Failure::usage_text(
-            "--format dot, html and koji are for the answer of `trace`".to_owned(),
-        ));
-    }
+    fits(cli.global.format, &cli.command)?;
     let (cancel, at_once) = (CancellationToken::new(), CancellationToken::new());
     let stops = [cancel.clone(), at_once.clone()];
     let watching = tokio::spawn(async move {
@@ -188,10 +220,16 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Attest(args) => args.run(&context).await,
             Command::Diff(args) => args.run(&context).await,
             Command::Verify(args) => args.run(&context).await,
+            Command::Promote(args) => args.run(&context).await,
+            Command::Audit(args) => args.run(&context).await,
             Command::Test(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
+            Command::Report(args) => args.run(&context).await,
+            Command::Notify(args) => args.run(&context).await,
             Command::Evidence(args) => args.run(&context).await,
+            Command::History(args) => args.run(&context).await,
+            Command::Ledger(command) => command.run(&context).await,
             Command::Key(command) => command.run(&context),
             Command::Doctor => doctor::run(&context).await,
             Command::Store(command) => command.run(&context).await,

@@ -45,13 +45,16 @@ fn parent(path: &Path) -> &Path {
 
 /// Writes each of `reports`.
 pub(super) fn write(reports: &[Report], answer: &impl Compares) -> Result<(), Failure> {
-    reports.iter().try_for_each(|Report { path, form }| put(path, &render(*form, answer)))
+    for Report { path, form } in reports {
+        file("--report", path, &render(*form, answer))?;
+    }
+    Ok(())
 }
 
-/// Writes a report under another name, then gives it its own: who reads it finds all of it.
-pub(super) fn put(path: &Path, text: &str) -> Result<(), Failure> {
+/// Writes `text` to `path`, which `flag` named, all of it or nothing.
+pub(super) fn file(flag: &str, path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
-        Failure::unavailable(error).hint(format!("--report {}: it could not be written", path.display()))
+        Failure::unavailable(error).hint(format!("{flag} {}: it could not be written", path.display()))
     };
     let mode = Permissions::from_mode(0o666); // Less what the umask takes.
     let part = tempfile::Builder::new().prefix(".reprov-").permissions(mode).tempfile_in(parent(path));

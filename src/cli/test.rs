@@ -11,7 +11,7 @@ use super::{
     Context,
     failure::{Exit, Failure},
     global::image_name,
-    report::put,
+    report,
     sign::SignArgs,
 };
 use crate::{
@@ -231,7 +231,7 @@ impl Args {
                 "json" => serde_json::to_string_pretty(answer).map_err(Failure::internal)? + "\n",
                 _ => answer.text(),
             };
-            put(path, &text)?;
+            report::file("--report", path, &text)?;
         }
         Ok(())
     }

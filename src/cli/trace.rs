@@ -193,7 +193,7 @@ fn drawn(context: &Context<'_>, mut answer: view::Trace, tree: Node) -> Exit {
     let drawn = match context.global.format {
         Format::Dot => Some(tree.dot()),
         Format::Html => Some(tree.html()),
-        Format::Text | Format::Json | Format::Koji => None,
+        Format::Text | Format::Json | Format::Markdown | Format::Junit | Format::Sarif | Format::Koji => None,
     };
     answer.tree = Some(tree);
     context.console.answer(&answer, &drawn.unwrap_or_else(|| answer.text()));

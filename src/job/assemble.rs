@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -272,11 +272,10 @@ impl<'a> Work<'a> {
         content: &mut dyn crate::model::ReadSeek,
     ) -> Result<Made, AssembleError> {
         let mut out = self.parts.store.writer()?;
-        let written = write(entries, content, self.parts.epoch_s, &mut out).map_err(of(step))?;
-        out.flush().map_err(|source| AssembleError::Read { path: self.parts.store.root().into(), source })?;
-        out.finish_expected(written.digest, Some(written.size_bytes))?;
+        let archived = write(entries, content, self.parts.epoch_s, &mut out).map_err(of(step))?;
+        let (digest, size_bytes) = out.finish()?;
         self.lower.apply(entries, self.parts.store).map_err(of(step))?;
-        Ok((Descriptor::new(names::OCI_LAYER_GZIP, written.digest, written.size_bytes), written.diff_id))
+        Ok((Descriptor::new(names::OCI_LAYER_GZIP, digest, size_bytes), archived.diff_id))
     }
 
     fn count(&mut self, counts: Vec<RuleCount>) {

@@ -53,7 +53,7 @@ pub use rules::{Applied, Around, Open, Patched, Patches, Profile, RuleCount, dro
 pub use shape::{BLOB_HEAD_BYTES, Shape, compressed};
 pub use sqlite::varint as sqlite_varint;
 pub use union::{Placed, Union};
-pub use write::{Written, write};
+pub use write::{Archived, write};
 
 use std::io;
 

@@ -9,19 +9,15 @@ use bstr::ByteSlice as _;
 use tar::{EntryType, Header};
 
 use super::{Entry, Gzip1, Kind, Layer, LayerError, clamp, pax};
-use crate::model::{DiffId, Digest, Hasher, ReadSeek, path::printable};
+use crate::model::{DiffId, Hasher, ReadSeek, path::printable};
 
-/// What was written.
+/// The archive that was compressed. Whoever takes the compressed bytes hashes them: a store does so anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
-    /// Digest of the uncompressed archive.
+pub struct Archived {
+    /// Its digest.
     pub diff_id: DiffId,
-    /// Digest of the compressed bytes.
-    pub digest: Digest,
-    /// Their size.
+    /// Its size.
     pub size_bytes: u64,
-    /// Size of the archive.
-    pub uncompressed_bytes: u64,
 }
 
 /// Writes `layer` canonically. `content` is the uncompressed archive its entries were indexed from.
@@ -37,8 +33,8 @@ pub fn write(
     content: &mut dyn ReadSeek,
     epoch_s: i64,
     out: impl Write,
-) -> Result<Written, LayerError> {
-    let mut archive = Tee::new(Gzip1::new(Tee::new(out)));
+) -> Result<Archived, LayerError> {
+    let mut archive = Tee { inner: Gzip1::new(out), hasher: Hasher::default() };
     for entry in layer.entries()? {
         let entry = entry?;
         archive.write_all(&head(&entry, epoch_s)?).map_err(LayerError::Write)?;
@@ -47,12 +43,10 @@ pub fn write(
         }
     }
     archive.write_all(&[0; 1024]).map_err(LayerError::Write)?;
-    let (gzip, inner) = archive.split();
-    let mut out = gzip.finish().map_err(LayerError::Write)?;
-    out.flush().map_err(LayerError::Write)?;
-    let (_, outer) = out.split();
-    let (size_bytes, uncompressed_bytes) = (outer.size_bytes(), inner.size_bytes());
-    Ok(Written { diff_id: DiffId(inner.finish()), digest: outer.finish(), size_bytes, uncompressed_bytes })
+    let Tee { inner, hasher } = archive;
+    inner.finish().map_err(LayerError::Write)?.flush().map_err(LayerError::Write)?;
+    let size_bytes = hasher.size_bytes();
+    Ok(Archived { diff_id: DiffId(hasher.finish()), size_bytes })
 }
 
 /// The header blocks of one entry.
@@ -204,16 +198,6 @@ fn copy(
 struct Tee<W> {
     inner: W,
     hasher: Hasher,
-}
-
-impl<W> Tee<W> {
-    fn new(inner: W) -> Self {
-        Self { inner, hasher: Hasher::default() }
-    }
-
-    fn split(self) -> (W, Hasher) {
-        (self.inner, self.hasher)
-    }
 }
 
 impl<W: Write> Write for Tee<W> {

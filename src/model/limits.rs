@@ -156,8 +156,18 @@ pub const LAYOUT_BLOBS_MAX: usize = 100_000;
 pub const TRANSCRIPT_JUDGED_SIZE_BYTES_MAX: u64 = 32 << 20;
 /// Largest policy.
 pub const POLICY_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Largest inventory, but for the files it names.
+pub const INVENTORY_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Largest file of references that an inventory names.
+pub const INVENTORY_LIST_SIZE_BYTES_MAX: u64 = 32 << 20;
+/// Largest list of pods that an inventory names; it is read as a stream.
+pub const INVENTORY_PODS_SIZE_BYTES_MAX: u64 = 1 << 30;
+/// Most images of an inventory, wherever they are named.
+pub const INVENTORY_IMAGES_MAX: usize = 100_000;
 /// Findings of one code listed for one image; beyond, their number is said.
 pub const FINDINGS_OF_CODE_MAX: usize = 20;
+/// Images of an index that is promoted, each of which is judged.
+pub const PROMOTED_IMAGES_MAX: usize = 256;
 /// Images that one stands on, at any depth, that are verified with it.
 pub const DEPENDENCIES_MAX: usize = 64;
 /// Requests to one registry at once.
@@ -288,6 +298,37 @@ pub const SUBJECT_HELD_SIZE_BYTES_MAX: u64 = 32 << 20;
 pub const SIGNER_ANSWER_SIZE_BYTES_MAX: u64 = 16 << 10;
 /// How long a signer command may take, if nothing else is chosen.
 pub const SIGNER_TIMEOUT_S: u64 = 60;
+/// Largest entry of the ledger, as JSON.
+pub const ENTRY_SIZE_BYTES_MAX: usize = 256 << 10;
+/// Most entries that are added to the ledger at once.
+pub const ENTRIES_AT_ONCE_MAX: usize = 1000;
+/// Rows of the ledger that are held at once while reading.
+pub const LEDGER_PAGE_ROWS: i64 = 1000;
+/// How long a ledger that is locked, or whose server restarts, is waited for.
+pub const LEDGER_WAIT_S: u64 = 30;
+/// Connections of one process to the ledger.
+pub const LEDGER_CONNECTIONS_MAX: u32 = 4;
+/// Most faults of a ledger that are told one by one.
+pub const LEDGER_FAULTS_MAX: usize = 1000;
+/// Most rows in one answer of `history`.
+pub const HISTORY_ROWS_MAX: usize = 100_000;
+/// Most attestations that one `ledger rebuild` reads into a ledger.
+pub const REMEMBERED_MAX: usize = 1_000_000;
+/// Longest name of a claim or message.
+pub const LEDGER_NAME_SIZE_BYTES_MAX: usize = 1024;
+/// Largest message that is kept until it is delivered.
+pub const MESSAGE_SIZE_BYTES_MAX: usize = 4 << 20;
+
+/// Nights that a report draws.
+pub const NIGHTS_SHOWN_MAX: i64 = 30;
+/// How long nobody may have looked at an image before reports leave it out: it was retired, most likely.
+pub const RETIRED_AFTER_S: i64 = 90 * 24 * 3600;
+/// How long before its end a waiver is told of.
+pub const WAIVER_ENDING_S: i64 = 30 * 24 * 3600;
+/// Images of one list of a report that is ordered by something.
+pub const REPORT_TOP_MAX: usize = 10;
+/// Images that a page of a report shows one by one; JSON, JUnit and SARIF have all.
+pub const REPORT_ROWS_MAX: usize = 500;
 
 /// Most tests of one file.
 pub const TESTS_MAX: usize = 1000;

@@ -16,6 +16,7 @@ pub mod repository;
 pub mod resource;
 pub mod secret;
 pub mod time;
+pub mod turn;
 pub mod vary;
 pub mod verdict;
 
@@ -30,5 +31,6 @@ pub use repository::{Repository, RepositoryKind, SignerFile};
 pub use resource::{Descriptor, ResourceDescriptor};
 pub use secret::Secret;
 pub use time::rfc3339;
+pub use turn::Turn;
 pub use vary::{Variation, Variations};
 pub use verdict::Verdict;

@@ -10,10 +10,14 @@ pub const ATTESTED_TYPE: &str = "https://reprov.example/attested/v1";
 pub const REBUILD_PREDICATE: &str = "https://reprov.example/rebuild/v1";
 /// Our predicate about a build that made no image.
 pub const FAILURE_PREDICATE: &str = "https://reprov.example/failure/v1";
+/// Our predicate about a tag that was moved to an image.
+pub const PROMOTION_PREDICATE: &str = "https://reprov.example/promotion/v1";
 /// `builder.id` unless `--builder-id` sets another.
 pub const BUILDER_LOCAL: &str = "https://reprov.example/builder/local-unverified/v1";
 /// `verifier.id` of a summary unless `--verifier-id` sets another.
 pub const VERIFIER_LOCAL: &str = "https://reprov.example/verifier/local-unverified/v1";
+/// `promoter.id` of a promotion unless `--promoter` sets another.
+pub const PROMOTER_LOCAL: &str = "https://reprov.example/promoter/local-unverified/v1";
 /// `builder.id` of what `attest` puts together, unless `--builder-id` sets another: nobody vouches for the build.
 pub const BUILDER_ATTESTED: &str = "https://reprov.example/builder/attested-unverified/v1";
 /// `limits.enforcedBy`: the first process of the cage looks, and ends it.

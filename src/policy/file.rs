@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 
 use super::{
-    Allowed, Bases, Closed, Parameters, Pattern, Policy, PolicyError, Rebuild, Refused, RefusedInput,
-    Repository, Rule, Sbom, Severity, Signer, Summaries, Tests, Trust, Waiver,
+    Allowed, Bases, Closed, Parameters, Pattern, Policy, PolicyError, Promote, Promoted, Rebuild, Refused,
+    RefusedInput, Repository, Rule, Sbom, Severity, Signer, Summaries, Tests, Trust, Waiver,
     tables::{
-        BasesTable, File, InputsTable, ParametersTable, RebuildTable, RefusedTable, RepositoryTable,
-        RuleTable, SbomTable, SummariesTable, TestsTable, Text, TrustTable, WaiverTable,
+        BasesTable, File, InputsTable, ParametersTable, PromoteTable, PromotedTable, RebuildTable,
+        RefusedTable, RepositoryTable, RuleTable, SbomTable, SummariesTable, TestsTable, Text, TrustTable,
+        WaiverTable,
     },
     when,
 };
@@ -117,6 +118,8 @@ impl Reader<'_> {
             sbom: file.sbom.map(|table| self.sbom(table)).transpose()?,
             tests: file.tests.map(|table| self.tests(table)).transpose()?,
             closed: self.closed(file.closed)?,
+            promote: file.promote.map(|table| self.promote(table)).transpose()?,
+            promoted: file.promoted.map(|table| self.promoted(table)).transpose()?,
             summaries: file.summaries.map(|table| self.summaries(table)).transpose()?,
             rules: file.rule.iter().map(|table| self.rule(table)).collect::<Result<_, _>>()?,
             waivers: self.waivers(file.waiver)?,
@@ -274,6 +277,19 @@ impl Reader<'_> {
     fn tests(&self, table: TestsTable) -> Result<Tests, PolicyError> {
         let max_age_s = self.span("max-age", table.max_age)?;
         Ok(Tests { max_age_s, strict: table.strict.unwrap_or(false), required: table.required })
+    }
+
+    fn promote(&self, table: PromoteTable) -> Result<Promote, PolicyError> {
+        Ok(Promote {
+            from: self.patterns("from", table.from)?,
+            to: self.patterns("to", table.to)?,
+            index: table.index.unwrap_or(false),
+        })
+    }
+
+    fn promoted(&self, table: PromotedTable) -> Result<Promoted, PolicyError> {
+        let to = table.to.iter().map(|value| self.pattern("to", value)).collect::<Result<_, _>>()?;
+        Ok(Promoted { to, max_age_s: self.span("max-age", table.max_age)? })
     }
 
     fn summaries(&self, table: SummariesTable) -> Result<Summaries, PolicyError> {

@@ -99,6 +99,10 @@ pub struct Policy {
     pub tests: Option<Tests>,
     /// Days on which nothing is released.
     pub closed: Vec<Closed>,
+    /// What may be promoted where; asked by `promote` alone.
+    pub promote: Option<Promote>,
+    /// Where it must have been promoted to.
+    pub promoted: Option<Promoted>,
     /// Whose summaries stand in for verifying again.
     pub summaries: Option<Summaries>,
     /// Rules that hold later, or count less.
@@ -225,6 +229,26 @@ pub struct Tests {
     pub required: BTreeSet<String>,
 }
 
+/// What may be promoted where. A pattern is held against `HOST/NAME` and `HOST/NAME:TAG`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Promote {
+    /// Where it may come from; from anywhere if not said.
+    pub from: Option<Vec<Pattern>>,
+    /// Where it may go; anywhere if not said.
+    pub to: Option<Vec<Pattern>>,
+    /// Whether an index must be attested itself, beside its images.
+    pub index: bool,
+}
+
+/// Where an image must have been promoted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promoted {
+    /// One of these: `HOST/NAME`, or with a tag.
+    pub to: Vec<Pattern>,
+    /// How long ago at most, in seconds.
+    pub max_age_s: Option<i64>,
+}
+
 /// A time on which nothing is released.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
@@ -335,6 +359,8 @@ impl Policy {
             sbom: None,
             tests: None,
             closed: Vec::new(),
+            promote: None,
+            promoted: None,
             summaries: None,
             rules: Vec::new(),
             waivers: Vec::new(),

@@ -38,6 +38,8 @@ pub(super) struct File {
     pub(super) sbom: Option<SbomTable>,
     pub(super) tests: Option<TestsTable>,
     pub(super) closed: Option<Vec<Text>>,
+    pub(super) promote: Option<PromoteTable>,
+    pub(super) promoted: Option<PromotedTable>,
     pub(super) summaries: Option<SummariesTable>,
     #[serde(default)]
     pub(super) rule: Vec<RuleTable>,
@@ -120,6 +122,21 @@ pub(super) struct TestsTable {
     pub(super) strict: Option<bool>,
     #[serde(default)]
     pub(super) required: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct PromoteTable {
+    pub(super) from: Option<Vec<Text>>,
+    pub(super) to: Option<Vec<Text>>,
+    pub(super) index: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct PromotedTable {
+    pub(super) to: Vec<Text>,
+    pub(super) max_age: Option<Text>,
 }
 
 #[derive(Deserialize)]

@@ -35,6 +35,12 @@ pub struct Known {
 }
 
 impl Known {
+    /// All its tags, if it told them.
+    #[must_use]
+    pub fn tags(&self) -> Option<&BTreeSet<String>> {
+        self.tags.as_ref()
+    }
+
     /// Whether the place may have `tag`; yes if it does not tell its tags.
     #[must_use]
     pub fn may_have(&self, tag: &str) -> bool {

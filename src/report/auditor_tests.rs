@@ -96,6 +96,7 @@ fn answers_about_verifying() {
         level: 2,
         used: vec![digest()],
         summary: full.then(digest),
+        built: None,
         reproduced_by: 0,
         dependencies: Vec::new(),
     };

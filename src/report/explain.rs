@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{
+    audit::NoticeKind,
     columns::{field, line},
     pages,
 };
 use crate::{
     drift::{Background, Cause, Class},
-    model::{Reason, Taint, Verdict},
-    verify::{Code, layout::LayoutCode},
+    entry::code::{CODES, Page},
+    model::{Reason, Taint, Turn, Verdict},
+    verify::{Code, layout::LayoutCode, promotion::PromotionCode},
 };
 
 /// The answer of `explain`.
@@ -19,7 +21,7 @@ use crate::{
 pub struct Explain {
     /// `reprov.explain/v1`.
     pub schema: &'static str,
-    /// Verdicts first, then causes, reasons, taints, findings and errors.
+    /// Verdicts first, then causes, reasons, taints, findings, changes, errors and notices.
     pub entries: Vec<Entry>,
 }
 
@@ -37,8 +39,12 @@ pub enum Kind {
     Taint,
     /// What verifying found.
     Finding,
+    /// How what is known of an image turned from one night to the next.
+    Change,
     /// Why a command gave no answer of its own.
     Error,
+    /// What an audit has to say of its inventory.
+    Notice,
 }
 
 /// Kinds of `reprov.error/v1`.
@@ -155,9 +161,33 @@ impl From<LayoutCode> for Entry {
     }
 }
 
+impl From<PromotionCode> for Entry {
+    fn from(code: PromotionCode) -> Self {
+        Self::new(code.name(), Kind::Finding, None, (code.meaning(), code.remedy(), code.example()))
+    }
+}
+
+impl From<Turn> for Entry {
+    fn from(turn: Turn) -> Self {
+        Self::new(turn.name(), Kind::Change, None, pages::turn(turn))
+    }
+}
+
+impl From<Page> for Entry {
+    fn from((code, page): Page) -> Self {
+        Self::new(code, Kind::Finding, None, page)
+    }
+}
+
 impl From<ErrorKind> for Entry {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind.name(), Kind::Error, Some(kind.exit()), pages::error(kind))
+    }
+}
+
+impl From<NoticeKind> for Entry {
+    fn from(kind: NoticeKind) -> Self {
+        Self::new(kind.name(), Kind::Notice, None, pages::notice(kind))
     }
 }
 
@@ -190,7 +220,11 @@ impl Explain {
             .chain(Taint::ALL.iter().copied().map(Entry::from))
             .chain(Code::ALL.iter().copied().map(Entry::from))
             .chain(LayoutCode::ALL.iter().copied().map(Entry::from))
+            .chain(PromotionCode::ALL.iter().copied().map(Entry::from))
+            .chain(Turn::ALL.into_iter().map(Entry::from))
+            .chain(CODES.into_iter().map(Entry::from))
             .chain(ErrorKind::ALL.into_iter().map(Entry::from))
+            .chain(NoticeKind::ALL.into_iter().map(Entry::from))
     }
 
     /// All there is on `code`, or on everything; none if nothing has that code.
@@ -237,7 +271,9 @@ impl Entry {
             Kind::Reason => "why a request of a build was refused, or failed".to_owned(),
             Kind::Taint => "why a provenance is tainted".to_owned(),
             Kind::Finding => "what verifying found".to_owned(),
+            Kind::Change => "a change that reports and messages tell".to_owned(),
             Kind::Error => format!("a kind of error, exit code {exit}"),
+            Kind::Notice => "what an audit has to say of its inventory".to_owned(),
         };
         line(out, 0, 2, &format!("{}: {kind}", self.code));
         line(out, 2, 0, self.meaning);
@@ -270,7 +306,11 @@ mod tests {
         codes.extend(Taint::ALL.iter().map(|taint| taint.code()));
         codes.extend(Code::ALL.iter().map(|code| code.name()));
         codes.extend(LayoutCode::ALL.iter().map(|code| code.name()));
+        codes.extend(PromotionCode::ALL.iter().map(|code| code.name()));
+        codes.extend(Turn::ALL.map(Turn::name));
+        codes.extend(CODES.map(|(code, _)| code));
         codes.extend(ErrorKind::ALL.map(ErrorKind::name));
+        codes.extend(NoticeKind::ALL.map(NoticeKind::name));
         assert_eq!(all.iter().map(|entry| entry.code).collect::<Vec<_>>(), codes);
         for entry in &all {
             let sentences = entry.meaning.matches(". ").count() + usize::from(entry.meaning.ends_with('.'));

@@ -10,16 +10,18 @@ use crate::{
 };
 
 /// What came of one test.
-struct Case {
-    name: String,
-    outcome: Outcome,
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) outcome: Outcome,
 }
 
-enum Outcome {
+pub(super) enum Outcome {
     Passed,
     /// All that differs is accepted.
     Skipped(String),
     Failed {
+        /// In one word.
+        kind: &'static str,
         message: String,
         text: String,
     },
@@ -30,8 +32,13 @@ enum Outcome {
 /// All of it.
 pub(super) fn render(pairs: &[Pair<'_>]) -> String {
     let suites: Vec<_> = pairs.iter().map(|pair| (pair.named(), cases(pair))).collect();
+    written(&suites)
+}
+
+/// Suites by name, with their cases.
+pub(super) fn written(suites: &[(String, Vec<Case>)]) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"reprov\">\n");
-    for (name, cases) in &suites {
+    for (name, cases) in suites {
         let count = |of: fn(&Outcome) -> bool| cases.iter().filter(|case| of(&case.outcome)).count();
         out.push_str(&format!(
             "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">\n",
@@ -57,10 +64,10 @@ fn write(out: &mut String, suite: &str, case: &Case) {
         Outcome::Skipped(message) => {
             out.push_str(&format!(">\n      <skipped message=\"{}\"/>\n", escaped(message)));
         }
-        Outcome::Failed { message, text } => {
+        Outcome::Failed { kind, message, text } => {
             let (message, text) = (escaped(message), escaped(text));
             out.push_str(&format!(
-                ">\n      <failure type=\"drift\" message=\"{message}\">{text}</failure>\n"
+                ">\n      <failure type=\"{kind}\" message=\"{message}\">{text}</failure>\n"
             ));
         }
         Outcome::Error(message) => {
@@ -110,7 +117,7 @@ fn of_layer(drifts: &[&Drift]) -> Outcome {
         format!("{path}: {}{kind}{accepted}: {evidence}\n", cause_and_class(drift.cause))
     };
     let text = own.iter().map(said).collect();
-    Outcome::Failed { message: format!("{message}{security}"), text }
+    Outcome::Failed { kind: "drift", message: format!("{message}{security}"), text }
 }
 
 fn of_config(config: &[ConfigDrift]) -> Outcome {
@@ -127,7 +134,7 @@ fn of_config(config: &[ConfigDrift]) -> Outcome {
         )
     };
     let message = format!("{} differ", counted(config.len(), "place", "places"));
-    Outcome::Failed { message, text: config.iter().map(line).collect() }
+    Outcome::Failed { kind: "drift", message, text: config.iter().map(line).collect() }
 }
 
 /// Text in an attribute or an element; what XML 1.0 cannot hold (§2.2) becomes U+FFFD.

@@ -9,7 +9,7 @@ use super::{
 use crate::{drift::Drift, model::path::printable};
 
 /// Comments are cut off, or refused, beyond 65,536 characters.
-const REPORT_BYTES_MAX: usize = 60_000;
+pub(super) const REPORT_BYTES_MAX: usize = 60_000;
 /// The longest text of an image in one place.
 const SPAN_CHARS_MAX: usize = 300;
 
@@ -115,7 +115,7 @@ fn full(out: &mut String, left: usize) -> bool {
 }
 
 /// A code span (`CommonMark` 0.31, 6.1): fenced by more backticks than it holds.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let shown: String = printable(text).chars().take(SPAN_CHARS_MAX).collect();
     let cut = if shown.len() < printable(text).len() { "…" } else { "" };
     let longest = shown.split(|c| c != '`').map(str::len).max().unwrap_or_default();
@@ -126,7 +126,7 @@ fn code(text: &str) -> String {
 }
 
 /// A code span in a table, where a bar would end the cell (GFM, 4.10).
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     code(text).replace('|', "\\|")
 }
 

@@ -3,6 +3,7 @@
 
 pub mod attest;
 pub mod attested;
+pub mod audit;
 #[cfg(test)]
 mod auditor_tests;
 pub mod build;
@@ -16,18 +17,24 @@ pub mod events;
 pub mod explain;
 pub mod failed;
 mod form;
+pub mod history;
 pub mod import;
 mod junit;
 pub mod koji;
 pub mod layout;
 pub mod learned;
+pub mod ledger;
 mod limits;
 pub mod live;
 mod markdown;
+pub mod metrics;
+pub mod night;
+pub mod notify;
 mod page;
 mod pages;
 mod pair;
 pub mod policy;
+pub mod promote;
 pub mod rebuild;
 #[cfg(test)]
 mod report_tests;

@@ -1,7 +1,7 @@
 //! What the codes of `reprov explain` mean, but for causes of drift: meaning, remedy, example.
 
-use super::explain::ErrorKind;
-use crate::model::{Reason, Taint, Verdict};
+use super::{audit::NoticeKind, explain::ErrorKind};
+use crate::model::{Reason, Taint, Turn, Verdict};
 
 /// Two sentences or more on what happened, one on what to do, and how it looks.
 pub(super) type Page = (&'static str, &'static str, &'static str);
@@ -200,6 +200,98 @@ pub(super) fn taint(taint: Taint) -> Page {
     }
 }
 
+/// Meaning, remedy and example of a change.
+#[expect(clippy::too_many_lines, reason = "a table")]
+pub(super) fn turn(turn: Turn) -> Page {
+    match turn {
+        Turn::EvidenceLost => (
+            "Something that the image is judged by was there and is not any more: a statement, a log, a transcript, recorded inputs. The image may be as it was, but nobody can show it.",
+            "Copy the image again with its referrers (`reprov copy`) from where they still are, and look who deletes them.",
+            "registry.example.org/app:1  evidence is missing: no-attestation",
+        ),
+        Turn::Gone => (
+            "The registry was reached and says that there is no such image. Somebody deleted it, or its tag.",
+            "Take it out of the inventory if that is meant; else push it again.",
+            "registry.example.org/app:1  the registry says that it is not there",
+        ),
+        Turn::Drift => (
+            "A rebuild gives another image than the one that is there, and the last one did not. Causes are named beside it.",
+            "Open the report of the drift, and follow the remedy of each cause.",
+            "registry.example.org/app:1  drifts: it was reproduced, and is explained: clock-in-text",
+        ),
+        Turn::NewCause => (
+            "The image drifted before, and now it drifts for a cause that was not there. What was known of its drift does not say all any more.",
+            "Look at the new cause; accept none of it because of the old one.",
+            "registry.example.org/app:1  drifts for another cause (unexplained): unexplained",
+        ),
+        Turn::Failed => (
+            "The policy says no to an image that it did not say no to before. Image, evidence, policy or time changed.",
+            "Look at the findings (`reprov verify IMAGE`), each with its remedy.",
+            "registry.example.org/app:1  does not pass its policy any more: stale",
+        ),
+        Turn::NewFinding => (
+            "The policy said no before, and now it has one reason more. To mend the old one is not enough.",
+            "Look at the findings (`reprov verify IMAGE`).",
+            "registry.example.org/app:1  does not pass its policy for another reason: log-missing",
+        ),
+        Turn::TestsBroke => (
+            "The tests of the image were run in it and failed, and did not fail before. The codes name which.",
+            "Run them again with `reprov test IMAGE`.",
+            "registry.example.org/app:1  its tests fail: starts",
+        ),
+        Turn::CannotTell => (
+            "The image could not be reached, judged or rebuilt, and the last time it could. This is no verdict on the image.",
+            "Look at the reason beside it; the next audit tries again.",
+            "registry.example.org/app:1  could not be reached: connection refused",
+        ),
+        Turn::Overdue => (
+            "Nobody could say anything about the image for longer than the inventory allows. What was true then may not be true now.",
+            "See whether the audit runs, and whether its budget suffices (`reprov audit INVENTORY --list`).",
+            "registry.example.org/app:1  is overdue: it was judged last 2026-11-20T02:11:00Z",
+        ),
+        Turn::WaiverEnded => (
+            "A finding was put up with until a day that is past now. From now on it counts.",
+            "Mend what was waived, or let its owner decide anew.",
+            "registry.example.org/app:1  the waiver of log-missing by base-team ended 2026-12-01",
+        ),
+        Turn::WaiverEnding => (
+            "A finding is put up with, and that ends within 30 days. Then it counts, and the image fails.",
+            "Mend what is waived before, or let its owner decide anew.",
+            "registry.example.org/app:1  the waiver of log-missing by base-team ends 2026-12-20",
+        ),
+        Turn::TagMoved => (
+            "The tag names another image than before. What was known of the old one says nothing about the new one.",
+            "Nothing is to be done if the move was meant.",
+            "registry.example.org/app:1  the tag moved from sha256:0e1425798d5a to sha256:77aa0c1d2e3f",
+        ),
+        Turn::NewImage => (
+            "The ledger has an audit of this name for the first time. There is nothing to compare it with.",
+            "Nothing is to be done if it was meant to be in the inventory.",
+            "registry.example.org/app:2  is audited for the first time: reproduced",
+        ),
+        Turn::Cured => (
+            "The image drifted, or could not be rebuilt, and now its rebuild gives the same bytes. The tag may name another image than then.",
+            "Nothing is to be done.",
+            "registry.example.org/app:1  is reproduced again; it was explained",
+        ),
+        Turn::Passed => (
+            "The policy said no before, and now it says yes. Image, evidence, policy or a waiver changed.",
+            "Nothing is to be done.",
+            "registry.example.org/app:1  passes its policy again",
+        ),
+        Turn::TestsMended => (
+            "The tests of the image failed before, and now they pass. They were run in the image that is there now.",
+            "Nothing is to be done.",
+            "registry.example.org/app:1  its tests pass again",
+        ),
+        Turn::Back => (
+            "The image could not be reached, judged or rebuilt before, and now it could. What came of it stands beside it.",
+            "Nothing is to be done.",
+            "registry.example.org/app:1  is there again",
+        ),
+    }
+}
+
 /// Meaning, remedy and example of a kind of error.
 pub(super) fn error(kind: ErrorKind) -> Page {
     match kind {
@@ -217,6 +309,37 @@ pub(super) fn error(kind: ErrorKind) -> Page {
             "reprov itself is wrong. What it did until then is not to be relied on.",
             "Report it, with the message and the command.",
             "internal error: the layers do not match the steps",
+        ),
+    }
+}
+
+/// Meaning, remedy and example of a notice.
+pub(super) fn notice(kind: NoticeKind) -> Page {
+    match kind {
+        NoticeKind::Duplicate => (
+            "An image stands twice in the inventory, by one name or by two. It is done once, as the first group that names it wants.",
+            "Take it out of one of the groups, if the other's policy was meant.",
+            "registry.example.org/web:1 stands twice; it is done once, in group `web`",
+        ),
+        NoticeKind::NoTag => (
+            "No tag of the repository fits a pattern of the inventory. So nothing is audited by it, which is hardly what was meant.",
+            "Correct the pattern, or take it out; `reprov audit INVENTORY --list` shows what there is.",
+            "no tag of registry.example.org/web fits `1.*`; it has 12 tags",
+        ),
+        NoticeKind::NoImage => (
+            "A file that the inventory names has no image in it. Whatever writes it may have failed.",
+            "Look at what writes the file.",
+            "`pods.json` names no image",
+        ),
+        NoticeKind::Unclear => (
+            "The tags of a repository could not be listed, or an image of a pod has no name that a registry knows. What is behind it was not audited.",
+            "Look at the name, the registry and the login; name images by digest where tags may not be listed.",
+            "the tags of registry.example.org/web could not be listed: the registry has no such repository, or does not tell",
+        ),
+        NoticeKind::Moved => (
+            "A tag named another image when the audit was done with it than when it began. What it names now was not judged.",
+            "Audit again: the new image was never judged, so it is due.",
+            "registry.example.org/web:1 was sha256:… when the audit began, and is sha256:… now, which nobody judged",
         ),
     }
 }

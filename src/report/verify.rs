@@ -182,7 +182,7 @@ impl Image {
         }
     }
 
-    fn write(&self, out: &mut String, depth: usize, all: bool) {
+    pub(super) fn write(&self, out: &mut String, depth: usize, all: bool) {
         let indent = "  ".repeat(depth);
         let mut row = |name: &str, value: &str| {
             let _ = writeln!(out, "{indent}  {name:<11} {}", printable(value)); // Writing to a String cannot fail.
@@ -238,7 +238,7 @@ impl Image {
             })
     }
 
-    fn head(&self, out: &mut String, depth: usize, role: &str) {
+    pub(super) fn head(&self, out: &mut String, depth: usize, role: &str) {
         let indent = "  ".repeat(depth);
         let role = if role.is_empty() { String::new() } else { format!("{role} ") };
         let index = if self.judged == Some("index") { " (the index; none of its images)" } else { "" };

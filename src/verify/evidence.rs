@@ -7,7 +7,7 @@ use std::{
 
 use super::{Code, Judgement, Roots};
 use crate::{
-    attest::{Rebuilt, Statement, Summary, View},
+    attest::{Promoted, Rebuilt, Statement, Summary, View},
     model::{Descriptor, Digest, ResourceDescriptor, path::printable},
     transcript::Transcript,
 };
@@ -128,6 +128,8 @@ pub enum Said {
     Rebuilt(Box<Rebuilt>),
     /// That somebody verified it.
     Summary(Box<Summary>),
+    /// That a tag was moved to it.
+    Promoted(Box<Promoted>),
     /// Anything else.
     Other,
 }
@@ -276,6 +278,7 @@ pub(super) fn made_s(believed: &Believed) -> Option<i64> {
         Said::Provenance(view) => view.finished_on_s.or(view.started_on_s),
         Said::Rebuilt(rebuilt) => Some(rebuilt.finished_on_s),
         Said::Summary(summary) => summary.verified_on_s(),
+        Said::Promoted(promoted) => Some(promoted.promoted_on_s),
         Said::Other => {
             let predicate = &believed.statement.predicate;
             let text = FIELDS.iter().find_map(|field| predicate.pointer(field)?.as_str());

@@ -18,6 +18,8 @@ pub struct Finding {
     pub evidence: Option<String>,
     /// Who puts up with it.
     pub waived_by: Option<String>,
+    /// Until when, as the policy has it.
+    pub waived_until: Option<String>,
 }
 
 impl Finding {
@@ -25,7 +27,8 @@ impl Finding {
     #[must_use]
     pub fn new(code: Code, message: impl AsRef<str>) -> Self {
         let message = printable(&message.as_ref().chars().take(600).collect::<String>());
-        Self { code, severity: code.severity(), message, evidence: None, waived_by: None }
+        let (evidence, waived_by, waived_until) = (None, None, None);
+        Self { code, severity: code.severity(), message, evidence, waived_by, waived_until }
     }
 
     /// With a pointer to what says so.

@@ -35,10 +35,25 @@ pub struct Judgement {
     pub used: Vec<Digest>,
     /// The summary that stood in for judging, if one did.
     pub summary: Option<Digest>,
+    /// When and of what it was built, by the provenance that counts; none if none was judged.
+    pub built: Option<Built>,
     /// How many independent rebuilders say that it is the same, byte for byte.
     pub reproduced_by: usize,
     /// What came of what it stands on.
     pub dependencies: Vec<(String, Judgement)>,
+}
+
+/// When and of what an image was built, by a trusted signer's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// Where the source is, without what of it was taken.
+    pub source: Option<String>,
+    /// The commit.
+    pub commit: Option<String>,
+    /// The commit's time, seconds since 1970; only builds of our own type say it.
+    pub commit_s: Option<i64>,
+    /// When the build ended, seconds since 1970.
+    pub finished_s: Option<i64>,
 }
 
 /// One attestation.
@@ -148,6 +163,7 @@ fn begun(evidence: &Evidence) -> Judgement {
         level: 0,
         used: Vec::new(),
         summary: None,
+        built: None,
         reproduced_by: rules::rebuild::reproduced_by(evidence),
         dependencies: Vec::new(),
     }
@@ -163,6 +179,7 @@ fn whole(case: &Case<'_>, judgement: &mut Judgement, findings: &mut Vec<Finding>
     if let Some(best) = best(case) {
         judgement.level = provenance::level(case, &best.told);
         judgement.facts = provenance::facts(case, &best.told);
+        judgement.built = Some(provenance::built(&best.told));
         judgement.used.push(best.told.opened.at.digest());
         judgement.dependencies = rules::bases::judgements(case, &best.told);
         findings.extend(best.findings);

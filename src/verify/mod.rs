@@ -13,6 +13,8 @@ mod finding;
 mod judge;
 pub mod layout;
 mod open;
+pub mod promotion;
+mod remember;
 mod roots;
 mod rules;
 #[cfg(test)]
@@ -24,7 +26,8 @@ pub use evidence::{
     Unread,
 };
 pub use finding::{Finding, Status, Verdict};
-pub use judge::{Fact, Judgement, Line, judge};
+pub use judge::{Built, Fact, Judgement, Line, judge};
 pub use open::open;
+pub use remember::{Placed, order, remembered, remembered_all, signer_id};
 pub use roots::{Root, RootSigner, Roots};
 pub use rules::{bases::below, rebuild::reproduced_by};

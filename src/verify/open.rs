@@ -4,13 +4,16 @@
 use super::{Believed, Candidate, Code, Form, Judged, Opened, Refused, Roots, Said, State};
 use crate::{
     attest::{
-        Bundle, BundleError, Envelope, EnvelopeError, JsonError, PublicKey, Rebuilt, Statement,
+        Bundle, BundleError, Envelope, EnvelopeError, JsonError, Promoted, PublicKey, Rebuilt, Statement,
         StatementError, Summary, View, ViewError, pae,
     },
     model::{
         Digest, chain,
         limits::ATTESTATION_DOUBTED_BYTES_MAX,
-        names::{IN_TOTO_JSON, REBUILD_PREDICATE, SLSA_PROVENANCE, SLSA_PROVENANCE_V02, SLSA_SUMMARY},
+        names::{
+            IN_TOTO_JSON, PROMOTION_PREDICATE, REBUILD_PREDICATE, SLSA_PROVENANCE, SLSA_PROVENANCE_V02,
+            SLSA_SUMMARY,
+        },
     },
 };
 
@@ -181,6 +184,11 @@ fn allowed(statement: Statement, mut vouching: Vec<usize>, roots: &Roots) -> Res
                 return Err((Code::VerifierNotAllowed, why));
             }
             Said::Summary(Box::new(summary))
+        }
+        PROMOTION_PREDICATE => {
+            let promoted =
+                Promoted::read(&statement).map_err(|error| (Code::PromotionMalformed, chain(&error)))?;
+            Said::Promoted(Box::new(promoted))
         }
         _ => Said::Other,
     };

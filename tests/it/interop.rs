@@ -584,3 +584,36 @@ fn six_at_once_twenty_times() {
         assert!(found.iter().all(|count| *count >= least), "{registry}, {theirs}: {found:?}");
     }
 }
+
+/// What `promote` brings, through the tools of others: the image, its provenance and the word that it was promoted.
+#[test]
+#[ignore = "installs the tools of others: make interop"]
+fn a_promoted_image_is_there_for_cosign_and_oras() {
+    const PROMOTION: &str = "https://reprov.example/promotion/v1";
+    let stand = Stand::new();
+    let predicate = fixtures("interop/provenance-predicate.json").to_str().unwrap().to_owned();
+    stand.image("promote-from");
+    let [policy, key, public, store] =
+        ["policy.toml", "signer.key", "signer.pub", "store"].map(|name| stand.lab.path(name));
+    for (registry, shelf) in stand.shelves() {
+        let (from, to) = (shelf.name("promote-from"), shelf.name("promote-to"));
+        stand.attest(&from, "signer.key", &predicate, PROVENANCE, &["--legacy"]);
+        let args = ["promote", &from, &to, "--policy", &policy, "--trust", &public, "--key", &key];
+        stand.lab.reprov(&[&args[..], &["--store", &store]].concat()).exits(0);
+        assert_eq!(shelf.tag("promote-to", "1"), shelf.tag("promote-from", "1"));
+        for kind in [PROVENANCE, PROMOTION] {
+            let (good, said) = stand.cosign("cosign3", &to, "signer.pub", kind, &[]);
+            assert!(good, "{registry}, {kind}: {said}");
+        }
+        let (good, said) = stand.cosign("cosign2", &to, "signer.pub", PROVENANCE, &[]);
+        assert!(good, "{registry}, cosign 2's attachment: {said}");
+        let (good, said) = stand.cosign("cosign3", &from, "signer.pub", PROMOTION, &[]);
+        assert!(!good, "{registry}: {said}");
+        let (good, said) = stand.tool("oras", &["discover", "--plain-http", "--format", "json", &to]);
+        let bundles = said.matches("\"artifactType\": \"application/vnd.dev.sigstore.bundle").count();
+        assert!(good && bundles == 2, "{registry}: {said}");
+        let digest = shelf.tag("promote-to", "1").unwrap();
+        let (good, said) = stand.tool("oras", &["manifest", "fetch", "--plain-http", "--descriptor", &to]);
+        assert!(good && said.contains(&digest), "{registry}: {said}");
+    }
+}

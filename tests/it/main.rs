@@ -8,6 +8,7 @@
 )]
 
 mod acceptance;
+mod audit;
 mod auditors;
 mod bundles;
 mod cli;
@@ -16,6 +17,8 @@ mod ecosystems;
 mod hostile;
 mod interop;
 mod jobs;
+mod ledger;
+mod night;
 mod pairs;
 mod pins;
 mod signers;

@@ -16,6 +16,8 @@ const ATTESTED: &str = attestations!("attested/v1/example.json");
 const ATTESTED_SCHEMA: &str = attestations!("attested/v1/schema.json");
 const IMPORT: &str = attestations!("import/v1/example.json");
 const REBUILD: &str = attestations!("rebuild/v1/example.json");
+const PROMOTION: &str = attestations!("promotion/v1/example.json");
+const PROMOTION_SCHEMA: &str = attestations!("promotion/v1/schema.json");
 const FAILURE_SCHEMA: &str = attestations!("failure/v1/schema.json");
 const BUILD_SCHEMA: &str = attestations!("build/v1/schema.json");
 const IMPORT_SCHEMA: &str = attestations!("import/v1/schema.json");
@@ -111,11 +113,21 @@ fn rebuild_example_round_trips() {
 }
 
 #[test]
+fn promotion_example_round_trips() {
+    let statement = Statement::parse(PROMOTION.as_bytes()).unwrap();
+    let promoted = Promoted::read(&statement).unwrap();
+    assert!(promoted.is_of("registry.example.org/shop/checkout", "1.4"));
+    let written = promoted.statement(statement.subject.clone());
+    assert_eq!(String::from_utf8(written.to_bytes()).unwrap(), canonical(PROMOTION));
+}
+
+#[test]
 fn examples_match_their_schemas() {
     assert_eq!(valid(BUILD_SCHEMA, &value(BUILD)), Ok(()));
     assert_eq!(valid(IMPORT_SCHEMA, &value(IMPORT)), Ok(()));
     assert_eq!(valid(ATTESTED_SCHEMA, &value(ATTESTED)), Ok(()));
     assert_eq!(valid(REBUILD_SCHEMA, &value(REBUILD)), Ok(()));
+    assert_eq!(valid(PROMOTION_SCHEMA, &value(PROMOTION)), Ok(()));
 }
 
 /// The example with `new` at `pointer` (removed if null).
@@ -136,6 +148,7 @@ fn edited(example: &str, pointer: &str, new: Value) -> Value {
 fn refused(pointer: &str, new: Value) {
     let (schema, example, pointer) = match pointer.split_once(':') {
         Some(("rebuild", field)) => (REBUILD_SCHEMA, REBUILD, format!("/predicate/{field}")),
+        Some(("promotion", field)) => (PROMOTION_SCHEMA, PROMOTION, format!("/predicate/{field}")),
         Some(("attested", field)) => (ATTESTED_SCHEMA, ATTESTED, format!("/predicate/{field}")),
         Some((_, field)) => (IMPORT_SCHEMA, IMPORT, format!("/predicate/buildDefinition/{field}")),
         None => (BUILD_SCHEMA, BUILD, pointer.to_owned()),
@@ -144,6 +157,7 @@ fn refused(pointer: &str, new: Value) {
     assert!(valid(schema, &edited).is_err(), "{pointer}: schema");
     let statement = Statement::parse(edited.to_string().as_bytes());
     let read = statement.is_ok_and(|statement| match schema {
+        PROMOTION_SCHEMA => Promoted::read(&statement).is_ok(),
         REBUILD_SCHEMA => Rebuilt::read(&statement).is_ok(),
         IMPORT_SCHEMA => Imported::read(&statement).is_ok(),
         ATTESTED_SCHEMA => Attested::read(&statement).is_ok(),
@@ -195,6 +209,14 @@ fn schema_and_types_refuse_the_same() {
     refused("rebuild:engine", Value::Null);
     refused("rebuild:startedOn", "now".into());
     refused("rebuild:upstreamRequests", json!(-1));
+    refused("promotion:action", "move".into());
+    refused("promotion:to", "".into());
+    refused("promotion:tag", Value::Null);
+    refused("promotion:before", "12".into());
+    refused("promotion:policy/digest", Value::Null);
+    refused("promotion:images", json!([]));
+    refused("promotion:promoter/id", "".into());
+    refused("promotion:promotedOn", "now".into());
 }
 
 /// Schema and types both take the example with `new` at `pointer`.

@@ -33,6 +33,7 @@ use super::{
 use crate::{
     attest::{self, Provenance, RunDetails, Subject},
     buildroot::Tools,
+    entry::Entry,
     gateway,
     model::{
         Descriptor, Digest, ImageName, Maxima, Repository, ResourceDescriptor, Secret, Taint, Variations,
@@ -43,6 +44,7 @@ use crate::{
     signing::Signer,
     source::SourceError,
     store::{LogDir, StoreError},
+    verify::{Placed, remembered},
 };
 
 /// What to build, as the caller chose it; flags already win over nothing, the recipe is read from the source.
@@ -196,6 +198,8 @@ pub struct Outcome {
     pub repositories_from_base: bool,
     /// Referrer manifest of the provenance, and the statement's digest; none if the build failed.
     pub provenance: Option<(Digest, Digest)>,
+    /// What the ledger remembers of it, if an image was pushed; without evidence if nothing was signed.
+    pub entry: Option<Entry>,
     /// Whether it is signed.
     pub signed: bool,
     /// What became of the recorded bodies, if the image was pushed.
@@ -294,7 +298,11 @@ impl Made {
             Err(error) => (None, Some(error)),
         };
         let (believed, tests) = published.unzip();
-        let provenance = believed.map(|it| (it.referrer, Digest::of(&it.statement.to_bytes())));
+        let provenance = believed.as_ref().map(|it| (it.referrer, Digest::of(&it.statement.to_bytes())));
+        let entry = believed.as_ref().zip(execution.outcome.as_ref().ok());
+        let tests = tests.flatten();
+        let tagged = tests.as_ref().is_none_or(test::Outcome::passed);
+        let entry = entry.and_then(|(believed, made)| entry_of(request, believed, made, tagged));
         let reason = match (&execution.outcome, &unpushed) {
             (Err(failure), _) => Some(failure.reason.clone()),
             (Ok(_), Some(error)) => Some(format!("the image was not pushed: {}", chain(error))),
@@ -315,12 +323,13 @@ impl Made {
             repositories: planned.definition.external.repositories,
             repositories_from_base: planned.repositories_from_base,
             provenance,
+            entry,
             signed: request.key.is_some(),
             bodies,
             unpushed,
             left,
             check,
-            tests: tests.flatten(),
+            tests,
         })
     }
 }
@@ -395,6 +404,20 @@ async fn tested(
         outcome.attach(ports, &base, &request.builder_id, key).await?;
     }
     Ok(Some(outcome))
+}
+
+/// What was built, for the ledger.
+fn entry_of(request: &Request, believed: &Believed, made: &Assembled, tagged: bool) -> Option<Entry> {
+    let repository = request.to.repository();
+    let placed = Placed {
+        repository: &repository,
+        image: made.manifest.digest,
+        evidence: believed.referrer,
+        signer: request.key.as_ref().map(|key| key.public().fingerprint().hex()),
+    };
+    let entry = remembered(&believed.statement, &placed)?;
+    let evidence = entry.evidence.filter(|_| request.key.is_some());
+    Some(Entry { tag: request.to.selector.tag.clone().filter(|_| tagged), evidence, ..entry })
 }
 
 /// The source as a deterministic pack, if nobody else keeps it.

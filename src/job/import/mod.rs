@@ -29,7 +29,7 @@ use crate::{
         imported::{self},
     },
     compute, host,
-    layer::{Index, LayerError, Root, RuleCount, Written, whole, write},
+    layer::{Archived, Index, LayerError, Root, RuleCount, whole, write},
     model::{Descriptor, Digest, ImageName, ResourceDescriptor, json::canonical, names, rfc3339},
     oci::{Image, OciError, manifest_bytes},
     progress::Update,
@@ -136,8 +136,10 @@ pub struct Made {
     pub image: Image,
     /// Descriptor of its manifest.
     pub manifest: Descriptor,
-    /// Its layer.
-    pub layer: Written,
+    /// Its layer, compressed.
+    pub layer: Descriptor,
+    /// And not compressed.
+    pub archive: Archived,
     /// How many entries that has.
     pub entries: u64,
     /// `os/arch[/variant]`.
@@ -231,18 +233,18 @@ impl Reading {
         let shell = inside.find(b"bin/sh").is_some();
         let newest_s = self.root.entries.iter().map(|entry| entry.mtime_s).max().unwrap_or_default();
         let epoch_s = self.external.epoch.unwrap_or(newest_s.max(0));
-        let layer = self.layer(epoch_s)?;
-        let config = canonical(&config(&platform, shell, &layer, epoch_s));
-        let layers = [Descriptor::new(names::OCI_LAYER_GZIP, layer.digest, layer.size_bytes)];
+        let (layer, archive) = self.layer(epoch_s)?;
+        let config = canonical(&config(&platform, shell, &archive, epoch_s));
         let descriptor = Descriptor::of(names::OCI_CONFIG, &config);
-        let manifest = manifest_bytes(&descriptor, &layers, &BTreeMap::new());
+        let manifest = manifest_bytes(&descriptor, std::slice::from_ref(&layer), &BTreeMap::new());
         self.store.put(&config)?;
         self.store.put(&manifest)?;
-        let (rootfs, rootfs_bytes) = self.taken.file.unwrap_or((layer.diff_id.0, layer.uncompressed_bytes));
+        let (rootfs, rootfs_bytes) = self.taken.file.unwrap_or((archive.diff_id.0, archive.size_bytes));
         Ok(Made {
             image: Image::parse(&manifest, &config)?,
             manifest: Descriptor::of(names::OCI_MANIFEST, &manifest),
             layer,
+            archive,
             entries: self.root.entries.len() as u64,
             platform,
             epoch_s,
@@ -272,13 +274,13 @@ impl Reading {
         }
     }
 
-    fn layer(&mut self, epoch_s: i64) -> Result<Written, ImportError> {
+    fn layer(&mut self, epoch_s: i64) -> Result<(Descriptor, Archived), ImportError> {
         let mut out = Stopping { out: self.store.writer()?, cancel: self.cancel.clone() };
         let layer = Index::of(&self.root.entries, &self.store).and_then(|index| index.canonical(&self.store));
-        let written = layer.and_then(|layer| write(&layer, &mut self.taken.content, epoch_s, &mut out));
-        let written = written.map_err(|error| ImportError::of(&self.path, error))?;
-        out.out.finish_expected(written.digest, Some(written.size_bytes))?;
-        Ok(written)
+        let archived = layer.and_then(|layer| write(&layer, &mut self.taken.content, epoch_s, &mut out));
+        let archived = archived.map_err(|error| ImportError::of(&self.path, error))?;
+        let (digest, size_bytes) = out.out.finish()?;
+        Ok((Descriptor::new(names::OCI_LAYER_GZIP, digest, size_bytes), archived))
     }
 }
 
@@ -302,7 +304,7 @@ impl Write for Stopping {
 }
 
 /// The image's config.
-fn config(platform: &str, shell: bool, layer: &Written, epoch_s: i64) -> Value {
+fn config(platform: &str, shell: bool, layer: &Archived, epoch_s: i64) -> Value {
     let mut parts = platform.split('/');
     let (os, architecture) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let created = rfc3339(epoch_s);

@@ -143,6 +143,8 @@ pub struct Outcome {
     pub builder_changed: Option<String>,
     /// Referrer manifest of the attached verdict.
     pub attestation: Option<Digest>,
+    /// When the attached verdict says that the rebuild ended; seconds since 1970.
+    pub attested_on_s: Option<i64>,
     /// Why the verdict could not be attached.
     pub unattached: Option<RebuildError>,
     /// What was varied, and what came of it; none: nothing was asked for, or nothing ran.
@@ -175,6 +177,7 @@ impl Outcome {
             builder: None,
             builder_changed: None,
             attestation: None,
+            attested_on_s: None,
             unattached: None,
             varied: None,
             tried: None,
@@ -186,6 +189,12 @@ impl Outcome {
         }
     }
 
+    /// Causes of drift, and how many of each.
+    #[must_use]
+    pub fn causes(&self) -> std::collections::BTreeMap<String, u64> {
+        verdict::counts(self.explained.as_ref()).by_cause
+    }
+
     /// Signs the verdict, good or bad, and attaches it to the original at `image`.
     pub(in crate::job) async fn attach(
         &mut self,
@@ -195,7 +204,9 @@ impl Outcome {
         key: &Signer,
     ) {
         match verdict::attach(ports, (image, rebuilder_id), self, key).await {
-            Ok(attestation) => self.attestation = attestation,
+            Ok(attached) => {
+                (self.attestation, self.attested_on_s) = attached.unzip();
+            }
             Err(error) => self.unattached = Some(error), // The verdict stands; nobody will find it.
         }
     }

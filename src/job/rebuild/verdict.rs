@@ -107,13 +107,13 @@ pub(super) fn foreign_layer(original: &Image, rebuilt: &Assembled) -> Option<usi
     (0..inherited(rebuilt)).find(|index| blob(original, *index) != blob(&rebuilt.image, *index))
 }
 
-/// Signs the verdict, good or bad, and attaches it to the original at `image`.
+/// Signs the verdict, good or bad, and attaches it to the original at `image`; its referrer, and when it says that it ended.
 pub(super) async fn attach(
     ports: &Ports,
     (image, rebuilder_id): (&ImageName, &str),
     outcome: &Outcome,
     key: &Signer,
-) -> Result<Option<Digest>, RebuildError> {
+) -> Result<Option<(Digest, i64)>, RebuildError> {
     // Without a provenance that can be believed there is nothing the verdict could be about.
     let Some(believed) = &outcome.provenance else { return Ok(None) };
     // Where nothing was run, it would have been the recorded one.
@@ -159,7 +159,7 @@ pub(super) async fn attach(
     };
     let subject = Subject::new(image.repository(), &outcome.manifest.digest);
     let attached = publisher.statement(&statement.statement(subject), Some(key)).await?;
-    Ok(Some(attached.digest))
+    Ok(Some((attached.digest, statement.finished_on_s)))
 }
 
 /// Attaches the whole answer, so that the statement can name it.
@@ -169,7 +169,7 @@ async fn report(ports: &Ports, publisher: &Publisher<'_>, answer: &[u8]) -> Resu
     Ok(ReportRef { media_type: names::REPORT.to_owned(), digest })
 }
 
-fn counts(explained: Option<&Explained>) -> DriftCounts {
+pub(super) fn counts(explained: Option<&Explained>) -> DriftCounts {
     let mut counts = DriftCounts { count: 0, by_cause: BTreeMap::new(), by_class: BTreeMap::new() };
     for drift in explained.iter().flat_map(|explained| &explained.drifts) {
         counts.count += 1;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::super::{
     Code, Finding, Status, age as ages,
-    judge::{Case, Fact, Told},
+    judge::{Built, Case, Fact, Told},
 };
 use super::ask_provenance;
 use crate::{
@@ -99,6 +99,27 @@ fn unexpected(external: &Map<String, Value>, name: &str, pattern: &Pattern) -> O
         Some(other) => other.to_string(),
     };
     (!pattern.matches(&text)).then(|| format!("`{name}` is `{text}`, not `{pattern}`"))
+}
+
+/// When and of what it was built.
+pub(in crate::verify) fn built(told: &Told<'_>) -> Built {
+    let source = told.view.source();
+    let uri = source.map(|source| source.uri.as_str()).filter(|uri| !uri.is_empty());
+    let ours = told.view.build_type == BUILD_TYPE;
+    let epoch = told.view.internal.get("epoch").and_then(Value::as_i64);
+    Built {
+        source: uri.map(|uri| without_revision(uri).to_owned()),
+        commit: source.and_then(commit).map(str::to_owned),
+        commit_s: epoch.filter(|_| ours),
+        finished_s: told.view.finished_on_s,
+    }
+}
+
+/// A source's URI without the `@REVISION` behind its path.
+fn without_revision(uri: &str) -> &str {
+    let path = uri.find("://").map_or(0, |at| at + 3);
+    let path = uri[path..].find('/').map_or(uri.len(), |at| path + at);
+    uri[path..].rfind('@').map_or(uri, |at| &uri[..path + at])
 }
 
 /// What the provenance says, each with what it is worth.

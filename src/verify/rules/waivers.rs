@@ -21,7 +21,10 @@ pub(in crate::verify) fn apply(case: &Case<'_>, mut findings: Vec<Finding>) -> V
         let used = fits.peek().is_some();
         let valid = waiver.from_s.is_none_or(|from| from <= case.now_s) && case.now_s <= waiver.until_s;
         if valid {
-            fits.for_each(|finding| finding.waived_by = Some(waiver.owner.clone()));
+            fits.for_each(|finding| {
+                finding.waived_by = Some(waiver.owner.clone());
+                finding.waived_until = Some(waiver.until.clone());
+            });
         }
         if concerned {
             told.extend(state(case, waiver, used));

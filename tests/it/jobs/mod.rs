@@ -21,6 +21,7 @@ mod offline;
 pub(crate) mod packages;
 mod plain;
 mod private;
+mod promote;
 mod proxy;
 mod remedy;
 pub(crate) mod report;

@@ -5,7 +5,7 @@ mod bytes;
 mod honest;
 mod keyless;
 mod network;
-mod stand;
+pub(crate) mod stand;
 mod summaries;
 mod violations;
 mod waivers;

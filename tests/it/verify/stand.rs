@@ -18,6 +18,7 @@ pub(crate) const STATEMENT: &str = "application/vnd.in-toto+json";
 pub(crate) const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 pub(crate) const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 pub(crate) const REBUILD: &str = "https://reprov.example/rebuild/v1";
+pub(crate) const PROMOTION: &str = "https://reprov.example/promotion/v1";
 pub(crate) const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     By, Stand,
-    stand::{PROVENANCE, REBUILD, REPOSITORY, denials},
+    stand::{PROMOTION, PROVENANCE, REBUILD, REPOSITORY, denials},
 };
 use crate::support::sha256;
 
@@ -147,6 +147,14 @@ fn rebuilt(rebuilder: &str, verdict: &str) -> Value {
     predicate
 }
 
+fn promoted() -> Value {
+    let text = std::fs::read_to_string(crate::support::fixtures("../attestations/promotion/v1/example.json"))
+        .unwrap();
+    let mut predicate = serde_json::from_str::<Value>(&text).unwrap()["predicate"].take();
+    predicate["promotedOn"] = "2026-01-02T06:00:00Z".into();
+    predicate
+}
+
 /// What else is attached, and by which policy that is too little.
 type Attach = fn(&Stand);
 const BESIDE: &[(&str, &str, Attach)] = &[
@@ -210,6 +218,13 @@ const BESIDE: &[(&str, &str, Attach)] = &[
         let result = json!({"result": "PASSED", "configuration": [], "passedTests": ["stops"]});
         stand.attach(By::Ours, "https://in-toto.io/attestation/test-result/v0.1", &result);
     }),
+    ("promotion-missing", "[promoted]\nto = [\"registry.example.org/shop/*\"]", |_| {}),
+    ("promotion-missing", "[promoted]\nto = [\"registry.example.org/other/*\"]", |stand| {
+        stand.attach(By::Ours, PROMOTION, &promoted());
+    }),
+    ("stale", "[promoted]\nto = [\"registry.example.org/shop/*\"]\nmax-age = \"1h\"", |stand| {
+        stand.attach(By::Ours, PROMOTION, &promoted());
+    }),
     ("closed", "closed = [\"sat\"]", |_| {}),
     ("closed", "closed = [\"2026-01-01..2026-01-06\"]", |_| {}),
 ];
@@ -240,11 +255,13 @@ fn what_the_policy_asks_for_passes_when_it_is_there() {
         "https://spdx.dev/Document",
         &json!({"spdxVersion": "SPDX-2.3", "packages": [{"name": "a", "versionInfo": "1"}]}),
     );
+    stand.attach(By::Ours, PROMOTION, &promoted());
     stand.attach(By::Ours, REBUILD, &rebuilt("https://a.example", "reproduced"));
     stand.attach(By::Other, REBUILD, &rebuilt("https://b.example", "reproduced"));
     let other = format!("[[trust]]\nkey = \"{}\"\n", By::Other.public());
     let policy = format!(
-        "{HEAD}{other}[rebuild]\nquorum = 2\nmax-age = \"1d\"\n[tests]\nrequired = [\"starts\"]\n[sbom]\n"
+        "{HEAD}{other}[rebuild]\nquorum = 2\nmax-age = \"1d\"\n[tests]\nrequired = [\"starts\"]\n[sbom]\n\
+         [promoted]\nto = [\"registry.example.org/shop/*\"]\n"
     );
     stand.by_policy(&policy, &[]).exits(0);
     // One signer for two rebuilders is one voice.

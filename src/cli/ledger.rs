@@ -1,0 +1,237 @@
+//! `--ledger`, and `reprov ledger`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{
+    Context,
+    failure::{Exit, Failure},
+    global::image_name,
+    policy::{load, trusted_root},
+};
+use crate::{
+    entry::Entry,
+    job::remember::{By, remember},
+    ledger::{Ledger, LedgerError, Place, PlaceError},
+    model::{Digest, limits, names},
+    progress::Silent,
+    report::ledger as view,
+};
+
+/// The ledger's name beside the store.
+const FILE_NAME: &str = "ledger.sqlite";
+
+/// Where the ledger is.
+#[derive(Debug, clap::Args)]
+pub(super) struct LedgerArgs {
+    /// The ledger: a file, or `postgres://USER@HOST/DATABASE` [default: ledger.sqlite beside the store]
+    #[arg(long, value_name = "PATH|URL", value_parser = place, env = "REPROV_LEDGER", hide_env_values = true)]
+    pub(super) ledger: Option<Place>,
+}
+
+/// Reads a place; a URL that cannot be one is not shown, since it may hold a password.
+pub(super) fn place(text: &str) -> Result<Place, PlaceError> {
+    text.parse()
+}
+
+/// Opens the ledger at `place`, if one is given.
+pub(super) async fn opened(place: Option<&Place>) -> Result<Option<Ledger>, Failure> {
+    Ok(match place {
+        Some(place) => Some(Ledger::open(place).await?),
+        None => None,
+    })
+}
+
+/// Adds `entry`, if there is something to note and somewhere to note it, and closes the ledger. What was done stands: only
+/// that it is not noted is said.
+pub(super) async fn note(context: &Context<'_>, ledger: Option<Ledger>, entry: Option<Entry>) -> Exit {
+    let Some(ledger) = ledger else { return Exit::Ok };
+    let noted = match &entry {
+        Some(entry) => ledger.append(entry).await.map(drop),
+        None => Ok(()),
+    };
+    ledger.close().await;
+    match noted.map_err(Failure::from) {
+        Ok(()) => Exit::Ok,
+        Err(failure) => {
+            context.console.complain(&failure);
+            failure.exit
+        }
+    }
+}
+
+impl LedgerArgs {
+    /// Where it is.
+    pub(super) fn place(&self, context: &Context<'_>) -> Result<Place, Failure> {
+        if let Some(place) = &self.ledger {
+            return Ok(place.clone());
+        }
+        let store = context.global.store_dir()?;
+        let beside = store.parent().unwrap_or(&store);
+        Ok(Place::File(beside.join(FILE_NAME)))
+    }
+
+    /// Opens it, and makes it if need be.
+    #[allow(dead_code, reason = "for those who write: audit, promote, test")]
+    pub(super) async fn open(&self, context: &Context<'_>) -> Result<Ledger, Failure> {
+        let place = self.place(context)?;
+        if let Place::File(path) = &place
+            && self.ledger.is_none()
+            && let Some(dir) = path.parent()
+        {
+            std::fs::create_dir_all(dir).map_err(Failure::unavailable)?;
+        }
+        Ok(Ledger::open(&place).await?)
+    }
+
+    /// Opens it if it is there: for those who only read.
+    pub(super) async fn open_existing(&self, context: &Context<'_>) -> Result<Ledger, Failure> {
+        Ok(Ledger::open_existing(&self.place(context)?).await?)
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        let hint = match &error {
+            LedgerError::Newer { .. } => Some("use the reprov that made it, or a newer one"),
+            LedgerError::Absent(_) => Some("name it with --ledger PATH|URL, or REPROV_LEDGER"),
+            LedgerError::Damaged { .. } => {
+                Some("bring back a copy, or make it again with `reprov ledger rebuild` from the registries")
+            }
+            LedgerError::Row { .. } => {
+                Some("`reprov ledger check` says which rows are not as they were written")
+            }
+            _ => None,
+        };
+        let failure = if error.is_usage() { Self::usage(error) } else { Self::unavailable(error) };
+        hint.into_iter().fold(failure, |failure, hint| failure.hint(hint.to_owned()))
+    }
+}
+
+/// `ledger` has two commands.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Looks at every row: whether one was changed, taken out or moved
+    ///
+    /// That rows at the end were cut off cannot be seen from the ledger alone. Note the head somewhere else, and give it
+    /// with --head the next time.
+    Check {
+        #[command(flatten)]
+        ledger: LedgerArgs,
+        /// A head that was noted before, as `ledger check` prints it: its row must still be there
+        #[arg(long, value_name = "NUMBER:DIGEST", value_parser = head, env = "REPROV_LEDGER_HEAD")]
+        head: Option<(u64, Digest)>,
+    },
+    /// Makes a new ledger of the signed attestations in the registries
+    ///
+    /// What nobody signed does not come back: outcomes without --key, images that could not be reached, and which
+    /// findings a verification had.
+    Rebuild(Box<Rebuild>),
+}
+
+/// Arguments of `ledger rebuild`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Rebuild {
+    /// Images, by tag or digest
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// The new ledger: a file that is not there yet, or `postgres://USER@HOST/DATABASE` without entries
+    #[arg(long, value_name = "PATH|URL", value_parser = place)]
+    ledger: Place,
+    /// Whose attestations to believe (repeat for several); a policy's [[trust]] may name more
+    #[arg(long, value_name = "KEY.pub", env = "REPROV_LEDGER_TRUST", value_delimiter = '\n')]
+    trust: Vec<PathBuf>,
+    /// Whose summaries the --trust keys may sign (repeat for several); [[trust]] says it for the others
+    #[arg(long, value_name = "URI", default_value = names::VERIFIER_LOCAL, env = "REPROV_LEDGER_VERIFIER_ID")]
+    verifier_id: Vec<String>,
+    /// A policy whose [[trust]] says whom to believe
+    #[arg(long, value_name = "FILE", env = "REPROV_LEDGER_POLICY")]
+    policy: Option<String>,
+}
+
+fn head(text: &str) -> Result<(u64, Digest), String> {
+    let parsed =
+        text.split_once(':').and_then(|(number, digest)| Some((number.parse().ok()?, digest.parse().ok()?)));
+    parsed
+        .filter(|(number, _)| *number > 0)
+        .ok_or_else(|| "write it as `ledger check` does: 42:sha256:…".to_owned())
+}
+
+impl Command {
+    pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        match self {
+            Self::Check { ledger, head } => {
+                let ledger = ledger.open_existing(context).await?;
+                let checked = ledger.check(*head).await?;
+                let answer = view::Ledger {
+                    schema: "reprov.ledger/v1",
+                    command: "check",
+                    ledger: ledger.place().to_string(),
+                    rows: checked.rows,
+                    head: view::Head { number: checked.head.0, digest: checked.head.1 },
+                    faults_count: checked.faults_count,
+                    faults: checked.faults.iter().map(view::Line::from).collect(),
+                    images: Vec::new(),
+                };
+                ledger.close().await;
+                context.console.answer(&answer, &answer.text());
+                Ok(if answer.faults_count == 0 { Exit::Ok } else { Exit::Findings })
+            }
+            Self::Rebuild(args) => args.run(context).await,
+        }
+    }
+}
+
+impl Rebuild {
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        let (policy, mut roots, _) = load(self.policy.as_deref(), &self.trust)?;
+        for root in roots.0.iter_mut().take(self.trust.len()) {
+            root.verifiers.extend(self.verifier_id.iter().cloned());
+        }
+        if roots.0.is_empty() {
+            let text = "nobody is trusted: give --trust KEY.pub, or a policy with [[trust]]".to_owned();
+            return Err(Failure::usage_text(text));
+        }
+        let names = self.images.iter().map(|image| image_name("", image)).collect::<Result<Vec<_>, _>>()?;
+        let trusted_root = trusted_root(&policy, self.policy.as_deref())?;
+        let ports = context.ports(Arc::new(Silent))?;
+        // An old ledger is not written to, and that is said before anything is fetched.
+        self.is_new().await?;
+        let by = By { roots: Arc::new(roots), trusted_root };
+        let remembered = remember(&ports, &by, &names).await.map_err(Failure::unavailable)?;
+        let ledger = Ledger::open(&self.ledger).await?;
+        for entries in remembered.entries.chunks(limits::ENTRIES_AT_ONCE_MAX) {
+            ledger.append_all(entries).await?;
+        }
+        let (number, digest) = ledger.head().await?;
+        ledger.close().await;
+        let answer = view::Ledger {
+            schema: "reprov.ledger/v1",
+            command: "rebuild",
+            ledger: self.ledger.to_string(),
+            rows: number,
+            head: view::Head { number, digest },
+            faults_count: 0,
+            faults: Vec::new(),
+            images: remembered.images.iter().map(ToString::to_string).collect(),
+        };
+        context.console.answer(&answer, &answer.text());
+        Ok(Exit::Ok)
+    }
+
+    async fn is_new(&self) -> Result<(), Failure> {
+        let rows = match Ledger::open_existing(&self.ledger).await {
+            Err(LedgerError::Absent(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+            Ok(ledger) => {
+                let (number, _) = ledger.head().await?;
+                ledger.close().await;
+                number
+            }
+        };
+        if rows == 0 {
+            return Ok(());
+        }
+        let text = format!("`{}` has {rows} rows already; `ledger rebuild` writes a new one", self.ledger);
+        Err(Failure::usage_text(text).hint("name another place, or move the old ledger away".to_owned()))
+    }
+}

@@ -1,0 +1,72 @@
+//! All rows, one after the other, against the chain, in bounded memory.
+
+use sqlx::{Row as _, query};
+
+use super::{Ledger, LedgerError, on, patiently};
+use crate::{
+    entry::chain::{Chain, Fault},
+    model::{Digest, limits::LEDGER_FAULTS_MAX},
+};
+
+/// What looking at all rows came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// How many rows there are.
+    pub rows: u64,
+    /// Number and digest of the last one; of no bytes if there is none.
+    pub head: (u64, Digest),
+    /// What is not as it was written, by number; the first [`LEDGER_FAULTS_MAX`].
+    pub faults: Vec<Fault>,
+    /// How many faults there are in all.
+    pub faults_count: u64,
+}
+
+/// Repositories of which the newest entry of some kind is not the one that is listed.
+const LATEST: &str = "SELECT repository FROM ( \
+    SELECT repository, tag, image, kind, MAX(number) AS number FROM reprov_entries GROUP BY repository, tag, image, kind \
+    EXCEPT SELECT repository, tag, image, kind, number FROM reprov_latest) missing \
+    UNION SELECT repository FROM ( \
+    SELECT repository, tag, image, kind, number FROM reprov_latest EXCEPT \
+    SELECT repository, tag, image, kind, MAX(number) FROM reprov_entries GROUP BY repository, tag, image, kind) wrong \
+    ORDER BY 1 LIMIT 100";
+
+impl Ledger {
+    /// Looks at every row: whether it is as it was written, follows the one before it, and none is missing. A chain that
+    /// was cut off at its end, or written anew from some row on, is whole by itself: that only `noted`, a head that was
+    /// written down elsewhere, can tell.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the rows cannot be read; what is wrong with them is part of the answer.
+    pub async fn check(&self, noted: Option<(u64, Digest)>) -> Result<Checked, LedgerError> {
+        let mut chain = Chain::new(noted);
+        let mut checked =
+            Checked { rows: 0, head: (chain.number, chain.digest), faults: Vec::new(), faults_count: 0 };
+        self.raw(|row| {
+            checked.rows += 1;
+            chain.take(&row).into_iter().for_each(|fault| checked.found(fault));
+        })
+        .await?;
+        chain.end().into_iter().for_each(|fault| checked.found(fault));
+        checked.head = (chain.number, chain.digest);
+        for repository in patiently!(self, self.wrongly_listed().await)? {
+            checked.found(Fault::Latest { repository });
+        }
+        Ok(checked)
+    }
+
+    async fn wrongly_listed(&self) -> Result<Vec<String>, sqlx::Error> {
+        on!(self, |pool| {
+            let rows = query(LATEST).fetch_all(pool).await?;
+            rows.iter().map(|row| row.try_get(0)).collect()
+        })
+    }
+}
+
+impl Checked {
+    fn found(&mut self, fault: Fault) {
+        self.faults_count += 1;
+        if self.faults.len() < LEDGER_FAULTS_MAX {
+            self.faults.push(fault);
+        }
+    }
+}

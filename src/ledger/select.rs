@@ -1,0 +1,205 @@
+//! Reading rows, a page at a time: as many as one asks for in bounded memory, and a server may restart in between.
+
+use sqlx::{AssertSqlSafe, Row as _, query};
+
+use super::{Ledger, LedgerError, on, patiently};
+use crate::{
+    entry::{
+        Kind, Row,
+        chain::{Columns, RawRow},
+    },
+    model::{Digest, limits::LEDGER_PAGE_ROWS},
+};
+
+const COLUMNS: &str = "e.number, e.previous, e.digest, e.body, e.repository, e.tag, e.image, e.kind, e.outcome, e.at_s, \
+                       e.grouped, e.owner";
+
+/// Which rows. The default is all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this repository.
+    pub repository: Option<String>,
+    /// Asked for by this tag.
+    pub tag: Option<String>,
+    /// Of the image of this digest.
+    pub image: Option<Digest>,
+    /// Of these kinds; none: of all.
+    pub kinds: Vec<Kind>,
+    /// Of this group.
+    pub group: Option<String>,
+    /// Of this owner.
+    pub owner: Option<String>,
+    /// Finished then or later, seconds since 1970.
+    pub since_s: Option<i64>,
+    /// Finished before then, seconds since 1970.
+    pub before_s: Option<i64>,
+    /// With a larger number.
+    pub after: u64,
+    /// With no larger number.
+    pub up_to: Option<u64>,
+}
+
+/// Of what the newest entry is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Per {
+    /// Of each (repository, tag, digest, kind).
+    Image,
+    /// Of each (repository, tag, kind), whatever image the tag named; without a tag, of each (repository, digest, kind).
+    Tag,
+}
+
+/// What is bound to a place of a query.
+#[derive(Debug, Clone)]
+enum Bound {
+    Text(String),
+    Number(i64),
+}
+
+/// A query's text and what is bound in it.
+struct Select {
+    text: String,
+    bound: Vec<Bound>,
+}
+
+impl Select {
+    fn new(from: &str, filter: &Filter) -> Self {
+        let mut select =
+            Self { text: format!("SELECT {COLUMNS} FROM {from} WHERE e.number > $1"), bound: Vec::new() };
+        select.bound.push(Bound::Number(filter.after.try_into().unwrap_or(i64::MAX)));
+        let texts = [
+            ("e.repository = ", filter.repository.clone()),
+            ("e.tag = ", filter.tag.clone()),
+            ("e.image = ", filter.image.map(|digest| digest.to_string())),
+            ("e.grouped = ", filter.group.clone()),
+            ("e.owner = ", filter.owner.clone()),
+        ];
+        for (what, text) in texts {
+            if let Some(text) = text {
+                select.and(what, Bound::Text(text));
+            }
+        }
+        let up_to = filter.up_to.map(|number| number.try_into().unwrap_or(i64::MAX));
+        let numbers =
+            [("e.at_s >= ", filter.since_s), ("e.at_s < ", filter.before_s), ("e.number <= ", up_to)];
+        for (what, number) in numbers {
+            if let Some(number) = number {
+                select.and(what, Bound::Number(number));
+            }
+        }
+        if !filter.kinds.is_empty() {
+            // Names of ours, without a quote in them.
+            let names: Vec<_> = filter.kinds.iter().map(|kind| format!("'{}'", kind.name())).collect();
+            select.text.push_str(&format!(" AND e.kind IN ({})", names.join(", ")));
+        }
+        select.text.push_str(&format!(" ORDER BY e.number LIMIT {LEDGER_PAGE_ROWS}"));
+        select
+    }
+
+    fn and(&mut self, what: &str, bound: Bound) {
+        self.bound.push(bound);
+        self.text.push_str(&format!(" AND {what}${}", self.bound.len()));
+    }
+}
+
+impl Ledger {
+    /// Shows `visit` every row that `filter` lets through, by number.
+    ///
+    /// # Errors
+    /// [`LedgerError`], [`LedgerError::Row`] for a row that is not as it was written.
+    pub async fn rows(&self, filter: &Filter, visit: impl FnMut(Row)) -> Result<(), LedgerError> {
+        self.read(Select::new("reprov_entries e", filter), visit).await
+    }
+
+    /// Shows `visit` the newest row of each image or tag, and of each kind, by number. `filter` is asked of the newest
+    /// rows alone: one that is not let through does not make an older one the newest.
+    ///
+    /// # Errors
+    /// As [`Ledger::rows`].
+    pub async fn last(&self, filter: &Filter, per: Per, visit: impl FnMut(Row)) -> Result<(), LedgerError> {
+        let from = match per {
+            Per::Image => "reprov_latest l JOIN reprov_entries e ON e.number = l.number",
+            Per::Tag => {
+                "(SELECT MAX(number) AS number FROM reprov_latest \
+                  GROUP BY repository, tag, kind, CASE WHEN tag = '' THEN image ELSE '' END) l \
+                 JOIN reprov_entries e ON e.number = l.number"
+            }
+        };
+        self.read(Select::new(from, filter), visit).await
+    }
+
+    /// Shows `visit` every row as the database has it, by number.
+    ///
+    /// # Errors
+    /// [`LedgerError`] of the database.
+    pub async fn raw(&self, mut visit: impl FnMut(RawRow)) -> Result<(), LedgerError> {
+        // A number that was made 0 or less must not hide a row.
+        let mut select = Select::new("reprov_entries e", &Filter::default());
+        select.bound[0] = Bound::Number(i64::MIN);
+        self.pages(select, |row| {
+            visit(row);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn read(&self, select: Select, mut visit: impl FnMut(Row)) -> Result<(), LedgerError> {
+        self.pages(select, |raw| {
+            let number = raw.number.cast_unsigned();
+            visit(Row::try_from(raw).map_err(|why| LedgerError::Row { number, why })?);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn pages(
+        &self,
+        mut select: Select,
+        mut visit: impl FnMut(RawRow) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        loop {
+            let page = patiently!(self, self.page(&select).await)?;
+            let full = page.len() == usize::try_from(LEDGER_PAGE_ROWS).unwrap_or(usize::MAX);
+            if let Some(last) = page.last() {
+                select.bound[0] = Bound::Number(last.number);
+            }
+            for row in page {
+                visit(row)?;
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn page(&self, select: &Select) -> Result<Vec<RawRow>, sqlx::Error> {
+        on!(self, |pool| {
+            let mut asked = query(AssertSqlSafe(select.text.as_str()));
+            for bound in &select.bound {
+                asked = match bound {
+                    Bound::Text(text) => asked.bind(text.clone()),
+                    Bound::Number(number) => asked.bind(*number),
+                };
+            }
+            let mut page = Vec::new();
+            for row in asked.fetch_all(pool).await? {
+                page.push(RawRow {
+                    number: row.try_get(0)?,
+                    previous: row.try_get(1)?,
+                    digest: row.try_get(2)?,
+                    body: row.try_get(3)?,
+                    columns: Columns {
+                        repository: row.try_get(4)?,
+                        tag: row.try_get(5)?,
+                        image: row.try_get(6)?,
+                        kind: row.try_get(7)?,
+                        outcome: row.try_get(8)?,
+                        at_s: row.try_get(9)?,
+                        group: row.try_get(10)?,
+                        owner: row.try_get(11)?,
+                    },
+                });
+            }
+            Ok(page)
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! Whether an image is older than the one it would replace.
+
+use super::{Gate, Objection, PromotionCode, Proposal};
+use crate::{model::rfc3339, policy::Severity, verify::Built};
+
+/// How two builds stand to each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Order {
+    /// The new one is not older.
+    Fine,
+    /// It is, and why.
+    Older(String),
+    /// Nobody can tell, and why not.
+    Unknown(&'static str),
+}
+
+/// What is to be said of it, and what a flag let pass.
+pub(super) fn older(proposal: &Proposal, gate: &Gate) -> (Option<Objection>, Vec<String>) {
+    let Some(standing) = proposal.standing.as_ref().filter(|standing| standing.digest != proposal.digest)
+    else {
+        return (None, Vec::new());
+    };
+    if let Some(why) = &standing.unread {
+        let text = format!("the image there could not be looked at: {why}");
+        return (Some(Objection::new(PromotionCode::AgeUnknown, text)), Vec::new());
+    }
+    let mut unknown = None;
+    for weighed in &proposal.images {
+        let same = standing.built.iter().find(|(platform, _)| *platform == weighed.platform);
+        let other = same.or_else(|| standing.built.first().filter(|_| standing.built.len() == 1));
+        // A platform that was not there before replaces nothing.
+        let Some((_, there)) = other else { continue };
+        match compare(weighed.judgement.built.as_ref(), there.as_ref()) {
+            Order::Fine => {}
+            Order::Unknown(why) => unknown = Some(why),
+            Order::Older(why) => {
+                let objection = Objection::new(PromotionCode::Downgrade, why);
+                if gate.allow_downgrade || proposal.undo {
+                    let overridden = vec![PromotionCode::Downgrade.name().to_owned()];
+                    return (Some(objection.counting(Severity::Warn)), overridden);
+                }
+                return (Some(objection), Vec::new());
+            }
+        }
+    }
+    (unknown.map(|why| Objection::new(PromotionCode::AgeUnknown, why)), Vec::new())
+}
+
+/// Of one source, the commits' times say it, and of one commit the builds'; of two sources, the builds' times.
+fn compare(new: Option<&Built>, old: Option<&Built>) -> Order {
+    let Some(new) = new else { return Order::Unknown("no provenance of the image was judged") };
+    let Some(old) = old else { return Order::Unknown("the image there has no provenance that is believed") };
+    let one_source = new.source.is_some() && new.source == old.source;
+    let commits = new.commit_s.zip(old.commit_s).filter(|(new, old)| one_source && new != old);
+    if let Some((new, old)) = commits {
+        return order("its commit is of", new, old, "and that of the image there of");
+    }
+    match new.finished_s.zip(old.finished_s) {
+        Some((new, old)) => order("it was built on", new, old, "and the image there on"),
+        None => Order::Unknown("the provenance of one of both says no time"),
+    }
+}
+
+fn order(what: &str, new_s: i64, old_s: i64, other: &str) -> Order {
+    if new_s >= old_s {
+        return Order::Fine;
+    }
+    Order::Older(format!("{what} {}, {other} {}", rfc3339(new_s), rfc3339(old_s)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(source: &str, commit_s: Option<i64>, finished_s: Option<i64>) -> Built {
+        Built { source: Some(source.to_owned()), commit: None, commit_s, finished_s }
+    }
+
+    #[test]
+    fn commits_go_before_builds_and_only_of_one_source() {
+        let older = |new: Built, old: Built| matches!(compare(Some(&new), Some(&old)), Order::Older(_));
+        assert!(older(built("a", Some(1), Some(9)), built("a", Some(2), Some(3))));
+        assert!(!older(built("a", Some(2), Some(3)), built("a", Some(1), Some(9))));
+        assert!(older(built("a", Some(1), Some(3)), built("a", Some(1), Some(9))));
+        assert!(!older(built("a", Some(1), Some(9)), built("b", Some(2), Some(3))));
+        assert!(older(built("a", None, Some(3)), built("a", None, Some(9))));
+        assert!(!older(built("a", None, Some(9)), built("a", None, Some(9))));
+    }
+
+    #[test]
+    fn nobody_can_tell_without_times_or_provenance() {
+        let unknown =
+            |new: Option<&Built>, old: Option<&Built>| matches!(compare(new, old), Order::Unknown(_));
+        let some = built("a", None, Some(1));
+        assert!(unknown(None, Some(&some)) && unknown(Some(&some), None));
+        assert!(unknown(Some(&some), Some(&built("a", Some(1), None))));
+    }
+}

@@ -1,0 +1,186 @@
+use super::*;
+use crate::{
+    model::Descriptor,
+    verify::{Code, Finding},
+};
+
+fn judgement(number: u8, verdict: Verdict, findings: Vec<Finding>) -> Judgement {
+    Judgement {
+        image: format!("registry.example.org/app@{number}"),
+        descriptor: Descriptor::new(crate::model::names::OCI_MANIFEST, Digest::of(&[number]), 1),
+        index: false,
+        verdict,
+        findings,
+        attestations: Vec::new(),
+        facts: Vec::new(),
+        level: 0,
+        used: Vec::new(),
+        summary: None,
+        built: None,
+        reproduced_by: 0,
+        dependencies: Vec::new(),
+    }
+}
+
+fn weighed(platform: Option<&str>, judgement: Judgement) -> Weighed {
+    Weighed { platform: platform.map(str::to_owned), judgement }
+}
+
+fn proposal(images: Vec<Weighed>) -> Proposal {
+    Proposal {
+        undo: false,
+        from: "registry.example.org/staging/app".into(),
+        from_tag: Some("1".into()),
+        to: "registry.example.org/prod/app".into(),
+        tag: "1".into(),
+        digest: Digest::of(b"root"),
+        index: None,
+        images,
+        standing: None,
+    }
+}
+
+fn one(verdict: Verdict) -> Proposal {
+    proposal(vec![weighed(None, judgement(1, verdict, Vec::new()))])
+}
+
+fn policy(text: &str) -> Policy {
+    Policy::parse(&format!("builders = [\"*\"]\n{text}"), &Code::of_policies()).unwrap()
+}
+
+fn codes(decision: &Decision) -> Vec<PromotionCode> {
+    decision.objections.iter().filter(|one| one.denies()).map(|one| one.code).collect()
+}
+
+#[test]
+fn only_what_passed_is_promoted() {
+    for verdict in [Verdict::Passed, Verdict::Failed, Verdict::Unknown] {
+        assert_eq!(decide(&one(verdict), &policy(""), &Gate::default()).verdict, verdict);
+    }
+}
+
+#[test]
+fn places_are_those_that_the_policy_names() {
+    let check = |text: &str, expected: &[PromotionCode]| {
+        let found = decide(&one(Verdict::Passed), &policy(text), &Gate::default());
+        assert_eq!(codes(&found), expected, "{text}");
+        assert_eq!(found.verdict == Verdict::Passed, expected.is_empty());
+    };
+    check(
+        "[promote]\nfrom = [\"registry.example.org/staging/*\"]\nto = [\"registry.example.org/prod/*\"]",
+        &[],
+    );
+    check(
+        "[promote]\nfrom = [\"registry.example.org/staging/app:1\"]\nto = [\"registry.example.org/prod/app\"]",
+        &[],
+    );
+    check("[promote]\nfrom = [\"registry.example.org/scratch/*\"]", &[PromotionCode::Source]);
+    check("[promote]\nto = [\"registry.example.org/prod/app:2\"]", &[PromotionCode::Target]);
+    check("[promote]\nfrom = []", &[PromotionCode::Source]);
+    let mut back = one(Verdict::Passed);
+    back.undo = true;
+    let found = decide(&back, &policy("[promote]\nfrom = []\nto = []"), &Gate::default());
+    assert_eq!(codes(&found), [PromotionCode::Target]);
+}
+
+#[test]
+fn all_platforms_or_nothing() {
+    let index = |verdicts: &[Verdict]| {
+        let images = verdicts.iter().zip(1..).map(|(verdict, number)| {
+            weighed(
+                Some(["linux/amd64", "linux/arm64"][usize::from(number - 1_u8)]),
+                judgement(number, *verdict, Vec::new()),
+            )
+        });
+        let mut proposal = proposal(images.collect());
+        proposal.index = Some(judgement(9, Verdict::Failed, vec![Finding::new(Code::NoAttestation, "none")]));
+        proposal
+    };
+    let check = |verdicts: &[Verdict], text: &str| decide(&index(verdicts), &policy(text), &Gate::default());
+    assert_eq!(check(&[Verdict::Passed, Verdict::Passed], "").verdict, Verdict::Passed);
+    let bad = check(&[Verdict::Passed, Verdict::Failed], "");
+    assert_eq!((bad.verdict, codes(&bad)), (Verdict::Failed, vec![PromotionCode::Platform]));
+    assert!(bad.objections[0].message.contains("linux/arm64"));
+    assert_eq!(check(&[Verdict::Passed, Verdict::Unknown], "").verdict, Verdict::Unknown);
+    assert_eq!(check(&[Verdict::Failed, Verdict::Unknown], "").verdict, Verdict::Failed);
+    assert_eq!(codes(&check(&[], "")), [PromotionCode::Empty]);
+    let wanted = check(&[Verdict::Passed, Verdict::Passed], "[promote]\nindex = true");
+    assert_eq!((wanted.verdict, codes(&wanted)), (Verdict::Failed, vec![PromotionCode::Index]));
+}
+
+#[test]
+fn an_older_build_needs_a_flag() {
+    let built = |commit_s| Some(Built { source: Some("s".into()), commit: None, commit_s, finished_s: None });
+    let mut older = one(Verdict::Passed);
+    older.images[0].judgement.built = built(Some(1));
+    older.standing =
+        Some(Standing { digest: Digest::of(b"old"), built: vec![(None, built(Some(2)))], unread: None });
+    let refused = decide(&older, &policy(""), &Gate::default());
+    assert_eq!((refused.verdict, codes(&refused)), (Verdict::Failed, vec![PromotionCode::Downgrade]));
+    let allowed = decide(&older, &policy(""), &Gate { allow_downgrade: true, expected: None });
+    assert_eq!(
+        (allowed.verdict, allowed.overridden),
+        (Verdict::Passed, vec!["promotion-downgrade".to_owned()])
+    );
+    older.undo = true;
+    assert_eq!(decide(&older, &policy(""), &Gate::default()).verdict, Verdict::Passed);
+    older.undo = false;
+    for (built, unread) in [(None, None), (built(Some(0)), Some("no answer".to_owned()))] {
+        older.standing = Some(Standing { digest: Digest::of(b"old"), built: vec![(None, built)], unread });
+        let unknown = decide(&older, &policy(""), &Gate::default());
+        assert_eq!(
+            (unknown.verdict, unknown.objections[0].code),
+            (Verdict::Passed, PromotionCode::AgeUnknown)
+        );
+    }
+    // The same image is not older than itself.
+    older.standing = Some(Standing { digest: older.digest, built: Vec::new(), unread: None });
+    assert_eq!(decide(&older, &policy(""), &Gate::default()).objections, []);
+}
+
+#[test]
+fn a_decision_is_of_image_target_policy_and_findings() {
+    let digest = |proposal: &Proposal, text: &str| decide(proposal, &policy(text), &Gate::default()).digest;
+    let base = one(Verdict::Passed);
+    let own = digest(&base, "");
+    assert_eq!(own, digest(&base, ""));
+    assert_ne!(own, digest(&base, "# another policy"));
+    let with = |code, message: &str| {
+        proposal(vec![weighed(None, judgement(1, Verdict::Failed, vec![Finding::new(code, message)]))])
+    };
+    let closed = digest(&with(Code::Closed, "on Monday"), "");
+    assert_eq!(closed, digest(&with(Code::Closed, "on Tuesday"), ""), "words do not count");
+    assert_ne!(closed, own);
+    assert_eq!(digest(&with(Code::Unsigned, "a stranger"), ""), own, "nor what decides nothing");
+    let elsewhere = Proposal { tag: "2".into(), ..base.clone() };
+    assert_ne!(digest(&elsewhere, ""), own);
+
+    let expecting = |expected: Expected, text: &str| {
+        let gate = Gate { allow_downgrade: false, expected: Some(expected) };
+        let decision = decide(&base, &policy(text), &gate);
+        (decision.verdict, decision.objections.first().map(|one| one.message.clone()).unwrap_or_default())
+    };
+    let bare = Expected { decision: own, image: None, policy: None };
+    assert_eq!(expecting(bare.clone(), "").0, Verdict::Passed);
+    let (verdict, words) = expecting(bare.clone(), "# another");
+    assert_eq!(verdict, Verdict::Failed);
+    assert!(words.ends_with("image, target, policy or findings changed"), "{words}");
+    let whole = Expected { image: Some(base.digest), policy: policy("").digest, ..bare };
+    assert!(expecting(whole, "# another").1.ends_with(": the policy changed"));
+}
+
+#[test]
+fn waivers_and_what_is_not_asked_are_told() {
+    let mut finding = Finding::new(Code::SbomMissing, "none");
+    (finding.waived_by, finding.waived_until) = (Some("ops".into()), Some("2027-06-30".into()));
+    let found = decide(
+        &proposal(vec![weighed(None, judgement(1, Verdict::Passed, vec![finding]))]),
+        &policy("[rebuild]\n[tests]\n[promote]\nto = [\"*\"]"),
+        &Gate::default(),
+    );
+    assert_eq!(
+        (found.waived[0].code.as_str(), found.waived[0].until.as_str()),
+        ("sbom-missing", "2027-06-30")
+    );
+    assert_eq!(found.not_asked, ["sbom", "sources", "promote.from"]);
+}

@@ -1,0 +1,9 @@
+//! `audit`: an inventory night after night, killed, twice at once, with what is wrong in it and around it.
+
+mod bad;
+mod killed;
+mod nightly;
+mod nights;
+mod speed;
+mod stand;
+mod word;
