@@ -112,19 +112,16 @@ impl Told {
                     let text = format!("{}: {} is not told yet: {error}", message.receiver, message.subject);
                     context.console.warn(&text);
                 }
-                None => context.console.say(&printable(&format!("{}: told: {}", message.receiver, message.subject))),
+                None => context
+                    .console
+                    .say(&printable(&format!("{}: told: {}", message.receiver, message.subject))),
             }
         }
         exit(&answer)
     }
 
     /// Tells what changed, and delivers what waits.
-    async fn tell(
-        &self,
-        ports: &Ports,
-        ledger: &Ledger,
-        inventory: &Inventory,
-    ) -> Result<Notify, Failure> {
+    async fn tell(&self, ports: &Ports, ledger: &Ledger, inventory: &Inventory) -> Result<Notify, Failure> {
         let told = tell(ports, ledger, &self.telling(inventory)).await?;
         Ok(Notify {
             schema: "reprov.notify/v1",

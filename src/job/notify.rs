@@ -82,10 +82,12 @@ impl<'a> Telling<'a> {
     /// What changed since it was told last, and from when on that is.
     async fn changed(&self, ledger: &Ledger, number: u64) -> Result<(Vec<Change>, Span), LedgerError> {
         let mark = ledger.told_up_to(&format!("told-up-to/{}", self.place())).await?;
-        let from = mark.map_or(Moment { number: 0, at_s: 0 }, |mark| Moment { number: mark.number, at_s: mark.at_s });
+        let from = mark
+            .map_or(Moment { number: 0, at_s: 0 }, |mark| Moment { number: mark.number, at_s: mark.at_s });
         let to = Moment { number, at_s: self.now_s };
         let (mut before, mut now) = tokio::try_join!(known(ledger, from), known(ledger, to))?;
-        let ours = |known: &Known| known.entry.group.as_deref().is_none_or(|group| self.groups.contains(group));
+        let ours =
+            |known: &Known| known.entry.group.as_deref().is_none_or(|group| self.groups.contains(group));
         before.retain(ours);
         now.retain(ours);
         let span = Span { since_s: from.at_s, until_s: to.at_s };
@@ -139,7 +141,10 @@ pub fn rules(inventory: &Inventory) -> Rules {
 ///
 /// # Errors
 /// [`LedgerError`].
-pub async fn foretell(ledger: &Ledger, telling: &Telling<'_>) -> Result<(Vec<Change>, Vec<Letter>), LedgerError> {
+pub async fn foretell(
+    ledger: &Ledger,
+    telling: &Telling<'_>,
+) -> Result<(Vec<Change>, Vec<Letter>), LedgerError> {
     let (number, _) = ledger.head().await?;
     let (changes, span) = telling.changed(ledger, number).await?;
     let named = telling.addressed(&changes);
@@ -159,7 +164,8 @@ pub async fn tell(ports: &Ports, ledger: &Ledger, telling: &Telling<'_>) -> Resu
     let (changes, span) = telling.changed(ledger, number).await?;
     let named = telling.addressed(&changes);
     let place = telling.place();
-    let name = |(receiver, change): &(&Receiver, &Change)| format!("told/{}/{}", mark_of(receiver), change.key);
+    let name =
+        |(receiver, change): &(&Receiver, &Change)| format!("told/{}/{}", mark_of(receiver), change.key);
     let names: Vec<String> = named.iter().map(name).collect();
     let compose = |fresh: &[usize]| -> Vec<(String, String)> {
         let letters = telling.letters(&named, fresh, span);
@@ -182,7 +188,11 @@ fn mark_of(receiver: &Receiver) -> String {
 }
 
 /// Delivers what waits, each receiver's messages one after the other, all receivers at once.
-async fn deliver(ports: &Ports, ledger: &Ledger, telling: &Telling<'_>) -> Result<Vec<report::Message>, LedgerError> {
+async fn deliver(
+    ports: &Ports,
+    ledger: &Ledger,
+    telling: &Telling<'_>,
+) -> Result<Vec<report::Message>, LedgerError> {
     let prefix = format!("letter/{}/", telling.place());
     let courier = Courier::new(ports.network.clone(), telling.secrets.clone());
     let holder = host::random_id().unwrap_or_else(|_| std::process::id().to_string());

@@ -109,9 +109,8 @@ impl Ledger {
     /// [`LedgerError`].
     pub async fn waits(&self, name: &str) -> Result<bool, LedgerError> {
         const WAITS: &str = "SELECT COUNT(*) FROM reprov_outbox WHERE name = $1 AND delivered_s IS NULL";
-        let attempt = async || {
-            on!(self, |pool| query(WAITS).bind(name).fetch_one(pool).await?.try_get::<i64, _>(0))
-        };
+        let attempt =
+            async || on!(self, |pool| query(WAITS).bind(name).fetch_one(pool).await?.try_get::<i64, _>(0));
         Ok(patiently!(self, attempt().await)? > 0)
     }
 }

@@ -119,7 +119,10 @@ impl Courier {
     pub async fn deliver(&self, receiver: &Receiver, letter: &Letter) -> Result<(), NotifyError> {
         let mut headers = HeaderMap::new();
         let key = letter.key().to_string();
-        headers.insert(HeaderName::from_static(DELIVERY), HeaderValue::from_str(&key).map_err(|_| NotifyError::Header(key))?);
+        headers.insert(
+            HeaderName::from_static(DELIVERY),
+            HeaderValue::from_str(&key).map_err(|_| NotifyError::Header(key))?,
+        );
         match &receiver.way {
             Way::Webhook { url, secret } => {
                 let body = bytes(&letter.webhook());

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 
 use super::{
-    Allowed, Bases, Closed, Parameters, Pattern, Policy, PolicyError, Promote, Promoted, Rebuild, Refused, RefusedInput,
-    Repository, Rule, Sbom, Severity, Signer, Summaries, Tests, Trust, Waiver,
+    Allowed, Bases, Closed, Parameters, Pattern, Policy, PolicyError, Promote, Promoted, Rebuild, Refused,
+    RefusedInput, Repository, Rule, Sbom, Severity, Signer, Summaries, Tests, Trust, Waiver,
     tables::{
-        BasesTable, File, InputsTable, ParametersTable, PromoteTable, PromotedTable, RebuildTable, RefusedTable, RepositoryTable,
-        RuleTable, SbomTable, SummariesTable, TestsTable, Text, TrustTable, WaiverTable,
+        BasesTable, File, InputsTable, ParametersTable, PromoteTable, PromotedTable, RebuildTable,
+        RefusedTable, RepositoryTable, RuleTable, SbomTable, SummariesTable, TestsTable, Text, TrustTable,
+        WaiverTable,
     },
     when,
 };

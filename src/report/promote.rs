@@ -266,15 +266,13 @@ mod tests {
     #[test]
     fn texts() {
         let digest = Digest::of(b"");
-        let mut promotion = Promotion::asked(Some("a.example/staging/app:1".into()), "a.example/app:1".into());
+        let mut promotion =
+            Promotion::asked(Some("a.example/staging/app:1".into()), "a.example/app:1".into());
         promotion.outcome = Outcome::Promoted;
         promotion.digest = Some(digest);
         promotion.before = Some(Digest::of(b"before"));
         let objection = Objection::new(PromotionCode::AgeUnknown, "no\u{1b} time");
-        promotion.decided(&Decision {
-            not_asked: vec!["tests"],
-            ..Decision::refused(objection)
-        });
+        promotion.decided(&Decision { not_asked: vec!["tests"], ..Decision::refused(objection) });
         promotion.decision = Some(digest);
         promotion.blobs = Blobs { count: 3, existing: 1, mounted: 2, sent: 0, sent_bytes: 0 };
         promotion.left = vec![Left { what: "x".into(), why: "gone".into() }];

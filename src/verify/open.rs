@@ -10,7 +10,10 @@ use crate::{
     model::{
         Digest, chain,
         limits::ATTESTATION_DOUBTED_BYTES_MAX,
-        names::{IN_TOTO_JSON, PROMOTION_PREDICATE, REBUILD_PREDICATE, SLSA_PROVENANCE, SLSA_PROVENANCE_V02, SLSA_SUMMARY},
+        names::{
+            IN_TOTO_JSON, PROMOTION_PREDICATE, REBUILD_PREDICATE, SLSA_PROVENANCE, SLSA_PROVENANCE_V02,
+            SLSA_SUMMARY,
+        },
     },
 };
 

@@ -95,7 +95,8 @@ impl Reader {
             let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
             let reason = match quoted.split_first() {
                 Some((key, known)) if message.starts_with("unknown field") => {
-                    let near = known.iter().min_by_key(|name| distance(name, key)).copied().unwrap_or_default();
+                    let near =
+                        known.iter().min_by_key(|name| distance(name, key)).copied().unwrap_or_default();
                     format!("unknown key `{}`; did you mean `{near}`?", shown(key))
                 }
                 _ => shown(message),
@@ -107,7 +108,9 @@ impl Reader {
     fn receiver(&self, table: NotifyTable) -> Result<Receiver, NotifyError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if table.name.is_empty() || table.name.len() > 100 || !table.name.chars().all(plain) {
-            return Err(self.refuse("name", "give it a name of letters, digits, `-`, `_` and `.`, 100 at most"));
+            return Err(
+                self.refuse("name", "give it a name of letters, digits, `-`, `_` and `.`, 100 at most")
+            );
         }
         self.only_its_keys(&table)?;
         let names = |key, names: Option<Vec<String>>| names.map(|names| self.names(key, names)).transpose();
@@ -124,9 +127,13 @@ impl Reader {
     fn only_its_keys(&self, table: &NotifyTable) -> Result<(), NotifyError> {
         let Some((kind, keys)) = KINDS.iter().find(|(kind, _)| *kind == table.kind) else {
             let kinds = KINDS.map(|(kind, _)| kind);
-            let near = kinds.iter().min_by_key(|kind| distance(kind, &table.kind)).copied().unwrap_or_default();
+            let near =
+                kinds.iter().min_by_key(|kind| distance(kind, &table.kind)).copied().unwrap_or_default();
             let found = shown(&table.kind);
-            return Err(self.refuse("kind", format!("`{found}` is none; did you mean `{near}`? There are {}", kinds.join(", "))));
+            return Err(self.refuse(
+                "kind",
+                format!("`{found}` is none; did you mean `{near}`? There are {}", kinds.join(", ")),
+            ));
         };
         let written = [
             ("url", table.url.is_some()),
@@ -161,11 +168,14 @@ impl Reader {
             } else {
                 let near = Turn::ALL.into_iter().map(Turn::name).min_by_key(|known| distance(known, name));
                 let near = near.unwrap_or_default();
-                return Err(self.refuse("on", format!("there is no change `{}`; did you mean `{near}`?", shown(name))));
+                return Err(self
+                    .refuse("on", format!("there is no change `{}`; did you mean `{near}`?", shown(name))));
             }
         }
         if turns.is_empty() {
-            return Err(self.refuse("on", "an empty list tells nobody anything; leave it out, or write `all`"));
+            return Err(
+                self.refuse("on", "an empty list tells nobody anything; leave it out, or write `all`")
+            );
         }
         Ok(turns)
     }
@@ -226,7 +236,8 @@ impl Reader {
                 let repository = self.text("repository", table.repository)?;
                 let parts: Vec<&str> = repository.split('/').collect();
                 let plain = |part: &&str| {
-                    let fits = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+                    let fits =
+                        part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
                     fits && !part.is_empty() && !part.starts_with('.')
                 };
                 if parts.len() != 2 || !parts.iter().all(plain) {
@@ -289,10 +300,15 @@ impl Reader {
     fn mailbox(&self, key: &'static str, text: Option<String>) -> Result<String, NotifyError> {
         let text = self.text(key, text)?;
         let parts = text.split_once('@').filter(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !text.contains(char::is_whitespace)
+            !local.is_empty()
+                && !domain.is_empty()
+                && !domain.contains('@')
+                && !text.contains(char::is_whitespace)
         });
         if parts.is_none() || text.contains(['<', '>', ',', ';']) {
-            return Err(self.refuse(key, format!("`{}` is no address; write `name@example.org`", shown(&text))));
+            return Err(
+                self.refuse(key, format!("`{}` is no address; write `name@example.org`", shown(&text)))
+            );
         }
         Ok(text)
     }

@@ -54,18 +54,22 @@ fn every_kind_is_read() {
         "#,
     )
     .unwrap();
-    let names: Vec<_> = all.iter().flat_map(Receiver::variables).map(|variable| variable.0.as_str()).collect();
+    let names: Vec<_> =
+        all.iter().flat_map(Receiver::variables).map(|variable| variable.0.as_str()).collect();
     assert_eq!(names, ["HOOK_SECRET", "CHAT_URL", "MAIL_PASSWORD", "HUB_TOKEN", "LAB_TOKEN"]);
     assert!(all[0].wants(Turn::Drift, Some("base-team"), None) && !all[0].wants(Turn::Drift, None, None));
     assert!(!all[0].wants(Turn::Cured, Some("base-team"), None) && all[1].wants(Turn::NewImage, None, None));
-    assert!(all[4].wants(Turn::Cured, None, Some("base")) && !all[4].wants(Turn::NewImage, None, Some("base")));
+    assert!(
+        all[4].wants(Turn::Cured, None, Some("base")) && !all[4].wants(Turn::NewImage, None, Some("base"))
+    );
     assert!(matches!(&all[2].way, Way::Email { port: 587, tls: Tls::Starttls, .. }));
 }
 
 #[test]
 fn what_means_nothing_is_refused() {
     let hook = "[[notify]]\nname = \"a\"\nkind = \"webhook\"\nurl = \"https://h.example\"\n";
-    let mail = "[[notify]]\nname = \"a\"\nkind = \"email\"\nserver = \"mail.example\"\nfrom = \"a@b.example\"\n";
+    let mail =
+        "[[notify]]\nname = \"a\"\nkind = \"email\"\nserver = \"mail.example\"\nfrom = \"a@b.example\"\n";
     let refused = |text: &str, words: &str| {
         let error = read(text).unwrap_err();
         assert!(error.contains(words), "{text}: {error}");

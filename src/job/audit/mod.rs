@@ -5,7 +5,7 @@ pub mod due;
 mod hosts;
 mod lease;
 mod plan;
-mod resolve;
+pub(super) mod resolve;
 mod run;
 mod step;
 mod tally;

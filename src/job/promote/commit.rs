@@ -2,12 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    PromoteError, Request, Weighing,
-    look::all_there,
-    tag_of,
-    weigh::standing,
-};
+use super::{PromoteError, Request, Weighing, look::all_there, tag_of, weigh::standing};
 use crate::{
     attest::{ByPolicy, Moved, Promoted, PromotedImage, Promoter, Statement, Subject},
     host,

@@ -5,14 +5,16 @@
 mod commit;
 mod entry;
 mod look;
+mod many;
 mod parts;
 mod weigh;
 
 pub use commit::{Committed, Outcome, commit};
 pub use entry::entry;
+pub use many::{Planned, Template, planned};
 pub use weigh::{Already, Weighing, weigh};
 
-use super::{copy::CopyError, publish::PublishError, verify};
+use super::{audit::AuditError, copy::CopyError, publish::PublishError, verify};
 use crate::{
     attest::PublicKey,
     model::{Descriptor, Digest, ImageName},
@@ -69,13 +71,21 @@ pub enum PromoteError {
     #[error(transparent)]
     Publish(#[from] PublishError),
     /// What the image was let through on is not at the target.
-    #[error("the tag was left where it is: {digest}, on which the image was let through, is not found at `{at}`")]
+    #[error(
+        "the tag was left where it is: {digest}, on which the image was let through, is not found at `{at}`"
+    )]
     Lost {
         /// The attestation.
         digest: Digest,
         /// Where it should be.
         at: String,
     },
+    /// A file that an inventory names.
+    #[error(transparent)]
+    List(#[from] AuditError),
+    /// An inventory that says nothing of what is to be promoted, or says it twice.
+    #[error("{0}")]
+    Inventory(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -68,4 +68,3 @@ async fn describes(ports: &Ports, name: &ImageName, entry: &Descriptor) -> Resul
     let layers = manifest.layers();
     Ok(!layers.is_empty() && !layers.iter().any(|layer| is_image_layer(&layer.media_type)))
 }
-

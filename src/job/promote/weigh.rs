@@ -4,12 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{
-    Parts, PromoteError, Request,
-    look::promotions,
-    parts::parts,
-    tag_of,
-};
+use super::{Parts, PromoteError, Request, look::promotions, parts::parts, tag_of};
 use crate::{
     attest::Moved,
     entry::Entry,

@@ -10,12 +10,7 @@ use super::{
 };
 use crate::{
     entry::Waived,
-    model::{
-        Digest, Turn,
-        limits::WAIVER_ENDING_S,
-        rfc3339,
-        time::parse_rfc3339,
-    },
+    model::{Digest, Turn, limits::WAIVER_ENDING_S, rfc3339, time::parse_rfc3339},
 };
 
 /// Findings which say that something the image is judged by is no longer there.
@@ -139,7 +134,8 @@ impl<'a> Sides<'a> {
         let before = outcome(from).map(str::to_owned);
         // What a change turns from is in the key, so that the same turn is another one when it happens again.
         let since = from.map(|known| known.entry.at_s);
-        let identity = (code, self.name.shown(), self.after.digest(), since, &before, &to.entry.outcome, &codes);
+        let identity =
+            (code, self.name.shown(), self.after.digest(), since, &before, &to.entry.outcome, &codes);
         let identity = serde_json::to_vec(&identity).unwrap_or_default(); // Texts and numbers always can be.
         self.changes.push(Change {
             code,
@@ -162,7 +158,13 @@ impl<'a> Sides<'a> {
         let Some(newest) = self.after.newest() else { return };
         if !self.known {
             let said = self.after.said(self.rules);
-            return self.tell(Turn::NewImage, None, newest, Vec::new(), format!("is audited for the first time: {said}"));
+            return self.tell(
+                Turn::NewImage,
+                None,
+                newest,
+                Vec::new(),
+                format!("is audited for the first time: {said}"),
+            );
         }
         let (from, to) = (self.before.digest(), self.after.digest());
         if to.is_some() && from.is_some() && from != to {
@@ -185,7 +187,13 @@ impl<'a> Sides<'a> {
         let from = before.or(self.before.newest());
         let why = missed.entry.error.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
         if missed.entry.outcome == "gone" {
-            self.tell(Turn::Gone, from, missed, Vec::new(), format!("the registry says that it is not there{why}"));
+            self.tell(
+                Turn::Gone,
+                from,
+                missed,
+                Vec::new(),
+                format!("the registry says that it is not there{why}"),
+            );
         } else {
             self.tell(Turn::CannotTell, from, missed, Vec::new(), format!("could not be reached{why}"));
         }
@@ -220,7 +228,13 @@ impl<'a> Sides<'a> {
                 self.tell(Turn::EvidenceLost, from, to, codes, message);
             }
             (was, Rebuild::Untold) if was != Some(Rebuild::Untold) => {
-                self.tell(Turn::CannotTell, from, to, codes, format!("nobody can tell whether it is the same ({verdict}){why}"));
+                self.tell(
+                    Turn::CannotTell,
+                    from,
+                    to,
+                    codes,
+                    format!("nobody can tell whether it is the same ({verdict}){why}"),
+                );
             }
             (Some(Rebuild::Untold), Rebuild::Good) => {
                 self.tell(Turn::Back, from, to, Vec::new(), format!("could be rebuilt again: {verdict}"));
@@ -260,7 +274,11 @@ impl<'a> Sides<'a> {
         }
         if newly && !only_lost {
             let message = format!("does not pass its policy any more{}", listed(&other));
-            let message = if before.is_none() { format!("does not pass its policy{}", listed(&other)) } else { message };
+            let message = if before.is_none() {
+                format!("does not pass its policy{}", listed(&other))
+            } else {
+                message
+            };
             self.tell(Turn::Failed, before, to, other, message);
         } else if !newly && !other.is_empty() {
             let message = format!("does not pass its policy for another reason{}", listed(&other));
@@ -291,7 +309,9 @@ impl<'a> Sides<'a> {
         let waived: BTreeSet<&Waived> = to.entry.waived.iter().collect();
         for waiver in waived {
             let Some(until_s) = until_s(&waiver.until) else { continue };
-            let reached = |moment_s: i64| moment_s <= span.until_s && (moment_s > span.since_s || !before.contains(waiver));
+            let reached = |moment_s: i64| {
+                moment_s <= span.until_s && (moment_s > span.since_s || !before.contains(waiver))
+            };
             let code = if reached(until_s) {
                 Turn::WaiverEnded
             } else if until_s > span.until_s && reached(until_s.saturating_sub(WAIVER_ENDING_S)) {
@@ -300,7 +320,8 @@ impl<'a> Sides<'a> {
                 continue;
             };
             let word = if code == Turn::WaiverEnded { "ended" } else { "ends" };
-            let message = format!("the waiver of {} by {} {word} {}", waiver.code, waiver.owner, waiver.until);
+            let message =
+                format!("the waiver of {} by {} {word} {}", waiver.code, waiver.owner, waiver.until);
             // Not which judgement it stands in, but the waiver itself is what is told once.
             let codes = vec![waiver.code.clone()];
             self.tell(code, None, to, codes.clone(), message);

@@ -42,7 +42,13 @@ impl Letter {
         };
         let owner = changes.first().and_then(|change| change.owner.clone());
         let changes = changes.into_iter().map(cut).collect();
-        Self { receiver: receiver.to_owned(), owner, since: since.to_owned(), until: until.to_owned(), changes }
+        Self {
+            receiver: receiver.to_owned(),
+            owner,
+            since: since.to_owned(),
+            until: until.to_owned(),
+            changes,
+        }
     }
 
     /// The same for the same changes to the same receiver.
@@ -87,7 +93,12 @@ impl Letter {
     pub fn markdown(&self) -> String {
         let mut out = format!("Changed since {}, as of {}.\n\n", self.since, self.until);
         for change in self.changes.iter().take(SHOWN_MAX) {
-            out.push_str(&format!("- **{}** {}: {}", change.code, code(&change.image), code(&change.message)));
+            out.push_str(&format!(
+                "- **{}** {}: {}",
+                change.code,
+                code(&change.image),
+                code(&change.message)
+            ));
             if let Some(report) = &change.report {
                 out.push_str(&format!(", report {}", code(report)));
             }

@@ -87,7 +87,9 @@ fn counts(out: &mut String, what: &str, counts: &[Count]) {
 
 fn shares(out: &mut String, what: &str, shares: &[Share]) {
     if shares.iter().any(|share| share.name.is_some()) {
-        out.push_str(&format!("| {what} | images | wrong | unknown | overdue |\n|---|---:|---:|---:|---:|\n"));
+        out.push_str(&format!(
+            "| {what} | images | wrong | unknown | overdue |\n|---|---:|---:|---:|---:|\n"
+        ));
         for Share { name, images, wrong, unknown, overdue } in shares {
             let name = name.as_deref().map_or_else(|| "nobody".to_owned(), cell);
             out.push_str(&format!("| {name} | {images} | {wrong} | {unknown} | {overdue} |\n"));

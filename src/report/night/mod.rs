@@ -90,7 +90,9 @@ pub struct Report {
 #[must_use]
 pub fn report(before: &[Known], now: &[Known], tallies: &[Tally], span: Span, rules: &Rules) -> Report {
     let wanted = |state: &state::State<'_>| {
-        let is = |asked: &Option<String>, has: Option<&str>| asked.as_deref().is_none_or(|asked| has == Some(asked));
+        let is = |asked: &Option<String>, has: Option<&str>| {
+            asked.as_deref().is_none_or(|asked| has == Some(asked))
+        };
         is(&rules.group, state.group()) && is(&rules.owner, state.owner())
     };
     let (old, mut new) = (state::states(before), state::states(now));

@@ -175,7 +175,8 @@ impl Page {
                 .iter()
                 .map(|ending| {
                     let until = format!("{}{}", ending.until, if ending.ended { " (ended)" } else { "" });
-                    [&ending.code, &ending.owner, &until, &ending.images.to_string()].map(|text| printable(text))
+                    [&ending.code, &ending.owner, &until, &ending.images.to_string()]
+                        .map(|text| printable(text))
                 })
                 .collect(),
             images: shown.iter().map(|image| row(image)).collect(),
@@ -222,7 +223,11 @@ fn lists(report: &Report) -> Vec<List> {
         let rank = |count: &Count| Rank {
             name: printable(&count.code),
             code: true,
-            value: super::super::pair::counted(usize::try_from(count.images).unwrap_or(usize::MAX), "image", "images"),
+            value: super::super::pair::counted(
+                usize::try_from(count.images).unwrap_or(usize::MAX),
+                "image",
+                "images",
+            ),
             width: width(count.images, largest),
         };
         List { title, note, class, rows: counts.iter().take(2 * REPORT_TOP_MAX).map(rank).collect() }

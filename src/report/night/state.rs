@@ -203,7 +203,8 @@ impl<'a> State<'a> {
 
     /// From when on nobody has looked for too long.
     pub(super) fn due_s(&self, rules: &Rules) -> Option<i64> {
-        let allowed_s = self.group().and_then(|group| rules.overdue_s_of.get(group)).or(rules.overdue_s.as_ref())?;
+        let allowed_s =
+            self.group().and_then(|group| rules.overdue_s_of.get(group)).or(rules.overdue_s.as_ref())?;
         let from_s = self.judged_s().or_else(|| self.newest.map(|known| known.entry.at_s))?;
         Some(from_s.saturating_add(*allowed_s))
     }

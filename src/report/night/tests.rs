@@ -92,7 +92,11 @@ fn drift_its_causes_and_its_end() {
     let drifts = [rebuilt(before, "explained", &["mtime"])];
     check(&drifts, &[rebuilt(NIGHT, "explained", &["mtime"])], &[]);
     check(&drifts, &[rebuilt(NIGHT, "explained", &[])], &[]);
-    check(&drifts, &[rebuilt(NIGHT, "unexplained", &["mtime", "unexplained"])], &[(Turn::NewCause, &["unexplained"])]);
+    check(
+        &drifts,
+        &[rebuilt(NIGHT, "unexplained", &["mtime", "unexplained"])],
+        &[(Turn::NewCause, &["unexplained"])],
+    );
     check(&drifts, &[rebuilt(NIGHT, "reproduced", &[])], &[(Turn::Cured, &[])]);
     check(&drifts, &[rebuilt(NIGHT, "unbuildable", &[])], &[(Turn::CannotTell, &[])]);
     check(&good, &[rebuilt(NIGHT, "inputs-missing", &[])], &[(Turn::EvidenceLost, &[])]);
@@ -134,11 +138,8 @@ fn images_come_go_and_move() {
     check(&[good[0].clone(), missed("gone")], &[verified(NIGHT, "passed", &[])], &[(Turn::Back, &[])]);
     let moved = Entry { digest: Some(digest("other")), ..verified(NIGHT, "passed", &[]) };
     check(&good, &[moved], &[(Turn::TagMoved, &[])]);
-    let refused = Entry {
-        kind: Kind::Promoted,
-        digest: Some(digest("other")),
-        ..verified(NIGHT, "refused", &[])
-    };
+    let refused =
+        Entry { kind: Kind::Promoted, digest: Some(digest("other")), ..verified(NIGHT, "refused", &[]) };
     check(&good, &[refused], &[]);
     // What was only built is not audited.
     check(&[], &[entry(NIGHT, Kind::Built, "1", "built", &[])], &[]);
@@ -213,12 +214,18 @@ fn everything() -> Report {
         Entry { waived: vec![waiver], ..entry(NIGHT, Kind::Verified, "good", "passed", &[]) },
         drifts,
         entry(NIGHT, Kind::Verified, "lost", "failed", &["no-attestation"]),
-        Entry { owner: None, group: None, error: Some(hostile.into()), ..entry(NIGHT, Kind::Missed, hostile, "unreachable", &[]) },
+        Entry {
+            owner: None,
+            group: None,
+            error: Some(hostile.into()),
+            ..entry(NIGHT, Kind::Missed, hostile, "unreachable", &[])
+        },
     ];
     let all: Vec<Entry> = old.iter().chain(&new).cloned().collect();
     let all = numbered(&all);
     let night = whole::night_of(NIGHT);
-    let tally = |night, rebuilt, outcome: &str, images| Tally { night, rebuilt, outcome: outcome.into(), images };
+    let tally =
+        |night, rebuilt, outcome: &str, images| Tally { night, rebuilt, outcome: outcome.into(), images };
     let tallies = [
         tally(night - 2, true, "reproduced", 2),
         tally(night, true, "reproduced", 1),
@@ -237,7 +244,8 @@ fn the_whole_counts() {
     assert_eq!(whole.standing, BTreeMap::from([("good", 1), ("unknown", 1), ("wrong", 2)]));
     assert_eq!(whole.causes[0], Count { code: "clock-in-text".into(), images: 1 });
     assert_eq!(whole.slowest[0].took_ms, Some(754_000));
-    let owners: Vec<_> = whole.owners.iter().map(|share| (share.name.as_deref(), share.images, share.wrong)).collect();
+    let owners: Vec<_> =
+        whole.owners.iter().map(|share| (share.name.as_deref(), share.images, share.wrong)).collect();
     assert_eq!(owners, [(Some("base-team"), 3, 2), (None, 1, 0)]);
     assert_eq!(whole.waivers.len(), 1);
     let nights: Vec<_> = whole.trend.iter().map(|night| night.night.as_str()).collect();
@@ -281,13 +289,15 @@ fn no_form_lets_a_name_act() {
 fn a_report_for_people() {
     let old = [rebuilt(NIGHT - DAY_S, "reproduced", &[])];
     let all = numbered(&[old[0].clone(), rebuilt(NIGHT, "explained", &["clock-in-text"])]);
-    let text = report(&all[..1], &newest(&all), &[], span(NIGHT - 3600), &Rules::default()).render(NightForm::Text);
+    let text =
+        report(&all[..1], &newest(&all), &[], span(NIGHT - 3600), &Rules::default()).render(NightForm::Text);
     insta::assert_snapshot!(text, @"");
 }
 
 #[test]
 fn a_filter_leaves_the_rest_out() {
-    let other = Entry { group: Some("other".into()), ..entry(NIGHT, Kind::Verified, "2", "failed", &["stale"]) };
+    let other =
+        Entry { group: Some("other".into()), ..entry(NIGHT, Kind::Verified, "2", "failed", &["stale"]) };
     let all = numbered(&[verified(NIGHT, "passed", &[]), other]);
     let of = |rules: Rules| report(&[], &all, &[], span(NIGHT - 3600), &rules);
     let base = of(Rules { group: Some("base".into()), ..Rules::default() });

@@ -46,7 +46,12 @@ fn whole(out: &mut String, report: &Report) {
     let whole = &report.whole;
     let (wrong, unknown) = (whole.standing["wrong"], whole.standing["unknown"]);
     out.push('\n');
-    line(out, 0, 2, &format!("{} as of {}", standing(whole.images, wrong, unknown, whole.overdue), report.until));
+    line(
+        out,
+        0,
+        2,
+        &format!("{} as of {}", standing(whole.images, wrong, unknown, whole.overdue), report.until),
+    );
     counts(out, "policy", &by_name(&whole.verified));
     counts(out, "rebuilds", &whole.verdicts);
     counts(out, "tests", &by_name(&whole.tested));
@@ -57,7 +62,8 @@ fn whole(out: &mut String, report: &Report) {
     for waiver in &whole.waivers {
         let word = if waiver.ended { "ended" } else { "ends" };
         let images = counted(usize::try_from(waiver.images).unwrap_or(usize::MAX), "image", "images");
-        let (code, owner, until) = (printable(&waiver.code), printable(&waiver.owner), printable(&waiver.until));
+        let (code, owner, until) =
+            (printable(&waiver.code), printable(&waiver.owner), printable(&waiver.until));
         field(out, 2, "waiver", &format!("{code} by {owner} {word} {until} ({images})"));
     }
     places(out, "not judged for longest", &whole.oldest, |place| {
@@ -74,9 +80,15 @@ fn whole(out: &mut String, report: &Report) {
         out.push('\n');
     }
     for image in wrong.iter().take(REPORT_ROWS_MAX) {
-        let codes = if image.codes.is_empty() { String::new() } else { format!(": {}", image.codes.join(", ")) };
+        let codes =
+            if image.codes.is_empty() { String::new() } else { format!(": {}", image.codes.join(", ")) };
         let name = printable(&image.image);
-        line(out, 0, 2, &format!("{}  {name}  {}{}", image.standing, printable(&image.said), printable(&codes)));
+        line(
+            out,
+            0,
+            2,
+            &format!("{}  {name}  {}{}", image.standing, printable(&image.said), printable(&codes)),
+        );
     }
     if let Some(more) = wrong.len().checked_sub(REPORT_ROWS_MAX).filter(|more| *more > 0) {
         line(out, 0, 2, &format!("and {more} more; --format json has all"));
@@ -102,7 +114,12 @@ fn shares(out: &mut String, label: &str, shares: &[Share]) {
     line(out, 2, 2, label);
     for share in shares {
         let name = share.name.as_deref().map_or_else(|| "nobody".to_owned(), printable);
-        line(out, 4, 2, &format!("{name}: {}", standing(share.images, share.wrong, share.unknown, share.overdue)));
+        line(
+            out,
+            4,
+            2,
+            &format!("{name}: {}", standing(share.images, share.wrong, share.unknown, share.overdue)),
+        );
     }
 }
 

@@ -289,7 +289,8 @@ pub(super) fn night_of(at_s: i64) -> i64 {
 
 /// All of it.
 pub(super) fn whole(states: &States<'_>, tallies: &[Tally], span: Span, rules: &Rules) -> Whole {
-    let (retired, there): (Vec<_>, Vec<_>) = states.iter().partition(|(_, state)| state.retired(span.until_s));
+    let (retired, there): (Vec<_>, Vec<_>) =
+        states.iter().partition(|(_, state)| state.retired(span.until_s));
     let all = || there.iter().map(|(_, state)| *state);
     let mut standing: BTreeMap<&'static str, u64> =
         [Standing::Wrong, Standing::Unknown, Standing::Good].map(|standing| (standing.name(), 0)).into();

@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn nobody_can_tell_without_times_or_provenance() {
-        let unknown = |new: Option<&Built>, old: Option<&Built>| matches!(compare(new, old), Order::Unknown(_));
+        let unknown =
+            |new: Option<&Built>, old: Option<&Built>| matches!(compare(new, old), Order::Unknown(_));
         let some = built("a", None, Some(1));
         assert!(unknown(None, Some(&some)) && unknown(Some(&some), None));
         assert!(unknown(Some(&some), Some(&built("a", Some(1), None))));

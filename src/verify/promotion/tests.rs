@@ -66,8 +66,14 @@ fn places_are_those_that_the_policy_names() {
         assert_eq!(codes(&found), expected, "{text}");
         assert_eq!(found.verdict == Verdict::Passed, expected.is_empty());
     };
-    check("[promote]\nfrom = [\"registry.example.org/staging/*\"]\nto = [\"registry.example.org/prod/*\"]", &[]);
-    check("[promote]\nfrom = [\"registry.example.org/staging/app:1\"]\nto = [\"registry.example.org/prod/app\"]", &[]);
+    check(
+        "[promote]\nfrom = [\"registry.example.org/staging/*\"]\nto = [\"registry.example.org/prod/*\"]",
+        &[],
+    );
+    check(
+        "[promote]\nfrom = [\"registry.example.org/staging/app:1\"]\nto = [\"registry.example.org/prod/app\"]",
+        &[],
+    );
     check("[promote]\nfrom = [\"registry.example.org/scratch/*\"]", &[PromotionCode::Source]);
     check("[promote]\nto = [\"registry.example.org/prod/app:2\"]", &[PromotionCode::Target]);
     check("[promote]\nfrom = []", &[PromotionCode::Source]);
@@ -81,7 +87,10 @@ fn places_are_those_that_the_policy_names() {
 fn all_platforms_or_nothing() {
     let index = |verdicts: &[Verdict]| {
         let images = verdicts.iter().zip(1..).map(|(verdict, number)| {
-            weighed(Some(["linux/amd64", "linux/arm64"][usize::from(number - 1_u8)]), judgement(number, *verdict, Vec::new()))
+            weighed(
+                Some(["linux/amd64", "linux/arm64"][usize::from(number - 1_u8)]),
+                judgement(number, *verdict, Vec::new()),
+            )
         });
         let mut proposal = proposal(images.collect());
         proposal.index = Some(judgement(9, Verdict::Failed, vec![Finding::new(Code::NoAttestation, "none")]));
@@ -97,6 +106,11 @@ fn all_platforms_or_nothing() {
     assert_eq!(codes(&check(&[], "")), [PromotionCode::Empty]);
     let wanted = check(&[Verdict::Passed, Verdict::Passed], "[promote]\nindex = true");
     assert_eq!((wanted.verdict, codes(&wanted)), (Verdict::Failed, vec![PromotionCode::Index]));
+    let mut unread = index(&[Verdict::Passed]);
+    unread.index = Some(judgement(9, Verdict::Unknown, Vec::new()));
+    let wanted = decide(&unread, &policy("[promote]\nindex = true"), &Gate::default());
+    assert_eq!(wanted.verdict, Verdict::Unknown);
+    assert_eq!(decide(&unread, &policy(""), &Gate::default()).verdict, Verdict::Passed);
 }
 
 #[test]
@@ -109,14 +123,20 @@ fn an_older_build_needs_a_flag() {
     let refused = decide(&older, &policy(""), &Gate::default());
     assert_eq!((refused.verdict, codes(&refused)), (Verdict::Failed, vec![PromotionCode::Downgrade]));
     let allowed = decide(&older, &policy(""), &Gate { allow_downgrade: true, expected: None });
-    assert_eq!((allowed.verdict, allowed.overridden), (Verdict::Passed, vec!["promotion-downgrade".to_owned()]));
+    assert_eq!(
+        (allowed.verdict, allowed.overridden),
+        (Verdict::Passed, vec!["promotion-downgrade".to_owned()])
+    );
     older.undo = true;
     assert_eq!(decide(&older, &policy(""), &Gate::default()).verdict, Verdict::Passed);
     older.undo = false;
     for (built, unread) in [(None, None), (built(Some(0)), Some("no answer".to_owned()))] {
         older.standing = Some(Standing { digest: Digest::of(b"old"), built: vec![(None, built)], unread });
         let unknown = decide(&older, &policy(""), &Gate::default());
-        assert_eq!((unknown.verdict, unknown.objections[0].code), (Verdict::Passed, PromotionCode::AgeUnknown));
+        assert_eq!(
+            (unknown.verdict, unknown.objections[0].code),
+            (Verdict::Passed, PromotionCode::AgeUnknown)
+        );
     }
     // The same image is not older than itself.
     older.standing = Some(Standing { digest: older.digest, built: Vec::new(), unread: None });
@@ -163,6 +183,9 @@ fn waivers_and_what_is_not_asked_are_told() {
         &policy("[rebuild]\n[tests]\n[promote]\nto = [\"*\"]"),
         &Gate::default(),
     );
-    assert_eq!((found.waived[0].code.as_str(), found.waived[0].until.as_str()), ("sbom-missing", "2027-06-30"));
+    assert_eq!(
+        (found.waived[0].code.as_str(), found.waived[0].until.as_str()),
+        ("sbom-missing", "2027-06-30")
+    );
     assert_eq!(found.not_asked, ["sbom", "sources", "promote.from"]);
 }

@@ -4,9 +4,9 @@ pub(super) mod bases;
 pub(super) mod calendar;
 mod contents;
 mod inputs;
+mod promoted;
 pub(super) mod provenance;
 pub(super) mod rebuild;
-mod promoted;
 mod records;
 mod source;
 pub(super) mod summary;
@@ -42,7 +42,8 @@ pub(super) const OF_PROVENANCE: &[OfProvenance] = &[
 ];
 
 /// Asked once.
-pub(super) const OF_IMAGE: &[OfImage] = &[ages, rebuild::rebuilt, contents::sbom, contents::tests, promoted::promoted];
+pub(super) const OF_IMAGE: &[OfImage] =
+    &[ages, rebuild::rebuilt, contents::sbom, contents::tests, promoted::promoted];
 
 /// Whether a policy has a rule that only provenance can answer.
 pub(super) fn ask_provenance(policy: &Policy) -> bool {

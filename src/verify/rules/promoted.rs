@@ -27,7 +27,10 @@ pub(super) fn promoted(case: &Case<'_>, used: &mut Vec<Digest>) -> Vec<Finding> 
     }
     let missing = || {
         let more = elsewhere.map(|to| format!("; it was promoted to `{to}`")).unwrap_or_default();
-        Finding::new(Code::PromotionMissing, format!("no trusted signer says that it was promoted there{more}"))
+        Finding::new(
+            Code::PromotionMissing,
+            format!("no trusted signer says that it was promoted there{more}"),
+        )
     };
     vec![stale.unwrap_or_else(missing)]
 }

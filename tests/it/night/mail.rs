@@ -18,7 +18,11 @@ struct Server {
 impl Server {
     fn start(lab: &Lab, mode: &str) -> Self {
         let mut command = Command::new("/usr/bin/python3");
-        command.arg(fixtures("smtp/server.py")).args([mode, &lab.path("server.pem"), &lab.path("server.key")]);
+        command.arg(fixtures("smtp/server.py")).args([
+            mode,
+            &lab.path("server.pem"),
+            &lab.path("server.key"),
+        ]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let port = lines.next().unwrap().unwrap().parse().unwrap();
@@ -46,20 +50,58 @@ fn certificates(lab: &Lab) {
     for name in ["ca", "other"] {
         let (key, pem) = (path(&format!("{name}.key")), path(&format!("{name}.pem")));
         openssl(&[
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", &format!("/CN={name}"), "-keyout",
-            &key, "-out", &pem,
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            &format!("/CN={name}"),
+            "-keyout",
+            &key,
+            "-out",
+            &pem,
         ]);
     }
     let (csr, key) = (path("server.csr"), path("server.key"));
-    openssl(&["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", &key, "-out", &csr]);
+    openssl(&[
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        &key,
+        "-out",
+        &csr,
+    ]);
     std::fs::write(path("ext"), "subjectAltName=DNS:localhost\n").unwrap();
     openssl(&[
-        "x509", "-req", "-in", &csr, "-CA", &path("ca.pem"), "-CAkey", &path("ca.key"), "-CAcreateserial", "-days", "2",
-        "-extfile", &path("ext"), "-out", &path("server.pem"),
+        "x509",
+        "-req",
+        "-in",
+        &csr,
+        "-CA",
+        &path("ca.pem"),
+        "-CAkey",
+        &path("ca.key"),
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        &path("ext"),
+        "-out",
+        &path("server.pem"),
     ]);
     for name in ["ca", "other"] {
-        std::fs::write(path(&format!("{name}.toml")), format!("[network]\nca = \"{}\"\n", path(&format!("{name}.pem"))))
-            .unwrap();
+        std::fs::write(
+            path(&format!("{name}.toml")),
+            format!("[network]\nca = \"{}\"\n", path(&format!("{name}.pem"))),
+        )
+        .unwrap();
     }
 }
 

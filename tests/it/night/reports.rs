@@ -60,7 +60,10 @@ fn what_changed_is_said_first_and_once() {
     assert_eq!(owned["whole"]["images"], 1);
     nights.reprov(&["report", "--owner", "ap-team"]).exits(2).says("no image of the owner `ap-team`");
     nights.reprov(&["report", "--group", "base", "--accept", "explained"]).exits(1);
-    nights.reprov(&["report", "--since", &at(1, 0), "--until", &at(0, 0)]).exits(2).says("later than --until");
+    nights
+        .reprov(&["report", "--since", &at(1, 0), "--until", &at(0, 0)])
+        .exits(2)
+        .says("later than --until");
     // Nobody looked since.
     let later = reprov::model::rfc3339(nights.begin_s + 40 * DAY_S);
     let overdue = of(&later).exits(1).json();
@@ -143,7 +146,9 @@ fn a_browser_shows_the_nights_and_runs_nothing() {
         assert!(!dom.contains(element), "{element}");
     }
     let link = format!("href=\"{}\"", nights.lab.path("drifts.html"));
-    for shown in [link.as_str(), "<svg", "evidence is missing: no-attestation", "clock-in-text", "&lt;script&gt;"] {
+    for shown in
+        [link.as_str(), "<svg", "evidence is missing: no-attestation", "clock-in-text", "&lt;script&gt;"]
+    {
         assert!(dom.contains(shown), "{shown}");
     }
     let shot = screenshot(&nights.lab, &page, "1280,1600");

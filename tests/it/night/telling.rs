@@ -267,7 +267,8 @@ fn chat_and_trackers_get_what_they_take() {
     nights.notify(&inventory).exits(0);
     let asked = receiver.asked();
     let at = |path: &str| -> (&Asked, Value) {
-        let asked = asked.iter().find(|asked| asked.path == path).unwrap_or_else(|| panic!("{path}: {asked:#?}"));
+        let asked =
+            asked.iter().find(|asked| asked.path == path).unwrap_or_else(|| panic!("{path}: {asked:#?}"));
         (asked, serde_json::from_slice(&asked.body).unwrap())
     };
     let (_, chat) = at("/services/x");
@@ -287,8 +288,12 @@ fn mistakes_are_said_before_anybody_is_told() {
     let nights = Nights::drifting();
     let receiver = Receiver::answering(&[200]);
     let wrong = nights.inventory(&format!("{}on = [\"drifts\"]\n", hook(&receiver)));
-    nights.notify(&wrong).exits(2).says("[[notify]] 1: `on`: there is no change `drifts`; did you mean `drift`?");
-    let mut command = nights.notifying(&nights.inventory(&format!("{}on = [\"all\"]\n", hook(&receiver))), &[]);
+    nights
+        .notify(&wrong)
+        .exits(2)
+        .says("[[notify]] 1: `on`: there is no change `drifts`; did you mean `drift`?");
+    let mut command =
+        nights.notifying(&nights.inventory(&format!("{}on = [\"all\"]\n", hook(&receiver))), &[]);
     command.env_remove("HOOK_SECRET");
     Lab::run(command).exits(3).says("`HOOK_SECRET` is not set");
     assert_eq!(receiver.asked().len(), 0);

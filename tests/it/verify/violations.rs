@@ -148,8 +148,8 @@ fn rebuilt(rebuilder: &str, verdict: &str) -> Value {
 }
 
 fn promoted() -> Value {
-    let text =
-        std::fs::read_to_string(crate::support::fixtures("../attestations/promotion/v1/example.json")).unwrap();
+    let text = std::fs::read_to_string(crate::support::fixtures("../attestations/promotion/v1/example.json"))
+        .unwrap();
     let mut predicate = serde_json::from_str::<Value>(&text).unwrap()["predicate"].take();
     predicate["promotedOn"] = "2026-01-02T06:00:00Z".into();
     predicate

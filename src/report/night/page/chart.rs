@@ -61,7 +61,8 @@ const OF_REBUILDS: [(&str, &str); 5] = [
     ("c-bad", "unexplained, unverifiable"),
     ("c-doubt", "could not tell"),
 ];
-const OF_POLICIES: [(&str, &str); 3] = [("c-good", "passed"), ("c-bad", "failed"), ("c-doubt", "could not tell")];
+const OF_POLICIES: [(&str, &str); 3] =
+    [("c-good", "passed"), ("c-bad", "failed"), ("c-doubt", "could not tell")];
 
 fn class_of_verdict(outcome: &str) -> &'static str {
     let verdict = Verdict::ALL.into_iter().find(|verdict| verdict.name() == outcome);

@@ -48,7 +48,9 @@ fn a_source_that_loses_half_of_it_moves_nothing() {
         ran.says(words);
         assert_eq!(target.tag("prod/app", "1"), None, "{part}");
     }
-    promote(&lab, &api.name("staging/gone"), &target.name("prod/app"), HEAD, &[]).exits(3).says("is not there");
+    promote(&lab, &api.name("staging/gone"), &target.name("prod/app"), HEAD, &[])
+        .exits(3)
+        .says("is not there");
 }
 
 /// A target that takes everything and then does not have it: the tag is not written.

@@ -45,7 +45,8 @@ fn what_has_all_its_evidence_is_promoted_with_it() {
         let lab = Lab::new();
         let staged = Staged::new(shelf, from, "a layer");
         let evidence = whole(&staged);
-        let ran = promote(&lab, &shelf.name(from), &shelf.name(to), &full(), &["--promoter", "https://r.example"]);
+        let ran =
+            promote(&lab, &shelf.name(from), &shelf.name(to), &full(), &["--promoter", "https://r.example"]);
         let ran = ran.exits(0);
         let promotion = only(&ran);
         assert_eq!((&promotion["outcome"], &promotion["before"]), (&"promoted".into(), &Value::Null));
@@ -85,7 +86,8 @@ fn required_by_verify(lab: &Lab, there: &str, elsewhere: &str) {
         lab.reprov(&[&args[..], &["--store", &store, "--format", "json"]].concat())
     };
     let repository = there.rsplit_once(':').unwrap().0;
-    let promoted = format!("predicates = [\"{PROMOTION}\"]\nmax-age = \"1h\"\n[promoted]\nto = [\"{repository}\"]\n");
+    let promoted =
+        format!("predicates = [\"{PROMOTION}\"]\nmax-age = \"1h\"\n[promoted]\nto = [\"{repository}\"]\n");
     verify(there, &promoted).exits(0);
     verify(elsewhere, &promoted).exits(1);
     let ran = verify(there, "[promoted]\nto = [\"registry.example.org/*\"]\n").exits(1);
@@ -96,13 +98,19 @@ type Attach = fn(&Staged<'_>);
 /// What of the evidence is there, the policy, and the only words that come of it.
 const REFUSED: &[(&[&str], &str, Attach)] = &[
     (&["no-attestation"], "", |_| {}),
-    (&["predicate-missing"], "predicates = [\"https://slsa.dev/provenance/v1\", \"https://x.example/v1\"]", |it| {
-        it.built(1, 2);
-    }),
+    (
+        &["predicate-missing"],
+        "predicates = [\"https://slsa.dev/provenance/v1\", \"https://x.example/v1\"]",
+        |it| {
+            it.built(1, 2);
+        },
+    ),
     (&["signature-invalid", "predicate-missing"], "", |it| {
         it.attach(By::Stranger, "https://slsa.dev/provenance/v1", &json!({"buildDefinition": {}}));
     }),
-    (&["source-not-allowed"], "sources = [\"git+https://git.example.org/other/*\"]", |it| drop(it.built(1, 2))),
+    (&["source-not-allowed"], "sources = [\"git+https://git.example.org/other/*\"]", |it| {
+        drop(it.built(1, 2))
+    }),
     (&["stale"], "max-age = \"30d\"", |it| drop(it.built(1, 2))),
     (&["rebuild-missing"], "[rebuild]", |it| drop(it.built(1, 2))),
     (&["rebuild-verdict"], "[rebuild]", |it| {
@@ -123,11 +131,9 @@ const REFUSED: &[(&[&str], &str, Attach)] = &[
         it.tested("FAILED");
     }),
     (&["sbom-missing"], "[sbom]", |it| drop(it.built(1, 2))),
-    (
-        &["closed"],
-        "closed = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\", \"sat\", \"sun\"]",
-        |it| drop(it.built(1, 2)),
-    ),
+    (&["closed"], "closed = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\", \"sat\", \"sun\"]", |it| {
+        drop(it.built(1, 2))
+    }),
     (&["promotion-source"], "[promote]\nfrom = [\"registry.example.org/*\"]", |it| drop(it.built(1, 2))),
     (&["promotion-target"], "[promote]\nto = [\"registry.example.org/*\"]", |it| drop(it.built(1, 2))),
 ];
@@ -231,7 +237,8 @@ fn all_platforms_or_nothing() {
 #[test]
 fn what_an_index_calls_an_attestation_is_looked_at() {
     let policy = format!("{HEAD}[rebuild]\n");
-    for (layer, code) in [("application/vnd.in-toto+json", 0), ("application/vnd.oci.image.layer.v1.tar", 1)] {
+    for (layer, code) in [("application/vnd.in-toto+json", 0), ("application/vnd.oci.image.layer.v1.tar", 1)]
+    {
         let (lab, api) = (Lab::new(), ApiRegistry::start());
         let (digest, _) = index(&api, true);
         let mut text = Shelf::manifest(&api, "staging/app", &digest).unwrap();
@@ -277,4 +284,50 @@ fn a_dry_run_writes_nothing_and_its_decision_can_be_held_to() {
     promote(&lab, &from, &to, HEAD, &["--as-of", "2026-01-01T00:00:00Z"]).exits(2);
     promote(&lab, &from, &format!("{to}@{decision}"), HEAD, &[]).exits(2).says("has a digest");
     promote(&lab, &from, &to, "builder = []", &[]).exits(2).says("did you mean `builders`?");
+}
+
+#[test]
+fn an_inventory_is_promoted_image_by_image() {
+    let (lab, api) = (Lab::new(), ApiRegistry::start());
+    let [web, job] = ["staging/web", "staging/job"].map(|name| Staged::new(&api, name, name));
+    web.built(1, 2);
+    api.set_tag("staging/web", "2", &web.digest());
+    api.set_tag("staging/web", "sha256-1", &web.digest());
+    let inventory = lab.path("inventory.toml");
+    let host = api.name("x").replace("/x:1", "");
+    std::fs::write(lab.path("list.txt"), format!("# more\n{host}/staging/job:1\n")).unwrap();
+    let text = format!(
+        "[defaults]\ntrust = [\"signer.pub\"]\n[[group]]\nname = \"web\"\nrepository = \"{host}/staging/web\"\ntags = [\"?\"]\nowner = \"shop\"\n\
+         [[group]]\nname = \"jobs\"\nfile = \"list.txt\"\n"
+    );
+    std::fs::write(&inventory, text).unwrap();
+    let template = format!("{host}/prod/{{name}}:{{tag}}");
+    let many = |template: &str, more: &[&str]| {
+        let args = [&["--from-inventory", inventory.as_str()], more].concat();
+        super::stand::many(&lab, template, HEAD, &args)
+    };
+    let ledger = lab.path("ledger.sqlite");
+    let ran = many(&template, &["--ledger", &ledger]).exits(1);
+    let outcomes: Vec<Value> =
+        ran.json()["promotions"].as_array().unwrap().iter().map(|one| one["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["promoted", "promoted", "refused"]);
+    assert_eq!(
+        (api.tag("prod/web", "1"), api.tag("prod/web", "2")),
+        (Some(web.digest()), Some(web.digest()))
+    );
+    assert_eq!(api.tag("prod/job", "1"), None);
+    let to = format!("{host}/prod/web:1");
+    let history = lab.reprov(&["history", &to, "--ledger", &ledger, "--format", "json"]).exits(0).json();
+    assert_eq!(
+        (&history["entries"][0]["group"], &history["entries"][0]["owner"]),
+        (&"web".into(), &"shop".into())
+    );
+
+    job.built(1, 2);
+    let ran = many(&template, &["--group", "jobs"]).exits(0);
+    assert_eq!(ran.json()["promotions"].as_array().unwrap().len(), 1);
+    many(&template, &["--group", "web"]).exits(0).says("unchanged");
+    many(&format!("{host}/prod/{{name}}"), &[]).exits(2).says("would both go to");
+    many(&format!("{host}/prod"), &[]).exits(2).says("{name}");
+    many(&template, &["--group", "none"]).exits(2).says("no group `none`");
 }

@@ -106,7 +106,8 @@ fn undo_goes_back_step_by_step() {
     let to = api.name("prod/app");
     let ran = undo(&lab, &to, HEAD, &[]).exits(1).says("there is no tag");
     assert_eq!(denials(&ran), ["promotion-nothing-to-undo"]);
-    let [one, two, three] = [("one", 1), ("two", 2), ("three", 3)].map(|(layer, day)| promoted(&lab, &api, layer, day));
+    let [one, two, three] =
+        [("one", 1), ("two", 2), ("three", 3)].map(|(layer, day)| promoted(&lab, &api, layer, day));
 
     let dry = only(&undo(&lab, &to, HEAD, &["--dry-run"]).says("promotion-nothing-to-undo"));
     assert_eq!(dry["outcome"], "refused", "without the key nobody believes its promotions");

@@ -91,7 +91,8 @@ impl<'a> Staged<'a> {
     /// Attaches what came of testing it.
     pub(super) fn tested(&self, result: &str) -> String {
         let failed: &[&str] = if result == "FAILED" { &["starts"] } else { &[] };
-        let predicate = json!({"result": result, "configuration": [], "passedTests": [], "failedTests": failed});
+        let predicate =
+            json!({"result": result, "configuration": [], "passedTests": [], "failedTests": failed});
         self.attach(By::Ours, TESTS, &predicate)
     }
 }
@@ -155,4 +156,9 @@ pub(super) fn statement(shelf: &dyn Shelf, repository: &str, referrer: &str) -> 
         serde_json::from_slice(&shelf.blob(manifest["layers"][0]["digest"].as_str().unwrap())).unwrap();
     let payload = bundle["dsseEnvelope"]["payload"].as_str().unwrap();
     serde_json::from_slice(&STANDARD.decode(payload).unwrap()).unwrap()
+}
+
+/// Promotes what an inventory names, which stands in `more`.
+pub(super) fn many(lab: &Lab, template: &str, policy: &str, more: &[&str]) -> Ran {
+    run(lab, &[template], policy, more)
 }
