@@ -227,6 +227,14 @@ fn all_platforms_or_nothing() {
             .collect();
         assert!(kinds.contains(&PROMOTION.into()), "{subject}: {kinds:?}");
     }
+    // It is one promotion, though it stands beside three manifests.
+    let (ledger, store) = (lab.path("again.sqlite"), lab.path("store"));
+    let (ours, signer, to) = (By::Ours.public(), lab.path("signer.pub"), api.name("prod/app"));
+    let args = ["ledger", "rebuild", &to, "--ledger", &ledger, "--trust", &ours, "--trust", &signer];
+    lab.reprov(&[&args[..], &["--store", &store]].concat()).exits(0);
+    let history = lab.reprov(&["history", &to, "--ledger", &ledger, "--format", "json"]).exits(0).json();
+    let entries = history["entries"].as_array().unwrap().iter();
+    assert_eq!(entries.filter(|entry| entry["kind"] == "promoted").count(), 1, "{history:#}");
     // A policy may want the index itself attested.
     let strict = format!("{policy}[promote]\nindex = true\n");
     let ran = promote(&lab, &api.name("staging/app"), &api.name("prod/other"), &strict, &[]).exits(1);
@@ -303,7 +311,7 @@ fn an_inventory_is_promoted_image_by_image() {
     std::fs::write(&inventory, text).unwrap();
     let template = format!("{host}/prod/{{name}}:{{tag}}");
     let many = |template: &str, more: &[&str]| {
-        let args = [&["--from-inventory", inventory.as_str()], more].concat();
+        let args = [&["--from-inventory", inventory.as_str()][..], more].concat();
         super::stand::many(&lab, template, HEAD, &args)
     };
     let ledger = lab.path("ledger.sqlite");
