@@ -190,6 +190,21 @@ pub async fn watched(
     }
 }
 
+/// Runs a command of the user's own before their eyes: in the environment we have ourselves, with our standard input; what it says
+/// goes to our standard error. Its exit code; by a signal, 128 and its number.
+///
+/// # Errors
+/// [`ProcessError::Start`]. Also if `words` is empty.
+pub async fn attended(words: &[String]) -> Result<i32, ProcessError> {
+    use std::os::unix::process::ExitStatusExt as _;
+    let program = words.first().cloned().unwrap_or_default();
+    let start = |source| ProcessError::Start { program: program.clone(), source };
+    let mut command = tokio::process::Command::new(&program);
+    command.args(words.iter().skip(1)).stdout(io::stderr()).kill_on_drop(true);
+    let status = command.status().await.map_err(start)?;
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+}
+
 /// Runs `program` and waits for it; its standard output as text.
 ///
 /// # Errors

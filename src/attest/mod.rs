@@ -27,6 +27,7 @@ pub mod stages;
 pub mod statement;
 mod strict;
 pub mod summary;
+pub mod test_result;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -57,4 +58,5 @@ pub use stages::{StageLayer, StageLayers, StageStack};
 pub use statement::{Statement, StatementError, Subject};
 pub use strict::JsonError;
 pub use summary::{Summary, SummaryError, Verifier};
+pub use test_result::TestResult;
 pub use view::{View, ViewError, commit};

@@ -42,6 +42,8 @@ pub struct Spec {
     pub binds: Vec<Bind>,
     /// Whether the gateway's listening socket is wanted.
     pub listen: bool,
+    /// Whether loopback is wanted without it.
+    pub loopback: bool,
     /// What happens there.
     pub task: Task,
     /// What init watches, as it reads it; none: nothing.
@@ -137,6 +139,8 @@ fn stage(control: &UnixStream) -> Result<u8, String> {
     step("set the host name", named.map_err(Into::into))?;
     if spec.listen {
         hand_out_listener(control)?;
+    } else if spec.loopback {
+        bring_loopback_up()?;
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
     match &spec.task {
@@ -186,10 +190,14 @@ fn become_root() -> Result<(), String> {
     step("become the cage's root", set_thread_res_uid(uid, uid, uid).map_err(Into::into))
 }
 
+fn bring_loopback_up() -> Result<(), String> {
+    let socket = step("make a socket", std::net::UdpSocket::bind("0.0.0.0:0"))?;
+    step("bring loopback up", sys::loopback_up(&socket))
+}
+
 /// A socket stays in the network namespace it was made in: reprov accepts outside what was made inside.
 fn hand_out_listener(control: &UnixStream) -> Result<(), String> {
-    let socket = step("make a socket", std::net::UdpSocket::bind("0.0.0.0:0"))?;
-    step("bring loopback up", sys::loopback_up(&socket))?;
+    bring_loopback_up()?;
     let listener = step("listen for the build", TcpListener::bind(("127.0.0.1", GATEWAY_PORT)))?;
     let fds = [listener.as_fd()];
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

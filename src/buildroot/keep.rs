@@ -260,6 +260,7 @@ pub(super) async fn run(
         programs: programs.to_owned(),
         binds,
         listen: false,
+        loopback: false,
         task: Task::Run(PathBuf::from(format!("{ROOT}/work/plan"))),
         bounds,
         varied: Vec::new(),

@@ -138,6 +138,7 @@ impl Roots {
             programs: PathBuf::from("/"),
             binds: vec![Bind::readonly(blobs, "blobs"), Bind::writable(&part, "root")],
             listen: false,
+            loopback: false,
             task: Task::Unpack(Unpack { layers, into: PathBuf::from(format!("{ROOT}/root")) }),
             bounds: None,
             varied: Vec::new(),

@@ -202,7 +202,8 @@ impl Workspace {
         let Varied { place, init: varied, .. } = self.varied.clone();
         // Only the cage that runs steps is another.
         let varied = if listen { varied } else { Vec::new() };
-        Ok(Spec { unprivileged, mount, place, programs, binds, listen, task, bounds, varied, env })
+        let loopback = false;
+        Ok(Spec { unprivileged, mount, place, programs, binds, listen, loopback, task, bounds, varied, env })
     }
 
     fn engine_env(&self, listen: bool) -> Vec<(String, String)> {

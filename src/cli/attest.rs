@@ -11,6 +11,7 @@ use super::{
     Context, claim,
     failure::{Exit, Failure},
     global::image_name,
+    link::LinkArgs,
     sign::SignArgs,
 };
 use crate::{
@@ -28,8 +29,10 @@ use crate::{
 #[command(group = clap::ArgGroup::new("attest-evidence").multiple(true))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
-    /// The image: HOST/REPOSITORY:TAG or oci:DIR; oci-archive:FILE and docker-archive:FILE with --out or --dry-run
-    image: String,
+    /// The image: HOST/REPOSITORY:TAG or oci:DIR; oci-archive:FILE and docker-archive:FILE with --out or --dry-run. With
+    /// --link, an image that is a product of the step
+    #[arg(required_unless_present = "link", value_name = "IMAGE")]
+    image: Option<String>,
     /// A statement (in-toto v1 or v0.1), signed byte for byte; with --type a bare predicate
     #[arg(
         long,
@@ -189,6 +192,8 @@ pub(super) struct Args {
     /// Print the statement; sign and attach nothing
     #[arg(long, conflicts_with_all = ["legacy", "out"])]
     dry_run: bool,
+    #[command(flatten)]
+    link: LinkArgs,
 }
 
 fn time(text: &str) -> Result<i64, String> {
@@ -200,6 +205,9 @@ type Place = (ImageName, Option<archive::Unpacked>);
 
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
+        if self.link.wanted() {
+            return self.link.run(context, self.image.as_deref(), &self.sign, self.out.as_deref()).await;
+        }
         match self.tried(context).await {
             Err(failure) if matches!(failure.exit, Exit::Findings | Exit::Unavailable) => {
                 context.console.complain(&failure);
@@ -249,13 +257,18 @@ impl Args {
         Ok(Exit::Ok)
     }
 
+    /// As it is written; without --link there is one.
+    fn image(&self) -> &str {
+        self.image.as_deref().unwrap_or_default()
+    }
+
     /// Where the image is; an archive is unpacked, and can only be read.
     async fn place(&self, context: &Context<'_>, store: &crate::store::Store) -> Result<Place, Failure> {
-        let Some(name) = ArchiveName::parse(&self.image) else {
-            return Ok((image_name("", &self.image)?, None));
+        let Some(name) = ArchiveName::parse(self.image()) else {
+            return Ok((image_name("", self.image())?, None));
         };
         if self.out.is_none() && !self.dry_run {
-            let text = format!("`{}` can only be read: name a file for the bundle with --out", self.image);
+            let text = format!("`{}` can only be read: name a file for the bundle with --out", self.image());
             return Err(Failure::usage_text(text));
         }
         if name.form == Form::Docker {
@@ -335,8 +348,8 @@ impl Args {
             outcome.subjects.iter().flat_map(|made| made.missing.iter().copied()).collect();
         missing.sort_unstable();
         missing.dedup();
-        let name = image_name("", &self.image).map_or_else(
-            |_| format!("{}@{}", self.image, outcome.root), // An archive.
+        let name = image_name("", self.image()).map_or_else(
+            |_| format!("{}@{}", self.image(), outcome.root), // An archive.
             |name| name.at(outcome.root).to_string(),
         );
         view::Attest {
@@ -352,6 +365,7 @@ impl Args {
             missing: attested::missing(&missing),
             dry_run: self.dry_run,
             out: self.out.as_ref().map(|path| path.display().to_string()),
+            link: None,
             error: None,
         }
     }

@@ -14,6 +14,7 @@ use super::{
     rebuild::{Unjudged, judged as judged_image, parse_verdict},
     sign::SignArgs,
     size::parse_maximum,
+    test::results,
 };
 use crate::{
     job::{
@@ -23,6 +24,7 @@ use crate::{
         execute::{ExecuteError, Execution},
         inputs::InputsTo,
         source::options,
+        test,
     },
     ledger::Place,
     model::{
@@ -138,6 +140,10 @@ pub(super) struct Args {
     /// attached. The tag waits for no verdict: an image that drifts stays pushed
     #[arg(long)]
     check: bool,
+    /// Try the recipe's [[test]]s in the image before the tag is written; if one fails, the tag stays where it was. With
+    /// --key the result is attached, whatever it is
+    #[arg(long)]
+    test: bool,
     /// With --check: take this verdict for a yes too
     #[arg(long, value_name = "VERDICT", value_parser = parse_verdict, requires = "check")]
     accept: Vec<Verdict>,
@@ -187,6 +193,11 @@ impl Args {
             [] => None,
             files => Some(Trust::Keys(signing::load_trust(files).map_err(Failure::usage)?)),
         };
+        if self.no_sign && self.test {
+            context
+                .console
+                .warn("--no-sign: the result of --test is not attached; it stands in the answer alone");
+        }
         if self.no_sign && self.check {
             context.console.warn(
                 "--no-sign: the verdict of --check is not attached either; it stands in the answer alone",
@@ -230,6 +241,7 @@ impl Args {
             log_dir: self.log_dir.clone(),
             push_log: self.push_log,
             check: self.check.then(|| context.console.job("check")),
+            test: self.test,
         };
         // A ledger that cannot be used is known before there is something to note.
         let ledger = opened(self.ledger.as_ref()).await?;
@@ -319,6 +331,16 @@ impl Args {
         (view::Check { image, accepted, cost }, exit)
     }
 
+    /// What the process ends with for the tests.
+    fn tested(&self, console: &Console, tests: Option<&test::Outcome>) -> Exit {
+        if tests.is_none_or(test::Outcome::passed) {
+            return Exit::Ok;
+        }
+        let text = format!("tests failed in the image; `{}` is where it was", self.tag);
+        console.complain(&Failure::findings(text));
+        Exit::Findings
+    }
+
     fn answer(&self, context: &Context<'_>, ports: &Ports, request: &Request, mut outcome: Outcome) -> Exit {
         let console = context.console;
         let mut answer = answer(request, &outcome);
@@ -341,8 +363,9 @@ impl Args {
                 let checked = outcome.check.take().map(|checked| self.checked(console, &name, checked));
                 let exit = checked.as_ref().map_or(Exit::Ok, |(_, exit)| *exit);
                 answer.check = checked.map(|(check, _)| check);
+                answer.tests = outcome.tests.as_ref().map(results);
                 console.answer(&answer, &answer.text(console.verbose()));
-                return exit;
+                return exit.worse(self.tested(console, outcome.tests.as_ref()));
             }
             (Ok(_), Some(error)) => Failure::from(error),
             (Err(failure), _) => {
@@ -440,6 +463,7 @@ fn answer(request: &Request, outcome: &Outcome) -> view::Build {
             .map(|count| view::Normalized { rule: count.rule.clone(), entries: count.entries })
             .collect(),
         check: None,
+        tests: None,
         engine: Some(execution.engine.clone()),
         limits: Some(execution.limits(true)),
         steps_run: execution.steps_run,

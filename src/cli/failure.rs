@@ -194,6 +194,7 @@ impl From<BuildError> for Failure {
             BuildError::Recipe { .. }
             | BuildError::NoRecipe(_)
             | BuildError::NoCredential(_)
+            | BuildError::NoTests
             | BuildError::Repositories(_)
             | BuildError::Builder(BuilderError::Unasked { .. })
             | BuildError::Layer(_) => Exit::Usage,
@@ -204,6 +205,7 @@ impl From<BuildError> for Failure {
             BuildError::Unvetted(_) | BuildError::Builder(BuilderError::Untrusted { .. }) => Exit::Findings,
             BuildError::Builder(_)
             | BuildError::Publish(_)
+            | BuildError::Test(_)
             | BuildError::Store(_)
             | BuildError::Evidence(_) => Exit::Unavailable,
         };
@@ -211,6 +213,7 @@ impl From<BuildError> for Failure {
             BuildError::Plan(PlanError::NoDockerfile(_)) => {
                 Some("name another with --file, or with `dockerfile` under [image] in reprov.toml")
             }
+            BuildError::NoTests => Some("docs/testing.md says how to write one"),
             BuildError::Unvetted(_) => Some(
                 "map it with [from] in reprov.toml or --from OLD=NEW, or say with --trust KEY.pub whose base images \
                  to believe",

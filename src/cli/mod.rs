@@ -28,6 +28,7 @@ mod key;
 mod koji;
 mod layout;
 mod ledger;
+mod link;
 mod live;
 mod log;
 mod network;
@@ -40,6 +41,7 @@ mod report;
 mod sign;
 mod size;
 mod store;
+mod test;
 mod trace;
 mod verify;
 
@@ -83,6 +85,8 @@ enum Command {
     Promote(Box<promote::Args>),
     /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
     Audit(Box<audit::Args>),
+    /// Runs tests in an image, each in a root file system of its own, without a network
+    Test(Box<test::Args>),
     /// Checks a policy, and prints the ones that are built in
     #[command(subcommand)]
     Policy(policy::Command),
@@ -211,6 +215,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
             Command::Verify(args) => args.run(&context).await,
             Command::Promote(args) => args.run(&context).await,
             Command::Audit(args) => args.run(&context).await,
+            Command::Test(args) => args.run(&context).await,
             Command::Policy(command) => command.run(&context),
             Command::Trace(args) => args.run(&context).await,
             Command::Report(args) => args.run(&context).await,

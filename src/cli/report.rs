@@ -1,4 +1,4 @@
-//! `--report`, of `diff` and `rebuild`.
+//! `--report`, of `diff`, `rebuild` and `test`.
 
 use std::{
     fs::Permissions,
@@ -25,14 +25,17 @@ pub(super) fn parse(text: &str) -> Result<Report, String> {
         let endings = Form::ALL.map(Form::ending).join(", ");
         return Err(format!("the name of a report ends in one of {endings}"));
     };
+    writable(&path)?;
+    Ok(Report { path, form })
+}
+
+/// Whether a report can lie at `path`, in a sentence if not.
+pub(super) fn writable(path: &Path) -> Result<(), String> {
     if path.is_dir() {
         return Err("it is a directory".to_owned());
     }
-    let parent = parent(&path);
-    if !parent.is_dir() {
-        return Err(format!("there is no directory `{}`", parent.display()));
-    }
-    Ok(Report { path, form })
+    let parent = parent(path);
+    if parent.is_dir() { Ok(()) } else { Err(format!("there is no directory `{}`", parent.display())) }
 }
 
 /// The directory that `path` lies in.
@@ -40,7 +43,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// Writes each of `reports` under another name, then gives it its own: who reads it finds all of it.
+/// Writes each of `reports`.
 pub(super) fn write(reports: &[Report], answer: &impl Compares) -> Result<(), Failure> {
     for Report { path, form } in reports {
         file("--report", path, &render(*form, answer))?;

@@ -8,6 +8,9 @@ pub const MOUNT_OPTIONS: &str = "userxattr";
 /// The oldest version whose behaviour is known.
 pub const VERSION_MIN: (u32, u32) = (1, 28);
 
+/// Name of the container of a step that nothing is committed of.
+const STEP: &str = "reprov-step";
+
 /// buildah, as seen from inside the cage.
 #[derive(Debug, Clone)]
 pub struct Buildah {
@@ -84,6 +87,21 @@ impl Engine for Buildah {
         argv
     }
 
+    fn step(&self, local: &str, user: Option<&str>, workdir: Option<&str>) -> Vec<Command> {
+        let mut from = self.start("build/store", true);
+        from.extend(words("from --quiet --pull-never"));
+        from.extend(self.policy());
+        from.extend(["--name".into(), STEP.into(), local.into()]);
+        let mut run = self.start("build/store", true);
+        run.extend(words("run --isolation oci --network host --no-hosts"));
+        run.extend(["--runtime".into(), format!("{}/shim", self.root)]);
+        for (flag, value) in [("--user", user), ("--workingdir", workdir)] {
+            run.extend(value.map(|value| format!("{flag}={value}")));
+        }
+        run.extend([STEP, "--", "/bin/true"].map(str::to_owned)); // The shim knows better what is run.
+        vec![from, run]
+    }
+
     fn layer(&self, diff_id: &DiffId) -> String {
         diff_id.to_string()
     }
@@ -104,6 +122,14 @@ impl Engine for Buildah {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_steps_commands_are_data() {
+        let engine = Buildah { program: "/usr/bin/buildah".into(), root: "/.reprov".into() };
+        let plan = engine.step("localhost/reprov-base:00", Some("app"), None);
+        let plan: Vec<_> = plan.iter().map(|command| command.join(" ")).collect();
+        insta::assert_snapshot!(plan.join("\n"), @"");
+    }
 
     #[test]
     fn the_build_command_is_data() {

@@ -41,6 +41,9 @@ pub trait Engine: Send + Sync {
     /// Builds, and names the result [`RESULT`]. What is committed on the way is kept in `build/`[`COMMITTED`], and the
     /// result's id written to `build/`[`RESULT_ID`].
     fn build(&self, request: &BuildRequest) -> Command;
+    /// Starts a step in the image `local` of the shared store, of which nothing is committed: as the user `user`, in the
+    /// directory `workdir`; as the image says if none.
+    fn step(&self, local: &str, user: Option<&str>, workdir: Option<&str>) -> Vec<Command>;
     /// The name in [`COMMITTED`] of a layer, uncompressed.
     fn layer(&self, diff_id: &DiffId) -> String;
     /// The name in [`COMMITTED`] of the config of the image `id`.

@@ -137,6 +137,12 @@ pub struct Contents {
 }
 
 impl Base {
+    /// An image whose layers are in the store.
+    #[must_use]
+    pub fn at_hand(name: ImageName, manifest: Descriptor, image: Image) -> Self {
+        Self { name, manifest, image, contents: Arc::default() }
+    }
+
     /// Reads every layer in the store; once, whoever asks how often.
     ///
     /// # Errors

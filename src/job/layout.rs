@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
@@ -129,6 +129,36 @@ async fn failed(inspection: &Inspection, dir: &Path) -> Option<String> {
     }
 }
 
+/// Records files, and directories with all that is in them, under the names by which they are given, as `in-toto-run` does.
+///
+/// # Errors
+/// [`LayoutError`]: one that is not there is one too.
+pub async fn recorded_at(paths: &[PathBuf]) -> Result<Artifacts, LayoutError> {
+    let paths = paths.to_vec();
+    let recording = tokio::task::spawn_blocking(move || {
+        let mut artifacts = Artifacts::new();
+        for path in &paths {
+            let clean: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+            let name = clean.to_str();
+            let name =
+                name.ok_or_else(|| LayoutError::of(path)(io::Error::other("its name is not UTF-8")))?;
+            let about = fs::metadata(path).map_err(LayoutError::of(path))?;
+            if about.is_dir() {
+                let below = if name.is_empty() { String::new() } else { format!("{name}/") };
+                record(path, &below, &mut Vec::new(), &mut artifacts)?;
+            } else {
+                let digest = File::open(path).and_then(Digest::of_reader).map_err(LayoutError::of(path))?;
+                artifacts.insert(name.to_owned(), BTreeMap::from([("sha256".to_owned(), digest.hex())]));
+            }
+        }
+        Ok(artifacts)
+    });
+    match recording.await {
+        Ok(artifacts) => artifacts,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
 async fn recorded(dir: &Path) -> Result<Artifacts, LayoutError> {
     let dir = dir.to_owned();
     let recording = tokio::task::spawn_blocking(move || {
@@ -221,6 +251,24 @@ mod tests {
         assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "other/b", "sub/b"]);
         std::os::unix::fs::symlink("..", dir.path().join("sub/up")).unwrap();
         assert!(recorded(dir.path()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_named_is_recorded_under_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["src/a", "src/sub/b", "c"] {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        let at = |name: &str| dir.path().join("./.").join(name);
+        let found = recorded_at(&[at("src"), at("c")]).await.unwrap();
+        let below = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        assert_eq!(
+            found.keys().cloned().collect::<Vec<_>>(),
+            [below("c"), below("src/a"), below("src/sub/b")]
+        );
+        assert!(recorded_at(&[at("none")]).await.is_err());
     }
 
     #[tokio::test]

@@ -31,7 +31,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn claim(&self, name: &str, holder: &str, for_s: u64) -> Result<Option<Claim>, LedgerError> {
-        let (name, holder) = (self.named(name)?, self.named(holder)?);
+        let (name, holder) = (Self::named(name)?, Self::named(holder)?);
         patiently!(self, self.try_claim(&name, &holder, for_s).await)
     }
 

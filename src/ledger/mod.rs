@@ -179,7 +179,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::append`].
     pub async fn append_once(&self, name: &str, entry: &Entry) -> Result<Row, LedgerError> {
-        let outgoing = vec![Outgoing::new(self.named(name)?, entry)?];
+        let outgoing = vec![Outgoing::new(Self::named(name)?, entry)?];
         let mut rows = self.insert(&outgoing).await?;
         rows.pop().ok_or_else(|| LedgerError::Refused("nothing to write".to_owned()))
     }
@@ -244,7 +244,7 @@ impl Ledger {
     }
 
     /// `name`, if a table may hold it.
-    fn named(&self, name: &str) -> Result<String, LedgerError> {
+    fn named(name: &str) -> Result<String, LedgerError> {
         if name.is_empty() || name.len() > limits::LEDGER_NAME_SIZE_BYTES_MAX || name.contains('\0') {
             let max = limits::LEDGER_NAME_SIZE_BYTES_MAX;
             return Err(LedgerError::Refused(format!("a name has 1 to {max} bytes, none of them NUL")));

@@ -1,5 +1,4 @@
 //! Opening a ledger: the file or server is what it should be, and its tables are ours.
-#![expect(clippy::disallowed_methods, reason = "an edge: the ledger's file is looked for")]
 
 use std::{path::Path, time::Duration};
 

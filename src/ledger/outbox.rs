@@ -29,7 +29,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]; also if the message is too large.
     pub async fn put(&self, name: &str, body: &str, now_s: i64) -> Result<bool, LedgerError> {
-        let name = self.named(name)?;
+        let name = Self::named(name)?;
         if body.len() > MESSAGE_SIZE_BYTES_MAX || body.contains('\0') {
             let why = format!("a message has at most {MESSAGE_SIZE_BYTES_MAX} bytes, none of them NUL");
             return Err(LedgerError::Refused(why));

@@ -31,7 +31,7 @@ impl Ledger {
     pub async fn begin_run(&self, inventory: &str, now_s: i64) -> Result<Run, LedgerError> {
         const BEGIN: &str = "INSERT INTO reprov_runs (id, inventory, began_s, before_number) VALUES ($1, $2, $3, $4) \
                              ON CONFLICT (id) DO NOTHING";
-        let inventory = self.named(inventory)?;
+        let inventory = Self::named(inventory)?;
         let id = host::random_id().map_err(|error| LedgerError::Refused(error.to_string()))?;
         let (before, _) = self.head().await?;
         let attempt = async || {

@@ -73,8 +73,8 @@ impl Ledger {
         place: &str,
         mark: Mark,
     ) -> Result<usize, LedgerError> {
-        let place = self.named(place)?;
-        let named = names.iter().enumerate().map(|(index, name)| Ok((index, self.named(name)?)));
+        let place = Self::named(place)?;
+        let named = names.iter().enumerate().map(|(index, name)| Ok((index, Self::named(name)?)));
         let mut named: Vec<(usize, String)> = named.collect::<Result<_, LedgerError>>()?;
         named.sort_by(|a, b| a.1.cmp(&b.1)); // In one order, so that two who tell at once wait for each other, but not in a circle.
         patiently!(self, self.try_tell(&named, &letters, &place, mark).await)

@@ -332,6 +332,38 @@ pub const REPORT_TOP_MAX: usize = 10;
 /// Images that a page of a report shows one by one; JSON, JUnit and SARIF have all.
 pub const REPORT_ROWS_MAX: usize = 500;
 
+/// Most tests of one file.
+pub const TESTS_MAX: usize = 1000;
+/// Longest name of a test.
+pub const TEST_NAME_SIZE_BYTES_MAX: usize = 256;
+/// Longest regular expression of a test.
+pub const TEST_PATTERN_SIZE_BYTES_MAX: usize = 4 << 10;
+/// Most memory of a compiled regular expression.
+pub const TEST_PATTERN_PROGRAM_BYTES_MAX: usize = 2 << 20;
+/// Largest file of tests.
+pub const TEST_FILE_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Most values in a file of tests in YAML.
+pub const TEST_FILE_NODES_MAX: usize = 100_000;
+/// Deepest nesting of such a file.
+pub const TEST_FILE_DEPTH_MAX: usize = 16;
+/// Most aliases of such a file, and most anchors.
+pub const TEST_FILE_ALIASES_MAX: usize = 1000;
+/// Most files of tests given at once.
+pub const TEST_FILES_MAX: usize = 64;
+/// How long a test may take, if it does not say.
+pub const TEST_TIMEOUT_S: u64 = 300;
+/// Bytes of each stream of a test's command that are kept, and of each file that it looks at; the rest is lost, which fails
+/// those who need it.
+pub const TEST_KEPT_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Least memory that a test may be given: the engine beside it takes some of it.
+pub const TEST_MEMORY_BYTES_MIN: u64 = 128 << 20;
+/// Most processes and threads of a test.
+pub const TEST_PROCESSES_MAX: u64 = 512;
+/// Most entries of all layers of an image whose files are looked at.
+pub const TEST_ENTRIES_MAX: usize = 5_000_000;
+/// Most links followed to one path.
+pub const TEST_LINKS_MAX: usize = 40;
+
 /// Fails, rather than truncates, past its bound: a short read must not look like an end.
 #[derive(Debug)]
 pub struct Bounded<R> {

@@ -3,6 +3,7 @@
 //! Must not know files, git, the command line or the network: it takes text, it gives values.
 
 mod error;
+pub mod exam;
 mod parse;
 mod repositories;
 mod system;
@@ -51,6 +52,8 @@ pub struct Recipe {
     pub clock: Clock,
     /// Drift that is put up with.
     pub accept: Vec<Acceptance>,
+    /// What is tried in the image once it is made.
+    pub tests: Vec<exam::Test>,
 }
 
 /// What time RUN steps see.
@@ -208,6 +211,7 @@ impl Default for Recipe {
             buildroot: Buildroot::Host,
             clock: Clock::Real,
             accept: Vec::new(),
+            tests: Vec::new(),
         }
     }
 }

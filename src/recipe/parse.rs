@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::{
-    Acceptance, Access, Auth, Dropped, GitDirectory, OnRefused, Recipe, RecipeError, Repositories,
+    Acceptance, Access, Auth, Dropped, GitDirectory, OnRefused, Recipe, RecipeError, Repositories, exam,
     repositories::{check_repositories, prefix},
     written::{Text, Value, Written},
 };
@@ -17,7 +17,7 @@ use crate::model::{
     reference::normalised,
 };
 
-const TOP: [&str; 6] = ["image", "repository", "from", "normalize", "build", "drift"];
+const TOP: [&str; 7] = ["image", "repository", "from", "normalize", "build", "drift", "test"];
 const IMAGE: [&str; 5] = ["context", "dockerfile", "target", "build-args", "git"];
 const REPOSITORY: [&str; 8] = ["name", "kind", "url", "replace", "configure", "key", "auth", "keep"];
 const BUILD: [&str; 4] = ["buildroot", "timeout", "clock", "on-refused"];
@@ -47,6 +47,7 @@ impl Recipe {
                 "from" => recipe.from = from(&value)?,
                 "normalize" => normalize(&mut recipe, &value)?,
                 "build" => build(&mut recipe, &value)?,
+                "test" => recipe.tests = exam::tests(&value)?,
                 _ => drift(&mut recipe, &value)?,
             }
         }

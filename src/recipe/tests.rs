@@ -59,6 +59,7 @@ on-refused = "record"
         buildroot: Buildroot::Host,
         clock: Clock::Commit,
         accept: Vec::new(),
+        tests: Vec::new(),
         access: BTreeMap::new(),
         repositories: Repositories::Only(vec![Repository {
             replace: vec!["http://security.example.org/debian-security".into()],

@@ -109,6 +109,12 @@ impl<'a> Value<'a> {
         self.found.as_bool().ok_or_else(|| self.wrong_type("true or false"))
     }
 
+    /// The whole number.
+    pub(super) fn integer(&self) -> Result<i64, RecipeError> {
+        let number = self.found.as_integer().ok_or_else(|| self.wrong_type("a number"))?;
+        i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| self.refuse("it is too large"))
+    }
+
     /// The table, if all its keys are among `known`.
     pub(super) fn table(
         &self,

@@ -30,6 +30,8 @@ pub struct Attest {
     pub dry_run: bool,
     /// The bundle's file, if it was written instead of attached.
     pub out: Option<String>,
+    /// The step, with `--link`; its file is `out`.
+    pub link: Option<Link>,
     /// Why nothing was attested.
     pub error: Option<String>,
 }
@@ -62,6 +64,23 @@ pub struct Subject {
     pub body: Option<Value>,
 }
 
+/// A step, and what went in and came out.
+#[derive(Debug, Serialize)]
+pub struct Link {
+    /// Its name.
+    pub step: String,
+    /// What was run; empty: nothing.
+    pub command: Vec<String>,
+    /// Files that went in.
+    pub materials: usize,
+    /// Files that came out, and the image if one was named.
+    pub products: usize,
+    /// How the command ended.
+    pub return_value: i32,
+    /// The id of the key that signed.
+    pub key_id: String,
+}
+
 /// A commit, and whether it is there.
 #[derive(Debug, Serialize)]
 pub struct Commit {
@@ -88,6 +107,15 @@ impl Attest {
         let mut row = |name: &str, value: String| {
             let _ = writeln!(out, "{name:<11} {value}");
         };
+        if let Some(link) = &self.link {
+            row("step", printable(&link.step));
+            row("command", printable(&link.command.join(" ")));
+            row("ended with", link.return_value.to_string());
+            row("files", format!("{} in, {} out", link.materials, link.products));
+            row("key", link.key_id.clone());
+            row("link", printable(self.out.as_deref().unwrap_or_default()));
+            return out;
+        }
         let Some(image) = &self.image else { return out };
         if self.dry_run {
             let bodies = self.subjects.iter().filter_map(|subject| subject.body.as_ref());

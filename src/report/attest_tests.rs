@@ -74,6 +74,14 @@ fn answer(full: bool) -> attest::Attest {
         missing: attested::missing(&[crate::attest::Missing::Inputs]),
         dry_run: !full,
         out: None,
+        link: full.then(|| attest::Link {
+            step: "make".into(),
+            command: vec!["make".into(), "all".into()],
+            materials: 1,
+            products: 2,
+            return_value: 0,
+            key_id: "00".into(),
+        }),
         error: None,
     }
 }
@@ -83,7 +91,9 @@ fn attest_answers() {
     follows(&attest::Attest::failed("refused".into()));
     follows(&answer(true));
     follows(&answer(false));
-    let text = answer(true).text();
+    let step = answer(true);
+    assert!(step.text().contains("make all") && step.text().contains("1 in, 2 out"), "{}", step.text());
+    let text = attest::Attest { link: None, ..step }.text();
     let recipe = "recipe incomplete: source, dockerfile, parameters, bases, buildroot, repositories, inputs";
     assert!(text.contains(recipe) && text.contains("NOT CHECKED"), "{text}");
     let text = answer(false).text();

@@ -237,8 +237,9 @@ impl Image {
             line(format!("  {missed:<12} {}", self.error.as_deref().unwrap_or_default()));
         }
         for step in &self.steps {
-            let outcome = step.outcome.as_deref().unwrap_or("never judged");
             let accepted = if step.accepted { " (accepted)" } else { "" };
+            let outcome =
+                step.outcome.as_ref().map(|outcome| format!("{outcome}{accepted}: ")).unwrap_or_default();
             let state = match step.state {
                 State::NotDue | State::Listed => step.why.clone(),
                 State::Done => step.seconds.map(took).unwrap_or_default(),
@@ -247,7 +248,7 @@ impl Image {
                 State::NoTime => "not begun: it could not be expected to end in time".to_owned(),
                 State::Cancelled => "not done: the audit was ended".to_owned(),
             };
-            line(format!("  {:<12} {outcome}{accepted}: {state}", step.step));
+            line(format!("  {:<12} {outcome}{state}", step.step));
             if !step.codes.is_empty() {
                 let codes = step.codes.iter().map(|(code, count)| format!("{code} {count}"));
                 line(format!("  {:<12} {}", "", codes.collect::<Vec<_>>().join(", ")));
@@ -297,7 +298,8 @@ impl Audit {
             let _ = writeln!(out, "{}: [{}] {message}", kind.name(), printable(group));
         }
         if hidden > 0 {
-            let _ = writeln!(out, "{hidden} images are well and not due (-v shows them)");
+            let are = if hidden == 1 { "image is" } else { "images are" };
+            let _ = writeln!(out, "{hidden} {are} well and not due (-v shows them)");
         }
         let counts = self.summary.iter().map(|(outcome, count)| format!("{count} {outcome}"));
         let counts = counts.collect::<Vec<_>>().join(", ");
@@ -310,8 +312,9 @@ impl Audit {
         };
         let _ = writeln!(
             out,
-            "{} images: {counts}{}{done}",
+            "{} image{}: {counts}{}{done}",
             self.images.len(),
+            if self.images.len() == 1 { "" } else { "s" },
             if counts.is_empty() { "" } else { "; " }
         );
         out

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Instruction, Limits, Named, Refused, columns::line, learned, rebuild, size};
+use super::{Instruction, Limits, Named, Refused, columns::line, learned, rebuild, size, test};
 use crate::{
     engine::Hint,
     model::{DiffId, Digest, Repository, path::printable},
@@ -41,6 +41,8 @@ pub struct Build {
     pub normalized: Vec<Normalized>,
     /// With `--check`: what the replay came to, if there was something to check.
     pub check: Option<Check>,
+    /// With `--test`: what came of the tests; if one failed, the tag is where it was.
+    pub tests: Option<test::Results>,
     /// The engine and its version.
     pub engine: Option<String>,
     /// The limits in force; none if nothing ran.
@@ -231,6 +233,7 @@ impl Build {
             left: None,
             normalized: Vec::new(),
             check: None,
+            tests: None,
             engine: None,
             limits: None,
             steps_run: 0,
@@ -305,6 +308,9 @@ impl Build {
         }
         if let Some(check) = &self.check {
             check.write(&mut out, verbose);
+        }
+        if let Some(tests) = &self.tests {
+            tests.write(&mut out);
         }
         if !self.learned.is_empty() {
             let _ = writeln!(out, "learned     to allow exactly this, put into reprov.toml:\n");

@@ -138,7 +138,7 @@ fn of_config(config: &[ConfigDrift]) -> Outcome {
 }
 
 /// Text in an attribute or an element; what XML 1.0 cannot hold (§2.2) becomes U+FFFD.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -138,6 +138,8 @@ fn build_answers() {
         answer.check = Some(build::Check { image, accepted: full, cost });
         follows(&answer);
     }
+    answer.tests = Some(test::Results { result: Some("failed"), ..test::Results::default() });
+    follows(&answer);
     let instruction = Some(instruction());
     answer.error = Some(build::BuildFailure {
         reason: "exit code 1".into(),

@@ -6,6 +6,7 @@
 
 mod answer;
 mod cover;
+mod exam;
 mod filter;
 mod init;
 mod json;

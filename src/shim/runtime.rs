@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use super::{cover, json::Json, reach::unreached, seccomp, strays, view};
+use super::{cover, exam, json::Json, reach::unreached, seccomp, strays, view};
 
 /// How what the shim adds is bound.
 const READ_ONLY: [&str; 4] = ["rbind", "ro", "nosuid", "nodev"];
@@ -24,6 +24,9 @@ pub fn run(args: &[OsString]) -> Result<u8, String> {
     if args.iter().any(|word| word == "create" || word == "run") {
         let bundle = bundle(args).ok_or("`create` without --bundle")?;
         edit(&bundle, &profile)?;
+        if exam::wanted(&profile) {
+            return exam::run(&bundle, &profile, runtime.trim_end(), args);
+        }
     }
     if args.iter().any(|word| word == "delete") {
         let mut line = String::new();

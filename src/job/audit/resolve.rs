@@ -45,6 +45,16 @@ pub(super) struct Found {
     pub(super) also: Vec<String>,
 }
 
+impl Found {
+    /// Its name for people: by its tag, else by the beginning of its digest.
+    pub(super) fn shown(&self) -> String {
+        match &self.name.selector.tag {
+            Some(tag) => format!("{}:{tag}", self.name.repository()),
+            None => format!("{}@sha256:{}", self.name.repository(), self.digest.short()),
+        }
+    }
+}
+
 /// A name that leads nowhere now.
 #[derive(Debug, Clone)]
 pub(super) struct Lost {

@@ -244,8 +244,8 @@ impl Run {
             (State::NoTime, _) => "not begun, no time".to_owned(),
             _ => "not done".to_owned(),
         };
-        let text = format!("{}; {} {}: {outcome}", self.tally.shown(), item.found.name, step.step);
-        self.ports.progress.update(Update::Phase("audit", &text));
+        let text = format!("{}; {} {}: {outcome}", self.tally.shown(), item.found.shown(), step.step);
+        self.ports.progress.update(Update::Phase("did", &text));
     }
 
     /// Whether the tag names another image by now.
@@ -409,7 +409,7 @@ impl Run {
         ports.progress = if item.steps[index].step == StepKind::Verify {
             Arc::new(Silent)
         } else {
-            (self.request.news.0)(&item.found.name.to_string())
+            (self.request.news.0)(&item.found.shown())
         };
         let (run, of) = (Arc::clone(self), Arc::clone(item));
         let mut task =

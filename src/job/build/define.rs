@@ -17,6 +17,7 @@ use crate::{
         plan::{self, PlanError, Reading},
         source::{Tags, complete, git_directory},
         standing::Standing,
+        test::{Suite, described},
     },
     layer::Profile,
     model::{Digest, ImageName, Repository, ResourceDescriptor, limits, reference::normalised},
@@ -36,6 +37,8 @@ pub(super) struct Planned {
     pub(super) tools: Tools,
     /// What is special about fetching, by repository; no part of the definition.
     pub(super) access: BTreeMap<String, gateway::Access>,
+    /// With `--test`: what is tried in the image.
+    pub(super) suite: Option<Suite>,
 }
 
 impl Overrides {
@@ -71,6 +74,7 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
     let flags = &request.overrides;
     flags.apply(&mut recipe)?;
     Profile::named(&recipe.profile)?; // Before anything is fetched.
+    let suite = suite(request, &mut recipe, recipe_file.as_ref())?;
     let git = recipe.git == recipe::GitDirectory::Minimal;
     let tags = if git { Tags::Current } else { Tags::Unwanted };
     let paths = [recipe.context.as_str(), recipe.dockerfile.as_str()];
@@ -128,7 +132,23 @@ pub(super) async fn define(ports: &Ports, request: &Request) -> Result<Planned, 
     let mut internal = internal(checkout.epoch_s(), &tools, git, &request.maxima);
     internal.env.extend(configured::environment(&external.repositories));
     let definition = BuildDefinition { external, internal, dependencies: all };
-    Ok(Planned { definition, bases, final_base, repositories_from_base: from_base, tools, access })
+    Ok(Planned { definition, bases, final_base, repositories_from_base: from_base, tools, access, suite })
+}
+
+/// The recipe's tests, if they are to be tried: before anything is built it is known that there are some.
+fn suite(
+    request: &Request,
+    recipe: &mut Recipe,
+    file: Option<&RecipeFile>,
+) -> Result<Option<Suite>, BuildError> {
+    if !request.test {
+        return Ok(None);
+    }
+    let tests = std::mem::take(&mut recipe.tests);
+    let Some(file) = file.filter(|_| !tests.is_empty()) else { return Err(BuildError::NoTests) };
+    let checkout = request.checkout.lock();
+    let configuration = vec![described(&file.path, checkout.uri().unwrap_or_default(), &file.digest)];
+    Ok(Some(Suite { tests, configuration }))
 }
 
 fn normalize(profile: String, drop: Vec<recipe::Dropped>) -> Normalize {

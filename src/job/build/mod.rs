@@ -19,7 +19,7 @@ use self::{
 use super::{
     Ports, SharedCheckout,
     assemble::Assembled,
-    bases::BaseError,
+    bases::{Base, BaseError},
     builder::BuilderError,
     configured::SignerError,
     evidence::{Believed, EvidenceError, Trust, chain},
@@ -28,6 +28,7 @@ use super::{
     live,
     plan::PlanError,
     publish::{PublishError, Publisher},
+    test::{self, TestError},
 };
 use crate::{
     attest::{self, Provenance, RunDetails, Subject},
@@ -83,6 +84,8 @@ pub struct Request {
     pub push_log: bool,
     /// `--check`: replays what was recorded and compares; who hears how that goes.
     pub check: Option<Arc<dyn Progress>>,
+    /// `--test`: tries the recipe's tests in the image before the tag is written.
+    pub test: bool,
     /// `Authorization` headers for what [`wanted`] said, by repository.
     pub credentials: BTreeMap<String, Secret>,
 }
@@ -176,6 +179,10 @@ pub enum BuildError {
     Evidence(#[from] EvidenceError),
     #[error("--require-vetted: {0}")]
     Unvetted(String),
+    #[error("--test: the recipe has no [[test]]")]
+    NoTests,
+    #[error(transparent)]
+    Test(#[from] TestError),
 }
 
 /// What came of it.
@@ -203,6 +210,8 @@ pub struct Outcome {
     pub left: Option<Result<Left, BuildError>>,
     /// What `--check` came to, if an image was pushed.
     pub check: Option<Checked>,
+    /// What `--test` came to, if an image was pushed; if one failed, the tag is where it was.
+    pub tests: Option<test::Outcome>,
 }
 
 /// Builds, attests, pushes; tags last. A check replays meanwhile, where cores allow, and holds up no tag: an image that
@@ -219,7 +228,7 @@ pub async fn build(ports: &Ports, request: &Request) -> Result<Outcome, BuildErr
         check.map(|progress| Replaying::prepare(ports, request, &planned, progress)).unzip();
     let made = Box::pin(make(ports, request, &planned, tell.unwrap_or_default())).await;
     let check = match (replaying, &made) {
-        (Some(replaying), Ok(Made { execution, published: Some(Ok(believed)), .. })) => {
+        (Some(replaying), Ok(Made { execution, published: Some(Ok((believed, _))), .. })) => {
             replaying.judge(ports, request, execution, believed).await
         }
         (Some(replaying), _) => {
@@ -237,7 +246,7 @@ struct Made {
     execution: Execution,
     bodies: Bodies,
     /// The provenance beside the image, or why there is none; none if there is no image.
-    published: Option<Result<Believed, BuildError>>,
+    published: Option<Result<(Believed, Option<test::Outcome>), BuildError>>,
 }
 
 /// Builds and records, then pushes; a replay is told of it between the two.
@@ -284,13 +293,16 @@ impl Made {
         check: Option<Checked>,
     ) -> Result<Outcome, BuildError> {
         let Self { mut execution, bodies, published } = self;
-        let (believed, unpushed) = match published.transpose() {
-            Ok(believed) => (believed, None),
+        let (published, unpushed) = match published.transpose() {
+            Ok(published) => (published, None),
             Err(error) => (None, Some(error)),
         };
+        let (believed, tests) = published.unzip();
         let provenance = believed.as_ref().map(|it| (it.referrer, Digest::of(&it.statement.to_bytes())));
         let entry = believed.as_ref().zip(execution.outcome.as_ref().ok());
-        let entry = entry.and_then(|(believed, made)| entry_of(request, believed, made));
+        let tests = tests.flatten();
+        let tagged = tests.as_ref().is_none_or(test::Outcome::passed);
+        let entry = entry.and_then(|(believed, made)| entry_of(request, believed, made, tagged));
         let reason = match (&execution.outcome, &unpushed) {
             (Err(failure), _) => Some(failure.reason.clone()),
             (Ok(_), Some(error)) => Some(format!("the image was not pushed: {}", chain(error))),
@@ -317,11 +329,13 @@ impl Made {
             unpushed,
             left,
             check,
+            tests,
         })
     }
 }
 
-/// Pushes the image and all that a rebuild needs, attests, tags; what is attested.
+/// Pushes the image and all that a rebuild needs, attests, tests, tags; what is attested, and what came of the tests. An image
+/// that fails gets no tag.
 async fn publish(
     ports: &Ports,
     request: &Request,
@@ -329,7 +343,7 @@ async fn publish(
     execution: &Execution,
     assembled: &Assembled,
     bodies: &Bodies,
-) -> Result<Believed, BuildError> {
+) -> Result<(Believed, Option<test::Outcome>), BuildError> {
     let base = planned.final_base.map(|index| &planned.bases[index]);
     ports.progress.update(Update::Phase("push", &request.to.to_string()));
     let publisher = Publisher::new(ports, &request.to, assembled.manifest.clone());
@@ -367,13 +381,33 @@ async fn publish(
     let subject = Subject::new(request.to.repository(), &assembled.manifest.digest);
     let statement = attest::provenance(&planned.definition, &run, &[subject]);
     let attached = publisher.statement(&statement, request.key.as_ref()).await?;
-    publisher.tag(&request.to, &assembled.image).await?;
+    let tests = tested(ports, request, planned, assembled).await?;
+    if tests.as_ref().is_none_or(test::Outcome::passed) {
+        publisher.tag(&request.to, &assembled.image).await?;
+    }
     let provenance = Provenance { definition: planned.definition.clone(), run };
-    Ok(Believed { provenance, referrer: attached.digest, statement })
+    Ok((Believed { provenance, referrer: attached.digest, statement }, tests))
+}
+
+/// Tries the tests of the recipe in the image, which is pushed; with a key, the result is beside it.
+async fn tested(
+    ports: &Ports,
+    request: &Request,
+    planned: &Planned,
+    assembled: &Assembled,
+) -> Result<Option<test::Outcome>, BuildError> {
+    let Some(suite) = &planned.suite else { return Ok(None) };
+    let name = request.to.at(assembled.manifest.digest);
+    let base = Base::at_hand(name, assembled.manifest.clone(), assembled.image.clone());
+    let mut outcome = test::test(ports, &base, suite, &planned.tools).await?;
+    if let Some(key) = &request.key {
+        outcome.attach(ports, &base, &request.builder_id, key).await?;
+    }
+    Ok(Some(outcome))
 }
 
 /// What was built, for the ledger.
-fn entry_of(request: &Request, believed: &Believed, made: &Assembled) -> Option<Entry> {
+fn entry_of(request: &Request, believed: &Believed, made: &Assembled, tagged: bool) -> Option<Entry> {
     let repository = request.to.repository();
     let placed = Placed {
         repository: &repository,
@@ -383,7 +417,7 @@ fn entry_of(request: &Request, believed: &Believed, made: &Assembled) -> Option<
     };
     let entry = remembered(&believed.statement, &placed)?;
     let evidence = entry.evidence.filter(|_| request.key.is_some());
-    Some(Entry { tag: request.to.selector.tag.clone(), evidence, ..entry })
+    Some(Entry { tag: request.to.selector.tag.clone().filter(|_| tagged), evidence, ..entry })
 }
 
 /// The source as a deterministic pack, if nobody else keeps it.

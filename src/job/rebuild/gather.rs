@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Job, RebuildError, Request};
+use super::{Job, RebuildError};
 use crate::{
     attest::BuildDefinition,
     job::{
         Ports, SharedCheckout,
         bases::{self, Base},
         builder::{Builder, image_of},
-        evidence::{Believed, chain, whole},
+        evidence::{Believed, Evidence, chain, whole},
         source::{Tags, complete, options},
     },
     model::{Blobs, Descriptor, Digest, ImageName, ResourceDescriptor, limits, names, reference},
@@ -119,34 +119,8 @@ impl Job<'_> {
         &self,
         definition: &BuildDefinition,
     ) -> Result<Result<SharedCheckout, SourceError>, RebuildError> {
-        let dependency = definition.role("source").next();
-        let named = |algorithm: &str| {
-            dependency.and_then(|source| source.digest.get(algorithm)).cloned().unwrap_or_default()
-        };
-        let source = &definition.external.source;
-        let wanted = Wanted {
-            commit: named("gitCommit"),
-            tree: named("gitTree"),
-            subdir: source.subdir.clone(),
-            uri: source.uri.clone(),
-        };
-        let mut kept = Vec::new();
-        if self.request.source.is_none() {
-            for pack in self.evidence.of_type(names::SOURCE).filter_map(|artifact| artifact.layers().first())
-            {
-                if pack.size <= limits::SOURCE_PACK_SIZE_BYTES_MAX
-                    && whole(self.ports, self.image, pack).await.is_ok()
-                {
-                    kept.push(pack.digest);
-                }
-            }
-        }
-        let (ports, request) = (self.ports.clone(), self.request.clone());
-        let finding = tokio::task::spawn_blocking(move || find(&ports, &request, &wanted, &kept));
-        let found = match finding.await {
-            Ok(found) => found.map(SharedCheckout::new),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        };
+        let (source, env) = (self.request.source.as_deref(), &self.request.env);
+        let found = checkout_of(self.ports, (self.image, self.evidence), definition, source, env).await;
         let Ok(checkout) = &found else { return Ok(found) };
         let external = &definition.external;
         let paths = [external.context.as_str(), external.dockerfile.as_str()];
@@ -156,9 +130,52 @@ impl Job<'_> {
     }
 }
 
+/// The commit that `definition` names: in `source` if given, else kept beside the image, else at its URI.
+///
+/// # Errors
+/// Those of the source edge.
+pub(in crate::job) async fn checkout_of(
+    ports: &Ports,
+    (image, evidence): (&ImageName, &Evidence),
+    definition: &BuildDefinition,
+    source: Option<&str>,
+    env: &[(String, String)],
+) -> Result<SharedCheckout, SourceError> {
+    let dependency = definition.role("source").next();
+    let named = |algorithm: &str| {
+        dependency.and_then(|source| source.digest.get(algorithm)).cloned().unwrap_or_default()
+    };
+    let wanted = Wanted {
+        commit: named("gitCommit"),
+        tree: named("gitTree"),
+        subdir: definition.external.source.subdir.clone(),
+        uri: definition.external.source.uri.clone(),
+    };
+    let mut kept = Vec::new();
+    if source.is_none() {
+        for pack in evidence.of_type(names::SOURCE).filter_map(|artifact| artifact.layers().first()) {
+            if pack.size <= limits::SOURCE_PACK_SIZE_BYTES_MAX && whole(ports, image, pack).await.is_ok() {
+                kept.push(pack.digest);
+            }
+        }
+    }
+    let (ports, source, env) = (ports.clone(), source.map(str::to_owned), env.to_vec());
+    let finding = tokio::task::spawn_blocking(move || find(&ports, source.as_deref(), env, &wanted, &kept));
+    match finding.await {
+        Ok(found) => found.map(SharedCheckout::new),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
 /// Looks in `--source`, the kept packs (a stranger's is passed over), then where the provenance says.
-fn find(ports: &Ports, request: &Request, wanted: &Wanted, kept: &[Digest]) -> Result<Checkout, SourceError> {
-    let options = options(ports, false, request.env.clone());
+fn find(
+    ports: &Ports,
+    source: Option<&str>,
+    env: Vec<(String, String)>,
+    wanted: &Wanted,
+    kept: &[Digest],
+) -> Result<Checkout, SourceError> {
+    let options = options(ports, false, env);
     let mut broken = None;
     for pack in kept {
         let read = ports.store.open(pack).map_err(|source| SourceError::Io {
@@ -171,7 +188,7 @@ fn find(ports: &Ports, request: &Request, wanted: &Wanted, kept: &[Digest]) -> R
             Err(error) => broken = Some(error),
         }
     }
-    match (Checkout::find(wanted, request.source.as_deref(), &options), broken) {
+    match (Checkout::find(wanted, source, &options), broken) {
         // Nowhere else to look: what is wrong with the kept one says more.
         (Err(SourceError::Nowhere { .. }), Some(broken)) => Err(broken),
         (found, _) => found,

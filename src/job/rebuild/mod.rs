@@ -42,6 +42,7 @@ use crate::{
     transcript::Transcript,
 };
 use gather::Incomplete;
+pub(in crate::job) use gather::checkout_of;
 pub use live::{Credentials, Lived};
 pub(in crate::job) use logs::said_otherwise;
 pub use remedy::Tried;

@@ -38,7 +38,7 @@ fn the_page_works_as_written() {
     shell.args(["-c", script]).env("PATH", format!("{bin}:{}", std::env::var("PATH").unwrap()));
     shell.env("IMAGE", &image).env("TRUST", lab.path("signer.pub")).env("REPROV_STORE", lab.path("store"));
     let ran = Lab::run(shell).exits(0);
-    for words in ["2 to do", "replay       reproduced", "1 images are well and not due"] {
+    for words in ["2 to do", "replay       reproduced", "1 image is well and not due"] {
         assert!(ran.out.contains(words), "`{words}`: {ran}");
     }
 }

@@ -70,10 +70,7 @@ fn three_images_over_some_nights() {
     }
     assert_eq!(night.entries().len(), 6, "nothing was done");
     let text = night.audit(&["--format", "text"]).exits(1);
-    assert!(
-        text.out.contains("not due until") && text.out.contains("1 images are well and not due"),
-        "{text}"
-    );
+    assert!(text.out.contains("not due until") && text.out.contains("1 image is well and not due"), "{text}");
 
     // Another policy: verified again, and said why; not rebuilt again.
     fs::write(lab.path("policy.toml"), "builders = [\"*\"]\n").unwrap();

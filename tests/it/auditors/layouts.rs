@@ -10,7 +10,7 @@ use reprov::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{Base, Lab, Ran, fixtures, must};
+use crate::support::{Base, Lab, Ran, Registry, fixtures, must};
 
 const IN_TOTO_JSON: &str = "application/vnd.in-toto+json";
 
@@ -160,6 +160,66 @@ fn an_image_must_be_a_product_of_the_last_step() {
     }
 }
 
+/// Runs `reprov attest --link make` in `dir`.
+fn linked(lab: &Lab, dir: &str, args: &[&str]) -> Ran {
+    let mut command = lab.command(lab.program());
+    command.current_dir(dir).args(["attest", "--link", "make", "--key", "maker.key"]).args(args);
+    Lab::run(command)
+}
+
+#[test]
+fn a_step_is_done_and_told() {
+    let (lab, registry) = (Lab::new(), Registry::shared());
+    let dir = lab.path("step");
+    fs::create_dir(&dir).unwrap();
+    lab.reprov(&["key", "generate", "--out", &format!("{dir}/maker")]).exits(0);
+    fs::write(format!("{dir}/in.txt"), "hello").unwrap();
+    let (format, files) = (["--format", "json"], ["-m", "in.txt", "-p", ".", "--"]);
+    let answer = linked(
+        &lab,
+        &dir,
+        &[&format[..], &files, &["sh", "-c", "tr a-z A-Z < in.txt > out.txt; echo told"]].concat(),
+    );
+    let answer = answer.exits(0).says("told").json();
+    assert_eq!((&answer["link"]["materials"], &answer["link"]["return_value"]), (&json!(1), &json!(0)));
+    let name = answer["out"].as_str().unwrap();
+    assert!(name.starts_with("make.") && name.ends_with(".link"), "{name}");
+    let file: Value = serde_json::from_str(&fs::read_to_string(format!("{dir}/{name}")).unwrap()).unwrap();
+    let digest = |text: &str| json!({"sha256": reprov::model::Digest::of(text.as_bytes()).hex()});
+    let signed = &file["signed"];
+    assert_eq!(signed["materials"], json!({"in.txt": digest("hello")}));
+    assert_eq!(signed["products"]["out.txt"], digest("HELLO"));
+    assert_eq!(signed["byproducts"], json!({"return-value": 0, "stdout": "", "stderr": ""}));
+    let ran =
+        linked(&lab, &dir, &["--form", "dsse", "--out", "failed.link", "--", "sh", "-c", "exit 3"]).exits(1);
+    ran.says("ended with  3");
+    assert!(fs::read_to_string(format!("{dir}/failed.link")).unwrap().contains("payloadType"));
+    linked(&lab, &dir, &["--", "no-such-program"]).exits(3).says("no-such-program");
+    linked(&lab, &dir, &["-m", "nowhere", "--", "true"]).exits(3).says("nowhere");
+    let mut nameless = lab.command(lab.program());
+    nameless.current_dir(&dir).args(["attest", "--link", "../make", "--key", "maker.key", "--", "true"]);
+    Lab::run(nameless).exits(2).says("step's name");
+    lab.reprov(&["attest", "--link", "make", "--", "true"]).exits(2).says("nobody signs");
+
+    // An image as the product of a step, under a layout.
+    let source = lab.source("app", &[("Dockerfile", "FROM base.example/tiny:1\nRUN true\n")]);
+    let to = registry.name("linked/app");
+    lab.build(registry, &source, &to, &[]).exits(0);
+    let (owner, maker) = (PrivateKey::generate(KeyType::P256), PrivateKey::generate(KeyType::P256));
+    fs::write(format!("{dir}/root.layout"), layout(&owner, &maker)).unwrap();
+    fs::write(format!("{dir}/owner.pub"), owner.public_pem()).unwrap();
+    fs::write(format!("{dir}/maker.key"), maker.to_pem(None)).unwrap();
+    fs::create_dir(format!("{dir}/links")).unwrap();
+    linked(&lab, &dir, &[&to, "--out", "links"]).exits(0);
+    let verify = |image: &str| {
+        let at = |name: &str| format!("{dir}/{name}");
+        let (layout, key, links) = (at("root.layout"), at("owner.pub"), at("links"));
+        lab.reprov(&["verify", image, "--layout", &layout, "--layout-key", &key, "--links", &links])
+    };
+    verify(&to).exits(0);
+    verify(&Base::Tiny.used(registry)).exits(1).says("image-not-product");
+}
+
 /// A virtual environment with the reference implementation; its `bin`.
 fn reference(lab: &Lab) -> String {
     let venv = lab.path("venv");
@@ -226,5 +286,13 @@ fn a_fresh_reference_says_the_same() {
         bytes[at] = if bytes[at] == b'a' { b'b' } else { b'a' };
         fs::write(format!("{dir}/{name}"), &bytes).unwrap();
         verify().exits(1);
+        // The same of a step that was done here.
+        fs::remove_file(format!("{dir}/{name}")).unwrap();
+        fs::write(format!("{dir}/maker.key"), key.to_pem(None)).unwrap();
+        let form = if form == Form::Dsse { "dsse" } else { "classic" };
+        let args = ["--form", form, "-m", "owner.pub", "-p", "made", "--"];
+        fs::create_dir(format!("{dir}/made")).unwrap();
+        linked(&lab, &dir, &[&args[..], &["sh", "-c", "echo x > made/app"]].concat()).exits(0);
+        verify().exits(0);
     }
 }

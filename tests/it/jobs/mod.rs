@@ -27,5 +27,6 @@ mod remedy;
 pub(crate) mod report;
 mod shapes;
 mod tamper;
+mod test;
 mod vary;
 mod vetted;

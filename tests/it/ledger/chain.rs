@@ -86,7 +86,7 @@ fn found(sql: &'static str, expected: &[&str]) {
             somewhere.meddle(sql).await;
             let checked = ledger.check(Some(head)).await.unwrap();
             assert_eq!(words(&checked), expected, "{sql}: {:?}", checked.faults);
-            assert_eq!(checked.faults_count as usize, checked.faults.len());
+            assert_eq!(checked.faults_count, checked.faults.len() as u64);
             ledger.close().await;
         });
     }

@@ -36,7 +36,7 @@ fn the_life_of_a_tag_and_of_an_image() {
         moved(&somewhere);
         let at = somewhere.written();
         let told = lab.reprov(&["history", "registry.example.org/app:1", "--ledger", &at]).exits(0);
-        let lines: Vec<&str> = told.out.lines().map(|line| line.trim()).collect();
+        let lines: Vec<&str> = told.out.lines().map(str::trim).collect();
         assert_eq!(lines.iter().filter(|line| line.contains("the tag names")).count(), 3, "{told}");
         assert!(lines.iter().any(|line| line.contains("build-time ×3")), "{told}");
         assert!(
@@ -62,7 +62,7 @@ fn the_life_of_a_tag_and_of_an_image() {
         assert_eq!(numbers(&json(&[&of_b])), [4, 5]);
         assert_eq!(numbers(&json(&["registry.example.org/app"])), [1, 2, 3, 4, 5, 6]);
         let later =
-            json(&["registry.example.org/app:1", "--since", &answer["entries"][3]["at"].as_str().unwrap()]);
+            json(&["registry.example.org/app:1", "--since", answer["entries"][3]["at"].as_str().unwrap()]);
         assert_eq!(numbers(&later), [6], "what is about an image alone goes with what its tag named since");
         assert_eq!(numbers(&json(&["registry.example.org/nothing:1"])), [0_u64; 0]);
     }

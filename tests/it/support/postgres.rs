@@ -2,7 +2,6 @@
 
 use std::{
     io::{BufRead, BufReader, Write as _},
-    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Mutex, OnceLock,
@@ -44,20 +43,10 @@ impl Postgres {
     pub(crate) fn database(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("d{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        self.sql("postgres", &format!("CREATE DATABASE {name}"));
-        format!("postgres://reprov@localhost/{name}?host={}", self.socket)
-    }
-
-    /// Runs SQL in the database of `url`, behind everybody's back; what it prints, unaligned.
-    pub(crate) fn sql_at(&self, url: &str, sql: &str) -> String {
-        let path = url.split('?').next().unwrap();
-        self.sql(Path::new(path).file_name().unwrap().to_str().unwrap(), sql)
-    }
-
-    fn sql(&self, database: &str, sql: &str) -> String {
         let mut command = Command::new("psql");
-        command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", &self.socket, "-U", "reprov"]);
-        must(command.args(["-d", database, "-c", sql]))
+        command.args(["-X", "-q", "-h", &self.socket, "-U", "reprov", "-d", "postgres"]);
+        must(command.arg("-c").arg(format!("CREATE DATABASE {name}")));
+        format!("postgres://reprov@localhost/{name}?host={}", self.socket)
     }
 
     /// Stops it in the middle of whatever it does, and starts it again.

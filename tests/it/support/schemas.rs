@@ -8,7 +8,7 @@ macro_rules! schemas {
     };
 }
 
-const SCHEMAS: &[(&str, &str)] = &schemas!["attest" "audit" "build" "import" "rebuild" "diff" "trace" "failed" "doctor" "key" "store" "error" "explain" "verify" "policy" "evidence" "copy" "history" "ledger" "report" "changes" "notify" "promote"];
+const SCHEMAS: &[(&str, &str)] = &schemas!["attest" "audit" "build" "import" "rebuild" "diff" "trace" "failed" "doctor" "key" "store" "error" "explain" "verify" "policy" "evidence" "copy" "history" "ledger" "report" "changes" "notify" "test" "promote"];
 
 /// What is wrong with an answer, which says itself which schema it follows. Stricter than the schema, which lets
 /// later releases add fields: here every field must be described.
