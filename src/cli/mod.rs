@@ -7,6 +7,7 @@
 mod attest;
 mod audit;
 mod build;
+mod built;
 mod bundle;
 mod claim;
 mod console;

@@ -177,7 +177,11 @@ pub(in crate::job) async fn named(
     Ok(all)
 }
 
-fn list(path: &Path) -> Result<Vec<ImageName>, AuditError> {
+/// The images of a file with one reference a line.
+///
+/// # Errors
+/// [`AuditError::File`], [`AuditError::List`].
+pub(in crate::job) fn list(path: &Path) -> Result<Vec<ImageName>, AuditError> {
     let failed = |source| AuditError::File { path: path.to_owned(), source };
     let bytes =
         read_bounded(open(path).map_err(failed)?, INVENTORY_LIST_SIZE_BYTES_MAX, "list").map_err(failed)?;
@@ -262,7 +266,8 @@ async fn tagged(
 }
 
 /// Whether it is a tag that holds what refers to an image: `sha256-HEX`, perhaps with an ending.
-fn is_attachment(tag: &str) -> bool {
+/// Whether a tag holds what refers to an image, and no image.
+pub(in crate::job) fn is_attachment(tag: &str) -> bool {
     let Some(rest) = tag.strip_prefix("sha256-") else { return false };
     let hex = rest.split('.').next().unwrap_or_default();
     hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
