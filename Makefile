@@ -1,7 +1,7 @@
 # Everything a person or a machine does with this repository; each is one line of shell behind it.
 CARGO ?= cargo
 
-.PHONY: build demo test acceptance ecosystems twice causes attacks screenshot lint bench fuzz buildroot needs
+.PHONY: build demo demo-night test acceptance ecosystems twice causes attacks screenshot lint bench fuzz buildroot needs
 
 build:
 	$(CARGO) build --release --locked
@@ -12,6 +12,10 @@ needs:
 # The whole idea on real packages: build, attest, trace, rebuild; then a Dockerfile that drifts.
 demo: needs build
 	fixtures/demo
+
+# Three images over three nights, with a change in between: audited, reported, told, once.
+demo-night: needs build
+	fixtures/demo-night
 
 # The image that builds run in: made with this machine's engine, then inside itself; the two must be one.
 buildroot: needs build
@@ -60,7 +64,7 @@ lint: needs
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
 	@command -v shellcheck >/dev/null || { echo "shellcheck is not installed: scripts not checked"; exit 0; }; \
-	    shellcheck .ci/run tools/* fixtures/demo fixtures/registry fixtures/repository fixtures/repositories fixtures/corpus fixtures/elsewhere fixtures/base/* fuzz/run buildroot/make
+	    shellcheck .ci/run tools/* fixtures/demo fixtures/demo-night fixtures/registry fixtures/repository fixtures/repositories fixtures/corpus fixtures/elsewhere fixtures/base/* fuzz/run buildroot/make
 
 # Ten minutes for each reader of bytes from outside; needs a C++ compiler, which Debian's gcc does not bring.
 fuzz: needs

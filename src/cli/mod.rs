@@ -7,6 +7,7 @@
 mod attest;
 mod audit;
 mod build;
+mod built;
 mod bundle;
 mod claim;
 mod console;
@@ -83,8 +84,12 @@ enum Command {
     Verify(Box<verify::Args>),
     /// Moves a tag to an image that a policy lets through, with its evidence
     Promote(Box<promote::Args>),
-    /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
+    /// Verifies and rebuilds the images of an inventory that are due, and remembers it
     Audit(Box<audit::Args>),
+    /// Says what changed since the last audit, and how all images stand
+    Report(Box<night::Args>),
+    /// Tells people what changed: webhooks, mail, chat, issues
+    Notify(notify::Args),
     /// Runs tests in an image, each in a root file system of its own, without a network
     Test(Box<test::Args>),
     /// Checks a policy, and prints the ones that are built in
@@ -92,10 +97,6 @@ enum Command {
     Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
-    /// Says what changed since the last audit, and how all images stand
-    Report(Box<night::Args>),
-    /// Tells people what changed: webhooks, mail, chat, issues
-    Notify(notify::Args),
     /// Packs all that an image is judged by into one archive, and judges it again
     Evidence(Box<evidence::Args>),
     /// Tells the life of an image, and of its tag, as the ledger knows it

@@ -1,9 +1,16 @@
 //! `reprov promote`.
 
-use std::{fs::File, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use futures_util::{StreamExt as _, stream};
 
 use super::{
-    Context,
+    Context, audit,
     failure::{Exit, Failure},
     global::image_name,
     ledger::{opened, place},
@@ -14,9 +21,12 @@ use super::{
 use crate::{
     entry::Entry,
     job::{
-        copy,
-        promote::{Committed, Outcome, PromoteError, Request, Weighing, commit, entry, weigh},
-        verify::{Room, counter, now_s},
+        Ports, copy,
+        promote::{
+            Committed, Outcome, Planned, PromoteError, Request, Template, Weighing, commit, entry, planned,
+            weigh,
+        },
+        verify::{self, Room, counter, now_s},
     },
     ledger::{Ledger, Place},
     model::{Digest, ImageName, limits, names, rfc3339},
@@ -38,11 +48,17 @@ pub(super) struct Args {
     #[arg(value_name = "SRC", required_unless_present = "undo", conflicts_with = "undo")]
     from: Option<String>,
     /// Where it goes, likewise; its tag (latest if none is named) is written last
-    #[arg(value_name = "DST", required_unless_present = "undo")]
+    #[arg(value_name = "DST", required_unless_present_any = ["undo", "from_inventory"], conflicts_with = "from_inventory")]
     to: Option<String>,
     /// Instead: moves this target's tag back to what it named before its last promotion
     #[arg(long, value_name = "DST")]
     undo: Option<String>,
+    /// Promotes every image of this inventory; DST, then the only image named, has {name}, {path} and {tag} of each
+    #[arg(long, value_name = "FILE", conflicts_with = "undo", env = "REPROV_PROMOTE_FROM_INVENTORY")]
+    from_inventory: Option<PathBuf>,
+    /// Of the inventory, only this group
+    #[arg(long, value_name = "NAME", requires = "from_inventory", env = "REPROV_PROMOTE_GROUP")]
+    group: Option<String>,
     /// What must be true: a file, or slsa-l1, slsa-l2, slsa-l3, release (`reprov policy print NAME`)
     #[arg(long, value_name = "FILE", env = "REPROV_PROMOTE_POLICY")]
     policy: String,
@@ -53,7 +69,12 @@ pub(super) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Refuses if the decision is not this one: a digest that --dry-run printed, or its answer with --format json
-    #[arg(long, value_name = "DIGEST|FILE", env = "REPROV_PROMOTE_EXPECT")]
+    #[arg(
+        long,
+        value_name = "DIGEST|FILE",
+        conflicts_with = "from_inventory",
+        env = "REPROV_PROMOTE_EXPECT"
+    )]
     expect: Option<String>,
     /// Lets an older build follow a newer one
     #[arg(long)]
@@ -88,26 +109,31 @@ impl Args {
             return Err(Failure::usage_text(text));
         }
         let now_s = self.as_of.unwrap_or_else(now_s);
-        let request = Request {
-            verify: crate::job::verify::Request {
-                roots: Arc::new(roots),
-                trusted_root: trusted_root(&policy, Some(&self.policy))?,
-                policy: Arc::new(policy),
-                now_s,
-                platform: None,
-                room: Room::default(),
-                visited: counter(),
-            },
-            from: self.from.as_deref().map(|from| image_name("", from)).transpose()?,
-            to: self.target()?,
-            gate: Gate { allow_downgrade: self.allow_downgrade, expected: self.expected()? },
-            key: key.as_ref().map(Signer::public),
+        let verify = verify::Request {
+            roots: Arc::new(roots),
+            trusted_root: trusted_root(&policy, Some(&self.policy))?,
+            policy: Arc::new(policy),
+            now_s,
+            platform: None,
+            room: Room::default(),
+            visited: counter(),
         };
+        let gate = Gate { allow_downgrade: self.allow_downgrade, expected: self.expected()? };
         // A ledger that cannot be used is known before there is something to note.
         let ledger = if self.dry_run { None } else { opened(self.ledger.as_ref()).await? };
-        let (promotion, mut exit, entry) = self.one(context, &request, key.as_ref()).await?;
+        let ports = context.ports(context.console.job("promote"))?;
+        let planned = self.planned(&ports).await?;
+        let request = |one: &Planned| Request {
+            verify: verify.clone(),
+            from: one.from.clone(),
+            to: one.to.clone(),
+            gate: gate.clone(),
+            key: key.as_ref().map(Signer::public),
+        };
+        let asked: Vec<(Planned, Request)> =
+            planned.into_iter().map(|one| (one.clone(), request(&one))).collect();
+        let (promotions, exit) = self.all(context, &ports, asked, key.as_ref(), ledger.as_ref()).await;
         if let Some(ledger) = ledger {
-            exit = exit.worse(noted(context, &ledger, entry.as_ref()).await);
             ledger.close().await;
         }
         let answer = view::Promote {
@@ -115,22 +141,47 @@ impl Args {
             policy: applied,
             as_of: rfc3339(now_s),
             dry_run: self.dry_run,
-            promotions: vec![promotion],
+            promotions,
             seconds: i64::try_from(started.elapsed().as_secs()).unwrap_or(i64::MAX),
         };
         context.console.answer(&answer, &answer.text(context.console.verbose()));
         Ok(exit)
     }
 
-    /// Whose tag is moved.
-    fn target(&self) -> Result<ImageName, Failure> {
-        let text = self.undo.as_ref().or(self.to.as_ref()).map_or("", String::as_str);
-        let to = image_name("", text)?;
-        if to.selector.digest.is_some() {
-            let text = format!("`{text}` has a digest: a promotion moves a tag, so name that alone");
-            return Err(Failure::usage_text(text));
-        }
-        Ok(to)
+    /// Several at a time, each for itself, the answers in their order.
+    async fn all(
+        &self,
+        context: &Context<'_>,
+        ports: &Ports,
+        asked: Vec<(Planned, Request)>,
+        key: Option<&Signer>,
+        ledger: Option<&Ledger>,
+    ) -> (Vec<view::Promotion>, Exit) {
+        let each: Vec<_> = asked
+            .into_iter()
+            .map(|(planned, request)| async move {
+                let (promotion, exit, entry) = self.one(context, ports, &request, key).await;
+                let entry = entry.map(|entry| Entry { group: planned.group, owner: planned.owner, ..entry });
+                (promotion, exit.worse(noted(context, ledger, entry.as_ref()).await))
+            })
+            .collect();
+        let done: Vec<(view::Promotion, Exit)> =
+            stream::iter(each).buffered(limits::PROMOTED_AT_ONCE_MAX).collect().await;
+        let exit = done.iter().fold(Exit::Ok, |exit, (_, code)| exit.worse(*code));
+        (done.into_iter().map(|(promotion, _)| promotion).collect(), exit)
+    }
+
+    /// What is promoted where.
+    async fn planned(&self, ports: &Ports) -> Result<Vec<Planned>, Failure> {
+        let (Some(file), Some(to)) = (&self.from_inventory, &self.from) else {
+            let from = self.from.as_deref().map(|from| image_name("", from)).transpose()?;
+            let to = target(self.undo.as_ref().or(self.to.as_ref()).map_or("", String::as_str))?;
+            return Ok(vec![Planned { from, to, group: None, owner: None }]);
+        };
+        let inventory = audit::read(file)?;
+        let template = to.parse::<Template>().map_err(Failure::usage_text)?;
+        let dir = file.parent().unwrap_or(Path::new(""));
+        Ok(planned(ports, &inventory, dir, self.group.as_deref(), &template).await?)
     }
 
     /// The decision that is expected: its digest, or an answer that has it.
@@ -163,15 +214,15 @@ impl Args {
     async fn one(
         &self,
         context: &Context<'_>,
+        ports: &Ports,
         request: &Request,
         key: Option<&Signer>,
-    ) -> Result<(view::Promotion, Exit, Option<Entry>), Failure> {
+    ) -> (view::Promotion, Exit, Option<Entry>) {
         let from = request.from.as_ref().map(ToString::to_string);
         let mut promotion = view::Promotion::asked(from, request.to.to_string());
-        let ports = context.ports(context.console.job("promote"))?;
-        let weighing = match weigh(&ports, request).await {
+        let weighing = match weigh(ports, request).await {
             Ok(weighing) => weighing,
-            Err(error) => return Ok(failed(context, promotion, error)),
+            Err(error) => return failed(context, promotion, error),
         };
         let remembered =
             |committed: Option<&Committed>| entry(request, &weighing, committed, &self.promoter, now_s());
@@ -186,19 +237,29 @@ impl Args {
             if exit != Exit::Ok {
                 complain(context, &promotion);
             }
-            return Ok((promotion, exit, remembered(None)));
+            return (promotion, exit, remembered(None));
         };
-        match commit(&ports, request, &weighing, &self.promoter, key).await {
+        match commit(ports, request, &weighing, &self.promoter, key).await {
             Ok(committed) => {
                 let exit = carried_out(&mut promotion, &weighing, &committed);
                 if exit != Exit::Ok {
                     complain(context, &promotion);
                 }
-                Ok((promotion, exit, remembered(Some(&committed))))
+                (promotion, exit, remembered(Some(&committed)))
             }
-            Err(error) => Ok(failed(context, promotion, error)),
+            Err(error) => failed(context, promotion, error),
         }
     }
+}
+
+/// Whose tag is moved.
+fn target(text: &str) -> Result<ImageName, Failure> {
+    let to = image_name("", text)?;
+    if to.selector.digest.is_some() {
+        let text = format!("`{text}` has a digest: a promotion moves a tag, so name that alone");
+        return Err(Failure::usage_text(text));
+    }
+    Ok(to)
 }
 
 /// Every refusal stands on standard error too.
@@ -230,8 +291,8 @@ fn failed(
 
 /// Adds the entry. What was done stands: only that it is not noted is said; the next run, which finds the tag where it is
 /// to be, notes it then. Of one statement there is one entry.
-async fn noted(context: &Context<'_>, ledger: &Ledger, entry: Option<&Entry>) -> Exit {
-    let Some(entry) = entry else { return Exit::Ok };
+async fn noted(context: &Context<'_>, ledger: Option<&Ledger>, entry: Option<&Entry>) -> Exit {
+    let (Some(ledger), Some(entry)) = (ledger, entry) else { return Exit::Ok };
     let noted = match entry.evidence {
         Some(evidence) => ledger.append_once(&format!("promotion {evidence}"), entry).await,
         None => ledger.append(entry).await,
@@ -280,6 +341,8 @@ impl From<PromoteError> for Failure {
     fn from(error: PromoteError) -> Self {
         match error {
             PromoteError::Copy(error) => error.into(),
+            PromoteError::List(error) => error.into(),
+            PromoteError::Inventory(text) => Self::usage_text(text),
             error => Self::unavailable(error),
         }
     }

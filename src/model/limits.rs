@@ -166,6 +166,8 @@ pub const INVENTORY_PODS_SIZE_BYTES_MAX: u64 = 1 << 30;
 pub const INVENTORY_IMAGES_MAX: usize = 100_000;
 /// Findings of one code listed for one image; beyond, their number is said.
 pub const FINDINGS_OF_CODE_MAX: usize = 20;
+/// Images of an inventory that are promoted at the same time.
+pub const PROMOTED_AT_ONCE_MAX: usize = 4;
 /// Images of an index that is promoted, each of which is judged.
 pub const PROMOTED_IMAGES_MAX: usize = 256;
 /// Images that one stands on, at any depth, that are verified with it.

@@ -1,5 +1,6 @@
 //! `build`: from a commit to a pushed, attested image.
 
+mod after;
 mod check;
 mod define;
 mod environment;
@@ -11,15 +12,16 @@ use std::{
     sync::Arc,
 };
 
-pub use self::{check::Checked, define::wanted, failed::Left};
 use self::{
+    after::{entry_of, tested},
     check::{Replaying, Tell},
     define::{Planned, define},
 };
+pub use self::{check::Checked, define::wanted, failed::Left};
 use super::{
     Ports, SharedCheckout,
     assemble::Assembled,
-    bases::{Base, BaseError},
+    bases::BaseError,
     builder::BuilderError,
     configured::SignerError,
     evidence::{Believed, EvidenceError, Trust, chain},
@@ -44,7 +46,6 @@ use crate::{
     signing::Signer,
     source::SourceError,
     store::{LogDir, StoreError},
-    verify::{Placed, remembered},
 };
 
 /// What to build, as the caller chose it; flags already win over nothing, the recipe is read from the source.
@@ -387,37 +388,6 @@ async fn publish(
     }
     let provenance = Provenance { definition: planned.definition.clone(), run };
     Ok((Believed { provenance, referrer: attached.digest, statement }, tests))
-}
-
-/// Tries the tests of the recipe in the image, which is pushed; with a key, the result is beside it.
-async fn tested(
-    ports: &Ports,
-    request: &Request,
-    planned: &Planned,
-    assembled: &Assembled,
-) -> Result<Option<test::Outcome>, BuildError> {
-    let Some(suite) = &planned.suite else { return Ok(None) };
-    let name = request.to.at(assembled.manifest.digest);
-    let base = Base::at_hand(name, assembled.manifest.clone(), assembled.image.clone());
-    let mut outcome = test::test(ports, &base, suite, &planned.tools).await?;
-    if let Some(key) = &request.key {
-        outcome.attach(ports, &base, &request.builder_id, key).await?;
-    }
-    Ok(Some(outcome))
-}
-
-/// What was built, for the ledger.
-fn entry_of(request: &Request, believed: &Believed, made: &Assembled, tagged: bool) -> Option<Entry> {
-    let repository = request.to.repository();
-    let placed = Placed {
-        repository: &repository,
-        image: made.manifest.digest,
-        evidence: believed.referrer,
-        signer: request.key.as_ref().map(|key| key.public().fingerprint().hex()),
-    };
-    let entry = remembered(&believed.statement, &placed)?;
-    let evidence = entry.evidence.filter(|_| request.key.is_some());
-    Some(Entry { tag: request.to.selector.tag.clone().filter(|_| tagged), evidence, ..entry })
 }
 
 /// The source as a deterministic pack, if nobody else keeps it.

@@ -5,14 +5,16 @@
 mod commit;
 mod entry;
 mod look;
+mod many;
 mod parts;
 mod weigh;
 
 pub use commit::{Committed, Outcome, commit};
 pub use entry::entry;
+pub use many::{Planned, Template, planned};
 pub use weigh::{Already, Weighing, weigh};
 
-use super::{copy::CopyError, publish::PublishError, verify};
+use super::{audit::AuditError, copy::CopyError, publish::PublishError, verify};
 use crate::{
     attest::PublicKey,
     model::{Descriptor, Digest, ImageName},
@@ -78,6 +80,12 @@ pub enum PromoteError {
         /// Where it should be.
         at: String,
     },
+    /// A file that an inventory names.
+    #[error(transparent)]
+    List(#[from] AuditError),
+    /// An inventory that says nothing of what is to be promoted, or says it twice.
+    #[error("{0}")]
+    Inventory(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -165,11 +165,18 @@ pub fn decide(proposal: &Proposal, policy: &Policy, gate: &Gate) -> Decision {
     objections.extend(dropped(proposal));
     let digest = digest(proposal, policy, &objections);
     objections.extend(changed(proposal, policy, gate, &digest));
-    let verdicts: BTreeSet<Verdict> =
+    let mut verdicts: BTreeSet<Verdict> =
         proposal.images.iter().map(|weighed| weighed.judgement.verdict).collect();
-    // An image that nobody can tell of refuses its index only for now.
-    let for_good = |objection: &Objection| objection.denies() && objection.code != PromotionCode::Platform;
-    let verdict = if objections.iter().any(for_good) || verdicts.contains(&Verdict::Failed) {
+    // What nobody can tell of refuses only for now.
+    let unread = proposal.index.as_ref().is_some_and(|index| index.verdict == Verdict::Unknown);
+    let for_now =
+        |code: PromotionCode| code == PromotionCode::Platform || (code == PromotionCode::Index && unread);
+    let (later, for_good): (Vec<&Objection>, Vec<&Objection>) =
+        objections.iter().filter(|one| one.denies()).partition(|one| for_now(one.code));
+    if later.iter().any(|one| one.code == PromotionCode::Index) {
+        verdicts.insert(Verdict::Unknown);
+    }
+    let verdict = if !for_good.is_empty() || verdicts.contains(&Verdict::Failed) {
         Verdict::Failed
     } else if verdicts.contains(&Verdict::Unknown) {
         Verdict::Unknown

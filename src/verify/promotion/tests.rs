@@ -106,6 +106,11 @@ fn all_platforms_or_nothing() {
     assert_eq!(codes(&check(&[], "")), [PromotionCode::Empty]);
     let wanted = check(&[Verdict::Passed, Verdict::Passed], "[promote]\nindex = true");
     assert_eq!((wanted.verdict, codes(&wanted)), (Verdict::Failed, vec![PromotionCode::Index]));
+    let mut unread = index(&[Verdict::Passed]);
+    unread.index = Some(judgement(9, Verdict::Unknown, Vec::new()));
+    let wanted = decide(&unread, &policy("[promote]\nindex = true"), &Gate::default());
+    assert_eq!(wanted.verdict, Verdict::Unknown);
+    assert_eq!(decide(&unread, &policy(""), &Gate::default()).verdict, Verdict::Passed);
 }
 
 #[test]

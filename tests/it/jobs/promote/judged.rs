@@ -227,6 +227,14 @@ fn all_platforms_or_nothing() {
             .collect();
         assert!(kinds.contains(&PROMOTION.into()), "{subject}: {kinds:?}");
     }
+    // It is one promotion, though it stands beside three manifests.
+    let (ledger, store) = (lab.path("again.sqlite"), lab.path("store"));
+    let (ours, signer, to) = (By::Ours.public(), lab.path("signer.pub"), api.name("prod/app"));
+    let args = ["ledger", "rebuild", &to, "--ledger", &ledger, "--trust", &ours, "--trust", &signer];
+    lab.reprov(&[&args[..], &["--store", &store]].concat()).exits(0);
+    let history = lab.reprov(&["history", &to, "--ledger", &ledger, "--format", "json"]).exits(0).json();
+    let entries = history["entries"].as_array().unwrap().iter();
+    assert_eq!(entries.filter(|entry| entry["kind"] == "promoted").count(), 1, "{history:#}");
     // A policy may want the index itself attested.
     let strict = format!("{policy}[promote]\nindex = true\n");
     let ran = promote(&lab, &api.name("staging/app"), &api.name("prod/other"), &strict, &[]).exits(1);
@@ -284,4 +292,50 @@ fn a_dry_run_writes_nothing_and_its_decision_can_be_held_to() {
     promote(&lab, &from, &to, HEAD, &["--as-of", "2026-01-01T00:00:00Z"]).exits(2);
     promote(&lab, &from, &format!("{to}@{decision}"), HEAD, &[]).exits(2).says("has a digest");
     promote(&lab, &from, &to, "builder = []", &[]).exits(2).says("did you mean `builders`?");
+}
+
+#[test]
+fn an_inventory_is_promoted_image_by_image() {
+    let (lab, api) = (Lab::new(), ApiRegistry::start());
+    let [web, job] = ["staging/web", "staging/job"].map(|name| Staged::new(&api, name, name));
+    web.built(1, 2);
+    api.set_tag("staging/web", "2", &web.digest());
+    api.set_tag("staging/web", "sha256-1", &web.digest());
+    let inventory = lab.path("inventory.toml");
+    let host = api.name("x").replace("/x:1", "");
+    std::fs::write(lab.path("list.txt"), format!("# more\n{host}/staging/job:1\n")).unwrap();
+    let text = format!(
+        "[defaults]\ntrust = [\"signer.pub\"]\n[[group]]\nname = \"web\"\nrepository = \"{host}/staging/web\"\ntags = [\"?\"]\nowner = \"shop\"\n\
+         [[group]]\nname = \"jobs\"\nfile = \"list.txt\"\n"
+    );
+    std::fs::write(&inventory, text).unwrap();
+    let template = format!("{host}/prod/{{name}}:{{tag}}");
+    let many = |template: &str, more: &[&str]| {
+        let args = [&["--from-inventory", inventory.as_str()][..], more].concat();
+        super::stand::many(&lab, template, HEAD, &args)
+    };
+    let ledger = lab.path("ledger.sqlite");
+    let ran = many(&template, &["--ledger", &ledger]).exits(1);
+    let outcomes: Vec<Value> =
+        ran.json()["promotions"].as_array().unwrap().iter().map(|one| one["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["promoted", "promoted", "refused"]);
+    assert_eq!(
+        (api.tag("prod/web", "1"), api.tag("prod/web", "2")),
+        (Some(web.digest()), Some(web.digest()))
+    );
+    assert_eq!(api.tag("prod/job", "1"), None);
+    let to = format!("{host}/prod/web:1");
+    let history = lab.reprov(&["history", &to, "--ledger", &ledger, "--format", "json"]).exits(0).json();
+    assert_eq!(
+        (&history["entries"][0]["group"], &history["entries"][0]["owner"]),
+        (&"web".into(), &"shop".into())
+    );
+
+    job.built(1, 2);
+    let ran = many(&template, &["--group", "jobs"]).exits(0);
+    assert_eq!(ran.json()["promotions"].as_array().unwrap().len(), 1);
+    many(&template, &["--group", "web"]).exits(0).says("unchanged");
+    many(&format!("{host}/prod/{{name}}"), &[]).exits(2).says("would both go to");
+    many(&format!("{host}/prod"), &[]).exits(2).says("{name}");
+    many(&template, &["--group", "none"]).exits(2).says("no group `none`");
 }

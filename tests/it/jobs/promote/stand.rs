@@ -157,3 +157,8 @@ pub(super) fn statement(shelf: &dyn Shelf, repository: &str, referrer: &str) -> 
     let payload = bundle["dsseEnvelope"]["payload"].as_str().unwrap();
     serde_json::from_slice(&STANDARD.decode(payload).unwrap()).unwrap()
 }
+
+/// Promotes what an inventory names, which stands in `more`.
+pub(super) fn many(lab: &Lab, template: &str, policy: &str, more: &[&str]) -> Ran {
+    run(lab, &[template], policy, more)
+}
