@@ -11,10 +11,12 @@ use super::{
     Context,
     failure::{Exit, Failure},
     global::image_name,
+    ledger::{note, opened, place},
     report,
     sign::SignArgs,
 };
 use crate::{
+    entry::Entry,
     job::{
         Ports,
         bases::{Base, BaseError},
@@ -22,6 +24,7 @@ use crate::{
         evidence::Trust,
         test::{self, Given, Outcome, SourceOfTests, Suite, TestError, Tested},
     },
+    ledger::Place,
     model::{
         limits::{TEST_FILE_SIZE_BYTES_MAX, TEST_FILES_MAX, read_bounded},
         names,
@@ -63,7 +66,7 @@ pub(super) struct Args {
     /// What runs the tests: an image that holds buildah and runc, or the machine's own
     #[arg(long, value_name = "IMAGE@DIGEST|host", default_value = "host", env = "REPROV_TEST_BUILDROOT")]
     buildroot: Buildroot,
-    /// Write the answer to this file too; its ending says how: .xml (JUnit), .json, .txt
+    /// Write the answer to this file too; its ending says how: .xml (for those who show tests), .json, .txt
     #[arg(long, value_name = "FILE", value_parser = parse_report, env = "REPROV_TEST_REPORT", value_delimiter = '\n')]
     report: Vec<PathBuf>,
     #[command(flatten)]
@@ -71,6 +74,9 @@ pub(super) struct Args {
     /// tester.id in the signed result
     #[arg(long, value_name = "URI", default_value = names::BUILDER_LOCAL, env = "REPROV_TEST_TESTER_ID")]
     tester_id: String,
+    /// Note the result in this ledger too: a file, or `postgres://USER@HOST/DATABASE`
+    #[arg(long, value_name = "PATH|URL", value_parser = place, env = "REPROV_LEDGER", hide_env_values = true)]
+    ledger: Option<Place>,
 }
 
 /// `--config` behind `test` becomes `--tests`: there it is container-structure-test's flag, and everywhere else reprov's own.
@@ -152,6 +158,8 @@ impl Args {
             None => self.recorded(context, &ports, &base, &trust).await?,
         };
         let builder = Builder::of(&ports, &self.buildroot, None).await.map_err(TestError::from)?;
+        // A ledger that cannot be used is known before there is something to note.
+        let ledger = opened(self.ledger.as_ref()).await?;
         let mut outcome = test::test(&ports, &base, &suite, &builder.tools).await?;
         let mut error = None;
         if let Some(key) = &key
@@ -173,7 +181,9 @@ impl Args {
         };
         self.reports(&answer)?;
         context.console.answer(&answer, &answer.text());
-        Ok(exit)
+        let entry = outcome.entry(&base, &self.tester_id, key.as_ref());
+        let entry = entry.map(|entry| Entry { tag: name.selector.tag.clone(), ..entry });
+        Ok(exit.worse(note(context, ledger, entry).await))
     }
 
     /// The tests of the files that are given, if any is.

@@ -92,10 +92,8 @@ pub async fn link(ports: &Ports, request: &Request, key: &Signer) -> Result<Outc
         return Err(LinkError::Step(step.clone()));
     }
     let materials = recorded_at(&request.materials).await?;
-    let return_value = match request.command.is_empty() {
-        true => 0,
-        false => process::attended(&request.command).await?,
-    };
+    let runs = !request.command.is_empty();
+    let return_value = if runs { process::attended(&request.command).await? } else { 0 };
     let mut products = recorded_at(&request.products).await?;
     let mut image = None;
     if let Some(name) = &request.image {

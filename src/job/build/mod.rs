@@ -50,6 +50,7 @@ use crate::{
 
 /// What to build, as the caller chose it; flags already win over nothing, the recipe is read from the source.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Request {
     /// The commit.
     pub checkout: SharedCheckout,

@@ -101,7 +101,9 @@ fn found(
             // Of one path that comes twice the last counts.
             if wanted.contains_key(&(index, entry.path.clone())) {
                 let kept = contents.entry(entry.path.clone()).or_default();
-                let room = (TEST_KEPT_SIZE_BYTES_MAX as usize).saturating_sub(kept.len());
+                let room = usize::try_from(TEST_KEPT_SIZE_BYTES_MAX)
+                    .unwrap_or(usize::MAX)
+                    .saturating_sub(kept.len());
                 kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
             }
         };

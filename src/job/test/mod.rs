@@ -23,6 +23,7 @@ use super::{
 use crate::{
     attest::{Subject, TestResult},
     buildroot::{BuildrootError, Tools},
+    entry::Entry,
     host,
     layer::LayerError,
     model::{Digest, ImageName, ResourceDescriptor},
@@ -31,6 +32,7 @@ use crate::{
     recipe::exam::{Miss, Seen, Settings, Test, judge},
     signing::Signer,
     store::StoreError,
+    verify::{Placed, RootSigner, remembered, signer_id},
 };
 
 /// Why it could not be told whether an image passes.
@@ -142,6 +144,19 @@ impl Outcome {
             started_on_s: self.started_s,
             finished_on_s: self.finished_s,
         }
+    }
+
+    /// What the ledger remembers of it; of what was signed the entry that `ledger rebuild` arrives at.
+    #[must_use]
+    pub fn entry(&self, base: &Base, tester: &str, key: Option<&Signer>) -> Option<Entry> {
+        let repository = base.name.repository();
+        let statement = self.result(tester).statement(Subject::new(&repository, &base.manifest.digest));
+        let signer = key.filter(|_| self.attestation.is_some());
+        let signer = signer.map(|key| signer_id(&RootSigner::Key(key.public())));
+        let image = base.manifest.digest;
+        let evidence = self.attestation.unwrap_or(image);
+        let entry = remembered(&statement, &Placed { repository: &repository, image, evidence, signer })?;
+        Some(Entry { evidence: self.attestation, ..entry })
     }
 
     /// Signs the result, whatever it is, and attaches it to the image.

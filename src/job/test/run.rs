@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// What engines say of a user that an image does not have.
-const NO_USER: [&str; 2] = ["unable to find user", "unable to find group"];
+const NO_USER: [&str; 4] =
+    ["determining run uid", "unable to find user", "unable to find group", "unknown user"];
 
 async fn workspace(ports: &Ports, tools: &Tools) -> Result<Workspace, BuildrootError> {
     let root = ports.store.root().to_owned();
@@ -87,7 +88,10 @@ fn told(
     let cut = match ended {
         Ended::Cancelled => return Err(TestError::Cancelled),
         Ended::TimedOut => Some(How::TimedOut(run.timeout_s)),
-        Ended::Exceeded(exceeded) => Some(How::Exceeded(exceeded.to_string())),
+        Ended::Exceeded(exceeded) => {
+            let text = exceeded.to_string(); // Behind the semicolon is what a build can do about it.
+            Some(How::Exceeded(text.split(';').next().unwrap_or_default().to_owned()))
+        }
         Ended::Exited(_) => None,
     };
     if let Some(ended) = cut {

@@ -81,7 +81,10 @@ pub async fn of_recipe(
     ports.progress.update(Update::Phase("verify", &base.name.to_string()));
     let evidence = Evidence::gather(ports, &base.name, base.manifest.digest).await?;
     let believed: Believed = match evidence.provenance(ports, trust, None).await? {
-        Found::Believed(all) => all.into_iter().next().expect("believed is never empty"),
+        Found::Believed(all) => match all.into_iter().next() {
+            Some(first) => first,
+            None => return Ok(SourceOfTests::Unverifiable(String::new())), // Believed is never empty.
+        },
         Found::Refused(reasons) => return Ok(SourceOfTests::Unverifiable(reasons.join("; "))),
     };
     let definition = &believed.provenance.definition;

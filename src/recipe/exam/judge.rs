@@ -55,7 +55,7 @@ impl Misses {
                 return self.add("command", "it begins", format!("it could not: {}", shown(&ran.stderr)));
             }
             (How::TimedOut(s), _) => {
-                self.add("time", format!("done within {s} s"), "still running, and ended")
+                self.add("time", format!("done within {s} s"), "still running, and ended");
             }
             (How::Exceeded(what), _) => self.add("limits", "kept", what.clone()),
             (How::Exited(code), Some(wanted)) if *code != wanted => {
@@ -224,7 +224,7 @@ fn shown(kept: &Kept) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Facts, FileKind, Run},
+        super::{Expectations, Facts, FileKind, Run},
         *,
     };
 
@@ -243,7 +243,7 @@ mod tests {
             timeout_s: 5,
             memory_bytes: None,
         };
-        Test { name: "t".into(), run: Some(run), expect: Default::default(), expands: None }
+        Test { name: "t".into(), run: Some(run), expect: Expectations::default(), expands: None }
     }
 
     fn kept(text: &str, whole_bytes: u64) -> Kept {

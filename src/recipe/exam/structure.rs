@@ -36,6 +36,7 @@ pub enum StructureError {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "they are called so in the file")]
 struct File {
     schema_version: String,
     #[serde(default)]
@@ -388,9 +389,10 @@ impl MetadataTest {
     fn test(self) -> Result<Test, StructureError> {
         let name = "Metadata Test".to_owned();
         let wanted = |variable: &Variable| {
-            let value = match variable.is_regex {
-                true => patterns(&name, std::slice::from_ref(&variable.value))?.pop().map(Wanted::Pattern),
-                false => Some(Wanted::Text(variable.value.clone())),
+            let value = if variable.is_regex {
+                patterns(&name, std::slice::from_ref(&variable.value))?.pop().map(Wanted::Pattern)
+            } else {
+                Some(Wanted::Text(variable.value.clone()))
             };
             match value.filter(|_| !variable.key.is_empty()) {
                 Some(value) => Ok((variable.key.clone(), value)),

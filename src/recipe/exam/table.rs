@@ -224,12 +224,12 @@ fn config(table: &Written<'_>) -> Result<ConfigExpectation, RecipeError> {
 /// A table of values: a text is the value, `{ matches = "…" }` is found in it.
 fn wanted(table: &Written<'_>, key: &'static str) -> Result<Vec<(String, Wanted)>, RecipeError> {
     let Some(value) = table.get(key) else { return Ok(Vec::new()) };
-    let read = |value: &Value<'_>| match value.string() {
-        Ok(text) => Ok((value.key.to_owned(), Wanted::Text(text.to_owned()))),
-        Err(_) => {
-            let matches = value.table("a value", &["matches"])?.required("matches")?;
-            Ok((value.key.to_owned(), Wanted::Pattern(pattern(&matches)?)))
+    let read = |value: &Value<'_>| {
+        if let Ok(text) = value.string() {
+            return Ok((value.key.to_owned(), Wanted::Text(text.to_owned())));
         }
+        let matches = value.table("a value", &["matches"])?.required("matches")?;
+        Ok((value.key.to_owned(), Wanted::Pattern(pattern(&matches)?)))
     };
     value.open_table(key)?.values().iter().map(read).collect()
 }
