@@ -62,7 +62,7 @@ pub(super) struct Args {
     within: Option<Span>,
     #[command(flatten)]
     ledger: LedgerArgs,
-    /// Write metrics to this file too, for node-exporter's textfile collector (OpenMetrics)
+    /// Write metrics to this file too, for node-exporter's textfile collector
     #[arg(long, value_name = "FILE", env = "REPROV_AUDIT_METRICS")]
     metrics: Option<PathBuf>,
     /// Keep a report of each image that is not reproduced in this directory (HTML and JSON)
@@ -214,7 +214,7 @@ pub(super) fn read(path: &Path) -> Result<Inventory, Failure> {
 }
 
 /// By what a group's images are judged; files are named from the inventory's directory.
-fn rules(group: &Group, dir: &Path) -> Result<Rules, Failure> {
+pub(super) fn rules(group: &Group, dir: &Path) -> Result<Rules, Failure> {
     let named = |failure: Failure| failure.hint(format!("group `{}` of the inventory names it", group.name));
     let keys: Vec<PathBuf> = group.trust.iter().map(|key| dir.join(key)).collect();
     let name = group.policy.as_ref().map(|policy| {

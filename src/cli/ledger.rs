@@ -1,20 +1,27 @@
 //! `--ledger`, and `reprov ledger`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
-    Context,
+    Context, audit,
     failure::{Exit, Failure},
     global::image_name,
     policy::{load, trusted_root},
 };
 use crate::{
     entry::Entry,
-    job::remember::{By, remember},
+    job::{
+        Ports,
+        remember::{By, Group, RememberError, listed, remember},
+    },
     ledger::{Ledger, LedgerError, Place, PlaceError},
     model::{Digest, limits, names},
     progress::Silent,
     report::ledger as view,
+    verify::Roots,
 };
 
 /// The ledger's name beside the store.
@@ -71,7 +78,6 @@ impl LedgerArgs {
     }
 
     /// Opens it, and makes it if need be.
-    #[allow(dead_code, reason = "for those who write: audit, promote, test")]
     pub(super) async fn open(&self, context: &Context<'_>) -> Result<Ledger, Failure> {
         let place = self.place(context)?;
         if let Place::File(path) = &place
@@ -86,6 +92,15 @@ impl LedgerArgs {
     /// Opens it if it is there: for those who only read.
     pub(super) async fn open_existing(&self, context: &Context<'_>) -> Result<Ledger, Failure> {
         Ok(Ledger::open_existing(&self.place(context)?).await?)
+    }
+}
+
+impl From<RememberError> for Failure {
+    fn from(error: RememberError) -> Self {
+        match error {
+            RememberError::Inventory(error) => error.into(),
+            error => Self::unavailable(error),
+        }
     }
 }
 
@@ -131,16 +146,16 @@ pub(super) enum Command {
 /// Arguments of `ledger rebuild`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Rebuild {
-    /// Images, by tag or digest
-    #[arg(required = true, value_name = "IMAGE")]
+    /// Images, by tag or digest; or an inventory (a file that ends in .toml), whose groups say whom to believe
+    #[arg(required = true, value_name = "IMAGE|INVENTORY")]
     images: Vec<String>,
     /// The new ledger: a file that is not there yet, or `postgres://USER@HOST/DATABASE` without entries
     #[arg(long, value_name = "PATH|URL", value_parser = place)]
     ledger: Place,
-    /// Whose attestations to believe (repeat for several); a policy's [[trust]] may name more
+    /// Whose attestations about images to believe (repeat for several); a policy's [[trust]] may name more
     #[arg(long, value_name = "KEY.pub", env = "REPROV_LEDGER_TRUST", value_delimiter = '\n')]
     trust: Vec<PathBuf>,
-    /// Whose summaries the --trust keys may sign (repeat for several); [[trust]] says it for the others
+    /// Whose summaries the --trust keys, and keys of an inventory, may sign (repeat for several); [[trust]] says it for the others
     #[arg(long, value_name = "URI", default_value = names::VERIFIER_LOCAL, env = "REPROV_LEDGER_VERIFIER_ID")]
     verifier_id: Vec<String>,
     /// A policy whose [[trust]] says whom to believe
@@ -183,21 +198,10 @@ impl Command {
 
 impl Rebuild {
     async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
-        let (policy, mut roots, _) = load(self.policy.as_deref(), &self.trust)?;
-        for root in roots.0.iter_mut().take(self.trust.len()) {
-            root.verifiers.extend(self.verifier_id.iter().cloned());
-        }
-        if roots.0.is_empty() {
-            let text = "nobody is trusted: give --trust KEY.pub, or a policy with [[trust]]".to_owned();
-            return Err(Failure::usage_text(text));
-        }
-        let names = self.images.iter().map(|image| image_name("", image)).collect::<Result<Vec<_>, _>>()?;
-        let trusted_root = trusted_root(&policy, self.policy.as_deref())?;
         let ports = context.ports(Arc::new(Silent))?;
         // An old ledger is not written to, and that is said before anything is fetched.
         self.is_new().await?;
-        let by = By { roots: Arc::new(roots), trusted_root };
-        let remembered = remember(&ports, &by, &names).await.map_err(Failure::unavailable)?;
+        let remembered = remember(&ports, &self.groups(&ports).await?).await?;
         let ledger = Ledger::open(&self.ledger).await?;
         for entries in remembered.entries.chunks(limits::ENTRIES_AT_ONCE_MAX) {
             ledger.append_all(entries).await?;
@@ -216,6 +220,47 @@ impl Rebuild {
         };
         context.console.answer(&answer, &answer.text());
         Ok(Exit::Ok)
+    }
+
+    /// The images that were named, and those of each inventory.
+    async fn groups(&self, ports: &Ports) -> Result<Vec<Group>, Failure> {
+        let is_inventory =
+            |text: &&String| Path::new(text.as_str()).extension().is_some_and(|end| end == "toml");
+        let (inventories, images): (Vec<_>, Vec<_>) = self.images.iter().partition(is_inventory);
+        let mut groups = Vec::new();
+        if !images.is_empty() {
+            let (policy, mut roots, _) = load(self.policy.as_deref(), &self.trust)?;
+            if roots.0.is_empty() {
+                let text = "nobody is trusted: give --trust KEY.pub, or a policy with [[trust]]".to_owned();
+                return Err(Failure::usage_text(text));
+            }
+            self.speak(&mut roots, self.trust.len());
+            let images = images.iter().map(|image| image_name("", image)).collect::<Result<Vec<_>, _>>()?;
+            let trusted_root = trusted_root(&policy, self.policy.as_deref())?;
+            let by = By { roots: Arc::new(roots), trusted_root };
+            groups.push(Group { by, images, name: None, owner: None });
+        }
+        for path in inventories.into_iter().map(Path::new) {
+            let inventory = audit::read(path)?;
+            let dir = path.parent().unwrap_or(Path::new(""));
+            let listed = listed(ports, &inventory, dir).await?;
+            for (group, images) in inventory.groups.iter().zip(listed) {
+                let rules = audit::rules(group, dir)?;
+                let mut roots = rules.roots.as_ref().clone();
+                self.speak(&mut roots, group.trust.len());
+                let by = By { roots: Arc::new(roots), trusted_root: rules.trusted_root };
+                let (name, owner) = (Some(group.name.clone()), group.owner.clone());
+                groups.push(Group { by, images, name, owner });
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Lets the first `count` of `roots`, which are bare keys, speak for the verifiers that were named.
+    fn speak(&self, roots: &mut Roots, count: usize) {
+        for root in roots.0.iter_mut().take(count) {
+            root.verifiers.extend(self.verifier_id.iter().cloned());
+        }
     }
 
     async fn is_new(&self) -> Result<(), Failure> {

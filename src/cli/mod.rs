@@ -47,7 +47,7 @@ mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use console::Console;
@@ -83,8 +83,12 @@ enum Command {
     Verify(Box<verify::Args>),
     /// Moves a tag to an image that a policy lets through, with its evidence
     Promote(Box<promote::Args>),
-    /// Verifies and rebuilds the images of an inventory that are due, and writes down what came of it
+    /// Verifies and rebuilds the images of an inventory that are due, and remembers it
     Audit(Box<audit::Args>),
+    /// Says what changed since the last audit, and how all images stand
+    Report(Box<night::Args>),
+    /// Tells people what changed: webhooks, mail, chat, issues
+    Notify(notify::Args),
     /// Runs tests in an image, each in a root file system of its own, without a network
     Test(Box<test::Args>),
     /// Checks a policy, and prints the ones that are built in
@@ -92,10 +96,6 @@ enum Command {
     Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
     Trace(trace::Args),
-    /// Says what changed since the last audit, and how all images stand
-    Report(Box<night::Args>),
-    /// Tells people what changed: webhooks, mail, chat, issues
-    Notify(notify::Args),
     /// Packs all that an image is judged by into one archive, and judges it again
     Evidence(Box<evidence::Args>),
     /// Tells the life of an image, and of its tag, as the ledger knows it
@@ -129,7 +129,7 @@ struct Context<'a> {
 /// Runs the command line; never panics on bad input.
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.into_iter().collect();
+    let args = test::own_config(args.into_iter().collect(), &valued());
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),
@@ -148,6 +148,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     console.finish();
     let exit = outcome.unwrap_or_else(|failure| console.failure(&failure));
     ExitCode::from(exit.code())
+}
+
+/// The flags of every command that take a value.
+fn valued() -> Vec<String> {
+    let command = Cli::command();
+    let valued = command.get_arguments().filter(|arg| arg.get_action().takes_values());
+    valued.filter_map(|arg| arg.get_long().map(|long| format!("--{long}"))).collect()
 }
 
 /// clap's own sentence, but as our error object where JSON was asked for.

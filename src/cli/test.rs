@@ -1,6 +1,7 @@
 //! `reprov test`.
 
 use std::{
+    ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
     time::Instant,
@@ -37,23 +38,24 @@ pub(super) struct Args {
     #[arg(value_name = "IMAGE")]
     image: String,
     /// The tests: a recipe (its [[test]]s) if it ends in .toml, else a file of container-structure-test's in YAML or JSON
-    /// (repeat for several) [default: the recipe's at the commit that the image was built from]
-    #[arg(long, value_name = "FILE", env = "REPROV_TEST_CONFIG", value_delimiter = '\n')]
-    config: Vec<PathBuf>,
-    /// Without --config: whose provenance to believe of which commit it was built (repeat for several)
+    /// (repeat for several); --config behind `test` means the same, and reprov's own stands before `test`
+    /// [default: the recipe's at the commit that the image was built from]
+    #[arg(long, value_name = "FILE", env = "REPROV_TEST_TESTS", value_delimiter = '\n')]
+    tests: Vec<PathBuf>,
+    /// Without --tests: whose provenance to believe of which commit it was built (repeat for several)
     #[arg(
         long,
         value_name = "KEY.pub",
-        required_unless_present_any = ["insecure_skip_verify", "config"],
+        required_unless_present_any = ["insecure_skip_verify", "tests"],
         env = "REPROV_TEST_TRUST",
         value_delimiter = '\n'
     )]
     trust: Vec<PathBuf>,
     /// Believe anybody's provenance, signed or not
-    #[arg(long, conflicts_with_all = ["trust", "config"])]
+    #[arg(long, conflicts_with_all = ["trust", "tests"])]
     insecure_skip_verify: bool,
-    /// Without --config: where the source is, if not where the provenance says
-    #[arg(long, value_name = "DIR|URL", conflicts_with = "config", env = "REPROV_TEST_SOURCE")]
+    /// Without --tests: where the source is, if not where the provenance says
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "tests", env = "REPROV_TEST_SOURCE")]
     source: Option<String>,
     /// Which manifest of a multi-platform image
     #[arg(long, default_value = "linux/amd64", env = "REPROV_TEST_PLATFORM")]
@@ -69,6 +71,25 @@ pub(super) struct Args {
     /// tester.id in the signed result
     #[arg(long, value_name = "URI", default_value = names::BUILDER_LOCAL, env = "REPROV_TEST_TESTER_ID")]
     tester_id: String,
+}
+
+/// `--config` behind `test` becomes `--tests`: there it is container-structure-test's flag, and everywhere else reprov's own.
+/// `valued` are the flags before a command that take a value of their own.
+pub(super) fn own_config(mut args: Vec<OsString>, valued: &[String]) -> Vec<OsString> {
+    let mut at = 1;
+    while let Some(word) = args.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
+        at += if valued.iter().any(|flag| flag == word) { 2 } else { 1 };
+    }
+    if args.get(at).is_none_or(|word| word != "test") {
+        return args;
+    }
+    for word in args.iter_mut().skip(at + 1).take_while(|word| **word != "--") {
+        let own = word.to_str().and_then(|word| word.strip_prefix("--config"));
+        if let Some(rest) = own.filter(|rest| rest.is_empty() || rest.starts_with('=')) {
+            *word = format!("--tests{rest}").into();
+        }
+    }
+    args
 }
 
 /// Endings of reports.
@@ -157,17 +178,15 @@ impl Args {
 
     /// The tests of the files that are given, if any is.
     fn given(&self) -> Result<Option<Suite>, Failure> {
-        if self.config.is_empty() {
+        if self.tests.is_empty() {
             return Ok(None);
         }
-        if self.config.len() > TEST_FILES_MAX {
-            return Err(Failure::usage_text(format!(
-                "--config: {TEST_FILES_MAX} files may be given at once"
-            )));
+        if self.tests.len() > TEST_FILES_MAX {
+            return Err(Failure::usage_text(format!("--tests: {TEST_FILES_MAX} files may be given at once")));
         }
         let mut suite = Suite::default();
-        for path in &self.config {
-            let hint = |failure: Failure| failure.hint(format!("--config {}", path.display()));
+        for path in &self.tests {
+            let hint = |failure: Failure| failure.hint(format!("--tests {}", path.display()));
             let failed = |error: std::io::Error| hint(Failure::usage(error));
             let file = File::open(path).map_err(failed)?;
             let bytes = read_bounded(file, TEST_FILE_SIZE_BYTES_MAX, "file of tests").map_err(failed)?;
@@ -198,7 +217,7 @@ impl Args {
                 Err(Failure::unavailable(format!("the recipe with the tests cannot be had: {why}")))
             }
             SourceOfTests::None(why) => {
-                let hint = "write [[test]] in reprov.toml, or give a file of tests with --config";
+                let hint = "write [[test]] in reprov.toml, or give a file of tests with --tests";
                 Err(Failure::usage_text(format!("there is nothing to test it by: {why}"))
                     .hint(hint.to_owned()))
             }
@@ -241,4 +260,28 @@ pub(super) fn results(outcome: &Outcome) -> view::Results {
 
 fn tenths(seconds: f64) -> f64 {
     (seconds * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn config_is_the_tests_behind_test_alone() {
+        let check = |given: &str, expected: &str| {
+            let words = given.split(' ').map(OsString::from).collect();
+            let valued = ["--config", "--format"].map(str::to_owned);
+            let found = own_config(words, &valued).join(std::ffi::OsStr::new(" "));
+            assert_eq!(found, expected);
+        };
+        check("reprov test x --config a.yaml", "reprov test x --tests a.yaml");
+        check(
+            "reprov --config r --format json -q test --config=a",
+            "reprov --config r --format json -q test --tests=a",
+        );
+        check("reprov --config test build --config a", "reprov --config test build --config a");
+        check("reprov build test --config a", "reprov build test --config a");
+        check("reprov test x --configure --trust k", "reprov test x --configure --trust k");
+        check("reprov", "reprov");
+    }
 }

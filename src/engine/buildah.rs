@@ -128,7 +128,10 @@ mod tests {
         let engine = Buildah { program: "/usr/bin/buildah".into(), root: "/.reprov".into() };
         let plan = engine.step("localhost/reprov-base:00", Some("app"), None);
         let plan: Vec<_> = plan.iter().map(|command| command.join(" ")).collect();
-        insta::assert_snapshot!(plan.join("\n"), @"");
+        insta::assert_snapshot!(plan.join("\n"), @r"
+        /usr/bin/buildah --root /.reprov/build/store --runroot /.reprov/build/run/storage --storage-driver overlay --storage-opt overlay.mountopt=userxattr --storage-opt overlay.imagestore=/.reprov/bases from --quiet --pull-never --signature-policy /.reprov/build/profile/policy.json --name reprov-step localhost/reprov-base:00
+        /usr/bin/buildah --root /.reprov/build/store --runroot /.reprov/build/run/storage --storage-driver overlay --storage-opt overlay.mountopt=userxattr --storage-opt overlay.imagestore=/.reprov/bases run --isolation oci --network host --no-hosts --runtime /.reprov/shim --user=app reprov-step -- /bin/true
+        ");
     }
 
     #[test]

@@ -123,13 +123,13 @@ fn one(pod: &Pod, found: &mut Pods) {
     for (containers, running) in parts {
         for container in containers {
             let id = running.iter().find(|running| running.name == container.name);
-            match named(&container.image, id.map(|running| running.image_id.as_str()).unwrap_or_default()) {
-                Some(name) => drop(found.images.insert(name)),
-                None => {
-                    let Metadata { namespace, name } = &pod.metadata;
-                    let text = format!("`{}` of pod {namespace}/{name}", container.image);
-                    found.unclear.insert(printable(&text.chars().take(300).collect::<String>()));
-                }
+            let id = id.map(|running| running.image_id.as_str()).unwrap_or_default();
+            if let Some(name) = named(&container.image, id) {
+                found.images.insert(name);
+            } else {
+                let Metadata { namespace, name } = &pod.metadata;
+                let text = format!("`{}` of pod {namespace}/{name}", container.image);
+                found.unclear.insert(printable(&text.chars().take(300).collect::<String>()));
             }
         }
     }

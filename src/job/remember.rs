@@ -2,19 +2,28 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 
+use futures_util::{StreamExt as _, stream};
+
 use super::{
     Ports,
+    audit::{AuditError, resolve::named},
     verify::{Request, Room, VerifyError, counter, gather, now_s},
 };
 use crate::{
     entry::{Entry, Kind},
-    model::{Digest, ImageName, limits::REMEMBERED_MAX},
+    inventory::Inventory,
+    model::{
+        Digest, ImageName,
+        limits::{REMEMBERED_MAX, VERIFIED_AT_ONCE_MAX},
+    },
     oci::{self, Index},
     policy::Policy,
     registry::RegistryError,
+    report::audit::NoticeKind,
     signing::keyless::TrustedRoot,
     verify::{Roots, order, remembered_all},
 };
@@ -26,6 +35,19 @@ pub struct By {
     pub roots: Arc<Roots>,
     /// Whose certificates, where identities are trusted.
     pub trusted_root: Option<Arc<TrustedRoot>>,
+}
+
+/// Images that are judged alike.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Whom to believe about them.
+    pub by: By,
+    /// They, by tag or digest.
+    pub images: Vec<ImageName>,
+    /// What an inventory calls them.
+    pub name: Option<String>,
+    /// Who is told, by the inventory.
+    pub owner: Option<String>,
 }
 
 /// What the attestations say.
@@ -69,66 +91,125 @@ pub enum RememberError {
         /// Why not.
         source: oci::OciError,
     },
+    /// The inventory, or a file that it names.
+    #[error(transparent)]
+    Inventory(#[from] AuditError),
+    /// Which images there are.
+    #[error("nobody can tell which images there are: {0}")]
+    Unclear(String),
     /// More than anybody has.
     #[error("more than {REMEMBERED_MAX} attestations; make several ledgers")]
     TooMany,
 }
 
-/// Reads what stands beside `images`, beside the images of those that are indexes, and beside what their tags named before
-/// they were promoted.
+/// Images of an inventory, by its groups.
+///
+/// # Errors
+/// [`RememberError`]; also where a list of tags or a pod says not which images there are.
+pub async fn listed(
+    ports: &Ports,
+    inventory: &Inventory,
+    dir: &Path,
+) -> Result<Vec<Vec<ImageName>>, RememberError> {
+    let mut notices = Vec::new();
+    let names = named(ports, (inventory, dir), &mut notices).await?;
+    if let Some(unclear) = notices.into_iter().find(|notice| notice.kind == NoticeKind::Unclear) {
+        return Err(RememberError::Unclear(unclear.message));
+    }
+    let mut groups = vec![Vec::new(); inventory.groups.len()];
+    names.into_iter().for_each(|(name, group)| groups[group].push(name));
+    Ok(groups)
+}
+
+/// Reads what stands beside the images of all `groups`, beside the images of those that are indexes, and beside what their
+/// tags named before they were promoted.
 ///
 /// # Errors
 /// [`RememberError`]: a history with holes would not be one.
-pub async fn remember(ports: &Ports, by: &By, images: &[ImageName]) -> Result<Remembered, RememberError> {
-    let request = Request {
-        roots: Arc::clone(&by.roots),
-        trusted_root: by.trusted_root.clone(),
-        policy: Arc::new(Policy::none()),
-        now_s: now_s(),
-        platform: None,
-        room: Room::default(),
-        visited: counter(),
-    };
+pub async fn remember(ports: &Ports, groups: &[Group]) -> Result<Remembered, RememberError> {
     let mut entries: BTreeMap<Digest, Entry> = BTreeMap::new();
     let mut remembered = Remembered::default();
-    let mut seen = BTreeSet::new();
-    let mut open: Vec<(ImageName, bool)> = images.iter().rev().map(|image| (image.clone(), true)).collect();
-    while let Some((image, asked)) = open.pop() {
-        let evidence = match gather(ports, &request, &image).await {
-            // What a tag named long ago may be gone; what was asked for must be there.
-            Err(error) if !asked && error.is_not_found() => continue,
-            evidence => evidence?,
+    for group in groups {
+        let request = Request {
+            roots: Arc::clone(&group.by.roots),
+            trusted_root: group.by.trusted_root.clone(),
+            policy: Arc::new(Policy::none()),
+            now_s: now_s(),
+            platform: None,
+            room: Room::default(),
+            visited: counter(),
         };
-        let digest = evidence.judged.digest();
-        let by_digest = image.at(digest);
-        if !seen.insert((image.repository(), digest)) {
-            continue;
-        }
-        if let Some(unread) = evidence.unread.first() {
-            return Err(RememberError::Unread {
-                image: image.to_string(),
-                at: unread.at,
-                why: unread.why.clone(),
-            });
-        }
-        let found = remembered_all(&evidence, &image.repository());
-        open.extend(before(&found, &image).map(|image| (image, false)));
-        for entry in found {
-            if let Some(at) = entry.evidence {
-                entries.entry(at).or_insert(entry);
+        let mut seen = BTreeSet::new();
+        let mut wave: Vec<(ImageName, bool)> =
+            group.images.iter().map(|image| (image.clone(), true)).collect();
+        while !wave.is_empty() {
+            let each: Vec<_> =
+                wave.into_iter().map(|(image, asked)| look(ports, &request, image, asked)).collect();
+            let mut looks = stream::iter(each).buffered(VERIFIED_AT_ONCE_MAX);
+            let mut next = Vec::new();
+            while let Some(look) = looks.next().await {
+                let Some(look) = look? else { continue };
+                if !seen.insert((look.image.repository(), look.image.selector.digest)) {
+                    continue;
+                }
+                next.extend(look.further);
+                for mut entry in look.entries {
+                    (entry.group, entry.owner) = (group.name.clone(), group.owner.clone());
+                    if let Some(at) = entry.evidence {
+                        entries.entry(at).or_insert(entry);
+                    }
+                }
+                if entries.len() > REMEMBERED_MAX {
+                    return Err(RememberError::TooMany);
+                }
+                remembered.images.push(look.image);
             }
+            wave = next
+                .into_iter()
+                .filter(|(image, _)| !seen.contains(&(image.repository(), image.selector.digest)))
+                .collect();
         }
-        if entries.len() > REMEMBERED_MAX {
-            return Err(RememberError::TooMany);
-        }
-        if evidence.judged.index {
-            open.extend(inside(ports, &by_digest).await?.into_iter().map(|image| (image, true)));
-        }
-        remembered.images.push(by_digest);
     }
     remembered.entries = entries.into_values().collect();
     remembered.entries.sort_by_cached_key(order);
     Ok(remembered)
+}
+
+/// What stands beside one image.
+struct Look {
+    /// By its digest.
+    image: ImageName,
+    entries: Vec<Entry>,
+    /// Images to look at next, and whether they must be there.
+    further: Vec<(ImageName, bool)>,
+}
+
+/// None if the image need not be there and is not.
+async fn look(
+    ports: &Ports,
+    request: &Request,
+    image: ImageName,
+    asked: bool,
+) -> Result<Option<Look>, RememberError> {
+    let evidence = match gather(ports, request, &image).await {
+        // What a tag named long ago may be gone; what was asked for must be there.
+        Err(error) if !asked && error.is_not_found() => return Ok(None),
+        evidence => evidence?,
+    };
+    if let Some(unread) = evidence.unread.first() {
+        return Err(RememberError::Unread {
+            image: image.to_string(),
+            at: unread.at,
+            why: unread.why.clone(),
+        });
+    }
+    let entries = remembered_all(&evidence, &image.repository());
+    let by_digest = image.at(evidence.judged.digest());
+    let mut further: Vec<_> = before(&entries, &image).map(|image| (image, false)).collect();
+    if evidence.judged.index {
+        further.extend(inside(ports, &by_digest).await?.into_iter().map(|image| (image, true)));
+    }
+    Ok(Some(Look { image: by_digest, entries, further }))
 }
 
 /// Images that the tag of a promotion named before, in the same repository.

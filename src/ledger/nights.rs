@@ -47,7 +47,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn number_at(&self, at_s: i64) -> Result<u64, LedgerError> {
-        const FIRST_LATER: &str = "SELECT MIN(number) FROM reprov_entries WHERE at_s > $1";
+        // `+`: by the index of times, not through all rows in the order of their numbers.
+        const FIRST_LATER: &str = "SELECT MIN(+number) FROM reprov_entries WHERE at_s > $1";
         let attempt = async || {
             on!(self, |pool| {
                 let row = query(FIRST_LATER).bind(at_s).fetch_one(pool).await?;

@@ -18,9 +18,8 @@ struct Of {
     good_s: Option<i64>,
 }
 
-/// The metrics of `audit`, which ended at `now_s`. The same answer gives the same bytes.
-#[must_use]
-pub fn metrics(audit: &Audit, now_s: i64) -> String {
+/// What there is of each group.
+fn grouped(audit: &Audit) -> BTreeMap<&str, Of> {
     let mut groups: BTreeMap<&str, Of> = BTreeMap::new();
     for image in &audit.images {
         let of = groups.entry(&image.group).or_default();
@@ -37,6 +36,13 @@ pub fn metrics(audit: &Audit, now_s: i64) -> String {
             }
         }
     }
+    groups
+}
+
+/// The metrics of `audit`, which ended at `now_s`. The same answer gives the same bytes.
+#[must_use]
+pub fn metrics(audit: &Audit, now_s: i64) -> String {
+    let groups = grouped(audit);
     let mut out = Text::default();
     out.family("reprov_audit_images", "gauge", "", "Images of the inventory.");
     for (group, of) in &groups {

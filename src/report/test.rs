@@ -218,12 +218,35 @@ mod tests {
 
     #[test]
     fn people_see_what_was_expected_and_what_was_seen() {
-        insta::assert_snapshot!(answer().text(), @"");
+        insta::assert_snapshot!(answer().text(), @r"
+        image   registry.example.org/app@sha256:00
+        ok      starts (0.2 s)
+        FAILED  says <so> (0.2 s)
+                exit code: expected 0
+                  saw 1; stderr: no
+                      more\u{1b}
+                /etc/x: expected it is there
+                  saw nothing is
+        1 of 2 tests passed
+        attested sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb (signed)
+        ");
     }
 
     #[test]
     fn junit_has_a_case_a_test() {
-        insta::assert_snapshot!(answer().junit(), @"");
+        insta::assert_snapshot!(answer().junit(), @r###"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="reprov">
+          <testsuite name="registry.example.org/app@sha256:00" tests="2" failures="1" errors="0" skipped="0" time="1.500">
+            <testcase classname="registry.example.org/app@sha256:00" name="starts" time="0.250"/>
+            <testcase classname="registry.example.org/app@sha256:00" name="says &lt;so&gt;" time="0.250">
+              <failure type="test" message="exit code: expected 0, saw 1; stderr: no\u{a}more\u{1b}">exit code: expected 0, saw 1; stderr: no
+        more�
+        /etc/x: expected it is there, saw nothing is</failure>
+            </testcase>
+          </testsuite>
+        </testsuites>
+        "###);
         let lost = Test::failed("x".into(), "no & engine".into()).junit();
         assert!(lost.contains("errors=\"1\"") && lost.contains("no &amp; engine"), "{lost}");
     }

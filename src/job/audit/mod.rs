@@ -5,7 +5,7 @@ pub mod due;
 mod hosts;
 mod lease;
 mod plan;
-pub(super) mod resolve;
+pub(in crate::job) mod resolve;
 mod run;
 mod step;
 mod tally;
@@ -53,9 +53,11 @@ pub enum Attach {
     OnChange,
 }
 
+type Hear = dyn Fn(&str) -> Arc<dyn Progress> + Send + Sync;
+
 /// Makes who hears of one image.
 #[derive(Clone)]
-pub struct News(pub Arc<dyn Fn(&str) -> Arc<dyn Progress> + Send + Sync>);
+pub struct News(pub Arc<Hear>);
 
 impl fmt::Debug for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,7 @@ use super::{
     hosts::{Hosts, is_down},
 };
 use crate::{
-    inventory::{Group, pods, references},
+    inventory::{Group, Inventory, pods, references},
     job::{Ports, evidence::chain},
     model::{
         Digest, ImageName,
@@ -76,7 +76,7 @@ pub(super) struct Resolved {
 /// Resolves every name of the inventory.
 pub(super) async fn resolve(ports: &Ports, request: &Request, hosts: &Hosts) -> Result<Resolved, AuditError> {
     let mut resolved = Resolved::default();
-    let names = named(ports, request, &mut resolved.notices).await?;
+    let names = named(ports, (&request.inventory, &request.dir), &mut resolved.notices).await?;
     let look = |(name, group): (ImageName, usize)| async move {
         let digest = match name.selector.digest {
             Some(digest) => Ok(digest),
@@ -108,7 +108,7 @@ pub(super) async fn resolve(ports: &Ports, request: &Request, hosts: &Hosts) -> 
                     let theirs = &request.inventory.groups[first.group].name;
                     let message =
                         format!("{name} is {}, which group `{theirs}` has; it is done there", first.name);
-                    resolved.notices.push(notice(request, group, NoticeKind::Duplicate, &message));
+                    resolved.notices.push(notice(&request.inventory, group, NoticeKind::Duplicate, &message));
                 }
             }
         }
@@ -129,21 +129,21 @@ async fn look_up(ports: &Ports, hosts: &Hosts, name: &ImageName) -> Result<Diges
     })
 }
 
-/// Every name, each once, in the order of the groups.
-async fn named(
+/// Every name, each once, in the order of the groups; files are named from the directory beside the inventory.
+pub(in crate::job) async fn named(
     ports: &Ports,
-    request: &Request,
+    (inventory, dir): (&Inventory, &Path),
     notices: &mut Vec<Notice>,
 ) -> Result<Vec<(ImageName, usize)>, AuditError> {
     let mut all: Vec<(ImageName, usize)> = Vec::new();
     let mut seen: BTreeMap<ImageName, usize> = BTreeMap::new();
-    for (index, group) in request.inventory.groups.iter().enumerate() {
+    for (index, group) in inventory.groups.iter().enumerate() {
         let mut names = group.images.clone();
         for file in &group.files {
-            let listed = list(&request.dir.join(file))?;
+            let listed = list(&dir.join(file))?;
             if listed.is_empty() {
                 notices.push(notice(
-                    request,
+                    inventory,
                     index,
                     NoticeKind::NoImage,
                     &format!("`{file}` names no image"),
@@ -152,9 +152,9 @@ async fn named(
             names.extend(listed);
         }
         for file in &group.pods {
-            names.extend(running(request, index, file, notices)?);
+            names.extend(running((inventory, dir), index, file, notices)?);
         }
-        names.extend(tagged(ports, request, index, group, notices).await);
+        names.extend(tagged(ports, inventory, index, group, notices).await);
         for name in names {
             match seen.entry(name.clone()) {
                 btree_map::Entry::Vacant(place) => {
@@ -162,9 +162,9 @@ async fn named(
                     all.push((name, index));
                 }
                 btree_map::Entry::Occupied(place) => {
-                    let theirs = &request.inventory.groups[*place.get()].name;
+                    let theirs = &inventory.groups[*place.get()].name;
                     let message = format!("{name} stands twice; it is done once, in group `{theirs}`");
-                    notices.push(notice(request, index, NoticeKind::Duplicate, &message));
+                    notices.push(notice(inventory, index, NoticeKind::Duplicate, &message));
                 }
             }
         }
@@ -199,21 +199,21 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn running(
-    request: &Request,
+    (inventory, dir): (&Inventory, &Path),
     group: usize,
     file: &str,
     notices: &mut Vec<Notice>,
 ) -> Result<Vec<ImageName>, AuditError> {
-    let path = request.dir.join(file);
+    let path = dir.join(file);
     let opened = open(&path).map_err(|source| AuditError::File { path: path.clone(), source })?;
     let bounded = Bounded::new(BufReader::new(opened), INVENTORY_PODS_SIZE_BYTES_MAX, "list of pods");
     let found = pods(bounded).map_err(|source| AuditError::List { path, source })?;
     if found.images.is_empty() {
-        notices.push(notice(request, group, NoticeKind::NoImage, &format!("`{file}` names no image")));
+        notices.push(notice(inventory, group, NoticeKind::NoImage, &format!("`{file}` names no image")));
     }
     for unclear in &found.unclear {
         let message = format!("{unclear} in `{file}` names no image that could be looked up");
-        notices.push(notice(request, group, NoticeKind::Unclear, &message));
+        notices.push(notice(inventory, group, NoticeKind::Unclear, &message));
     }
     Ok(found.images.into_iter().collect())
 }
@@ -221,7 +221,7 @@ fn running(
 /// The tags of the group's repositories that its patterns fit.
 async fn tagged(
     ports: &Ports,
-    request: &Request,
+    inventory: &Inventory,
     index: usize,
     group: &Group,
     notices: &mut Vec<Notice>,
@@ -236,7 +236,7 @@ async fn tagged(
     while let Some((known, repository)) = asked.next().await {
         let mut unclear = |why: &str| {
             let message = format!("the tags of {repository} could not be listed: {why}");
-            notices.push(notice(request, index, NoticeKind::Unclear, &message));
+            notices.push(notice(inventory, index, NoticeKind::Unclear, &message));
         };
         let known = match &known {
             Ok(known) => known,
@@ -253,7 +253,7 @@ async fn tagged(
         for glob in &group.tags {
             if !tags.iter().any(|tag| glob.matches(tag)) {
                 let message = format!("no tag of {repository} fits `{glob}`; it has {} tags", tags.len());
-                notices.push(notice(request, index, NoticeKind::NoTag, &message));
+                notices.push(notice(inventory, index, NoticeKind::NoTag, &message));
             }
         }
         for tag in tags.into_iter().filter(|tag| group.tags.iter().any(|glob| glob.matches(tag))) {
@@ -273,7 +273,7 @@ pub(in crate::job) fn is_attachment(tag: &str) -> bool {
     hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-pub(super) fn notice(request: &Request, group: usize, kind: NoticeKind, message: &str) -> Notice {
+pub(super) fn notice(inventory: &Inventory, group: usize, kind: NoticeKind, message: &str) -> Notice {
     let message = printable(&message.chars().take(600).collect::<String>());
-    Notice { kind, group: request.inventory.groups[group].name.clone(), message }
+    Notice { kind, group: inventory.groups[group].name.clone(), message }
 }

@@ -44,7 +44,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How often it is looked whether another audit is done with what it claimed.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a step that was told to end may take to clean up.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// What all tasks share.
 struct Run {
@@ -266,7 +266,7 @@ impl Run {
             ),
             None => format!("{by_tag} was {} when the audit began, and is no more", item.found.digest),
         };
-        Some(notice(&self.request, item.found.group, NoticeKind::Moved, &message))
+        Some(notice(&self.request.inventory, item.found.group, NoticeKind::Moved, &message))
     }
 
     /// Waits for its turn and does one step, unless another audit does.
@@ -289,7 +289,7 @@ impl Run {
             if let Some(claim) = claimed {
                 let lease = Lease::hold(&self.ledger, claim);
                 let answer = match self.meanwhile(item, planned).await {
-                    Ok(Some(entry)) => self.elsewhere(entry),
+                    Ok(Some(entry)) => Self::elsewhere(entry),
                     Ok(None) => self.claimed(item, index, &lease).await,
                     Err(error) => self.fail(error),
                 };
@@ -302,7 +302,7 @@ impl Run {
                 () = self.stop.cancelled() => return Answer::without(State::Cancelled),
             }
             match self.meanwhile(item, planned).await {
-                Ok(Some(entry)) => return self.elsewhere(entry),
+                Ok(Some(entry)) => return Self::elsewhere(entry),
                 Ok(None) => {}
                 Err(error) => return self.fail(error),
             }
@@ -342,7 +342,7 @@ impl Run {
         Ok(found)
     }
 
-    fn elsewhere(&self, entry: Entry) -> Answer {
+    fn elsewhere(entry: Entry) -> Answer {
         let gone = entry.kind == Kind::Missed && entry.outcome == "gone";
         let error = entry.error.clone().filter(|_| entry.kind == Kind::Missed);
         let state = if super::due::told(&entry) || gone { State::Elsewhere } else { State::Untold };
@@ -390,7 +390,7 @@ impl Run {
         if lease.is_lost()
             && let Ok(Some(theirs)) = self.meanwhile(item, planned).await
         {
-            return self.elsewhere(theirs);
+            return Self::elsewhere(theirs);
         }
         self.append(&entry).await;
         Answer { state, entry: Some(entry), error, gone, internal, tries, took: Some(took) }

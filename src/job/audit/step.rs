@@ -109,8 +109,8 @@ impl Case<'_> {
         }
         match self.planned.step {
             StepKind::Verify => self.verify().await,
-            StepKind::Replay => self.rebuild(InputsFrom::Replay).await,
-            StepKind::Live => self.rebuild(InputsFrom::Live).await,
+            StepKind::Replay => Box::pin(self.rebuild(InputsFrom::Replay)).await,
+            StepKind::Live => Box::pin(self.rebuild(InputsFrom::Live)).await,
         }
     }
 
@@ -152,7 +152,7 @@ impl Case<'_> {
                     entry.signer = evidence.map(|_| key.public().fingerprint().hex());
                 }
                 Err(error) => {
-                    unattached = Some(format!("the summary is not attached: {}", shown(&chain(&error))))
+                    unattached = Some(format!("the summary is not attached: {}", shown(&chain(&error))));
                 }
             }
         }

@@ -91,7 +91,7 @@ impl Letter {
     /// For an issue. The key stands in it, invisibly, so that who finds two knows whether they are one.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let mut out = format!("Changed since {}, as of {}.\n\n", self.since, self.until);
+        let mut out = format!("Changed{}, as of {}.\n\n", super::text::from(&self.since), self.until);
         for change in self.changes.iter().take(SHOWN_MAX) {
             out.push_str(&format!(
                 "- **{}** {}: {}",

@@ -15,6 +15,9 @@ use crate::model::{
 };
 use chart::{Chart, charts};
 
+/// Changes of one code that are in sight; the rest is folded away.
+const OPEN_MAX: usize = 20;
+
 /// The whole page.
 #[derive(Template)]
 #[template(path = "night.html")]
@@ -53,6 +56,8 @@ struct TurnView {
     kind: &'static str,
     count: usize,
     changes: Vec<ChangeView>,
+    /// Folded away.
+    rest: Vec<ChangeView>,
     more: usize,
 }
 
@@ -68,6 +73,8 @@ struct List {
     title: &'static str,
     note: &'static str,
     class: &'static str,
+    /// How wide its columns are.
+    shape: &'static str,
     rows: Vec<Rank>,
 }
 
@@ -203,7 +210,8 @@ fn turns(changes: &[Change]) -> Vec<TurnView> {
             "other"
         },
         count: those.len(),
-        changes: those.iter().take(REPORT_ROWS_MAX).map(view).collect(),
+        changes: those.iter().take(OPEN_MAX).map(view).collect(),
+        rest: those.iter().take(REPORT_ROWS_MAX).skip(OPEN_MAX).map(view).collect(),
         more: those.len().saturating_sub(REPORT_ROWS_MAX),
     };
     changes.chunk_by(|a, b| a.code == b.code).map(of_code).collect()
@@ -230,7 +238,13 @@ fn lists(report: &Report) -> Vec<List> {
             ),
             width: width(count.images, largest),
         };
-        List { title, note, class, rows: counts.iter().take(2 * REPORT_TOP_MAX).map(rank).collect() }
+        List {
+            title,
+            note,
+            class,
+            shape: "codes",
+            rows: counts.iter().take(2 * REPORT_TOP_MAX).map(rank).collect(),
+        }
     };
     let slowest = whole.slowest.iter().filter_map(|place| place.took_ms).max().unwrap_or_default();
     let slow = |place: &Place| Rank {
@@ -243,7 +257,7 @@ fn lists(report: &Report) -> Vec<List> {
         name: printable(&place.image),
         code: false,
         value: place.judged.as_deref().map_or("never", |judged| &judged[..10]).to_owned(),
-        width: "0%".to_owned(),
+        width: String::new(),
     };
     let all = [
         counted("Verdicts", "of the last rebuilds", "known", &whole.verdicts),
@@ -253,12 +267,14 @@ fn lists(report: &Report) -> Vec<List> {
             title: "Not judged for longest",
             note: "the last time",
             class: "known",
+            shape: "plain",
             rows: whole.oldest.iter().map(old).collect(),
         },
         List {
             title: "Slowest",
             note: "the last time",
             class: "package",
+            shape: "names",
             rows: whole.slowest.iter().map(slow).collect(),
         },
     ];

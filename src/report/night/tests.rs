@@ -291,7 +291,28 @@ fn a_report_for_people() {
     let all = numbered(&[old[0].clone(), rebuilt(NIGHT, "explained", &["clock-in-text"])]);
     let text =
         report(&all[..1], &newest(&all), &[], span(NIGHT - 3600), &Rules::default()).render(NightForm::Text);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    1 change since 2026-11-30T02:00:00Z
+      drift
+        registry.example.org/app:1
+          drifts: it was reproduced, and is explained: clock-in-text
+          owner     base-team
+          group     base
+
+    1 image, 1 wrong as of 2026-11-30T04:00:00Z
+      rebuilds  explained 1
+      causes    clock-in-text 1
+      owners
+        base-team: 1 image, 1 wrong
+      groups
+        base: 1 image, 1 wrong
+      not judged for longest
+        2026-11-30T03:00:00Z  registry.example.org/app:1
+      slowest
+        1 s  registry.example.org/app:1
+
+    wrong  registry.example.org/app:1  explained: clock-in-text
+    ");
 }
 
 #[test]

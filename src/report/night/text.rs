@@ -25,7 +25,7 @@ pub(super) fn told(out: &mut String, changes: &[Change], since: &str) {
         0 => "nothing changed".to_owned(),
         count => counted(count, "change", "changes"),
     };
-    line(out, 0, 2, &format!("{count} since {since}"));
+    line(out, 0, 2, &format!("{count}{}", from(since)));
     let mut last = None;
     for change in changes {
         if last.replace(change.code) != Some(change.code) {
@@ -40,6 +40,11 @@ pub(super) fn told(out: &mut String, changes: &[Change], since: &str) {
             }
         }
     }
+}
+
+/// ` since …`; what was never told before is told from the beginning.
+pub(super) fn from(since: &str) -> String {
+    if since.starts_with("1970-01-01T00:00:00") { " so far".to_owned() } else { format!(" since {since}") }
 }
 
 fn whole(out: &mut String, report: &Report) {

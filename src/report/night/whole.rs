@@ -264,7 +264,9 @@ fn waivers<'a>(states: impl Iterator<Item = &'a State<'a>>, until: i64) -> Vec<E
 
 /// The nights that are drawn; one without an entry is there too, since nothing was done then.
 fn trend(tallies: &[Tally], span: Span) -> Vec<Night> {
-    let last = night_of(span.until_s);
+    // A night that only began is shown once something was done in it.
+    let begun = night_of(span.until_s);
+    let last = if tallies.iter().any(|tally| tally.night == begun) { begun } else { begun - 1 };
     let shown = |night: i64| night <= last && night > last - NIGHTS_SHOWN_MAX;
     let Some(first) = tallies.iter().map(|tally| tally.night).filter(|night| shown(*night)).min() else {
         return Vec::new();

@@ -26,20 +26,30 @@ fn peak_kib(pid: u32) -> Option<u64> {
 #[ignore = "slow: make acceptance"]
 fn two_thousand_images_of_which_nothing_is_due() {
     let (night, registry) = (Night::new(), Registry::start(&[]));
+    let mut names = Vec::new();
     for index in 0..IMAGES {
-        bare(&registry, &format!("many/{}", index % 20), &format!("t{index}"), &index.to_string());
+        let (repository, tag) = (format!("many/{}", index % 20), format!("t{index}"));
+        bare(&registry, &repository, &tag, &index.to_string());
+        names.push(format!("{}/{repository}:{tag}", registry.host()));
     }
     let repositories: Vec<_> = (0..20).map(|index| format!("\"{}/many/{index}\"", registry.host())).collect();
     night.inventory(&format!(
         "[[group]]\nname = \"many\"\nrepository = [{}]\ntags = \"t*\"\nrebuild = \"none\"\n",
         repositories.join(", ")
     ));
+    // The work itself: the same images, as many at once, without a ledger.
+    let (key, store) = (night.lab.path("signer.pub"), night.lab.path("store"));
+    let begun = Instant::now();
+    let mut words = vec!["verify", "--trust", &key, "--store", &store, "--format", "json"];
+    words.extend(names.iter().map(String::as_str));
+    night.lab.reprov(&words).exits(1);
+    let work = begun.elapsed();
     let begun = Instant::now();
     let ran = night.audit(&[]).exits(1);
     let whole = begun.elapsed();
     assert_eq!(ran.json()["summary"]["failed"], IMAGES, "{}", ran.err);
-    let each = whole / u32::try_from(IMAGES).unwrap();
-    println!("{IMAGES} images verified in {whole:.1?}, {each:.2?} each, the verifying included");
+    let each = whole.saturating_sub(work) / u32::try_from(IMAGES).unwrap();
+    println!("{IMAGES} images: verified in {work:.1?}, audited in {whole:.1?}: {each:.2?} more for each");
 
     let mut child = night.auditing(&["-q"]).stdout(Stdio::null()).spawn().unwrap();
     let (begun, mut peak) = (Instant::now(), 0);
@@ -50,6 +60,6 @@ fn two_thousand_images_of_which_nothing_is_due() {
     let (seconds, mib) = (begun.elapsed().as_secs_f64(), peak >> 10);
     println!("{IMAGES} images of which nothing is due: {seconds:.1} s, {mib} MiB");
     assert!(seconds <= SECONDS_MAX && mib <= PEAK_MIB_MAX, "{seconds:.1} s, {mib} MiB");
-    assert!(each <= BOOKKEEPING_MAX, "{each:?} an image, with its verifying");
+    assert!(each <= BOOKKEEPING_MAX, "{each:?} an image");
     assert_eq!(night.entries().len(), IMAGES);
 }

@@ -155,3 +155,24 @@ fn what_was_done_and_noted_is_what_the_registry_says() {
         assert!(attested.iter().all(|entry| told.contains(entry)), "{attested:#?} {told:#?}");
     }
 }
+
+#[test]
+fn an_inventory_says_which_images_and_whom_to_believe() {
+    let stand = Stand::new();
+    stand.honest();
+    stand.attach(By::Other, REBUILD, &rebuilt());
+    let place = Somewhere::sqlite();
+    let at = place.written();
+    let inventory = format!(
+        "[[group]]\nname = \"web\"\nowner = \"web@example.org\"\nimages = [\"{}\"]\ntrust = [\"{}\"]\nevery = \"7d\"\n",
+        stand.name(),
+        By::Other.public()
+    );
+    fs::write(stand.lab.path("inventory.toml"), inventory).unwrap();
+    let args = ["ledger", "rebuild", &stand.lab.path("inventory.toml"), "--ledger", &at];
+    stand.lab.reprov(&args).exits(0);
+    let entries = entries(&place.place);
+    assert_eq!(entries.len(), 1, "the other key's word alone: {entries:#?}");
+    assert_eq!((entries[0].kind, entries[0].group.as_deref()), (Kind::Rebuilt, Some("web")));
+    assert_eq!(entries[0].owner.as_deref(), Some("web@example.org"));
+}

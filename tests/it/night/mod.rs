@@ -1,6 +1,7 @@
 //! What the ledger is for: reports, and telling people. Nights are written into a ledger here; that audits write them is
 //! tested with audits.
 
+mod ledgers;
 mod mail;
 mod receiver;
 mod reports;
@@ -65,7 +66,7 @@ impl Nights {
     fn inventory(&self, notify: &str) -> String {
         let path = self.lab.path("inventory.toml");
         let group = "[[group]]\nname = \"base\"\nimages = [\"registry.example.org/app:1\"]\ntrust = [\"signer.pub\"]\n\
-                     every = \"1d\"\n";
+                     every = \"30d\"\n";
         std::fs::write(&path, format!("{group}{notify}")).unwrap();
         path
     }
