@@ -5,7 +5,7 @@ pub mod due;
 mod hosts;
 mod lease;
 mod plan;
-pub(in crate::job) mod resolve;
+pub(super) mod resolve;
 mod run;
 mod step;
 mod tally;
