@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     Ports,
-    audit::{AuditError, resolve::named},
+    audit::{AuditError, named},
     verify::{Request, Room, VerifyError, counter, gather, now_s},
 };
 use crate::{
@@ -117,7 +117,9 @@ pub async fn listed(
         return Err(RememberError::Unclear(unclear.message));
     }
     let mut groups = vec![Vec::new(); inventory.groups.len()];
-    names.into_iter().for_each(|(name, group)| groups[group].push(name));
+    for (name, group) in names {
+        groups[group].push(name);
+    }
     Ok(groups)
 }
 
