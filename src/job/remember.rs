@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     Ports,
-    audit::{AuditError, resolve::named},
+    audit::{AuditError, named},
     verify::{Request, Room, VerifyError, counter, gather, now_s},
 };
 use crate::{

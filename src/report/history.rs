@@ -172,7 +172,19 @@ mod tests {
         assert_eq!(named, [1, 8, 9]);
         assert_eq!(history.names, Some(Digest::of(b"a")));
         let text = history.text();
-        insta::assert_snapshot!(text);
+        insta::assert_snapshot!(text, @r"
+        example.org/app:1
+          when                  what      outcome     image         evidence      by
+          2027-01-15T08:01:00Z  the tag names sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb
+          2027-01-15T08:01:00Z  built     built       ca978112ca1b  -             https://ci.example.org/r
+          2027-01-15T08:02:00Z  rebuilt   reproduced  ca978112ca1b  -             https://ci.example.org/r
+          2027-01-15T08:03:00Z  verified  passed      ca978112ca1b  -             https://ci.example.org/r
+          2027-01-15T08:05:00Z  promoted  refused     3e23e8160039  -             https://ci.example.org/r
+          2027-01-15T08:08:00Z  the tag names sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d
+          2027-01-15T08:08:00Z  promoted  promoted    3e23e8160039  -             https://ci.example.org/r
+          2027-01-15T08:09:00Z  the tag names sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb
+          2027-01-15T08:09:00Z  undone    promoted    ca978112ca1b  -             https://ci.example.org/r
+        ");
     }
 
     #[test]

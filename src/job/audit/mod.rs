@@ -5,12 +5,14 @@ pub mod due;
 mod hosts;
 mod lease;
 mod plan;
-pub(super) mod resolve;
+mod resolve;
 mod run;
 mod step;
 mod tally;
 
 use std::{fmt, path::PathBuf, sync::Arc};
+
+pub(in crate::job) use resolve::{is_attachment, list, named};
 
 use super::{Ports, rebuild::Credentials};
 use crate::{

@@ -11,7 +11,7 @@ use crate::{
     inventory::{Group, Inventory},
     job::{
         Ports,
-        audit::resolve::{is_attachment, list},
+        audit::{is_attachment, list},
     },
     model::{ImageName, Location, limits::INVENTORY_IMAGES_MAX},
 };
