@@ -62,7 +62,7 @@ pub(crate) fn rows() -> Vec<Row> {
         unit: " s",
         target: Target::AtMost(1.0),
     };
-    let each_ms = one_by_one * 1000.0 / entries.len() as f64;
+    let each_ms = one_by_one * 1000.0 / f64::from(u32::try_from(entries.len()).unwrap());
     vec![
         row("history of a tag with 500 rows in a million; peer: reads all rows", life),
         row("the newest of 4,000 in a million rows; peer: reads all rows", newest),

@@ -160,7 +160,7 @@ impl Args {
         let each: Vec<_> = asked
             .into_iter()
             .map(|(planned, request)| async move {
-                let (promotion, exit, entry) = self.one(context, ports, &request, key).await;
+                let (promotion, exit, entry) = Box::pin(self.one(context, ports, &request, key)).await;
                 let entry = entry.map(|entry| Entry { group: planned.group, owner: planned.owner, ..entry });
                 (promotion, exit.worse(noted(context, ledger, entry.as_ref()).await))
             })

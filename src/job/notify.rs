@@ -96,21 +96,6 @@ impl<'a> Telling<'a> {
         Ok((all, span))
     }
 
-    /// What of `told`, by name, goes to whom: one letter for each receiver and owner.
-    fn letters(&self, named: &[(&Receiver, &Change)], fresh: &[usize], span: Span) -> Vec<Letter> {
-        let mut of: BTreeMap<(&str, Option<&str>), Vec<Change>> = BTreeMap::new();
-        for index in fresh {
-            let (receiver, change) = named[*index];
-            of.entry((receiver.name.as_str(), change.owner.as_deref())).or_default().push(change.clone());
-        }
-        let (since, until) = (rfc3339(span.since_s), rfc3339(span.until_s));
-        let letters = of.into_iter().flat_map(|((receiver, _), changes)| {
-            let parts: Vec<_> = changes.chunks(CHANGES_MAX).map(<[Change]>::to_vec).collect();
-            parts.into_iter().map(|part| Letter::new(receiver, &since, &until, part)).collect::<Vec<_>>()
-        });
-        letters.collect()
-    }
-
     /// The changes, and to whom each goes.
     fn addressed<'b>(&'b self, changes: &'b [Change]) -> Vec<(&'b Receiver, &'b Change)> {
         let wants = |receiver: &Receiver, change: &Change| {
@@ -121,6 +106,21 @@ impl<'a> Telling<'a> {
         };
         self.receivers.iter().flat_map(of).collect()
     }
+}
+
+/// The letters that tell what of `named` is `fresh`: one for each receiver and owner, or several where it is much.
+fn letters(named: &[(&Receiver, &Change)], fresh: &[usize], span: Span) -> Vec<Letter> {
+    let mut of: BTreeMap<(&str, Option<&str>), Vec<Change>> = BTreeMap::new();
+    for index in fresh {
+        let (receiver, change) = named[*index];
+        of.entry((receiver.name.as_str(), change.owner.as_deref())).or_default().push(change.clone());
+    }
+    let (since, until) = (rfc3339(span.since_s), rfc3339(span.until_s));
+    let letters = of.into_iter().flat_map(|((receiver, _), changes)| {
+        let parts: Vec<_> = changes.chunks(CHANGES_MAX).map(<[Change]>::to_vec).collect();
+        parts.into_iter().map(|part| Letter::new(receiver, &since, &until, part)).collect::<Vec<_>>()
+    });
+    letters.collect()
 }
 
 /// What counts as what in `inventory`: an image is overdue a day after it should have been judged again.
@@ -149,7 +149,7 @@ pub async fn foretell(
     let (changes, span) = telling.changed(ledger, number).await?;
     let named = telling.addressed(&changes);
     let all: Vec<usize> = (0..named.len()).collect();
-    let letters = telling.letters(&named, &all, span);
+    let letters = letters(&named, &all, span);
     drop(named);
     Ok((changes, letters))
 }
@@ -168,7 +168,7 @@ pub async fn tell(ports: &Ports, ledger: &Ledger, telling: &Telling<'_>) -> Resu
         |(receiver, change): &(&Receiver, &Change)| format!("told/{}/{}", mark_of(receiver), change.key);
     let names: Vec<String> = named.iter().map(name).collect();
     let compose = |fresh: &[usize]| -> Vec<(String, String)> {
-        let letters = telling.letters(&named, fresh, span);
+        let letters = letters(&named, fresh, span);
         let kept = letters.iter().map(|letter| {
             let body = serde_json::to_string(letter).unwrap_or_default(); // Texts and numbers always can be.
             (format!("letter/{place}/{}/{}", letter.receiver, letter.key()), body)

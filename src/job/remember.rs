@@ -117,7 +117,9 @@ pub async fn listed(
         return Err(RememberError::Unclear(unclear.message));
     }
     let mut groups = vec![Vec::new(); inventory.groups.len()];
-    names.into_iter().for_each(|(name, group)| groups[group].push(name));
+    for (name, group) in names {
+        groups[group].push(name);
+    }
     Ok(groups)
 }
 

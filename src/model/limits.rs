@@ -329,7 +329,7 @@ pub const RETIRED_AFTER_S: i64 = 90 * 24 * 3600;
 pub const WAIVER_ENDING_S: i64 = 30 * 24 * 3600;
 /// Images of one list of a report that is ordered by something.
 pub const REPORT_TOP_MAX: usize = 10;
-/// Images that a page of a report shows one by one; JSON, JUnit and SARIF have all.
+/// Images that a page of a report shows one by one; JSON, `JUnit` and SARIF have all.
 pub const REPORT_ROWS_MAX: usize = 500;
 
 /// Most tests of one file.

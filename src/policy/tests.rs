@@ -44,6 +44,18 @@ fn unknown_keys_name_the_nearest() {
 }
 
 #[test]
+fn says_what_is_promoted_where() {
+    let policy = read("builders = [\"*\"]\n[promote]\nto = [\"a.example/prod/*\"]\nindex = true").unwrap();
+    let promote = policy.promote.unwrap();
+    assert!(promote.from.is_none() && promote.index && promote.to.unwrap()[0].matches("a.example/prod/x"));
+    let policy = read("builders = [\"*\"]\n[promoted]\nto = [\"a.example/x\"]\nmax-age = \"1h\"").unwrap();
+    assert_eq!(policy.promoted.unwrap().max_age_s, Some(3600));
+    refused("builders = [\"*\"]\n[promote]\nform = []", "line 3: unknown key `form`; did you mean `from`?");
+    refused("builders = [\"*\"]\n[promoted]\nmax-age = \"1h\"", "missing field `to`");
+    refused("builders = [\"*\"]\n[promote]\nto = [\"\"]", "matches nothing");
+}
+
+#[test]
 fn values_that_mean_nothing_have_their_line() {
     refused("builders = [", "line 1:");
     refused("builders = 1", "line 1:");

@@ -9,7 +9,7 @@ use crate::{
     entry::{Entry, Kind, Waived},
     model::{
         Digest, ImageName,
-        names::{REBUILD_PREDICATE, SLSA_PROVENANCE, SLSA_PROVENANCE_V02, SLSA_SUMMARY},
+        names::{PROMOTION_PREDICATE, REBUILD_PREDICATE, SLSA_PROVENANCE, SLSA_PROVENANCE_V02, SLSA_SUMMARY},
         reference,
         time::parse_rfc3339,
     },
@@ -17,8 +17,6 @@ use crate::{
 
 /// in-toto's predicate of test results; the prefix of every version.
 const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/";
-/// Our predicate about a tag that was moved.
-const PROMOTION: &str = "https://reprov.example/promotion/v1";
 
 /// Where a statement stands.
 #[derive(Debug, Clone)]
@@ -49,7 +47,7 @@ pub fn remembered(statement: &Statement, placed: &Placed<'_>) -> Option<Entry> {
         SLSA_PROVENANCE | SLSA_PROVENANCE_V02 => built(statement, placed),
         SLSA_SUMMARY => verified(statement, placed),
         REBUILD_PREDICATE => rebuilt(statement, placed),
-        PROMOTION => promoted(statement, placed),
+        PROMOTION_PREDICATE => promoted(statement, placed),
         kind if kind.starts_with(TEST_RESULT) => tested(statement, placed),
         _ => None,
     }

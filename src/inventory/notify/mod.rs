@@ -37,6 +37,15 @@ pub enum Address {
     From(Variable),
 }
 
+impl Address {
+    fn variable(&self) -> Option<&Variable> {
+        match self {
+            Self::From(variable) => Some(variable),
+            Self::Written(_) => None,
+        }
+    }
+}
+
 /// How a mail server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
@@ -139,13 +148,9 @@ impl Receiver {
     /// What of the environment it takes to tell it.
     #[must_use]
     pub fn variables(&self) -> Vec<&Variable> {
-        let address = |url| match url {
-            &Address::From(ref variable) => Some(variable),
-            Address::Written(_) => None,
-        };
         match &self.way {
-            Way::Webhook { url, secret } => address(url).into_iter().chain(secret).collect(),
-            Way::Slack { url } => address(url).into_iter().collect(),
+            Way::Webhook { url, secret } => url.variable().into_iter().chain(secret).collect(),
+            Way::Slack { url } => url.variable().into_iter().collect(),
             Way::Email { login: Some((Login::From(user), password)), .. } => vec![user, password],
             Way::Email { login, .. } => login.iter().map(|(_, password)| password).collect(),
             Way::Github { token, .. } | Way::Gitlab { token, .. } => vec![token],

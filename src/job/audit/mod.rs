@@ -5,7 +5,7 @@ pub mod due;
 mod hosts;
 mod lease;
 mod plan;
-pub(super) mod resolve;
+pub(in crate::job) mod resolve;
 mod run;
 mod step;
 mod tally;

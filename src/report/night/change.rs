@@ -94,7 +94,7 @@ pub(super) fn changes(before: &States<'_>, after: &States<'_>, span: Span, rules
     all
 }
 
-fn outcome<'a>(known: Option<&'a Known>) -> Option<&'a str> {
+fn outcome(known: Option<&Known>) -> Option<&str> {
     known.map(|known| known.entry.outcome.as_str())
 }
 

@@ -197,7 +197,7 @@ fn a_change_has_one_key_until_it_happens_again() {
 fn everything() -> Report {
     let hostile = "x</script><img src=x onerror=alert(1)>\u{202e}";
     let before = NIGHT - DAY_S;
-    let old = vec![
+    let old = [
         entry(before, Kind::Rebuilt, "good", "reproduced", &[]),
         entry(before, Kind::Rebuilt, "drifts", "reproduced", &[]),
         entry(before, Kind::Verified, "lost", "passed", &[]),

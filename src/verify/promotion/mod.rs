@@ -289,7 +289,7 @@ fn digest(proposal: &Proposal, policy: &Policy, objections: &[Objection]) -> Dig
     let mut findings: Vec<[String; 4]> = objections
         .iter()
         .filter(|objection| objection.severity > Severity::Info)
-        .map(|one| ["".into(), one.code.name().into(), one.severity.name().into(), String::new()])
+        .map(|one| [String::new(), one.code.name().into(), one.severity.name().into(), String::new()])
         .collect();
     for weighed in &proposal.images {
         let judgement = &weighed.judgement;

@@ -14,6 +14,7 @@ fn lose_evidence(registry: &Registry, repository: &str) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the story of some nights, each on what the last one left")]
 fn three_images_over_some_nights() {
     let (night, registry) = (Night::new(), Registry::shared());
     let lab = &night.lab;

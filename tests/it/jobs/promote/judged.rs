@@ -109,7 +109,7 @@ const REFUSED: &[(&[&str], &str, Attach)] = &[
         it.attach(By::Stranger, "https://slsa.dev/provenance/v1", &json!({"buildDefinition": {}}));
     }),
     (&["source-not-allowed"], "sources = [\"git+https://git.example.org/other/*\"]", |it| {
-        drop(it.built(1, 2))
+        drop(it.built(1, 2));
     }),
     (&["stale"], "max-age = \"30d\"", |it| drop(it.built(1, 2))),
     (&["rebuild-missing"], "[rebuild]", |it| drop(it.built(1, 2))),
@@ -132,7 +132,7 @@ const REFUSED: &[(&[&str], &str, Attach)] = &[
     }),
     (&["sbom-missing"], "[sbom]", |it| drop(it.built(1, 2))),
     (&["closed"], "closed = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\", \"sat\", \"sun\"]", |it| {
-        drop(it.built(1, 2))
+        drop(it.built(1, 2));
     }),
     (&["promotion-source"], "[promote]\nfrom = [\"registry.example.org/*\"]", |it| drop(it.built(1, 2))),
     (&["promotion-target"], "[promote]\nto = [\"registry.example.org/*\"]", |it| drop(it.built(1, 2))),
@@ -183,7 +183,7 @@ fn a_waiver_that_was_used_is_recorded() {
 }
 
 /// An index of two images, of which the second has a rebuilder's word or not.
-fn index<'a>(api: &'a ApiRegistry, good: bool) -> (String, Vec<Staged<'a>>) {
+fn index(api: &ApiRegistry, good: bool) -> (String, Vec<Staged<'_>>) {
     let images: Vec<Staged<'_>> = ["amd64", "arm64"]
         .map(|architecture| {
             let mut image = manifest(api, "staging/app", &[architecture.as_bytes()]);

@@ -215,7 +215,9 @@ fn the_ledger_has_each_promotion_once_and_is_rebuilt_from_the_statements() {
             ["promoted", "undone"].contains(&entry["kind"].as_str().unwrap()) && !entry["evidence"].is_null()
         });
         let mut moves: Vec<Value> = moves.collect();
-        moves.iter_mut().for_each(|entry| drop(entry.as_object_mut().unwrap().remove("number")));
+        for entry in &mut moves {
+            drop(entry.as_object_mut().unwrap().remove("number"));
+        }
         moves.sort_by_key(|entry| entry["evidence"].to_string());
         moves
     };
