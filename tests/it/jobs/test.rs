@@ -162,7 +162,7 @@ timeout = "60s"
 
 [[test]]
 name = "killed"
-run = "sh -c 'kill -9 $$'"
+run = "sh -c 'kill -9 $$'; exit $?"
 
 [[test]]
 name = "nobody is there"
