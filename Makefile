@@ -54,10 +54,12 @@ causes:
 attacks:
 	REPROV_WRITE_ATTACKS=1 $(CARGO) test --locked --test it -- --exact verify::attacks::the_list_in_the_documents_is_this_one
 
-# docs/report.png: the report of the demo's drifting image, as a browser shows it.
-screenshot: needs
+# docs/report.png and docs/night.png: the report of the demo's drifting image, and of a night, as a browser shows them.
+screenshot: needs build
 	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
 	REPROV_WRITE_SCREENSHOT=1 $(CARGO) test --locked --test it -- --ignored --exact jobs::report::the_demos_drifting_image_in_a_browser
+	dir=$$(mktemp -d) && PAGE=$$dir/night.html fixtures/demo-night && chromium --headless --no-sandbox --hide-scrollbars \
+	    --window-size=1280,1010 --screenshot=docs/night.png file://$$dir/night.html && rm -r $$dir
 
 lint: needs
 	$(CARGO) fmt --check
