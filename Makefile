@@ -21,9 +21,10 @@ demo-night: needs build
 buildroot: needs build
 	buildroot/make
 
-# Everything but the slow suite. Package mirrors are the only network it uses.
+# Everything but the slow suite. Package mirrors are the only network it uses. Many tests wait, so one more than there
+# are cores runs.
 test: needs
-	$(CARGO) test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) + 1))} $(CARGO) test --locked
 
 # npm, cargo, curl and heredocs; several hundred real Dockerfiles; a report in a real browser.
 acceptance: needs
