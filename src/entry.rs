@@ -168,6 +168,12 @@ impl Entry {
         })
     }
 
+    /// By what a promotion is known, so that of one statement there is one entry.
+    #[must_use]
+    pub fn promotion_name(evidence: &Digest) -> String {
+        format!("promotion {evidence}")
+    }
+
     /// The bytes that are kept and chained.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -10,7 +10,7 @@ use super::{
     credentials, failed,
     failure::{Exit, Failure},
     global::image_name,
-    ledger::{note, opened, place},
+    ledger::{Places, note, opened},
     rebuild::{Unjudged, judged as judged_image, parse_verdict},
     sign::SignArgs,
     size::parse_maximum,
@@ -160,7 +160,7 @@ pub(super) struct Args {
     #[arg(long)]
     push_log: bool,
     /// Note the build in this ledger too: a file, or `postgres://USER@HOST/DATABASE`
-    #[arg(long, value_name = "PATH|URL", value_parser = place, env = "REPROV_LEDGER", hide_env_values = true)]
+    #[arg(long, value_name = "PATH|URL", value_parser = Places, env = "REPROV_LEDGER", hide_env_values = true)]
     ledger: Option<Place>,
 }
 

@@ -31,13 +31,30 @@ const FILE_NAME: &str = "ledger.sqlite";
 #[derive(Debug, clap::Args)]
 pub(super) struct LedgerArgs {
     /// The ledger: a file, or `postgres://USER@HOST/DATABASE` [default: ledger.sqlite beside the store]
-    #[arg(long, value_name = "PATH|URL", value_parser = place, env = "REPROV_LEDGER", hide_env_values = true)]
+    #[arg(long, value_name = "PATH|URL", value_parser = Places, env = "REPROV_LEDGER", hide_env_values = true)]
     pub(super) ledger: Option<Place>,
 }
 
-/// Reads a place; a URL that cannot be one is not shown, since it may hold a password.
-pub(super) fn place(text: &str) -> Result<Place, PlaceError> {
-    text.parse()
+/// Reads a place; one that cannot be one is not shown, as clap would, since it may hold a password.
+#[derive(Debug, Clone)]
+pub(super) struct Places;
+
+impl clap::builder::TypedValueParser for Places {
+    type Value = Place;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Place, clap::Error> {
+        let no = |why: String| {
+            let text = format!("--ledger: {why}\n");
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, text).with_cmd(command)
+        };
+        let text = value.to_str().ok_or_else(|| no("it is not UTF-8".to_owned()))?;
+        text.parse().map_err(|error: PlaceError| no(error.to_string()))
+    }
 }
 
 /// Opens the ledger at `place`, if one is given.
@@ -150,7 +167,7 @@ pub(super) struct Rebuild {
     #[arg(required = true, value_name = "IMAGE|INVENTORY")]
     images: Vec<String>,
     /// The new ledger: a file that is not there yet, or `postgres://USER@HOST/DATABASE` without entries
-    #[arg(long, value_name = "PATH|URL", value_parser = place)]
+    #[arg(long, value_name = "PATH|URL", value_parser = Places)]
     ledger: Place,
     /// Whose attestations about images to believe (repeat for several); a policy's [[trust]] may name more
     #[arg(long, value_name = "KEY.pub", env = "REPROV_LEDGER_TRUST", value_delimiter = '\n')]
@@ -228,6 +245,10 @@ impl Rebuild {
             |text: &&String| Path::new(text.as_str()).extension().is_some_and(|end| end == "toml");
         let (inventories, images): (Vec<_>, Vec<_>) = self.images.iter().partition(is_inventory);
         let mut groups = Vec::new();
+        if images.is_empty() && (!self.trust.is_empty() || self.policy.is_some()) {
+            let text = "--trust and --policy are for images that are named; an inventory's groups say whom to believe";
+            return Err(Failure::usage_text(text.to_owned()));
+        }
         if !images.is_empty() {
             let (policy, mut roots, _) = load(self.policy.as_deref(), &self.trust)?;
             if roots.0.is_empty() {

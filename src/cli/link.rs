@@ -28,7 +28,7 @@ pub(super) struct LinkArgs {
     #[arg(
         long,
         value_name = "STEP",
-        conflicts_with_all = ["statement", "attest-evidence", "platform", "all_platforms", "legacy", "dry_run"],
+        conflicts_with_all = ["statement", "attest-evidence", "platform", "all_platforms", "legacy", "dry_run", "builder_id", "builder_version"],
         help_heading = HEADING
     )]
     link: Option<String>,

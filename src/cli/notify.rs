@@ -82,8 +82,8 @@ impl Told {
             Some((variable.0.clone(), Secret::new(value)))
         });
         let secrets = secrets.collect();
-        // The same inventory by whatever path it is named.
-        let name = std::fs::canonicalize(path).map_err(Failure::usage)?.display().to_string();
+        // Not through links: where a cluster mounts it, they lead to another place each night.
+        let name = std::path::absolute(path).map_err(Failure::usage)?.display().to_string();
         Ok(Self { name, receivers, secrets })
     }
 

@@ -13,7 +13,7 @@ use super::{
     Context, audit,
     failure::{Exit, Failure},
     global::image_name,
-    ledger::{opened, place},
+    ledger::{Places, opened},
     policy::{load, trusted_root},
     sign::SignArgs,
     verify::parse_time,
@@ -86,7 +86,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "URI", default_value = names::PROMOTER_LOCAL, env = "REPROV_PROMOTE_PROMOTER")]
     promoter: String,
     /// Note it in this ledger too: a file, or `postgres://USER@HOST/DATABASE`
-    #[arg(long, value_name = "PATH|URL", value_parser = place, env = "REPROV_LEDGER", hide_env_values = true)]
+    #[arg(long, value_name = "PATH|URL", value_parser = Places, env = "REPROV_LEDGER", hide_env_values = true)]
     ledger: Option<Place>,
     #[command(flatten)]
     sign: SignArgs,
@@ -294,7 +294,7 @@ fn failed(
 async fn noted(context: &Context<'_>, ledger: Option<&Ledger>, entry: Option<&Entry>) -> Exit {
     let (Some(ledger), Some(entry)) = (ledger, entry) else { return Exit::Ok };
     let noted = match entry.evidence {
-        Some(evidence) => ledger.append_once(&format!("promotion {evidence}"), entry).await,
+        Some(evidence) => ledger.append_once(&Entry::promotion_name(&evidence), entry).await,
         None => ledger.append(entry).await,
     };
     let Err(error) = noted else { return Exit::Ok };

@@ -11,7 +11,7 @@ use super::{
     Context,
     failure::{Exit, Failure},
     global::image_name,
-    ledger::{note, opened, place},
+    ledger::{Places, note, opened},
     report,
     sign::SignArgs,
 };
@@ -75,7 +75,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "URI", default_value = names::BUILDER_LOCAL, env = "REPROV_TEST_TESTER_ID")]
     tester_id: String,
     /// Note the result in this ledger too: a file, or `postgres://USER@HOST/DATABASE`
-    #[arg(long, value_name = "PATH|URL", value_parser = place, env = "REPROV_LEDGER", hide_env_values = true)]
+    #[arg(long, value_name = "PATH|URL", value_parser = Places, env = "REPROV_LEDGER", hide_env_values = true)]
     ledger: Option<Place>,
 }
 

@@ -41,8 +41,11 @@ pub async fn history(ledger: &Ledger, asked: &Asked) -> Result<Vec<Row>, LedgerE
     };
     gather(ledger, &filter, &mut found).await?;
     if asked.tag.is_some() {
-        let images: BTreeSet<Digest> =
-            found.values().flat_map(|row| [row.entry.digest, row.entry.before]).flatten().collect();
+        // What the tag named before --since lives on after it.
+        let (ever, mut images) = (Filter { since_s: None, ..filter.clone() }, BTreeSet::new());
+        ledger
+            .rows(&ever, |row| images.extend([row.entry.digest, row.entry.before].into_iter().flatten()))
+            .await?;
         for image in images {
             // Another tag of the same image has a life of its own.
             let filter = Filter { tag: Some(String::new()), image: Some(image), ..filter.clone() };

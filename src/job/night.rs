@@ -58,7 +58,8 @@ pub async fn since(ledger: &Ledger, time_s: Option<i64>, until: Moment) -> Resul
         return Ok(Moment { number: ledger.number_at(at_s).await?, at_s });
     };
     for run in earlier {
-        if run.ended_s.is_some() {
+        // What had ended before that began was in an earlier report.
+        if run.last.is_some_and(|last| last <= moment.number) {
             break;
         }
         moment = begin(&run);

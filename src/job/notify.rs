@@ -225,7 +225,7 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// All messages of one receiver. After one that does not arrive, the rest waits: it would not arrive either.
+    /// All messages of one receiver. After one that does not arrive for a reason that is not its own, the rest waits.
     async fn all(
         &self,
         receiver: Option<&Receiver>,
@@ -236,25 +236,31 @@ impl Round<'_> {
         for (message, letter) in messages {
             let error = match (&stopped, receiver) {
                 (Some(error), _) => Some(error.clone()),
-                (None, None) => Some("the inventory has no such receiver any more".to_owned()),
+                (None, None) => {
+                    self.ledger.delivered(&message.name, host::now_s()).await?;
+                    Some("the inventory has no such receiver any more; it is dropped".to_owned())
+                }
                 (None, Some(receiver)) => match self.one(receiver, &message, &letter).await? {
                     None => continue, // Somebody else has it.
-                    Some(error) => error,
+                    Some(None) => None,
+                    Some(Some((error, all))) => {
+                        stopped = all.then(|| error.clone());
+                        Some(error)
+                    }
                 },
             };
-            stopped.clone_from(&error);
             deliveries.push(report::Message::of(&letter, error.is_none(), error));
         }
         Ok(deliveries)
     }
 
-    /// One message: none if it is somebody else's, else why it did not arrive, if it did not.
+    /// One message: none if it is somebody else's, else why it did not arrive, if it did not, and whether others would.
     async fn one(
         &self,
         receiver: &Receiver,
         message: &Message,
         letter: &Letter,
-    ) -> Result<Option<Option<String>>, LedgerError> {
+    ) -> Result<Option<Option<(String, bool)>>, LedgerError> {
         let Some(claim) = self.ledger.claim(&message.name, self.holder, LEASE_S).await? else {
             return Ok(None);
         };
@@ -263,6 +269,7 @@ impl Round<'_> {
             return Ok(None);
         }
         let mut said = None;
+        let mut all = true;
         for pause_s in PAUSES_S {
             tokio::select! {
                 () = tokio::time::sleep(std::time::Duration::from_secs(pause_s)) => {}
@@ -280,6 +287,7 @@ impl Round<'_> {
                 }
                 Err(error) => {
                     let again = error.passes();
+                    all = error.is_the_receivers();
                     said = Some(chained(&error));
                     if !again {
                         break;
@@ -292,7 +300,7 @@ impl Round<'_> {
         let again_s = 60_i64.saturating_mul(1 << tries).min(AGAIN_S_MAX);
         self.ledger.undelivered(&message.name, host::now_s() + again_s, &said).await?;
         self.ledger.release(&claim).await?;
-        Ok(Some(Some(said)))
+        Ok(Some(Some((said, all))))
     }
 }
 

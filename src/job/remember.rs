@@ -25,7 +25,7 @@ use crate::{
     registry::RegistryError,
     report::audit::NoticeKind,
     signing::keyless::TrustedRoot,
-    verify::{Roots, order, remembered_all},
+    verify::{Code, Refused, Roots, order, remembered_all},
 };
 
 /// Whom to believe.
@@ -204,6 +204,12 @@ async fn look(
             at: unread.at,
             why: unread.why.clone(),
         });
+    }
+    // Bytes that are not those of their digest are no stranger's doing: something of the history is gone.
+    let wrong = |refused: &&Refused| matches!(refused.code, Code::ImageMismatch | Code::BytesMismatch);
+    if let Some(refused) = evidence.refused.iter().find(wrong) {
+        let (image, why) = (image.to_string(), refused.why.clone());
+        return Err(RememberError::Unread { image, at: refused.at, why });
     }
     let entries = remembered_all(&evidence, &image.repository());
     let by_digest = image.at(evidence.judged.digest());

@@ -28,7 +28,7 @@ pub use select::{Filter, Per};
 pub use told::Mark;
 
 use crate::{
-    entry::{Entry, Row, chain::Columns},
+    entry::{Entry, Kind, Row, chain::Columns},
     host,
     model::{Digest, limits},
 };
@@ -196,7 +196,13 @@ impl Ledger {
         }
         let id = host::random_id().map_err(|error| LedgerError::Refused(error.to_string()))?;
         let named = entries.iter().enumerate();
-        let outgoing = named.map(|(index, entry)| Outgoing::new(format!("{id}/{index}"), entry));
+        let outgoing = named.map(|(index, entry)| {
+            let name = match (entry.kind, &entry.evidence) {
+                (Kind::Promoted | Kind::Undone, Some(evidence)) => Entry::promotion_name(evidence),
+                _ => format!("{id}/{index}"),
+            };
+            Outgoing::new(name, entry)
+        });
         self.insert(&outgoing.collect::<Result<Vec<_>, _>>()?).await
     }
 

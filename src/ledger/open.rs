@@ -86,7 +86,6 @@ async fn sqlite(place: &Place, path: &Path, make: bool) -> Result<Pool, Unopened
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(make)
-        .journal_mode(SqliteJournalMode::Wal)
         // A row that was answered for is on the disk: power may fail.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(LEDGER_WAIT_S))
@@ -96,6 +95,8 @@ async fn sqlite(place: &Place, path: &Path, make: bool) -> Result<Pool, Unopened
     if found == Found::Others {
         return Err(Unopened::Ledger(LedgerError::Foreign(place.clone())));
     }
+    // Only now: it is written into the file, which might have been somebody else's.
+    let options = if make { options.journal_mode(SqliteJournalMode::Wal) } else { options };
     if outdated(place, &found, make)? {
         // Two processes may find no table at once: the second waits here, and finds that all is done.
         let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;

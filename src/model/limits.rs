@@ -361,6 +361,8 @@ pub const TEST_MEMORY_BYTES_MIN: u64 = 128 << 20;
 pub const TEST_PROCESSES_MAX: u64 = 512;
 /// Most entries of all layers of an image whose files are looked at.
 pub const TEST_ENTRIES_MAX: usize = 5_000_000;
+/// Files of an image whose contents its tests may ask for, each up to [`TEST_KEPT_SIZE_BYTES_MAX`].
+pub const TEST_FILES_KEPT_MAX: usize = 256;
 /// Most links followed to one path.
 pub const TEST_LINKS_MAX: usize = 40;
 

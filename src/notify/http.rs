@@ -22,10 +22,13 @@ pub(super) struct Post {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+    /// Whether the URL is a secret itself: what an answer says may repeat it.
+    pub(super) hidden: bool,
 }
 
 /// Sends it; any answer but 2xx is an error.
 pub(super) async fn post(network: &Network, post: Post) -> Result<(), NotifyError> {
+    let hidden = post.hidden;
     let client = client(network).map_err(|error| NotifyError::Network(error.without_url().into()))?;
     let request = client.post(post.url).headers(post.headers).body(post.body);
     let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -39,7 +42,8 @@ pub(super) async fn post(network: &Network, post: Post) -> Result<(), NotifyErro
             return Err(NotifyError::Redirect(status.as_u16()));
         }
         let mut said = Vec::new();
-        while said.len() < REFUSAL_BYTES_MAX
+        while !hidden
+            && said.len() < REFUSAL_BYTES_MAX
             && let Ok(Some(piece)) = response.chunk().await
         {
             said.extend_from_slice(&piece[..piece.len().min(REFUSAL_BYTES_MAX - said.len())]);

@@ -39,7 +39,7 @@ pub(super) async fn send(
     to: &[String],
     letter: &Letter,
 ) -> Result<(), NotifyError> {
-    let message = message(from, to, letter).map_err(said)?;
+    let message = message(from, to, letter).map_err(|error| said(error, false))?;
     let tls = match server.tls {
         notify::Tls::Loopback => Tls::None,
         notify::Tls::Starttls => Tls::Required(parameters(network, server.host)?),
@@ -55,19 +55,22 @@ pub(super) async fn send(
     let transport = builder.build();
     match tokio::time::timeout(Duration::from_secs(TOTAL_S), transport.send(message)).await {
         Err(_) => Err(NotifyError::Timeout(TOTAL_S)),
-        Ok(sent) => sent.map(|_| ()).map_err(said),
+        Ok(sent) => sent.map(|_| ()).map_err(|error| {
+            let passes = !(error.is_permanent() || error.is_client());
+            said(error, passes)
+        }),
     }
 }
 
 /// The error with its causes, in which no password stands.
-fn said(error: impl std::error::Error) -> NotifyError {
+fn said(error: impl std::error::Error, passes: bool) -> NotifyError {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         text.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    NotifyError::Mail(printable(&text))
+    NotifyError::Mail { said: printable(&text), passes }
 }
 
 fn parameters(network: &Network, host: &str) -> Result<TlsParameters, NotifyError> {
@@ -81,11 +84,12 @@ fn parameters(network: &Network, host: &str) -> Result<TlsParameters, NotifyErro
 
 /// The letter as a mail. Its id is its key, so that a mail that comes twice is known as one.
 fn message(from: &str, to: &[String], letter: &Letter) -> Result<Message, NotifyError> {
-    let mailbox = |text: &str| text.parse::<lettre::message::Mailbox>().map_err(said);
+    let mailbox = |text: &str| text.parse::<lettre::message::Mailbox>().map_err(|error| said(error, false));
     let key = letter.key().to_string();
     let domain = from.rsplit('@').next().unwrap_or("localhost");
     let id = format!("<{}@{domain}>", key.trim_start_matches("sha256:"));
-    let delivery = HeaderName::new_from_ascii("X-Reprov-Delivery".to_owned()).map_err(said)?;
+    let delivery =
+        HeaderName::new_from_ascii("X-Reprov-Delivery".to_owned()).map_err(|error| said(error, false))?;
     let mut builder = Message::builder()
         .from(mailbox(from)?)
         .subject(letter.subject())
@@ -95,5 +99,5 @@ fn message(from: &str, to: &[String], letter: &Letter) -> Result<Message, Notify
     for address in to {
         builder = builder.to(mailbox(address)?);
     }
-    builder.body(letter.text()).map_err(said)
+    builder.body(letter.text()).map_err(|error| said(error, false))
 }

@@ -61,8 +61,13 @@ pub enum NotifyError {
     #[error("the network cannot be used as it is configured")]
     Network(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The mail server, or the way to it.
-    #[error("the mail server did not take it: {0}")]
-    Mail(String),
+    #[error("the mail server did not take it: {said}")]
+    Mail {
+        /// What it said, or what went wrong.
+        said: String,
+        /// Whether it may take it later.
+        passes: bool,
+    },
 }
 
 impl NotifyError {
@@ -70,9 +75,18 @@ impl NotifyError {
     #[must_use]
     pub fn passes(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Mail(_) => true, // Silence was waited for once.
+            Self::Unreachable(_) | Self::Mail { passes: true, .. } => true, // Silence was waited for once.
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
             _ => false,
+        }
+    }
+
+    /// Whether another message would fare no better: otherwise it is this one that is not taken.
+    #[must_use]
+    pub fn is_the_receivers(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => matches!(status, 401 | 403 | 404 | 429) || *status >= 500,
+            _ => true,
         }
     }
 }
@@ -130,10 +144,12 @@ impl Courier {
                     let signature = signature(self.secret(secret)?, &body);
                     headers.insert(HeaderName::from_static(SIGNATURE), signature);
                 }
-                self.post(Post { url: self.url(url)?, headers, body }).await
+                let hidden = matches!(url, Address::From(_));
+                self.post(Post { url: self.url(url)?, headers, body, hidden }).await
             }
             Way::Slack { url } => {
-                self.post(Post { url: self.url(url)?, headers, body: bytes(&letter.slack()) }).await
+                let (hidden, body) = (matches!(url, Address::From(_)), bytes(&letter.slack()));
+                self.post(Post { url: self.url(url)?, headers, body, hidden }).await
             }
             Way::Github { api, repository, token, labels } => {
                 headers.insert("authorization", self.header("Bearer ", token)?);
@@ -142,7 +158,7 @@ impl Courier {
                 let path = format!("repos/{repository}/issues");
                 let body =
                     bytes(&json!({"title": letter.subject(), "body": letter.markdown(), "labels": labels}));
-                self.post(Post { url: below(api, &path), headers, body }).await
+                self.post(Post { url: below(api, &path), headers, body, hidden: false }).await
             }
             Way::Gitlab { api, project, token, labels } => {
                 headers.insert("private-token", self.header("", token)?);
@@ -152,7 +168,7 @@ impl Courier {
                 let body = bytes(
                     &json!({"title": letter.subject(), "description": letter.markdown(), "labels": labels}),
                 );
-                self.post(Post { url: below(api, &path), headers, body }).await
+                self.post(Post { url: below(api, &path), headers, body, hidden: false }).await
             }
             Way::Email { host, port, tls, from, to, login } => {
                 let login = match login {

@@ -13,6 +13,7 @@ use crate::{
     inventory::Group,
     ledger::{Filter, Ledger, Per},
     model::{Digest, Verdict, rfc3339},
+    policy::Policy,
     recipe::Buildroot,
     report::audit::{Image, Notice, State, Step},
 };
@@ -81,7 +82,7 @@ pub(super) async fn plan(request: &Request, resolved: Resolved, now_s: i64) -> R
             &asked[found.group],
             &entries,
             now_s,
-            request.rules[found.group].policy.digest,
+            &request.rules[found.group].policy,
         );
         Item { found, steps }
     });
@@ -162,11 +163,15 @@ async fn steps(request: &Request, index: usize, group: &Group) -> Vec<(StepKind,
         let rebuilt = Rebuilt { vary, buildroot: buildroot.as_deref(), platform: &group.platform };
         (step, due::conditions(step, (rules.policy.digest, trust), &rebuilt, TOOL))
     };
-    let wanted = [
-        (StepKind::Verify, group.verify),
-        (StepKind::Replay, group.rebuild.replays()),
+    // The replay's verdict, which weighs more, is written last.
+    let mut wanted = [
         (StepKind::Live, group.rebuild.lives()),
+        (StepKind::Replay, group.rebuild.replays()),
+        (StepKind::Verify, group.verify),
     ];
+    if rules.policy.rebuild.is_none() {
+        wanted.rotate_right(1); // Else the judge reads the verdict that is signed now.
+    }
     wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(step, _)| conditions(step)).collect()
 }
 
@@ -176,7 +181,7 @@ fn steps_of(
     asked: &[(StepKind, Digest)],
     entries: &[Entry],
     now_s: i64,
-    policy: Option<Digest>,
+    policy: &Policy,
 ) -> Vec<Planned> {
     let plan = |(step, conditions): &(StepKind, Digest)| {
         let others: Vec<Digest> =
@@ -185,12 +190,15 @@ fn steps_of(
             step: *step,
             conditions: *conditions,
             others: &others,
-            policy,
+            policy: policy.digest,
             tool: TOOL,
             every: group.every,
         };
         let due = match due(now_s, &wanted, entries) {
             Due::NotUntil { at_s, .. } if request.force => Due::Forced { at_s },
+            Due::NotUntil { at_s, .. } if *step == StepKind::Verify && turned(policy, at_s, now_s) => {
+                Due::Changed { what: "a date of the policy passed", at_s }
+            }
             due => due,
         };
         let theirs =
@@ -200,6 +208,13 @@ fn steps_of(
         Planned { step: *step, conditions: *conditions, due, last }
     };
     asked.iter().map(plan).collect()
+}
+
+/// Whether a waiver began or ended, or a rule came into force, between two times.
+fn turned(policy: &Policy, at_s: i64, now_s: i64) -> bool {
+    let waivers = policy.waivers.iter().flat_map(|waiver| [waiver.from_s, waiver.until_s.checked_add(1)]);
+    let dates = waivers.chain(policy.rules.iter().map(|rule| rule.effective_s)).flatten();
+    dates.into_iter().any(|date_s| at_s < date_s && date_s <= now_s)
 }
 
 impl Plan {

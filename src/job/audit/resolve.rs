@@ -104,6 +104,10 @@ pub(super) async fn resolve(ports: &Ports, request: &Request, hosts: &Hosts) -> 
             btree_map::Entry::Occupied(place) => {
                 let first = &mut resolved.found[*place.get()];
                 first.also.push(name.to_string());
+                // Of a tag and a digest that are one image the tag is what people ask for.
+                if !first.by_tag && name.selector.digest.is_none() {
+                    (first.name, first.by_tag) = (name.at(digest), true);
+                }
                 if first.group != group {
                     let theirs = &request.inventory.groups[first.group].name;
                     let message =
@@ -155,6 +159,9 @@ pub(in crate::job) async fn named(
             names.extend(running((inventory, dir), index, file, notices)?);
         }
         names.extend(tagged(ports, inventory, index, group, notices).await);
+        if names.len() > INVENTORY_IMAGES_MAX {
+            return Err(AuditError::TooMany(INVENTORY_IMAGES_MAX));
+        }
         for name in names {
             match seen.entry(name.clone()) {
                 btree_map::Entry::Vacant(place) => {

@@ -19,7 +19,7 @@ use crate::{
         rebuild::{self, Outcome, RebuildError, answer, rebuild},
         verify::{self, Identity, Room, VerifyError, counter, verify},
     },
-    model::{Selector, Verdict, names::SLSA_PROVENANCE, path::printable, rfc3339},
+    model::{Digest, Selector, Verdict, names::SLSA_PROVENANCE, path::printable},
     registry::RegistryError,
     report::{self, Form, rebuild as view},
     signing::Signer,
@@ -67,7 +67,8 @@ impl Case<'_> {
             at_s: host::now_s(),
             kind,
             repository: found.name.repository(),
-            tag: found.name.selector.tag.clone(),
+            // By its digest it was asked for whatever a tag names.
+            tag: found.name.selector.tag.clone().filter(|_| found.by_tag),
             digest: Some(found.digest),
             outcome: outcome.to_owned(),
             evidence: None,
@@ -134,7 +135,7 @@ impl Case<'_> {
         };
         let mut entry = self.entry(Kind::Verified, judgement.verdict.name());
         entry.at_s = request.now_s;
-        self.found(&mut entry, &judgement);
+        Self::found(&mut entry, &judgement);
         if judgement.verdict == Judged::Unknown {
             entry.error = Some("what could not be read may say otherwise".to_owned());
             return Tried::Untold { entry: Box::new(entry), again: true, bug: false };
@@ -160,18 +161,14 @@ impl Case<'_> {
     }
 
     /// Codes that count, and what was waived.
-    fn found(&self, entry: &mut Entry, judgement: &Judgement) {
-        let policy = &self.request.rules[self.item.found.group].policy;
+    fn found(entry: &mut Entry, judgement: &Judgement) {
         for finding in &judgement.findings {
             if finding.denies() {
                 *entry.codes.entry(finding.code.name().to_owned()).or_default() += 1;
             }
             if let Some(owner) = &finding.waived_by {
-                let code = finding.code.name();
-                let waiver =
-                    policy.waivers.iter().find(|waiver| waiver.code == code && waiver.owner == *owner);
-                let until = waiver.map(|waiver| rfc3339(waiver.until_s)).unwrap_or_default();
-                entry.waived.push(Waived { code: code.to_owned(), owner: owner.clone(), until });
+                let (code, until) = (finding.code.name().to_owned(), finding.waived_until.clone());
+                entry.waived.push(Waived { code, owner: owner.clone(), until: until.unwrap_or_default() });
             }
         }
         entry.waived.sort();
@@ -288,7 +285,9 @@ impl Case<'_> {
         let summary = BTreeMap::from([(outcome.verdict.name().to_owned(), 1)]);
         let rebuilt =
             view::Rebuild { schema: "reprov.rebuild/v1", images: vec![image], summary, accepted: Vec::new() };
-        let base = format!("{}-{}", self.item.found.digest.hex(), self.planned.step.name());
+        // The same image may lie in several repositories.
+        let place = Digest::of(self.item.found.name.repository().as_bytes());
+        let base = format!("{}-{}-{}", self.item.found.digest.hex(), place.short(), self.planned.step.name());
         for form in [Form::Json, Form::Html] {
             write(dir, &format!("{base}{}", form.ending()), &report::render(form, &rebuilt))?;
         }

@@ -14,7 +14,10 @@ use crate::{
     model::{Descriptor, Digest, names},
     progress::Update,
     signing::Signer,
-    verify::promotion::{Objection, PromotionCode},
+    verify::{
+        Verdict,
+        promotion::{Objection, PromotionCode},
+    },
 };
 
 /// What came of committing.
@@ -189,7 +192,8 @@ async fn attach(
         (names::BUNDLE_PREDICATE_TYPE.to_owned(), statement.predicate_type.clone()),
     ]);
     let mut attached = BTreeMap::new();
-    for subject in subjects {
+    // The one that the tag will name last: a run that finds its statement finds all of them.
+    for subject in subjects.iter().rev() {
         let about = Descriptor::new(&subject.media_type, subject.digest, subject.size);
         let publisher = Publisher::new(ports, &weighing.to, about);
         let layers = std::slice::from_ref(&layer);
@@ -209,7 +213,8 @@ async fn check(
 ) -> Result<(), PromoteError> {
     let mut wanted: BTreeMap<Digest, BTreeSet<Digest>> =
         attached.iter().map(|(subject, own)| (*subject, BTreeSet::from([*own]))).collect();
-    for judgement in weighing.images.iter().map(|one| &one.judgement) {
+    let index = weighing.index.iter().filter(|index| index.verdict == Verdict::Passed);
+    for judgement in weighing.images.iter().map(|one| &one.judgement).chain(index) {
         wanted.entry(judgement.descriptor.digest).or_default().extend(&judgement.used);
     }
     for (subject, wanted) in wanted {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{PromoteError, Request};
 use crate::{
-    attest::Promoted,
+    attest::{Promoted, Statement},
     entry::Entry,
     job::{
         Ports,
@@ -52,7 +52,7 @@ pub(super) async fn promotions(
     let (repository, tag) = (request.to.repository(), super::tag_of(&request.to));
     let evidence = beside(ports, request, image).await?;
     let found = evidence.believed().filter_map(|(opened, believed)| match &believed.said {
-        Said::Promoted(said) if said.is_of(&repository, &tag) => {
+        Said::Promoted(said) if said.is_of(&repository, &tag) && is_first(&believed.statement, &evidence) => {
             let signer = believed.roots.first().map(|index| signer_id(&evidence.roots.0[*index].signer));
             let (image, evidence) = (evidence.judged.digest(), opened.at.digest());
             let placed = Placed { repository: &repository, image, evidence, signer };
@@ -64,6 +64,12 @@ pub(super) async fn promotions(
     let mut found: Vec<Found> = found.collect();
     found.sort_by_key(|one| (std::cmp::Reverse(one.said.promoted_on_s), one.digest));
     Ok(found)
+}
+
+/// Whether it is this image that was promoted, and not an index that it is in.
+fn is_first(statement: &Statement, evidence: &Evidence) -> bool {
+    let first = statement.subject.first().and_then(|subject| subject.digest.get("sha256"));
+    first == Some(&evidence.judged.digest().hex())
 }
 
 /// Fails unless all of `wanted` are beside `image`, and believed.

@@ -60,7 +60,8 @@ fn is_index(descriptor: &Descriptor) -> bool {
 /// it must have no layer that could be run.
 async fn describes(ports: &Ports, name: &ImageName, entry: &Descriptor) -> Result<bool, PromoteError> {
     let unknown = entry.platform.as_ref().map(platform_name).as_deref() == Some("unknown/unknown");
-    if !unknown && !entry.annotations.contains_key(REFERENCE_TYPE) {
+    // It writes both; what has a platform might be run.
+    if !(unknown && entry.annotations.contains_key(REFERENCE_TYPE)) {
         return Ok(false);
     }
     let (_, bytes) = read(ports, &name.at(entry.digest)).await?;

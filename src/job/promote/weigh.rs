@@ -75,7 +75,22 @@ pub async fn weigh(ports: &Ports, request: &Request) -> Result<Weighing, Promote
         }
         found => found?,
     };
-    let from = from.at(found.root.digest);
+    let mut pinned = from.at(found.root.digest);
+    if request.from.is_some() && from.selector.digest.is_some() && from.selector.tag.is_some() {
+        // A tag beside a digest is only what the caller says, unless it leads there.
+        let tagged = from.repository().parse().map(|mut tagged: ImageName| {
+            tagged.selector.tag.clone_from(&from.selector.tag);
+            tagged
+        });
+        let leads = match tagged {
+            Ok(tagged) => standing(ports, &tagged).await? == Some(found.root.digest),
+            Err(_) => false,
+        };
+        if !leads {
+            pinned.selector.tag = None;
+        }
+    }
+    let from = pinned;
     ports.progress.update(Update::Phase("verify", &from.to_string()));
     let index = if found.index { Some(vouched(ports, request, &from).await?) } else { None };
     let images = judged(ports, &request.verify, &from, &found).await?;

@@ -16,7 +16,8 @@ use crate::{
     layer::{Entry, Kind, LayerError, Reading, inflate, walk},
     model::{
         Descriptor,
-        limits::{TEST_ENTRIES_MAX, TEST_KEPT_SIZE_BYTES_MAX, TEST_LINKS_MAX},
+        limits::{TEST_ENTRIES_MAX, TEST_FILES_KEPT_MAX, TEST_KEPT_SIZE_BYTES_MAX, TEST_LINKS_MAX},
+        path::printable,
     },
     recipe::exam::{Facts, FileKind, Found, Kept},
     store::Store,
@@ -48,7 +49,7 @@ struct Node {
     facts: Facts,
     size_bytes: u64,
     link: BString,
-    at: (usize, BString),
+    at: (usize, u64),
 }
 
 /// All paths of an image, without slashes at their ends; the root is empty.
@@ -78,13 +79,13 @@ fn found(
         tree.apply(index, entries)?;
     }
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
-    let mut wanted: BTreeMap<(usize, BString), Vec<String>> = BTreeMap::new();
+    let mut wanted: BTreeMap<(usize, u64), Vec<String>> = BTreeMap::new();
     for path in paths {
         let own = tree.resolve(path.as_bytes().as_bstr(), false).and_then(|at| tree.node(&at));
         let led = tree.resolve(path.as_bytes().as_bstr(), true).and_then(|at| tree.node(&at));
         let link = own.as_ref().filter(|node| node.facts.kind == FileKind::Symlink);
         if let Some(file) = led.as_ref().filter(|node| node.facts.kind == FileKind::File) {
-            wanted.entry(file.at.clone()).or_default().push(path.clone());
+            wanted.entry(file.at).or_default().push(path.clone());
         }
         let content = led
             .as_ref()
@@ -94,13 +95,19 @@ fn found(
         let (own, led) = (own.map(|node| node.facts), led.map(|node| node.facts));
         found.insert(path.clone(), Found { own, led, link, content });
     }
+    if wanted.len() > TEST_FILES_KEPT_MAX {
+        return Err(LayerError::TooMany {
+            what: "files whose contents are asked for",
+            max: TEST_FILES_KEPT_MAX as u64,
+        });
+    }
     let of: BTreeSet<usize> = wanted.keys().map(|(layer, _)| *layer).collect();
     for index in of {
-        let mut contents: BTreeMap<BString, Vec<u8>> = BTreeMap::new();
+        let mut contents: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let keep = |entry: &Entry, chunk: &[u8]| {
-            // Of one path that comes twice the last counts.
-            if wanted.contains_key(&(index, entry.path.clone())) {
-                let kept = contents.entry(entry.path.clone()).or_default();
+            // By where it begins: of one path that comes twice the last counts, and both have contents.
+            if wanted.contains_key(&(index, entry.offset)) {
+                let kept = contents.entry(entry.offset).or_default();
                 let room = usize::try_from(TEST_KEPT_SIZE_BYTES_MAX)
                     .unwrap_or(usize::MAX)
                     .saturating_sub(kept.len());
@@ -108,8 +115,8 @@ fn found(
             }
         };
         walk(open(&layers[index])?, Reading::Lenient, keep, |_| Ok(()))?;
-        for (path, bytes) in contents {
-            for asked in wanted.get(&(index, path)).into_iter().flatten() {
+        for (offset, bytes) in contents {
+            for asked in wanted.get(&(index, offset)).into_iter().flatten() {
                 if let Some(kept) = found.get_mut(asked).and_then(|found| found.content.as_mut()) {
                     kept.bytes.clone_from(&bytes);
                 }
@@ -146,6 +153,12 @@ impl Tree {
                 },
                 _ => node(layer, &entry),
             };
+            // What lies in a link or a file lies where nobody can tell, and each unpacker puts it elsewhere.
+            let above = entry.path.rfind_byte(b'/').map_or(&b""[..], |at| &entry.path[..at]);
+            if !above.is_empty() && self.leads_away(above) {
+                let path = printable(&entry.path.to_str_lossy());
+                return Err(LayerError::Refused { path, why: "what it lies in is no directory" });
+            }
             if node.facts.kind != FileKind::Directory {
                 self.clear(&entry.path);
             }
@@ -155,6 +168,13 @@ impl Tree {
             return Err(LayerError::TooMany { what: "entries", max: TEST_ENTRIES_MAX as u64 });
         }
         Ok(())
+    }
+
+    /// Whether `path`, or something above it, is there and no directory.
+    fn leads_away(&self, path: &[u8]) -> bool {
+        let ends = path.find_iter(b"/").chain([path.len()]);
+        let mut above = ends.map(|end| BString::from(&path[..end]));
+        above.any(|path| self.0.get(&path).is_some_and(|node| node.facts.kind != FileKind::Directory))
     }
 
     /// Takes away all that lies below `path`.
@@ -183,7 +203,7 @@ impl Tree {
         let implied = path.is_empty()
             || self.0.range(below.clone()..).next().is_some_and(|(path, _)| path.starts_with(&below));
         let facts = Facts { kind: FileKind::Directory, mode: 0o755, uid: 0, gid: 0 };
-        implied.then(|| Node { facts, size_bytes: 0, link: BString::default(), at: (0, path.clone()) })
+        implied.then(|| Node { facts, size_bytes: 0, link: BString::default(), at: (0, 0) })
     }
 
     /// Where `path` leads, as seen from the image's root; with `follow`, a link at its end too.
@@ -238,7 +258,7 @@ fn node(layer: usize, entry: &Entry) -> Node {
         facts: Facts { kind, mode: entry.mode, uid: id(entry.uid), gid: id(entry.gid) },
         size_bytes: entry.size_bytes,
         link: entry.link.clone(),
-        at: (layer, entry.path.clone()),
+        at: (layer, entry.offset),
     }
 }
 
@@ -286,7 +306,7 @@ mod tests {
             assert_eq!(led(path).as_deref(), expected, "{path}");
         }
         assert_eq!(tree.resolve("/abs".into(), false).unwrap(), "abs");
-        assert_eq!(tree.node(&"hard".into()).unwrap().at, (0, "etc/a".into()));
+        assert_eq!(tree.node(&"hard".into()).unwrap().at, tree.node(&"etc/a".into()).unwrap().at);
     }
 
     #[test]

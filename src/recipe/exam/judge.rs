@@ -115,7 +115,13 @@ impl Misses {
             return;
         }
         let Some(own) = &found.own else { return self.add(path, "it is there", "nothing is") };
-        let facts = if file.own { own } else { found.led.as_ref().unwrap_or(own) };
+        let facts = match &found.led {
+            Some(led) if !file.own => led,
+            None if !file.own && file.link.is_none() => {
+                return self.add(path, "it is there", "a link that leads nowhere");
+            }
+            _ => own,
+        };
         let mut differs = |wanted: Option<String>, seen: String, what: &str| {
             if let Some(wanted) = wanted.filter(|wanted| *wanted != seen) {
                 self.0.push(Miss { of: path.clone(), expected: format!("{what} {wanted}"), seen });
@@ -182,7 +188,7 @@ impl Misses {
             }
         }
         for name in wanted.env_not.iter().filter(|name| found.env.contains_key(*name)) {
-            self.add(format!("variable {name}"), "not set", &found.env[name]);
+            self.add(format!("variable {name}"), "not set", "it is set"); // Its value may be what must not be seen.
         }
         let has = |list: &[String], wanted: &str| {
             list.iter().any(|one| one == wanted || one.split('/').next() == Some(wanted))

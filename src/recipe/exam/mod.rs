@@ -73,10 +73,10 @@ pub struct Expectations {
 
 /// A regular expression, searched for in bytes; time is linear in their number.
 #[derive(Debug, Clone)]
-pub struct Pattern(Regex);
+pub struct Pattern(String);
 
 impl Pattern {
-    /// Compiles it.
+    /// Tries whether it compiles. The program is not kept: thousands of them would not fit into memory.
     ///
     /// # Errors
     /// A sentence: it is no expression, too long, or one that takes too much memory.
@@ -84,11 +84,7 @@ impl Pattern {
         if text.len() > TEST_PATTERN_SIZE_BYTES_MAX {
             return Err(format!("it is longer than {TEST_PATTERN_SIZE_BYTES_MAX} bytes"));
         }
-        let built = RegexBuilder::new(text)
-            .size_limit(TEST_PATTERN_PROGRAM_BYTES_MAX)
-            .dfa_size_limit(TEST_PATTERN_PROGRAM_BYTES_MAX)
-            .build();
-        built.map(Self).map_err(|error| {
+        compiled(text).map(|_| Self(text.to_owned())).map_err(|error| {
             let text = error.to_string();
             text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
         })
@@ -97,14 +93,21 @@ impl Pattern {
     /// Whether it is found.
     #[must_use]
     pub fn is_in(&self, bytes: &[u8]) -> bool {
-        self.0.is_match(bytes)
+        compiled(&self.0).is_ok_and(|pattern| pattern.is_match(bytes)) // It was tried.
     }
 
     /// As written.
     #[must_use]
     pub fn text(&self) -> &str {
-        self.0.as_str()
+        &self.0
     }
+}
+
+fn compiled(text: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text)
+        .size_limit(TEST_PATTERN_PROGRAM_BYTES_MAX)
+        .dfa_size_limit(TEST_PATTERN_PROGRAM_BYTES_MAX)
+        .build()
 }
 
 impl PartialEq for Pattern {

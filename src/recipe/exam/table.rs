@@ -124,7 +124,11 @@ fn expectations(table: &Written<'_>) -> Result<Expectations, RecipeError> {
     let exit = table.get("exit").map(|value| number(&value, 0, 255)).transpose()?;
     let mut ports = Vec::new();
     for value in table.get("ports").map(|value| value.array()).transpose()?.unwrap_or_default() {
-        ports.push(u16::try_from(number(&value, 1, 65_535)?).unwrap_or_default());
+        let port = u16::try_from(number(&value, 1, 65_535)?).unwrap_or_default();
+        if ports.contains(&port) {
+            return Err(value.refuse("it is named twice"));
+        }
+        ports.push(port);
     }
     let mut files = Vec::new();
     for value in table.get("files").map(|value| value.array()).transpose()?.unwrap_or_default() {

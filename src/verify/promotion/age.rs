@@ -1,7 +1,7 @@
 //! Whether an image is older than the one it would replace.
 
-use super::{Gate, Objection, PromotionCode, Proposal};
-use crate::{model::rfc3339, policy::Severity, verify::Built};
+use super::{Gate, Objection, PromotionCode, Proposal, Standing, Weighed};
+use crate::{model::rfc3339, oci::usual_platform as usual, policy::Severity, verify::Built};
 
 /// How two builds stand to each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,24 +26,32 @@ pub(super) fn older(proposal: &Proposal, gate: &Gate) -> (Option<Objection>, Vec
     }
     let mut unknown = None;
     for weighed in &proposal.images {
-        let same = standing.built.iter().find(|(platform, _)| *platform == weighed.platform);
-        let other = same.or_else(|| standing.built.first().filter(|_| standing.built.len() == 1));
-        // A platform that was not there before replaces nothing.
-        let Some((_, there)) = other else { continue };
-        match compare(weighed.judgement.built.as_ref(), there.as_ref()) {
-            Order::Fine => {}
-            Order::Unknown(why) => unknown = Some(why),
-            Order::Older(why) => {
-                let objection = Objection::new(PromotionCode::Downgrade, why);
-                if gate.allow_downgrade || proposal.undo {
-                    let overridden = vec![PromotionCode::Downgrade.name().to_owned()];
-                    return (Some(objection.counting(Severity::Warn)), overridden);
+        for (_, there) in replaced_by(weighed, standing) {
+            match compare(weighed.judgement.built.as_ref(), there.as_ref()) {
+                Order::Fine => {}
+                Order::Unknown(why) => unknown = Some(why),
+                Order::Older(why) => {
+                    let objection = Objection::new(PromotionCode::Downgrade, why);
+                    if gate.allow_downgrade || proposal.undo {
+                        let overridden = vec![PromotionCode::Downgrade.name().to_owned()];
+                        return (Some(objection.counting(Severity::Warn)), overridden);
+                    }
+                    return (Some(objection), Vec::new());
                 }
-                return (Some(objection), Vec::new());
             }
         }
     }
     (unknown.map(|why| Objection::new(PromotionCode::AgeUnknown, why)), Vec::new())
+}
+
+/// What was there for the platform of `one`: everything, if one of both says no platform or there was only one. A platform
+/// that was not there before replaces nothing.
+fn replaced_by<'a>(one: &Weighed, standing: &'a Standing) -> Vec<&'a (Option<String>, Option<Built>)> {
+    let usually = one.platform.as_deref().map(usual);
+    let same: Vec<_> =
+        standing.built.iter().filter(|(platform, _)| platform.as_deref().map(usual) == usually).collect();
+    let any = one.platform.is_none() || standing.built.len() == 1;
+    if same.is_empty() && any { standing.built.iter().collect() } else { same }
 }
 
 /// Of one source, the commits' times say it, and of one commit the builds'; of two sources, the builds' times.

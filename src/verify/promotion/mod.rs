@@ -16,6 +16,7 @@ use super::{Judgement, Verdict};
 use crate::{
     attest::WaivedFinding,
     model::{Digest, json as canonical, path::printable},
+    oci::usual_platform as usual,
     policy::{Pattern, Policy, Severity},
     verify::Built,
 };
@@ -249,15 +250,18 @@ fn platforms(proposal: &Proposal, policy: &Policy) -> Vec<Objection> {
 /// Platforms that the tag led to and would not any more.
 fn dropped(proposal: &Proposal) -> Vec<Objection> {
     let Some(standing) = &proposal.standing else { return Vec::new() };
-    let there: BTreeSet<&String> =
-        proposal.images.iter().filter_map(|weighed| weighed.platform.as_ref()).collect();
-    let lacking: Vec<&str> = standing
-        .built
-        .iter()
-        .filter_map(|(platform, _)| platform.as_ref())
-        .filter(|platform| !there.is_empty() && !there.contains(platform))
-        .map(String::as_str)
-        .collect();
+    let there: BTreeSet<&str> =
+        proposal.images.iter().filter_map(|weighed| weighed.platform.as_deref()).map(usual).collect();
+    let lacking: Vec<&str> =
+        standing
+            .built
+            .iter()
+            .filter_map(|(platform, _)| platform.as_deref())
+            // One image in place of several is said as well; it says no platform itself.
+            .filter(|platform| {
+                if there.is_empty() { standing.built.len() > 1 } else { !there.contains(usual(platform)) }
+            })
+            .collect();
     if lacking.is_empty() {
         return Vec::new();
     }
@@ -291,8 +295,7 @@ fn digest(proposal: &Proposal, policy: &Policy, objections: &[Objection]) -> Dig
         .filter(|objection| objection.severity > Severity::Info)
         .map(|one| [String::new(), one.code.name().into(), one.severity.name().into(), String::new()])
         .collect();
-    for weighed in &proposal.images {
-        let judgement = &weighed.judgement;
+    for judgement in judgements(proposal) {
         let of_image = judgement.findings.iter().filter(|finding| finding.severity > Severity::Info);
         findings.extend(of_image.map(|finding| {
             [
@@ -316,11 +319,17 @@ fn digest(proposal: &Proposal, policy: &Policy, objections: &[Objection]) -> Dig
     })))
 }
 
+/// Of the images, and of the index if it passed itself.
+fn judgements(proposal: &Proposal) -> impl Iterator<Item = &Judgement> {
+    let index = proposal.index.iter().filter(|index| index.verdict == Verdict::Passed);
+    proposal.images.iter().map(|weighed| &weighed.judgement).chain(index)
+}
+
 fn waived(proposal: &Proposal) -> Vec<WaivedFinding> {
     let mut waived: Vec<WaivedFinding> = Vec::new();
-    for weighed in &proposal.images {
-        let image = weighed.judgement.descriptor.digest;
-        for finding in &weighed.judgement.findings {
+    for judgement in judgements(proposal) {
+        let image = judgement.descriptor.digest;
+        for finding in &judgement.findings {
             if let Some(owner) = &finding.waived_by {
                 let code = finding.code.name().to_owned();
                 let until = finding.waived_until.clone().unwrap_or_default();
