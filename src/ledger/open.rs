@@ -7,7 +7,7 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     query,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::{Ledger, LedgerError, Place, Pool, error::Patience};
@@ -95,8 +95,10 @@ async fn sqlite(place: &Place, path: &Path, make: bool) -> Result<Pool, Unopened
     if found == Found::Others {
         return Err(Unopened::Ledger(LedgerError::Foreign(place.clone())));
     }
-    // Only now: it is written into the file, which might have been somebody else's.
-    let options = if make { options.journal_mode(SqliteJournalMode::Wal) } else { options };
+    if make {
+        // Only now: it is written into the file, which might have been somebody else's.
+        sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await?;
+    }
     if outdated(place, &found, make)? {
         // Two processes may find no table at once: the second waits here, and finds that all is done.
         let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;

@@ -115,13 +115,10 @@ impl Misses {
             return;
         }
         let Some(own) = &found.own else { return self.add(path, "it is there", "nothing is") };
-        let facts = match &found.led {
-            Some(led) if !file.own => led,
-            None if !file.own && file.link.is_none() => {
-                return self.add(path, "it is there", "a link that leads nowhere");
-            }
-            _ => own,
-        };
+        let facts = if file.own { own } else { found.led.as_ref().unwrap_or(own) };
+        if file.executable_by.is_some() && found.led.is_none() {
+            return self.add(path, "somebody may run it", "a link that leads nowhere"); // Anybody may run the link itself.
+        }
         let mut differs = |wanted: Option<String>, seen: String, what: &str| {
             if let Some(wanted) = wanted.filter(|wanted| *wanted != seen) {
                 self.0.push(Miss { of: path.clone(), expected: format!("{what} {wanted}"), seen });

@@ -63,7 +63,7 @@ fn the_life_of_a_tag_and_of_an_image() {
         assert_eq!(numbers(&json(&["registry.example.org/app"])), [1, 2, 3, 4, 5, 6]);
         let later =
             json(&["registry.example.org/app:1", "--since", answer["entries"][3]["at"].as_str().unwrap()]);
-        assert_eq!(numbers(&later), [6], "what is about an image alone goes with what its tag named since");
+        assert_eq!(numbers(&later), [5, 6], "what is about an image that the tag named before is told too");
         assert_eq!(numbers(&json(&["registry.example.org/nothing:1"])), [0_u64; 0]);
     }
 }
