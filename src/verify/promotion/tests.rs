@@ -189,3 +189,31 @@ fn waivers_and_what_is_not_asked_are_told() {
     );
     assert_eq!(found.not_asked, ["sbom", "sources", "promote.from"]);
 }
+
+#[test]
+fn one_image_in_place_of_several_replaces_all_of_them_and_a_variant_may_be_left_out() {
+    let built = |finished_s| {
+        Some(Built { source: Some("a".into()), commit: None, commit_s: None, finished_s: Some(finished_s) })
+    };
+    let there = |platforms: &[&str]| Standing {
+        digest: Digest::of(b"there"),
+        built: platforms.iter().map(|name| (Some((*name).to_owned()), built(9))).collect(),
+        unread: None,
+    };
+    let found = |platforms: &[Option<&str>], standing: &[&str]| {
+        let image = |platform: &Option<&str>| {
+            let built = built(1); // Older than what is there.
+            weighed(*platform, Judgement { built, ..judgement(1, Verdict::Passed, Vec::new()) })
+        };
+        let mut proposal = proposal(platforms.iter().map(image).collect());
+        proposal.standing = Some(there(standing));
+        decide(&proposal, &policy(""), &Gate::default())
+    };
+    let both = ["linux/amd64", "linux/arm64/v8"];
+    let single = found(&[None], &both);
+    assert_eq!(codes(&single), [PromotionCode::Downgrade]);
+    assert!(single.objections.iter().any(|one| one.code == PromotionCode::PlatformDropped), "it is said");
+    let index = found(&[Some("linux/arm64"), Some("linux/s390x")], &both);
+    assert_eq!(codes(&index), [PromotionCode::Downgrade], "arm64 is arm64/v8");
+    assert_eq!(codes(&found(&[Some("linux/s390x")], &both)), []);
+}

@@ -117,5 +117,6 @@ fn a_ledger_that_is_not_there_is_not_made_by_looking() {
         "{ran}"
     );
     let ran = lab.reprov(&["ledger", "check", "--ledger", "mysql://x:sesame@y/z"]).exits(2);
+    assert!(!format!("{}{}", ran.out, ran.err).contains("sesame"), "{}", ran.err);
     assert!(ran.err.contains("is neither"), "{ran}");
 }
