@@ -201,11 +201,11 @@ fn one_image_in_place_of_several_replaces_all_of_them_and_a_variant_may_be_left_
         unread: None,
     };
     let found = |platforms: &[Option<&str>], standing: &[&str]| {
-        let image = |platform: &Option<&str>| {
+        let image = |platform: Option<&str>| {
             let built = built(1); // Older than what is there.
-            weighed(*platform, Judgement { built, ..judgement(1, Verdict::Passed, Vec::new()) })
+            weighed(platform, Judgement { built, ..judgement(1, Verdict::Passed, Vec::new()) })
         };
-        let mut proposal = proposal(platforms.iter().map(image).collect());
+        let mut proposal = proposal(platforms.iter().copied().map(image).collect());
         proposal.standing = Some(there(standing));
         decide(&proposal, &policy(""), &Gate::default())
     };
