@@ -21,6 +21,8 @@ use crate::{
 
 /// Most of what the shim says of all paths that is read.
 const SAID_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// What the shim says of one path, of itself and of where it leads.
+const FILE_LINES_SIZE_BYTES_MAX: u64 = 256;
 
 /// What is asked of an image.
 #[derive(Debug, Clone, Default)]
@@ -86,16 +88,12 @@ impl Workspace {
         });
         let ended = ended.await?;
         let out = Out(self.dir());
-        let mut examined = Examined {
-            ended,
-            done: out.read("done", 1).is_some(),
-            said,
-            ran: None,
-            unstarted: None,
-            files: BTreeMap::new(),
-        };
+        // Without the list of files nobody can tell what is not there.
+        let files = out.files(exam);
+        let done = files.is_some() && out.read("done", 1).is_some();
+        let files = files.unwrap_or_default();
+        let mut examined = Examined { ended, done, said, ran: None, unstarted: None, files };
         examined.commands(&out, exam);
-        examined.files = out.files(exam);
         Ok(examined)
     }
 }
@@ -177,9 +175,10 @@ impl Out<'_> {
         ran
     }
 
-    fn files(&self, exam: &Exam) -> BTreeMap<String, Found> {
+    /// What is at the paths that were asked for; none if that cannot be read.
+    fn files(&self, exam: &Exam) -> Option<BTreeMap<String, Found>> {
         let mut found: BTreeMap<String, Found> = BTreeMap::new();
-        let said = self.read("files", SAID_SIZE_BYTES_MAX).unwrap_or_default();
+        let said = self.read("files", FILE_LINES_SIZE_BYTES_MAX * exam.files.len() as u64)?;
         for line in String::from_utf8_lossy(&said).lines() {
             let Some((index, own, facts, size)) = facts(line) else { continue };
             let Some(path) = exam.files.get(index) else { continue };
@@ -195,7 +194,7 @@ impl Out<'_> {
                 found.content = Some(Kept { bytes, whole_bytes: size });
             }
         }
-        found
+        Some(found)
     }
 }
 
@@ -250,7 +249,7 @@ mod tests {
             said: String::new(),
             ran: None,
             unstarted: None,
-            files: left.files(&exam),
+            files: left.files(&exam).unwrap(),
         };
         examined.commands(&left, &exam);
         let ran = examined.ran.unwrap();
@@ -261,5 +260,7 @@ mod tests {
         assert_eq!(found.link.as_deref(), Some(&b"/b"[..]));
         assert_eq!(examined.files.len(), 1);
         assert_eq!(left.read("link-1", 100), None, "a link is not followed");
+        fs::remove_file(out.join("files")).unwrap();
+        assert!(left.files(&exam).is_none(), "what nobody listed is not absent");
     }
 }

@@ -134,7 +134,8 @@ impl Exam {
             Json::Scalar(raw) => raw.parse().ok(),
             _ => None,
         };
-        let files = fs::read(profile.join("exam-files")).unwrap_or_default();
+        let path = profile.join("exam-files");
+        let files = fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
         let files = files.split(|byte| *byte == 0).filter(|path| !path.is_empty());
         Ok(Self {
             commands,
