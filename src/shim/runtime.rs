@@ -219,9 +219,10 @@ fn contained(mount: &Json, table: &[Mounted], build: &Path) -> Result<(), String
             && Path::new(other.point).starts_with(build.join("store"))
     };
     let in_stage = device != own && table.iter().any(of_stage);
-    let in_cache = Some(device) == place(table, Path::new("/")).map(|(device, _)| device)
-        && path.starts_with("/var/tmp")
-        && device != own;
+    // Not by the path alone: the root may itself lie in some `/var/tmp`.
+    let of_cache =
+        |(root_device, root): (&str, PathBuf)| root_device == device && path.starts_with(root.join("var/tmp"));
+    let in_cache = device != own && place(table, Path::new("/")).is_some_and(of_cache);
     if in_build || in_stage || in_cache {
         return Ok(());
     }
