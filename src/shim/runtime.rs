@@ -388,17 +388,17 @@ mod tests {
 
     #[test]
     fn what_is_bound_is_read_from_the_table_of_mounts() {
-        let table = "1 0 0:9 / / rw - tmpfs tmpfs rw\n2 1 8:1 /usr /usr ro - ext4 /dev/a rw\n\
-            3 1 8:1 /s\\040t/b-1 /.reprov/build rw - ext4 /dev/a rw\n\
+        let table = "2 1 8:1 /usr /usr ro - ext4 /dev/a rw\n3 1 8:1 /s\\040t/b-1 /.reprov/build rw - ext4 /dev/a rw\n\
             4 3 8:1 /s\\040t/b-1/store/overlay /.reprov/build/store/overlay rw - ext4 /dev/a rw\n\
             5 4 0:50 / /.reprov/build/store/overlay/x/merged rw - overlay overlay rw\n";
-        let check = |bound: &str, expected: bool| {
+        let check_at = |root: &str, bound: &str, expected: bool| {
             // The engine binds below the working directory first: only the table says what is there.
-            let table = format!("{table}6 3 {bound} /tmp rw - x x rw\n");
+            let table = format!("1 0 0:9 {root} / rw - tmpfs tmpfs rw\n{table}6 3 {bound} /tmp rw - x x rw\n");
             let table: Vec<_> = table.lines().filter_map(Mounted::read).collect();
             let mount = bind("/y", Path::new("/tmp"), &[]).unwrap();
             assert_eq!(contained(&mount, &table, Path::new("/.reprov/build")).is_ok(), expected, "{bound}");
         };
+        let check = |bound: &str, expected: bool| check_at("/", bound, expected);
         check("8:1 /s\\040t/b-1/context/a", true);
         check("0:50 /usr/share", true);
         check("0:9 /var/tmp/buildah-cache-0/id", true);
@@ -406,6 +406,9 @@ mod tests {
         check("8:1 /usr", false);
         check("8:1 /s\\040t/b-1/profile", false);
         check("8:1 /s\\040t", false);
+        check_at("/var/tmp/root", "0:9 /var/tmp/root", false);
+        check_at("/var/tmp/root", "0:9 /var/tmp/root/etc", false);
+        check_at("/var/tmp/root", "0:9 /var/tmp/root/var/tmp/buildah-cache-0/id", true);
     }
 
     #[test]
