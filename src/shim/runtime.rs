@@ -220,8 +220,9 @@ fn contained(mount: &Json, table: &[Mounted], build: &Path) -> Result<(), String
     };
     let in_stage = device != own && table.iter().any(of_stage);
     // Not by the path alone: the root may itself lie in some `/var/tmp`.
-    let of_cache =
-        |(root_device, root): (&str, PathBuf)| root_device == device && path.starts_with(root.join("var/tmp"));
+    let of_cache = |(root_device, root): (&str, PathBuf)| {
+        root_device == device && path.starts_with(root.join("var/tmp"))
+    };
     let in_cache = device != own && place(table, Path::new("/")).is_some_and(of_cache);
     if in_build || in_stage || in_cache {
         return Ok(());
@@ -393,7 +394,8 @@ mod tests {
             5 4 0:50 / /.reprov/build/store/overlay/x/merged rw - overlay overlay rw\n";
         let check_at = |root: &str, bound: &str, expected: bool| {
             // The engine binds below the working directory first: only the table says what is there.
-            let table = format!("1 0 0:9 {root} / rw - tmpfs tmpfs rw\n{table}6 3 {bound} /tmp rw - x x rw\n");
+            let table =
+                format!("1 0 0:9 {root} / rw - tmpfs tmpfs rw\n{table}6 3 {bound} /tmp rw - x x rw\n");
             let table: Vec<_> = table.lines().filter_map(Mounted::read).collect();
             let mount = bind("/y", Path::new("/tmp"), &[]).unwrap();
             assert_eq!(contained(&mount, &table, Path::new("/.reprov/build")).is_ok(), expected, "{bound}");
