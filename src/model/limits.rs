@@ -307,7 +307,7 @@ pub const ENTRIES_AT_ONCE_MAX: usize = 1000;
 /// Rows of the ledger that are held at once while reading.
 pub const LEDGER_PAGE_ROWS: i64 = 1000;
 /// How long a ledger that is locked, or whose server restarts, is waited for.
-pub const LEDGER_WAIT_S: u64 = 30;
+pub const LEDGER_WAIT_S: u64 = 60;
 /// Connections of one process to the ledger.
 pub const LEDGER_CONNECTIONS_MAX: u32 = 4;
 /// Most faults of a ledger that are told one by one.
