@@ -74,6 +74,12 @@ impl<R: BufRead> Walker<R> {
         Ok(())
     }
 
+    /// The next bytes of the content of the entry at hand; empty at its end.
+    fn piece(&mut self) -> Result<&[u8], Refusal> {
+        let Self { side, archive, entry, last, .. } = self;
+        archive.piece().map_err(|source| refusal(*side, entry.as_ref(), last, source))
+    }
+
     /// The entry at hand, whose content begins with `head`; there is none then until the next.
     fn take(&mut self, head: &Head) -> Option<Entry> {
         let mut entry = self.entry.take()?;
@@ -184,7 +190,11 @@ fn both<R: BufRead>(
     let sizes = [&a.entry, &b.entry].map(|entry| entry.as_ref().map_or(0, |entry| entry.size_bytes));
     let hold = sizes.iter().all(|size| *size <= CAPTURE_FILE_BYTES_MAX) && sizes[0] + sizes[1] <= *left;
     let mut heads = [Head::default(), Head::default()];
-    let delta = if files { contents(a, b, &mut heads, hold.then_some(&mut *held))? } else { None };
+    let delta = if !files || (b.twin && same(a, b)?) {
+        None
+    } else {
+        contents(a, b, &mut heads, hold.then_some(&mut *held))?
+    };
     let mut found = None;
     if delta.is_some() || !b.twin {
         let mut outcome = delta.map_or(Contents::Equal, |delta| Contents::Differ(Some(delta)));
@@ -206,6 +216,19 @@ fn both<R: BufRead>(
     Ok(found)
 }
 
+/// Whether the contents of twins are all at hand and equal; they are taken then, and nothing of them is kept.
+fn same<R: BufRead>(a: &mut Walker<R>, b: &mut Walker<R>) -> Result<bool, Refusal> {
+    let size_bytes = a.entry.as_ref().map_or(0, |entry| entry.size_bytes);
+    let (one, other) = (a.piece()?, b.piece()?);
+    let count = one.len();
+    let same = count as u64 == size_bytes && one == other;
+    if same {
+        a.archive.take(count);
+        b.archive.take(count);
+    }
+    Ok(same)
+}
+
 /// Where the contents of two files differ, if they do; the first bytes of each into `heads`, and both of them into `held`,
 /// which is cleared first.
 fn contents<R: BufRead>(
@@ -218,9 +241,7 @@ fn contents<R: BufRead>(
     let (mut delta, mut at) = (Delta::new(), 0);
     let mut differ = false;
     loop {
-        let (one, other) = (a.archive.piece(), b.archive.piece());
-        let one = one.map_err(|source| refusal(a.side, a.entry.as_ref(), &a.last, source))?;
-        let other = other.map_err(|source| refusal(b.side, b.entry.as_ref(), &b.last, source))?;
+        let (one, other) = (a.piece()?, b.piece()?);
         let count = one.len().min(other.len());
         let ended = count == 0;
         let (one, other) = if ended { (one, other) } else { (&one[..count], &other[..count]) };
