@@ -18,8 +18,11 @@ pub enum Kind {
     Built,
     /// It was judged by a policy; outcome `passed`, `failed` or `unknown`.
     Verified,
-    /// It was made again; the outcome is a verdict of CLI.md (`reproduced`, …, `unverifiable`).
+    /// It was made again from what was recorded; the outcome is a verdict of CLI.md (`reproduced`, …, `unverifiable`). In
+    /// ledgers of before schema 2 perhaps from the repositories of the day: its conditions tell.
     Rebuilt,
+    /// It was made again from the repositories of the day; outcomes as of [`Kind::Rebuilt`].
+    RebuiltLive,
     /// Its tests were run in it; outcome `passed` or `failed`.
     Tested,
     /// A tag was moved to it; outcome `promoted`, or `refused`.
@@ -32,10 +35,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Built,
         Self::Verified,
         Self::Rebuilt,
+        Self::RebuiltLive,
         Self::Tested,
         Self::Promoted,
         Self::Undone,
@@ -49,11 +53,24 @@ impl Kind {
             Self::Built => "built",
             Self::Verified => "verified",
             Self::Rebuilt => "rebuilt",
+            Self::RebuiltLive => "rebuilt-live",
             Self::Tested => "tested",
             Self::Promoted => "promoted",
             Self::Undone => "undone",
             Self::Missed => "missed",
         }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether the image was made again, from whatever.
+    #[must_use]
+    pub fn is_rebuild(self) -> bool {
+        matches!(self, Self::Rebuilt | Self::RebuiltLive)
     }
 }
 
@@ -153,7 +170,7 @@ impl Entry {
     pub fn attested(&self) -> Option<Self> {
         self.evidence?;
         let tagged = matches!(self.kind, Kind::Verified | Kind::Promoted | Kind::Undone);
-        let coded = matches!(self.kind, Kind::Rebuilt | Kind::Tested);
+        let coded = self.kind.is_rebuild() || self.kind == Kind::Tested;
         Some(Self {
             tag: self.tag.clone().filter(|_| tagged),
             conditions: None,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use reprov::{
     entry::{Entry, Kind},
     job::history::{Asked, history},
-    ledger::{Filter, Ledger, Per, Place},
+    ledger::{Filter, IMAGES_AT_ONCE_MAX, Ledger, Per, Place},
     model::Digest,
 };
 
@@ -51,6 +51,7 @@ pub(crate) fn rows() -> Vec<Row> {
         runtime.block_on(ledger.last(&Filter::default(), Per::Tag, |_| count += 1)).unwrap();
         assert_eq!(count, IMAGES * 2);
     });
+    let due = timed(|| runtime.block_on(what_is_due(&ledger)));
     let checked = timed(|| assert_eq!(runtime.block_on(ledger.check(None)).unwrap().faults, []));
     runtime.block_on(ledger.close());
     let peer = format!("{all:.1} s");
@@ -66,6 +67,7 @@ pub(crate) fn rows() -> Vec<Row> {
     vec![
         row("history of a tag with 500 rows in a million; peer: reads all rows", life),
         row("the newest of 4,000 in a million rows; peer: reads all rows", newest),
+        row("by what 2,000 images are due, in a million rows; peer: reads all rows", due),
         Row {
             what: "adding one entry to a million; peer: none",
             ours: format!("{each_ms:.2} ms"),
@@ -83,6 +85,17 @@ pub(crate) fn rows() -> Vec<Row> {
             target: Target::AtMost(2.0),
         },
     ]
+}
+
+/// Reads what an audit of all images goes by.
+async fn what_is_due(ledger: &Ledger) {
+    let digests: Vec<_> = (0..IMAGES).map(|image| nightly(image, NIGHTS - 1)[0].digest.unwrap()).collect();
+    let mut count = 0;
+    for images in digests.chunks(IMAGES_AT_ONCE_MAX) {
+        let filter = Filter { images: images.to_vec(), ..Filter::default() };
+        ledger.last(&filter, Per::Image, |_| count += 1).await.unwrap();
+    }
+    assert_eq!(count, IMAGES * 2);
 }
 
 fn repository(image: u64) -> String {

@@ -39,6 +39,8 @@ pub struct Columns {
     pub group: String,
     /// Who is told.
     pub owner: String,
+    /// All that decides whether it must be done again.
+    pub conditions: String,
 }
 
 impl From<&Entry> for Columns {
@@ -52,6 +54,7 @@ impl From<&Entry> for Columns {
             at_s: entry.at_s,
             group: entry.group.clone().unwrap_or_default(),
             owner: entry.owner.clone().unwrap_or_default(),
+            conditions: entry.conditions.map(|digest| digest.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -67,6 +70,7 @@ impl Columns {
             ("outcome", &self.outcome, &other.outcome),
             ("group", &self.group, &other.group),
             ("owner", &self.owner, &other.owner),
+            ("conditions", &self.conditions, &other.conditions),
         ];
         let text = pairs.into_iter().find(|(_, a, b)| a != b).map(|(name, ..)| name);
         text.or((self.at_s != other.at_s).then_some("time"))

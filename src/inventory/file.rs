@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::{
     Glob, Group, Inventory, InventoryError, Rebuild, Span,
     list::image,
-    tables::{File, GroupTable, Text, Texts},
+    tables::{Addressed, File, GroupTable, Names, Text, Texts},
 };
 use crate::model::{
     Digest, ImageName, Variations, Verdict, limits::INVENTORY_SIZE_BYTES_MAX, nearest::distance,
@@ -27,7 +27,8 @@ impl Inventory {
     /// Reads `inventory.toml`.
     ///
     /// # Errors
-    /// [`InventoryError`]: not TOML, a key nobody knows, a value that means nothing, a group of nothing.
+    /// [`InventoryError`]: not TOML, a key nobody knows, a value that means nothing, a group of nothing, a `[[notify]]` of
+    /// a group or an owner that there is not.
     pub fn parse(text: &str) -> Result<Self, InventoryError> {
         let size_bytes = text.len() as u64;
         if size_bytes > INVENTORY_SIZE_BYTES_MAX {
@@ -39,7 +40,9 @@ impl Inventory {
         }
         let mut reader = Reader { text, names: BTreeSet::new() };
         let groups = group.into_iter().map(|table| reader.group(table.into_inner().over(&defaults)));
-        let groups = groups.collect::<Result<_, _>>()?;
+        let groups: Vec<Group> = groups.collect::<Result<_, _>>()?;
+        let addressed: Addressed = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+        addressed.notify.iter().try_for_each(|names| reader.addressed(names, &groups))?;
         Ok(Self { digest: Digest::of(text.as_bytes()), groups, notify })
     }
 }
@@ -112,6 +115,25 @@ impl Reader<'_> {
             name,
         };
         whole(group)
+    }
+
+    /// Who is told of the images of a group or an owner that there is not would never be told.
+    fn addressed(&self, names: &Names, groups: &[Group]) -> Result<(), InventoryError> {
+        let known: BTreeSet<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+        let owners: BTreeSet<&str> = groups.iter().filter_map(|group| group.owner.as_deref()).collect();
+        let asked = [
+            ("groups", &names.groups, known, "no group is called so"),
+            ("owners", &names.owners, owners, "no group has this owner"),
+        ];
+        for (key, texts, known, reason) in asked {
+            if let Some(text) = texts.iter().find(|text| !known.contains(text.get_ref().as_str())) {
+                let nearest = known.iter().min_by_key(|name| distance(name, text.get_ref()));
+                let near =
+                    nearest.map(|name| format!("; did you mean `{}`?", shown(name))).unwrap_or_default();
+                return Err(self.bad(key, text, format!("{reason}{near}")));
+            }
+        }
+        Ok(())
     }
 
     fn refuse(

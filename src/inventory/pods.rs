@@ -1,8 +1,11 @@
 //! What runs in a cluster: the answer of `kubectl get pods -A -o json`.
 
-use std::{collections::BTreeSet, io::Read};
+use std::{collections::BTreeSet, fmt, io::Read, marker::PhantomData};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use super::InventoryError;
 use crate::model::{ImageName, limits::INVENTORY_IMAGES_MAX, path::printable, reference::normalised};
@@ -14,12 +17,6 @@ pub struct Pods {
     pub images: BTreeSet<ImageName>,
     /// What names no image that could be looked at, as it stands there, with its pod.
     pub unclear: BTreeSet<String>,
-}
-
-#[derive(Deserialize)]
-struct List {
-    kind: Option<String>,
-    items: Option<Vec<Pod>>,
 }
 
 #[derive(Deserialize)]
@@ -44,11 +41,11 @@ struct Metadata {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few")]
     containers: Vec<Container>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few")]
     init_containers: Vec<Container>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few")]
     ephemeral_containers: Vec<Container>,
 }
 
@@ -57,11 +54,11 @@ struct Spec {
 struct Status {
     #[serde(default)]
     phase: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few")]
     container_statuses: Vec<Running>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few")]
     init_container_statuses: Vec<Running>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few")]
     ephemeral_container_statuses: Vec<Running>,
 }
 
@@ -81,35 +78,139 @@ struct Running {
     image_id: String,
 }
 
-/// Reads a list of pods, or one pod. Those that have ended are passed over.
+/// Reads a list of pods, one after the other. Those that have ended are passed over.
 ///
 /// The digest that runs (`imageID`) is preferred to the name in the pod, whose tag may have moved since; the tag is kept
 /// beside it. Names are completed as a cluster does: `nginx` is `docker.io/library/nginx:latest`.
 ///
 /// # Errors
-/// [`InventoryError::Pods`] if it is something else, [`InventoryError::TooMany`] past [`INVENTORY_IMAGES_MAX`].
+/// [`InventoryError::Pods`] if it is something else, [`InventoryError::TooMany`] past [`INVENTORY_IMAGES_MAX`], as soon as
+/// that many were read.
 pub fn pods(reader: impl Read) -> Result<Pods, InventoryError> {
-    let wrong = |why: &str| InventoryError::Pods(printable(&why.chars().take(200).collect::<String>()));
-    let list: List = serde_json::from_reader(reader).map_err(|error| wrong(&error.to_string()))?;
-    let items = list.items.ok_or_else(|| wrong("it has no `items`"))?;
+    let mut list = List::default();
+    let mut json = serde_json::Deserializer::from_reader(reader);
+    let read = json.deserialize_map(&mut list).and_then(|()| json.end());
+    if let Some(wrong) = list.wrong {
+        return Err(wrong);
+    }
+    read.map_err(|error| wrong(&error.to_string()))?;
+    if !list.has_items {
+        return Err(wrong("it has no `items`"));
+    }
     let kind = list.kind.unwrap_or_default();
     if kind != "List" && kind != "PodList" {
         return Err(wrong(&format!("its kind is `{kind}`")));
     }
-    let mut found = Pods::default();
-    for pod in items {
+    Ok(list.found)
+}
+
+fn wrong(why: &str) -> InventoryError {
+    InventoryError::Pods(printable(&why.chars().take(200).collect::<String>()))
+}
+
+/// What was read of the list so far.
+#[derive(Default)]
+struct List {
+    kind: Option<String>,
+    has_items: bool,
+    found: Pods,
+    /// Why nothing more is read.
+    wrong: Option<InventoryError>,
+}
+
+impl List {
+    fn take(&mut self, pod: &Pod) -> Result<(), InventoryError> {
         if let Some(kind) = pod.kind.as_deref().filter(|kind| *kind != "Pod") {
             return Err(wrong(&format!("it lists a {kind}")));
         }
         if pod.status.phase == "Succeeded" || pod.status.phase == "Failed" {
-            continue;
+            return Ok(());
         }
-        one(&pod, &mut found);
-        if found.images.len() > INVENTORY_IMAGES_MAX {
+        one(pod, &mut self.found);
+        if self.found.images.len() + self.found.unclear.len() > INVENTORY_IMAGES_MAX {
             return Err(InventoryError::TooMany(INVENTORY_IMAGES_MAX));
         }
+        Ok(())
     }
-    Ok(found)
+}
+
+impl<'de> Visitor<'de> for &mut List {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of pods")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "kind" if self.kind.is_some() => return Err(de::Error::duplicate_field("kind")),
+                "items" if self.has_items => return Err(de::Error::duplicate_field("items")),
+                "kind" => self.kind = Some(map.next_value()?),
+                "items" => {
+                    self.has_items = true;
+                    map.next_value_seed(Items(self))?;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The pods of a list, each taken as it is read.
+struct Items<'a>(&'a mut List);
+
+impl<'de> DeserializeSeed<'de> for Items<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("pods")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(pod) = items.next_element::<Pod>()? {
+            if let Err(wrong) = self.0.take(&pod) {
+                self.0.wrong = Some(wrong);
+                return Err(de::Error::custom("no more is read"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A list inside one pod, no longer than an inventory may be.
+fn few<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Few<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(item) = items.next_element()? {
+                if all.len() == INVENTORY_IMAGES_MAX {
+                    return Err(de::Error::custom(format_args!(
+                        "one pod has more than {INVENTORY_IMAGES_MAX} containers"
+                    )));
+                }
+                all.push(item);
+            }
+            Ok(all)
+        }
+    }
+    deserializer.deserialize_seq(Few(PhantomData))
 }
 
 fn one(pod: &Pod, found: &mut Pods) {
@@ -189,7 +290,9 @@ mod tests {
     fn refuses_other_things() {
         for (text, why) in [
             ("", "EOF"),
-            ("[]", "invalid length"),
+            ("[]", "invalid type: sequence, expected a list of pods"),
+            (r#"{"kind":"List","items":[],"items":[]}"#, "duplicate field `items`"),
+            (r#"{"kind":"List","items":[]} x"#, "trailing characters"),
             (r#"{"kind":"List"}"#, "no `items`"),
             (r#"{"kind":"Deployment","items":[]}"#, "its kind is `Deployment`"),
             (r#"{"kind":"List","items":[{"kind":"Node"}]}"#, "it lists a Node"),
@@ -198,5 +301,45 @@ mod tests {
             assert!(error.contains(why), "{text}: {error}");
         }
         assert!(pods("[".repeat(100_000).as_bytes()).is_err());
+    }
+
+    /// A list of pods without an end, each with an image of its own; it fails past `read_max` bytes.
+    struct Endless {
+        pending: Vec<u8>,
+        pods: usize,
+        read: usize,
+        read_max: usize,
+    }
+
+    impl Read for Endless {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            if self.read > self.read_max {
+                return Err(std::io::Error::other("it was read too far"));
+            }
+            if self.pending.is_empty() {
+                self.pods += 1;
+                let pod = format!(
+                    r#"{{"spec":{{"containers":[{{"name":"a","image":"registry.example.org/a:{}"}}]}}}},"#,
+                    self.pods
+                );
+                self.pending = pod.into_bytes();
+            }
+            let count = into.len().min(self.pending.len());
+            into[..count].copy_from_slice(&self.pending[..count]);
+            self.pending.drain(..count);
+            self.read += count;
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn too_many_are_refused_before_the_rest_is_read() {
+        let pending = br#"{"items":["#.to_vec();
+        let endless = Endless { pending, pods: 0, read: 0, read_max: 200 * INVENTORY_IMAGES_MAX };
+        assert_eq!(pods(endless).unwrap_err(), InventoryError::TooMany(INVENTORY_IMAGES_MAX));
+        let containers = "{},".repeat(INVENTORY_IMAGES_MAX);
+        let pod = format!(r#"{{"kind":"List","items":[{{"spec":{{"containers":[{containers}{{}}]}}}}]}}"#);
+        let error = pods(pod.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("one pod has more than 100000 containers"), "{error}");
     }
 }

@@ -34,6 +34,22 @@ pub(super) struct File {
     pub(super) notify: Vec<toml::Table>,
 }
 
+/// Whom `[[notify]]` tables name, and where.
+#[derive(Deserialize)]
+pub(super) struct Addressed {
+    #[serde(default)]
+    pub(super) notify: Vec<Names>,
+}
+
+/// Of one `[[notify]]`; its other keys are read by `notify`.
+#[derive(Deserialize)]
+pub(super) struct Names {
+    #[serde(default)]
+    pub(super) groups: Vec<Text>,
+    #[serde(default)]
+    pub(super) owners: Vec<Text>,
+}
+
 // serde cannot both flatten and refuse unknown keys, so what [defaults] and [[group]] have in common is written by a macro.
 macro_rules! tables {
     ($($key:ident: $type:ty,)+) => {

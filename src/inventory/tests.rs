@@ -111,6 +111,18 @@ fn says_what_is_wrong_and_where() {
         "line 4: `tags = \"[1]\"`: write letters, digits, `_`, `.`, `-`, `*` for any run of them, `?` for one",
     );
     check(&format!("{group}name = \"b\"\n"), "line 4: duplicate key");
+    let notify =
+        format!("{group}owner = \"team\"\n[[notify]]\nname = \"x\"\ngroups = [\"a\"]\nowners = [\"team\"]\n");
+    assert!(Inventory::parse(&notify).is_ok());
+    check(
+        &notify.replace("groups = [\"a\"]", "groups = [\n  \"a\",\n  \"aa\",\n]"),
+        "line 9: `groups = \"aa\"`: no group is called so; did you mean `a`?",
+    );
+    check(
+        &notify.replace("[\"team\"]", "[\"taem\"]"),
+        "line 8: `owners = \"taem\"`: no group has this owner; did you mean `team`?",
+    );
+    check(&notify.replace("owner = \"team\"\n", ""), "line 7: `owners = \"team\"`: no group has this owner");
     let large = format!("#{}\n{group}", "x".repeat(1 << 20));
     assert!(matches!(Inventory::parse(&large), Err(InventoryError::Size { .. })));
 }

@@ -1,7 +1,6 @@
 //! What reports are made of: the ledger's rows at both ends of a span, and what was counted in between.
 
 use crate::{
-    entry::Kind,
     host,
     ledger::{Ledger, LedgerError, Run},
     report::night::{Known, Report, Rules, Span, Tally, report},
@@ -87,7 +86,7 @@ pub async fn gather(
         .into_iter()
         .map(|counted| Tally {
             night: counted.night,
-            rebuilt: counted.kind == Kind::Rebuilt,
+            kind: counted.kind,
             outcome: counted.outcome,
             images: counted.images,
         })

@@ -23,11 +23,13 @@ pub struct Checked {
 
 /// Repositories of which the newest entry of some kind is not the one that is listed.
 const LATEST: &str = "SELECT repository FROM ( \
-    SELECT repository, tag, image, kind, MAX(number) AS number FROM reprov_entries GROUP BY repository, tag, image, kind \
-    EXCEPT SELECT repository, tag, image, kind, number FROM reprov_latest) missing \
+    SELECT repository, tag, image, kind, conditions, MAX(number) AS number FROM reprov_entries \
+    GROUP BY repository, tag, image, kind, conditions \
+    EXCEPT SELECT repository, tag, image, kind, conditions, number FROM reprov_latest) missing \
     UNION SELECT repository FROM ( \
-    SELECT repository, tag, image, kind, number FROM reprov_latest EXCEPT \
-    SELECT repository, tag, image, kind, MAX(number) FROM reprov_entries GROUP BY repository, tag, image, kind) wrong \
+    SELECT repository, tag, image, kind, conditions, number FROM reprov_latest EXCEPT \
+    SELECT repository, tag, image, kind, conditions, MAX(number) FROM reprov_entries \
+    GROUP BY repository, tag, image, kind, conditions) wrong \
     ORDER BY 1 LIMIT 100";
 
 impl Ledger {

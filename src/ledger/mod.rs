@@ -24,7 +24,7 @@ pub use nights::Counted;
 pub use outbox::Message;
 pub use place::{Place, PlaceError};
 pub use runs::Run;
-pub use select::{Filter, Per};
+pub use select::{Filter, IMAGES_AT_ONCE_MAX, Per};
 pub use told::Mark;
 
 use crate::{
@@ -39,9 +39,11 @@ const APPENDING: i64 = 0x7265_7072_6f76;
 const FIND: &str = "SELECT number, previous, digest FROM reprov_entries WHERE nonce = $1";
 const HEAD: &str = "SELECT number, digest FROM reprov_entries ORDER BY number DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO reprov_entries (number, previous, digest, nonce, body, repository, tag, image, kind, \
-                      outcome, at_s, grouped, owner) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-const NEWEST: &str = "INSERT INTO reprov_latest (repository, tag, image, kind, number) VALUES ($1, $2, $3, $4, $5) \
-                      ON CONFLICT (repository, tag, image, kind) DO UPDATE SET number = excluded.number";
+                      outcome, at_s, grouped, owner, conditions) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+const NEWEST: &str = "INSERT INTO reprov_latest (repository, tag, image, kind, conditions, number) \
+                      VALUES ($1, $2, $3, $4, $5, $6) \
+                      ON CONFLICT (repository, tag, image, kind, conditions) DO UPDATE SET number = excluded.number";
 
 /// A ledger that is open. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -126,7 +128,8 @@ macro_rules! insert {
             };
             let number = last + 1;
             let digest = Row::digest_of(number.cast_unsigned(), &previous, one.body.as_bytes());
-            let Columns { repository, tag, image, kind, outcome, at_s, group, owner } = &one.columns;
+            let Columns { repository, tag, image, kind, outcome, at_s, group, owner, conditions } =
+                &one.columns;
             query(INSERT)
                 .bind(number)
                 .bind(previous.to_string())
@@ -141,6 +144,7 @@ macro_rules! insert {
                 .bind(at_s)
                 .bind(group)
                 .bind(owner)
+                .bind(conditions)
                 .execute(&mut *$tx)
                 .await?;
             query(NEWEST)
@@ -148,6 +152,7 @@ macro_rules! insert {
                 .bind(tag)
                 .bind(image)
                 .bind(kind)
+                .bind(conditions)
                 .bind(number)
                 .execute(&mut *$tx)
                 .await?;

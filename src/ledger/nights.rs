@@ -24,7 +24,7 @@ const COUNTED: &str = "SELECT night, kind, outcome, COUNT(*) FROM ( \
                          SELECT DISTINCT (at_s + 43200) / 86400 AS night, kind, outcome, repository, tag, \
                            CASE WHEN tag = '' THEN image ELSE '' END AS own \
                          FROM reprov_entries WHERE at_s >= $1 AND at_s <= $2 AND number <= $3 \
-                           AND kind IN ('verified', 'rebuilt') AND ($4 = '' OR grouped = $5) AND ($6 = '' OR owner = $7)) s \
+                           AND kind IN ('verified', 'rebuilt', 'rebuilt-live') AND ($4 = '' OR grouped = $5) AND ($6 = '' OR owner = $7)) s \
                        GROUP BY night, kind, outcome ORDER BY night, kind, outcome";
 const DAY_S: i64 = 24 * 3600;
 
@@ -33,7 +33,7 @@ const DAY_S: i64 = 24 * 3600;
 pub struct Counted {
     /// The day of its morning, counted from 1970-01-01, UTC; nights are from noon to noon.
     pub night: i64,
-    /// Verified or rebuilt.
+    /// Verified, or rebuilt of either kind.
     pub kind: Kind,
     /// What came of it.
     pub outcome: String,
@@ -110,7 +110,7 @@ impl Ledger {
                     let kind = row.try_get::<String, _>(1)?;
                     counted.push(Counted {
                         night: row.try_get(0)?,
-                        kind: if kind == Kind::Rebuilt.name() { Kind::Rebuilt } else { Kind::Verified },
+                        kind: Kind::of(&kind).unwrap_or(Kind::Verified), // One of those that were asked for.
                         outcome: row.try_get(2)?,
                         images: row.try_get::<i64, _>(3)?.cast_unsigned(),
                     });

@@ -3,7 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, Row as _, SqliteConnection,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _, SqlSafeStr as _,
+    SqliteConnection,
     migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     query,
@@ -16,9 +17,10 @@ use crate::model::limits::{LEDGER_CONNECTIONS_MAX, LEDGER_WAIT_S};
 /// Where it is noted which changes of the tables were made.
 const NOTED_IN: &str = "reprov_migrations";
 /// Every change of the tables, in order. What was released is never changed again.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "ledger", include_str!("migrations/1.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "ledger", include_str!("migrations/1.sql")), (2, "conditions", include_str!("migrations/2.sql"))];
 /// The newest of them.
-const KNOWN: i64 = 1;
+const KNOWN: i64 = 2;
 /// How long a server that is not there is asked for when a ledger is opened.
 const OPEN_WAIT_S: u64 = 3;
 
@@ -165,13 +167,21 @@ async fn postgres_schema(connection: &mut PgConnection) -> Result<Found, sqlx::E
     Ok(version.map_or(Found::Nothing, Found::Schema))
 }
 
+/// The one word of the migrations that SQLite has another name for.
+fn dialect(place: &Place, sql: &str) -> String {
+    match place {
+        Place::File(_) => sql.replace("strpos(", "instr("),
+        Place::Postgres(_) => sql.to_owned(),
+    }
+}
+
 async fn migrate<C: Migrate>(place: &Place, connection: &mut C) -> Result<(), Unopened> {
     let migrations = MIGRATIONS.iter().map(|&(version, name, sql)| {
         Migration::new(
             version,
             name.into(),
             MigrationType::Simple,
-            sqlx::SqlSafeStr::into_sql_str(sql),
+            AssertSqlSafe(dialect(place, sql)).into_sql_str(),
             false,
         )
     });

@@ -12,7 +12,7 @@ use crate::{
 };
 
 const COLUMNS: &str = "e.number, e.previous, e.digest, e.body, e.repository, e.tag, e.image, e.kind, e.outcome, e.at_s, \
-                       e.grouped, e.owner";
+                       e.grouped, e.owner, e.conditions";
 
 /// Which rows. The default is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub struct Filter {
     pub tag: Option<String>,
     /// Of the image of this digest.
     pub image: Option<Digest>,
+    /// Of the images of these digests, [`IMAGES_AT_ONCE_MAX`] at most; none: of all.
+    pub images: Vec<Digest>,
+    /// Of no image: names that led to none.
+    pub nowhere: bool,
     /// Of these kinds; none: of all.
     pub kinds: Vec<Kind>,
     /// Of this group.
@@ -39,10 +43,13 @@ pub struct Filter {
     pub up_to: Option<u64>,
 }
 
+/// Most digests in one [`Filter`]: databases bound what one query may be given.
+pub const IMAGES_AT_ONCE_MAX: usize = 500;
+
 /// Of what the newest entry is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Per {
-    /// Of each (repository, tag, digest, kind).
+    /// Of each (repository, tag, digest, kind, conditions).
     Image,
     /// Of each (repository, tag, kind), whatever image the tag named; without a tag, of each (repository, digest, kind).
     Tag,
@@ -62,21 +69,30 @@ struct Select {
 }
 
 impl Select {
-    fn new(from: &str, filter: &Filter) -> Self {
+    /// Rows of `from` that `filter` lets through. `key`: what of `from` is asked for a row's number, repository, tag, image
+    /// and kind, which entries and the list of the newest both have; its index is the one that is used.
+    fn new(from: &str, key: &str, filter: &Filter) -> Self {
         let mut select =
-            Self { text: format!("SELECT {COLUMNS} FROM {from} WHERE e.number > $1"), bound: Vec::new() };
+            Self { text: format!("SELECT {COLUMNS} FROM {from} WHERE {key}.number > $1"), bound: Vec::new() };
         select.bound.push(Bound::Number(filter.after.try_into().unwrap_or(i64::MAX)));
         let texts = [
-            ("e.repository = ", filter.repository.clone()),
-            ("e.tag = ", filter.tag.clone()),
-            ("e.image = ", filter.image.map(|digest| digest.to_string())),
-            ("e.grouped = ", filter.group.clone()),
-            ("e.owner = ", filter.owner.clone()),
+            (format!("{key}.repository = "), filter.repository.clone()),
+            (format!("{key}.tag = "), filter.tag.clone()),
+            (format!("{key}.image = "), filter.image.map(|digest| digest.to_string())),
+            (format!("{key}.image = "), filter.nowhere.then(String::new)),
+            ("e.grouped = ".to_owned(), filter.group.clone()),
+            ("e.owner = ".to_owned(), filter.owner.clone()),
         ];
         for (what, text) in texts {
             if let Some(text) = text {
-                select.and(what, Bound::Text(text));
+                select.and(&what, Bound::Text(text));
             }
+        }
+        if !filter.images.is_empty() {
+            let first = select.bound.len() + 1;
+            select.bound.extend(filter.images.iter().map(|digest| Bound::Text(digest.to_string())));
+            let places: Vec<_> = (first..=select.bound.len()).map(|place| format!("${place}")).collect();
+            select.text.push_str(&format!(" AND {key}.image IN ({})", places.join(", ")));
         }
         let up_to = filter.up_to.map(|number| number.try_into().unwrap_or(i64::MAX));
         let numbers =
@@ -89,10 +105,15 @@ impl Select {
         if !filter.kinds.is_empty() {
             // Names of ours, without a quote in them.
             let names: Vec<_> = filter.kinds.iter().map(|kind| format!("'{}'", kind.name())).collect();
-            select.text.push_str(&format!(" AND e.kind IN ({})", names.join(", ")));
+            select.text.push_str(&format!(" AND {key}.kind IN ({})", names.join(", ")));
         }
-        select.text.push_str(&format!(" ORDER BY e.number LIMIT {LEDGER_PAGE_ROWS}"));
         select
+    }
+
+    /// A page of them, by number.
+    fn paged(mut self, key: &str) -> Self {
+        self.text.push_str(&format!(" ORDER BY {key}.number LIMIT {LEDGER_PAGE_ROWS}"));
+        self
     }
 
     fn and(&mut self, what: &str, bound: Bound) {
@@ -107,24 +128,37 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`], [`LedgerError::Row`] for a row that is not as it was written.
     pub async fn rows(&self, filter: &Filter, visit: impl FnMut(Row)) -> Result<(), LedgerError> {
-        self.read(Select::new("reprov_entries e", filter), visit).await
+        self.read(Select::new("reprov_entries e", "e", filter).paged("e"), visit).await
+    }
+
+    /// The last row that `filter` lets through.
+    ///
+    /// # Errors
+    /// As [`Ledger::rows`].
+    pub async fn newest(&self, filter: &Filter) -> Result<Option<Row>, LedgerError> {
+        let mut select = Select::new("reprov_entries e", "e", filter);
+        select.text.push_str(" ORDER BY e.number DESC LIMIT 1");
+        let page = patiently!(self, self.page(&select).await)?;
+        page.into_iter().next().map(read).transpose()
     }
 
     /// Shows `visit` the newest row of each image or tag, and of each kind, by number. `filter` is asked of the newest
-    /// rows alone: one that is not let through does not make an older one the newest.
+    /// rows alone: one that is not let through does not make an older one the newest. What is asked of images by their
+    /// digests takes as long as they have entries, not as the ledger has.
     ///
     /// # Errors
     /// As [`Ledger::rows`].
     pub async fn last(&self, filter: &Filter, per: Per, visit: impl FnMut(Row)) -> Result<(), LedgerError> {
-        let from = match per {
-            Per::Image => "reprov_latest l JOIN reprov_entries e ON e.number = l.number",
-            Per::Tag => {
+        let (from, key) = match per {
+            Per::Image => ("reprov_latest l JOIN reprov_entries e ON e.number = l.number", "l"),
+            Per::Tag => (
                 "(SELECT MAX(number) AS number FROM reprov_latest \
                   GROUP BY repository, tag, kind, CASE WHEN tag = '' THEN image ELSE '' END) l \
-                 JOIN reprov_entries e ON e.number = l.number"
-            }
+                 JOIN reprov_entries e ON e.number = l.number",
+                "e",
+            ),
         };
-        self.read(Select::new(from, filter), visit).await
+        self.read(Select::new(from, key, filter).paged(key), visit).await
     }
 
     /// Shows `visit` every row as the database has it, by number.
@@ -133,7 +167,7 @@ impl Ledger {
     /// [`LedgerError`] of the database.
     pub async fn raw(&self, mut visit: impl FnMut(RawRow)) -> Result<(), LedgerError> {
         // A number that was made 0 or less must not hide a row.
-        let mut select = Select::new("reprov_entries e", &Filter::default());
+        let mut select = Select::new("reprov_entries e", "e", &Filter::default()).paged("e");
         select.bound[0] = Bound::Number(i64::MIN);
         self.pages(select, |row| {
             visit(row);
@@ -144,8 +178,7 @@ impl Ledger {
 
     async fn read(&self, select: Select, mut visit: impl FnMut(Row)) -> Result<(), LedgerError> {
         self.pages(select, |raw| {
-            let number = raw.number.cast_unsigned();
-            visit(Row::try_from(raw).map_err(|why| LedgerError::Row { number, why })?);
+            visit(read(raw)?);
             Ok(())
         })
         .await
@@ -196,10 +229,17 @@ impl Ledger {
                         at_s: row.try_get(9)?,
                         group: row.try_get(10)?,
                         owner: row.try_get(11)?,
+                        conditions: row.try_get(12)?,
                     },
                 });
             }
             Ok(page)
         })
     }
+}
+
+/// A row that is as it was written.
+fn read(raw: RawRow) -> Result<Row, LedgerError> {
+    let number = raw.number.cast_unsigned();
+    Row::try_from(raw).map_err(|why| LedgerError::Row { number, why })
 }

@@ -82,9 +82,11 @@ impl History {
         let _ = writeln!(out, "{}", printable(&self.image));
         let outcomes = self.entries.iter().map(|line| columns(&printable(&line.entry.outcome)));
         let width = outcomes.max().unwrap_or_default().clamp(7, 18);
+        let kinds = self.entries.iter().map(|line| line.entry.kind.name().len());
+        let what = kinds.max().unwrap_or_default().max(8);
         let _ = writeln!(
             out,
-            "  {:<20}  {:<8}  {:<width$}  {:<12}  {:<12}  by",
+            "  {:<20}  {:<what$}  {:<width$}  {:<12}  {:<12}  by",
             "when", "what", "outcome", "image", "evidence"
         );
         for line in &self.entries {
@@ -97,7 +99,7 @@ impl History {
             let outcome = cut(&printable(&entry.outcome), width);
             let _ = writeln!(
                 out,
-                "  {:<20}  {:<8}  {outcome:<width$}  {:<12}  {:<12}  {}",
+                "  {:<20}  {:<what$}  {outcome:<width$}  {:<12}  {:<12}  {}",
                 line.at,
                 entry.kind.name(),
                 short(entry.digest),
@@ -184,6 +186,21 @@ mod tests {
           2027-01-15T08:08:00Z  promoted  promoted    3e23e8160039  -             https://ci.example.org/r
           2027-01-15T08:09:00Z  the tag names sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb
           2027-01-15T08:09:00Z  undone    promoted    ca978112ca1b  -             https://ci.example.org/r
+        ");
+    }
+
+    #[test]
+    fn a_long_word_moves_no_column() {
+        let rows = vec![
+            row(1, Kind::RebuiltLive, "explained", None, "a"),
+            row(2, Kind::Rebuilt, "reproduced", None, "a"),
+        ];
+        let text = History::new("example.org/app".to_owned(), None, rows).text();
+        insta::assert_snapshot!(text, @r"
+        example.org/app
+          when                  what          outcome     image         evidence      by
+          2027-01-15T08:01:00Z  rebuilt-live  explained   ca978112ca1b  -             https://ci.example.org/r
+          2027-01-15T08:02:00Z  rebuilt       reproduced  ca978112ca1b  -             https://ci.example.org/r
         ");
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Evidence, RootSigner};
 use crate::{
-    attest::{Rebuilt, Statement, Summary, View},
+    attest::{Rebuilt, Statement, Summary, View, rebuilt::InputsFrom},
     entry::{Entry, Kind, Waived},
     model::{
         Digest, ImageName,
@@ -131,12 +131,16 @@ fn verified(statement: &Statement, placed: &Placed<'_>) -> Option<Entry> {
 
 fn rebuilt(statement: &Statement, placed: &Placed<'_>) -> Option<Entry> {
     let rebuilt = Rebuilt::read(statement).ok()?;
+    let kind = match rebuilt.inputs {
+        InputsFrom::Replay => Kind::Rebuilt,
+        InputsFrom::Live => Kind::RebuiltLive,
+    };
     Some(Entry {
         by: rebuilt.rebuilder.id.clone(),
         tool: format!("reprov {}", rebuilt.rebuilder.version),
         codes: rebuilt.drifts.by_cause.clone(),
         took_ms: took_ms(Some(rebuilt.started_on_s), Some(rebuilt.finished_on_s)),
-        ..entry(statement, placed, Kind::Rebuilt, rebuilt.finished_on_s, rebuilt.verdict.name())
+        ..entry(statement, placed, kind, rebuilt.finished_on_s, rebuilt.verdict.name())
     })
 }
 

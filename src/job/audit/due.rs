@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    entry::{Entry, Kind},
+    entry::{Entry, Kind, Row},
     inventory::Span,
     model::{Digest, json::canonical, rfc3339},
     policy::Allowed,
@@ -40,7 +40,8 @@ impl StepKind {
     pub fn kind(self) -> Kind {
         match self {
             Self::Verify => Kind::Verified,
-            Self::Replay | Self::Live => Kind::Rebuilt,
+            Self::Replay => Kind::Rebuilt,
+            Self::Live => Kind::RebuiltLive,
         }
     }
 }
@@ -86,6 +87,11 @@ pub enum Due {
         /// When.
         at_s: i64,
     },
+    /// It need not be done, but that it is there again ought to be known.
+    Back {
+        /// When it was missed.
+        at_s: i64,
+    },
     /// It was done at a time that is yet to come: some clock jumped.
     Ahead {
         /// When.
@@ -114,6 +120,7 @@ impl Due {
             Self::Changed { .. } => "conditions-changed",
             Self::Overdue { .. } => "overdue",
             Self::Untold { .. } => "untold",
+            Self::Back { .. } => "back",
             Self::Ahead { .. } => "clock",
             Self::Forced { .. } => "forced",
             Self::NotUntil { .. } => "not-due",
@@ -130,6 +137,7 @@ impl Due {
                 format!("due since {}, judged on {}", rfc3339(*since_s), rfc3339(*at_s))
             }
             Self::Untold { at_s } => format!("nobody could tell on {}", rfc3339(*at_s)),
+            Self::Back { at_s } => format!("missed on {}, and there again", rfc3339(*at_s)),
             Self::Ahead { at_s } => {
                 format!("judged on {}, which is yet to come: a clock was wrong", rfc3339(*at_s))
             }
@@ -161,7 +169,9 @@ impl Due {
             Self::Never => i64::MAX,
             Self::Untold { .. } | Self::Ahead { .. } => i64::MAX - 1,
             Self::Overdue { since_s, .. } => now_s.saturating_sub(*since_s),
-            Self::Changed { at_s, .. } | Self::Forced { at_s } => now_s.saturating_sub(*at_s),
+            Self::Changed { at_s, .. } | Self::Back { at_s } | Self::Forced { at_s } => {
+                now_s.saturating_sub(*at_s)
+            }
             Self::NotUntil { due_s, .. } => now_s.saturating_sub(*due_s),
         }
     }
@@ -175,11 +185,10 @@ pub fn due<'a>(now_s: i64, wanted: &Wanted<'_>, entries: impl IntoIterator<Item 
     let newer = |than: Option<&Entry>, entry: &Entry| than.is_none_or(|than| entry.at_s >= than.at_s);
     for entry in entries {
         let same = entry.conditions == Some(wanted.conditions);
-        if told(entry) && entry.kind == wanted.step.kind() {
-            let theirs = entry.conditions.is_some_and(|conditions| wanted.others.contains(&conditions));
+        if of_step(entry, wanted) {
             if same && newer(ours, entry) {
                 ours = Some(entry);
-            } else if !same && !theirs && newer(other, entry) {
+            } else if !same && newer(other, entry) {
                 other = Some(entry);
             }
         } else if same && newer(untold, entry) {
@@ -203,9 +212,30 @@ pub fn due<'a>(now_s: i64, wanted: &Wanted<'_>, entries: impl IntoIterator<Item 
 pub fn told(entry: &Entry) -> bool {
     match entry.kind {
         Kind::Verified => entry.outcome != "unknown",
-        Kind::Rebuilt => true,
+        Kind::Rebuilt | Kind::RebuiltLive => true,
         _ => false,
     }
+}
+
+/// Whether the entry says what came of that step, under whatever conditions but those of the group's other steps.
+#[must_use]
+pub fn of_step(entry: &Entry, wanted: &Wanted<'_>) -> bool {
+    let under = |conditions: &Digest| entry.conditions.as_ref() == Some(conditions);
+    // Before schema 2 both rebuilds were of one kind; their conditions tell them apart.
+    let old = entry.kind == Kind::Rebuilt && wanted.step == StepKind::Live && under(&wanted.conditions);
+    told(entry) && (entry.kind == wanted.step.kind() || old) && !wanted.others.iter().any(under)
+}
+
+/// That the image could not be judged under `tag`, if nobody did since: reports say so until somebody does. What other
+/// groups missed of an image that was there is theirs to do again.
+#[must_use]
+pub fn missed<'a>(rows: &'a [Row], tag: Option<&str>, group: &str) -> Option<&'a Entry> {
+    let named = || rows.iter().filter(|row| row.entry.tag.as_deref() == tag);
+    let ours = |entry: &Entry| entry.conditions.is_none() || entry.group.as_deref() == Some(group);
+    let missed = named().filter(|row| row.entry.kind == Kind::Missed && ours(&row.entry));
+    let missed = missed.max_by_key(|row| row.number)?;
+    let judged = named().filter(|row| told(&row.entry)).map(|row| row.number).max();
+    judged.is_none_or(|judged| judged < missed.number).then_some(&missed.entry)
 }
 
 /// What is not as it was, as far as the entry tells.
@@ -287,7 +317,7 @@ pub struct Rebuilt<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
@@ -295,7 +325,7 @@ mod tests {
     const DAY_S: i64 = 86_400;
     const NOW_S: i64 = 1_800_000_000;
 
-    fn entry(at_s: i64, kind: Kind, outcome: &str, conditions: &str) -> Entry {
+    pub(in crate::job::audit) fn entry(at_s: i64, kind: Kind, outcome: &str, conditions: &str) -> Entry {
         Entry {
             at_s,
             kind,
@@ -372,6 +402,17 @@ mod tests {
     }
 
     #[test]
+    fn a_live_rebuild_is_none_of_what_was_recorded() {
+        let live = entry(NOW_S - 60, Kind::RebuiltLive, "explained", "then");
+        assert_eq!(due(NOW_S, &wanted(StepKind::Live), [&live]).name(), "conditions-changed");
+        assert_eq!(due(NOW_S, &wanted(StepKind::Replay), [&live]), Due::Never);
+        let replay = entry(NOW_S - 60, Kind::Rebuilt, "reproduced", "then");
+        assert_eq!(due(NOW_S, &wanted(StepKind::Live), [&replay]), Due::Never);
+        let old = entry(NOW_S - 60, Kind::Rebuilt, "explained", "now");
+        assert_eq!(due(NOW_S, &wanted(StepKind::Live), [&old]).name(), "not-due", "of before schema 2");
+    }
+
+    #[test]
     fn says_what_changed() {
         let check = |change: fn(&mut Entry), what: &str| {
             let mut entry = entry(NOW_S - 60, Kind::Verified, "passed", "then");
@@ -396,6 +437,7 @@ mod tests {
             Due::Untold { at_s: NOW_S },
             Due::Overdue { at_s: 0, since_s: NOW_S - 100 },
             Due::Changed { what: "", at_s: NOW_S - 50 },
+            Due::Back { at_s: NOW_S - 20 },
             Due::Overdue { at_s: 0, since_s: NOW_S },
             Due::NotUntil { due_s: NOW_S + 1, at_s: 0 },
         ];

@@ -4,14 +4,14 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
     AuditError, Request, TOOL,
-    due::{self, Due, Rebuilt, StepKind, Wanted, due, told},
+    due::{self, Due, Rebuilt, StepKind, Wanted, due},
     resolve::{Found, Lost, Resolved},
 };
 use crate::{
     buildroot::Tools,
-    entry::{Entry, Kind},
+    entry::{Entry, Kind, Row},
     inventory::Group,
-    ledger::{Filter, Ledger, Per},
+    ledger::{Filter, IMAGES_AT_ONCE_MAX, Ledger, Per},
     model::{Digest, Verdict, rfc3339},
     policy::Policy,
     recipe::Buildroot,
@@ -48,8 +48,6 @@ pub(super) struct Plan {
     /// What to do first stands first.
     pub(super) items: Vec<Item>,
     pub(super) lost: Vec<Lost>,
-    /// The newest entry of each lost name.
-    pub(super) missed: Vec<Option<Entry>>,
     pub(super) notices: Vec<Notice>,
     /// The number of the ledger's last row: what others do meanwhile has larger ones.
     pub(super) before: u64,
@@ -58,32 +56,17 @@ pub(super) struct Plan {
 /// Holds what was resolved against the ledger.
 pub(super) async fn plan(request: &Request, resolved: Resolved, now_s: i64) -> Result<Plan, AuditError> {
     let Resolved { found, lost, notices } = resolved;
-    let (mut past, mut missed) = (vec![Vec::new(); found.len()], vec![None; lost.len()]);
-    let mut before = 0;
-    if let Some(ledger) = &request.ledger {
-        (before, _) = ledger.head().await?;
-        read(ledger, &found, &lost, &mut past, &mut missed).await?;
-        for (found, entries) in found.iter().zip(&mut past) {
-            let group = &request.inventory.groups[found.group];
-            if group.rebuild.replays() && group.rebuild.lives() && !entries.is_empty() {
-                both(ledger, found, entries).await?;
-            }
-        }
-    }
     let mut asked = Vec::new();
     for (index, group) in request.inventory.groups.iter().enumerate() {
         asked.push(steps(request, index, group).await);
     }
-    let planned = found.into_iter().zip(past).map(|(found, entries)| {
-        let group = &request.inventory.groups[found.group];
-        let steps = steps_of(
-            request,
-            group,
-            &asked[found.group],
-            &entries,
-            now_s,
-            &request.rules[found.group].policy,
-        );
+    let (mut before, mut past) = (0, vec![Vec::new(); found.len()]);
+    if let Some(ledger) = &request.ledger {
+        (before, _) = ledger.head().await?;
+        read(ledger, &found, &asked, &mut past).await?;
+    }
+    let planned = found.into_iter().zip(past).map(|(found, rows)| {
+        let steps = steps_of(request, &found, &asked[found.group], &rows, now_s);
         Item { found, steps }
     });
     let mut items: Vec<Item> = planned.collect();
@@ -93,56 +76,56 @@ pub(super) async fn plan(request: &Request, resolved: Resolved, now_s: i64) -> R
         let priority = request.inventory.groups[item.found.group].priority;
         (Reverse(priority), Reverse(over), item.found.name.clone())
     });
-    Ok(Plan { items, lost, missed, notices, before })
+    Ok(Plan { items, lost, notices, before })
 }
 
-/// The newest entries of all images, in one query.
+/// What the ledger has of each image: the newest entries under each condition, and that its name led nowhere.
 async fn read(
     ledger: &Ledger,
     found: &[Found],
-    lost: &[Lost],
-    past: &mut [Vec<Entry>],
-    missed: &mut [Option<Entry>],
+    asked: &[Vec<(StepKind, Digest)>],
+    past: &mut [Vec<Row>],
 ) -> Result<(), AuditError> {
-    let of: BTreeMap<(String, Digest), usize> = found
-        .iter()
-        .enumerate()
-        .map(|(index, found)| ((found.name.repository(), found.digest), index))
-        .collect();
-    let names: BTreeMap<(String, Option<String>), usize> = lost
-        .iter()
-        .enumerate()
-        .map(|(index, lost)| ((lost.name.repository(), lost.name.selector.tag.clone()), index))
-        .collect();
-    let filter = Filter { kinds: vec![Kind::Verified, Kind::Rebuilt, Kind::Missed], ..Filter::default() };
-    let visit = |row: crate::entry::Row| {
-        let entry = row.entry;
-        let at = entry.digest.and_then(|digest| of.get(&(entry.repository.clone(), digest)));
-        if let Some(at) = at {
-            past[*at].push(entry);
-        } else if let Some(at) = names.get(&(entry.repository.clone(), entry.tag.clone()))
-            && missed[*at].as_ref().is_none_or(|than: &Entry| entry.at_s >= than.at_s)
-        {
-            missed[*at] = Some(entry);
+    let (mut places, mut names) = (BTreeMap::new(), BTreeMap::new());
+    for (index, found) in found.iter().enumerate() {
+        places.insert((found.name.repository(), found.digest), index);
+        if let Some(tag) = found.tag() {
+            names.insert((found.name.repository(), tag), index);
+        }
+    }
+    let mut digests: Vec<Digest> = found.iter().map(|found| found.digest).collect();
+    digests.sort_unstable();
+    digests.dedup();
+    for images in digests.chunks(IMAGES_AT_ONCE_MAX) {
+        let kinds = vec![Kind::Verified, Kind::Rebuilt, Kind::RebuiltLive, Kind::Missed];
+        let filter = Filter { images: images.to_vec(), kinds, ..Filter::default() };
+        let visit = |row: Row| {
+            let Some(digest) = row.entry.digest else { return };
+            if let Some(index) = places.get(&(row.entry.repository.clone(), digest)) {
+                keep(&mut past[*index], row, &asked[found[*index].group]);
+            }
+        };
+        ledger.last(&filter, Per::Image, visit).await?;
+    }
+    let filter = Filter { nowhere: true, kinds: vec![Kind::Missed], ..Filter::default() };
+    let visit = |row: Row| {
+        let Some(tag) = row.entry.tag.as_deref() else { return };
+        if let Some(index) = names.get(&(row.entry.repository.clone(), tag)).copied() {
+            past[index].push(row);
         }
     };
     Ok(ledger.last(&filter, Per::Image, visit).await?)
 }
 
-/// Replays and live rebuilds have entries of one kind, of which only the newest was read.
-async fn both(ledger: &Ledger, found: &Found, entries: &mut Vec<Entry>) -> Result<(), AuditError> {
-    let filter = Filter {
-        repository: Some(found.name.repository()),
-        image: Some(found.digest),
-        kinds: vec![Kind::Rebuilt],
-        ..Filter::default()
-    };
-    let mut newest: BTreeMap<Option<Digest>, Entry> = BTreeMap::new();
-    let keep = |row: crate::entry::Row| drop(newest.insert(row.entry.conditions, row.entry));
-    ledger.rows(&filter, keep).await?;
-    entries.retain(|entry| entry.kind != Kind::Rebuilt);
-    entries.extend(newest.into_values());
-    Ok(())
+/// Keeps the row; of what was found under conditions that nobody asks for now, the newest is enough.
+fn keep(past: &mut Vec<Row>, row: Row, asked: &[(StepKind, Digest)]) {
+    let other = |row: &Row| !asked.iter().any(|(_, conditions)| row.entry.conditions == Some(*conditions));
+    if other(&row) {
+        past.retain(|old| {
+            !other(old) || (old.entry.kind, &old.entry.tag) != (row.entry.kind, &row.entry.tag)
+        });
+    }
+    past.push(row);
 }
 
 /// What a group asks for, each with its conditions.
@@ -163,7 +146,7 @@ async fn steps(request: &Request, index: usize, group: &Group) -> Vec<(StepKind,
         let rebuilt = Rebuilt { vary, buildroot: buildroot.as_deref(), platform: &group.platform };
         (step, due::conditions(step, (rules.policy.digest, trust), &rebuilt, TOOL))
     };
-    // The replay's verdict, which weighs more, is written last.
+    // What the repositories of today give is asked before what was recorded, whose verdict weighs more.
     let mut wanted = [
         (StepKind::Live, group.rebuild.lives()),
         (StepKind::Replay, group.rebuild.replays()),
@@ -177,12 +160,14 @@ async fn steps(request: &Request, index: usize, group: &Group) -> Vec<(StepKind,
 
 fn steps_of(
     request: &Request,
-    group: &Group,
+    found: &Found,
     asked: &[(StepKind, Digest)],
-    entries: &[Entry],
+    rows: &[Row],
     now_s: i64,
-    policy: &Policy,
 ) -> Vec<Planned> {
+    let group = &request.inventory.groups[found.group];
+    let policy = &request.rules[found.group].policy;
+    let entries = || rows.iter().map(|row| &row.entry);
     let plan = |(step, conditions): &(StepKind, Digest)| {
         let others: Vec<Digest> =
             asked.iter().map(|(_, other)| *other).filter(|other| other != conditions).collect();
@@ -194,20 +179,35 @@ fn steps_of(
             tool: TOOL,
             every: group.every,
         };
-        let due = match due(now_s, &wanted, entries) {
+        let due = match due(now_s, &wanted, entries()) {
             Due::NotUntil { at_s, .. } if request.force => Due::Forced { at_s },
             Due::NotUntil { at_s, .. } if *step == StepKind::Verify && turned(policy, at_s, now_s) => {
                 Due::Changed { what: "a date of the policy passed", at_s }
             }
             due => due,
         };
-        let theirs =
-            |entry: &&Entry| !entry.conditions.is_some_and(|conditions| others.contains(&conditions));
-        let last = entries.iter().filter(|entry| told(entry) && entry.kind == step.kind()).filter(theirs);
+        let last = entries().filter(|entry| due::of_step(entry, &wanted));
         let last = last.max_by_key(|entry| (entry.conditions == Some(*conditions), entry.at_s)).cloned();
         Planned { step: *step, conditions: *conditions, due, last }
     };
-    asked.iter().map(plan).collect()
+    let mut planned: Vec<Planned> = asked.iter().map(plan).collect();
+    if let Some(missed) = due::missed(rows, found.tag(), &group.name) {
+        back(&mut planned, missed);
+    }
+    planned
+}
+
+/// After it was missed, the step that costs least is due; unless one is that was missed itself, and is done again anyway.
+fn back(planned: &mut [Planned], missed: &Entry) {
+    let again = |step: &Planned| step.due.is_due() && missed.conditions == Some(step.conditions);
+    if planned.iter().any(again) {
+        return;
+    }
+    if let Some(least) = planned.iter_mut().min_by_key(|step| step.step)
+        && !least.due.is_due()
+    {
+        least.due = Due::Back { at_s: missed.at_s };
+    }
 }
 
 /// Whether a waiver began or ended, or a rule came into force, between two times.
@@ -288,7 +288,7 @@ pub(super) fn step(request: &Request, item: &Item, planned: &Planned, state: Sta
 
 /// What an entry says of a step.
 pub(super) fn outcome(step: &mut Step, entry: &Entry, group: &Group) {
-    let accepted = |verdict: &&Verdict| entry.kind == Kind::Rebuilt && verdict.name() == entry.outcome;
+    let accepted = |verdict: &&Verdict| entry.kind.is_rebuild() && verdict.name() == entry.outcome;
     step.accepted =
         entry.outcome != Verdict::Reproduced.name() && group.accept.iter().any(|verdict| accepted(&verdict));
     step.outcome = Some(entry.outcome.clone());
@@ -296,4 +296,84 @@ pub(super) fn outcome(step: &mut Step, entry: &Entry, group: &Group) {
     step.codes.clone_from(&entry.codes);
     step.attestation = entry.evidence;
     step.report.clone_from(&entry.report);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_S: i64 = 1_800_000_000;
+
+    /// A row of tag 1, of group `web`.
+    fn row(number: u64, kind: Kind, outcome: &str, conditions: Option<&str>) -> Row {
+        let entry = Entry {
+            tag: Some("1".to_owned()),
+            group: Some("web".to_owned()),
+            conditions: conditions.map(|text| Digest::of(text.as_bytes())),
+            ..due::tests::entry(NOW_S, kind, outcome, "")
+        };
+        Row { number, previous: Digest::of(b""), digest: Digest::of(b""), entry }
+    }
+
+    #[test]
+    fn what_was_missed_last_is_known() {
+        let missed = |number, conditions| row(number, Kind::Missed, "unreachable", conditions);
+        let judged = |number| row(number, Kind::Verified, "passed", Some("now"));
+        let of = |rows: &[Row]| due::missed(rows, Some("1"), "web").is_some();
+        assert!(of(&[judged(1), missed(2, None)]) && of(&[missed(2, Some("now")), judged(1)]));
+        assert!(of(&[missed(1, None)]), "it was judged by another name");
+        assert!(!of(&[judged(1)]) && !of(&[missed(1, None), judged(2)]));
+        assert!(!of(&[missed(1, None), row(2, Kind::RebuiltLive, "explained", Some("live"))]));
+        let unknown = row(3, Kind::Verified, "unknown", Some("now"));
+        assert!(of(&[judged(1), missed(2, None), unknown]), "nobody could tell again");
+        let rows = [judged(1), missed(2, None)];
+        assert!(due::missed(&rows, Some("2"), "web").is_none() && due::missed(&rows, None, "web").is_none());
+        let theirs = |conditions| {
+            let mut row = missed(2, conditions);
+            row.entry.group = Some("other".to_owned());
+            row
+        };
+        assert!(!of(&[judged(1), theirs(Some("then"))]) && of(&[judged(1), theirs(None)]));
+    }
+
+    #[test]
+    fn after_an_outage_the_step_that_costs_least_is_due() {
+        let planned = |steps: &[(StepKind, Due)]| -> Vec<Planned> {
+            let of = |(step, due): &(StepKind, Due)| {
+                let conditions = Digest::of(step.name().as_bytes());
+                Planned { step: *step, conditions, due: due.clone(), last: None }
+            };
+            steps.iter().map(of).collect()
+        };
+        let (fine, late) =
+            (Due::NotUntil { due_s: NOW_S + 1, at_s: 0 }, Due::Overdue { at_s: 0, since_s: NOW_S });
+        let check = |steps: &[(StepKind, Due)], missed: Option<&str>, expected: &[&str]| {
+            let mut planned = planned(steps);
+            back(&mut planned, &row(2, Kind::Missed, "gone", missed).entry);
+            assert_eq!(planned.iter().map(|step| step.due.name()).collect::<Vec<_>>(), expected);
+        };
+        let (verify, replay, live) = (StepKind::Verify, StepKind::Replay, StepKind::Live);
+        check(&[(verify, fine.clone()), (replay, fine.clone())], None, &["back", "not-due"]);
+        check(&[(live, fine.clone()), (verify, fine.clone())], None, &["not-due", "back"]);
+        check(&[(live, fine.clone()), (replay, fine.clone())], Some("verify"), &["not-due", "back"]);
+        check(&[(verify, fine.clone()), (replay, late.clone())], None, &["back", "overdue"]);
+        check(&[(verify, fine.clone()), (replay, late.clone())], Some("replay"), &["not-due", "overdue"]);
+        check(&[(verify, late), (replay, fine)], None, &["overdue", "not-due"]);
+    }
+
+    #[test]
+    fn of_conditions_that_nobody_asks_for_the_newest_is_kept() {
+        let asked = [(StepKind::Verify, Digest::of(b"now"))];
+        let mut past = Vec::new();
+        for (number, kind, conditions) in [
+            (1, Kind::Verified, "now"),
+            (2, Kind::Verified, "then"),
+            (3, Kind::Rebuilt, "then"),
+            (4, Kind::Verified, "before"),
+            (5, Kind::Missed, "now"),
+        ] {
+            keep(&mut past, row(number, kind, "passed", Some(conditions)), &asked);
+        }
+        assert_eq!(past.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 3, 4, 5]);
+    }
 }

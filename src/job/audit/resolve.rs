@@ -46,6 +46,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// The tag under which it is judged; none where it was asked for by its digest, whatever a tag names.
+    pub(super) fn tag(&self) -> Option<&str> {
+        self.name.selector.tag.as_deref().filter(|_| self.by_tag)
+    }
+
     /// Its name for people: by its tag, else by the beginning of its digest.
     pub(super) fn shown(&self) -> String {
         match &self.name.selector.tag {
@@ -141,6 +146,10 @@ pub(in crate::job) async fn named(
 ) -> Result<Vec<(ImageName, usize)>, AuditError> {
     let mut all: Vec<(ImageName, usize)> = Vec::new();
     let mut seen: BTreeMap<ImageName, usize> = BTreeMap::new();
+    let bounded = |names: &[ImageName]| match names.len() {
+        0..=INVENTORY_IMAGES_MAX => Ok(()),
+        _ => Err(AuditError::TooMany(INVENTORY_IMAGES_MAX)),
+    };
     for (index, group) in inventory.groups.iter().enumerate() {
         let mut names = group.images.clone();
         for file in &group.files {
@@ -154,14 +163,14 @@ pub(in crate::job) async fn named(
                 ));
             }
             names.extend(listed);
+            bounded(&names)?;
         }
         for file in &group.pods {
             names.extend(running((inventory, dir), index, file, notices)?);
+            bounded(&names)?;
         }
         names.extend(tagged(ports, inventory, index, group, notices).await);
-        if names.len() > INVENTORY_IMAGES_MAX {
-            return Err(AuditError::TooMany(INVENTORY_IMAGES_MAX));
-        }
+        bounded(&names)?;
         for name in names {
             match seen.entry(name.clone()) {
                 btree_map::Entry::Vacant(place) => {

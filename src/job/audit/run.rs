@@ -117,9 +117,8 @@ pub(super) async fn run(
         broken: Mutex::default(),
     });
     let mut notices = plan.notices.clone();
-    let lost = plan.lost.iter().zip(&plan.missed);
-    for (lost, last) in lost {
-        run.missed(lost, last.as_ref()).await;
+    for lost in &plan.lost {
+        run.missed(lost).await;
     }
     let mut images: BTreeMap<usize, Image> = BTreeMap::new();
     let mut tasks = JoinSet::new();
@@ -157,15 +156,16 @@ pub(super) async fn run(
 
 impl Run {
     /// Writes down that a name leads nowhere, unless the ledger says so already and not for long.
-    async fn missed(&self, lost: &Lost, last: Option<&Entry>) {
+    async fn missed(&self, lost: &Lost) {
         let group = &self.request.inventory.groups[lost.group];
         let now_s = host::now_s();
-        let said = |last: &Entry| {
-            let fresh = last.at_s <= now_s && last.at_s.saturating_add(group.every.as_s()) > now_s;
-            last.kind == Kind::Missed && last.outcome == lost.outcome && lost.outcome == "gone" && fresh
-        };
-        if last.is_some_and(said) {
-            return;
+        match self.said_gone(lost, now_s, group.every.as_s()).await {
+            Ok(false) => {}
+            Ok(true) => return,
+            Err(error) => {
+                self.fail(error);
+                return;
+            }
         }
         let entry = Entry {
             at_s: now_s,
@@ -191,6 +191,24 @@ impl Run {
             error: Some(lost.error.clone()),
         };
         self.append(&entry).await;
+    }
+
+    /// Whether the ledger's last word of the name is that it is gone, as it still is.
+    async fn said_gone(&self, lost: &Lost, now_s: i64, every_s: i64) -> Result<bool, LedgerError> {
+        if lost.outcome != "gone" {
+            return Ok(false);
+        }
+        let filter = Filter {
+            repository: Some(lost.name.repository()),
+            tag: Some(lost.name.selector.tag.clone().unwrap_or_default()),
+            kinds: vec![Kind::Verified, Kind::Rebuilt, Kind::RebuiltLive, Kind::Missed],
+            ..Filter::default()
+        };
+        let last = self.ledger.newest(&filter).await?.map(|row| row.entry);
+        Ok(last.is_some_and(|last| {
+            let fresh = last.at_s <= now_s && last.at_s.saturating_add(every_s) > now_s;
+            last.kind == Kind::Missed && last.outcome == "gone" && fresh
+        }))
     }
 
     /// All steps of one image, and whether its tag moved meanwhile.

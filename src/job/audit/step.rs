@@ -67,8 +67,7 @@ impl Case<'_> {
             at_s: host::now_s(),
             kind,
             repository: found.name.repository(),
-            // By its digest it was asked for whatever a tag names.
-            tag: found.name.selector.tag.clone().filter(|_| found.by_tag),
+            tag: found.tag().map(str::to_owned),
             digest: Some(found.digest),
             outcome: outcome.to_owned(),
             evidence: None,
@@ -217,7 +216,7 @@ impl Case<'_> {
             }
             return self.untold(&chain(&error), true);
         }
-        let mut entry = self.entry(Kind::Rebuilt, outcome.verdict.name());
+        let mut entry = self.entry(self.planned.step.kind(), outcome.verdict.name());
         entry.codes = outcome.causes();
         entry.error = outcome.error.as_deref().map(shown);
         let mut trouble = Vec::new();

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Rules, Span,
-    state::{Known, Name, Rebuild, State, States},
+    state::{Known, Name, Rebuild, State, States, verdict},
 };
 use crate::{
-    entry::Waived,
+    entry::{Kind, Waived},
     model::{Digest, Turn, limits::WAIVER_ENDING_S, rfc3339, time::parse_rfc3339},
 };
 
@@ -84,7 +84,8 @@ pub(super) fn changes(before: &States<'_>, after: &States<'_>, span: Span, rules
         sides.place();
         sides.reached();
         sides.verified();
-        sides.rebuilt();
+        sides.rebuilt(sides.before.rebuilt(), sides.after.rebuilt());
+        sides.rebuilt(sides.before.live(), sides.after.live());
         sides.tested();
         sides.waivers(span);
         sides.overdue(span);
@@ -136,7 +137,10 @@ impl<'a> Sides<'a> {
         let since = from.map(|known| known.entry.at_s);
         let identity =
             (code, self.name.shown(), self.after.digest(), since, &before, &to.entry.outcome, &codes);
-        let identity = serde_json::to_vec(&identity).unwrap_or_default(); // Texts and numbers always can be.
+        let mut identity = serde_json::to_vec(&identity).unwrap_or_default(); // Texts and numbers always can be.
+        if to.entry.kind == Kind::RebuiltLive {
+            identity.extend(b"\nlive"); // Both rebuilds may find the same.
+        }
         self.changes.push(Change {
             code,
             image: self.name.shown(),
@@ -199,45 +203,44 @@ impl<'a> Sides<'a> {
         }
     }
 
-    fn rebuilt(&mut self) {
-        let (before, after) = (self.before.rebuilt(), self.after.rebuilt());
-        let (Some(to), Some(now)) = (after, self.after.rebuild(self.rules)) else { return };
-        let was = self.before.rebuild(self.rules);
-        let (from, verdict) = (before, to.entry.outcome.as_str());
-        let codes = new_codes(before, to);
+    /// Rebuilds from what was recorded, or from the repositories of the day.
+    fn rebuilt(&mut self, from: Option<&'a Known>, to: Option<&'a Known>) {
+        let Some(to) = to else { return };
+        let Some(now) = self.after.rebuild(to, self.rules) else { return };
+        let was = from.and_then(|from| self.before.rebuild(from, self.rules));
+        let said = to.entry.outcome.as_str();
+        let with = if to.entry.kind == Kind::RebuiltLive { " with today's inputs" } else { "" };
+        let codes = new_codes(from, to);
         let why = to.entry.error.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
         match (was, now) {
             (Some(Rebuild::Drift), Rebuild::Drift) => {
-                let other = outcome(from).is_some_and(|old| old != verdict);
-                if !codes.is_empty() || (other && self.after.verdict() > self.before.verdict()) {
-                    let message = format!("drifts for another cause ({verdict}){}", listed(&codes));
+                let worse = verdict(to) > from.and_then(verdict);
+                if !codes.is_empty() || worse {
+                    let message = format!("drifts{with} for another cause ({said}){}", listed(&codes));
                     self.tell(Turn::NewCause, from, to, codes, message);
                 }
             }
             (_, Rebuild::Drift) => {
                 let before = outcome(from).unwrap_or("not rebuilt");
-                let message = format!("drifts: it was {before}, and is {verdict}{}", listed(&codes));
+                let message = format!("drifts{with}: it was {before}, and is {said}{}", listed(&codes));
                 self.tell(Turn::Drift, from, to, codes, message);
             }
             (Some(Rebuild::Drift | Rebuild::Lost), Rebuild::Good) => {
                 let before = outcome(from).unwrap_or_default();
-                self.tell(Turn::Cured, from, to, Vec::new(), format!("is {verdict} again; it was {before}"));
+                let message = format!("is {said} again{with}; it was {before}");
+                self.tell(Turn::Cured, from, to, Vec::new(), message);
             }
             (was, Rebuild::Lost) if was != Some(Rebuild::Lost) && !lost(self.before.verified()) => {
-                let message = format!("cannot be rebuilt any more ({verdict}){why}{}", listed(&codes));
+                let message = format!("cannot be rebuilt{with} any more ({said}){why}{}", listed(&codes));
                 self.tell(Turn::EvidenceLost, from, to, codes, message);
             }
             (was, Rebuild::Untold) if was != Some(Rebuild::Untold) => {
-                self.tell(
-                    Turn::CannotTell,
-                    from,
-                    to,
-                    codes,
-                    format!("nobody can tell whether it is the same ({verdict}){why}"),
-                );
+                let message = format!("nobody can tell whether it is the same{with} ({said}){why}");
+                self.tell(Turn::CannotTell, from, to, codes, message);
             }
             (Some(Rebuild::Untold), Rebuild::Good) => {
-                self.tell(Turn::Back, from, to, Vec::new(), format!("could be rebuilt again: {verdict}"));
+                let message = format!("could be rebuilt{with} again: {said}");
+                self.tell(Turn::Back, from, to, Vec::new(), message);
             }
             _ => {}
         }
@@ -339,7 +342,8 @@ impl<'a> Sides<'a> {
             return;
         }
         let last = self.after.judged_s().map_or_else(|| "never".to_owned(), rfc3339);
-        let from = self.after.verified().or(self.after.rebuilt()).or(Some(newest));
+        let [rebuilt, live] = self.after.rebuilds();
+        let from = self.after.verified().or(rebuilt).or(live).or(Some(newest));
         self.tell(Turn::Overdue, from, newest, Vec::new(), format!("is overdue: it was judged last {last}"));
         if let Some(change) = self.changes.last_mut() {
             change.key = Digest::of(format!("overdue\n{}\n{due_s}", change.image).as_bytes());

@@ -8,7 +8,7 @@ use super::{
     },
     Image, Report, markdown, page, sarif, text,
 };
-use crate::model::path::printable;
+use crate::model::{Verdict, path::printable};
 
 /// How the report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,25 +55,14 @@ impl Report {
 /// The tests that an image stands for.
 fn cases(image: &Image) -> Vec<Case> {
     let name = printable(&image.image);
-    let why = || image.error.as_deref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
-    let case = |what: &str, kind: &'static str, outcome: &str| {
-        let outcome = match outcome {
-            "passed" | "reproduced" => Outcome::Passed,
-            "unknown" | "unbuildable" | "inputs-missing" | "unreachable" => {
-                Outcome::Error(format!("{}{}", printable(outcome), why()))
-            }
-            _ if image.standing == "good" => Outcome::Skipped(format!("{}, accepted", printable(outcome))),
-            outcome => Outcome::Failed {
-                kind,
-                message: printable(outcome),
-                text: image.codes.iter().map(|code| format!("{}\n", printable(code))).collect(),
-            },
-        };
-        Case { name: format!("{name} {what}"), outcome }
+    let case = |what: &str, kind, said: &str| Case {
+        name: format!("{name} {what}"),
+        outcome: of(image, kind, said),
     };
     let asked = [
         ("policy", "policy", &image.verified),
         ("rebuild", "drift", &image.verdict),
+        ("live rebuild", "drift", &image.live),
         ("tests", "tests", &image.tested),
     ];
     let mut cases: Vec<_> = asked
@@ -89,6 +78,32 @@ fn cases(image: &Image) -> Vec<Case> {
         cases.push(Case { name: format!("{name} in time"), outcome });
     }
     cases
+}
+
+/// What one outcome is as a test: a failure only where somebody says no.
+fn of(image: &Image, kind: &'static str, said: &str) -> Outcome {
+    let untold = match kind {
+        "gone" => said != "gone",
+        "drift" => {
+            Verdict::ALL.into_iter().find(|verdict| verdict.name() == said).is_none_or(Verdict::undecided)
+        }
+        _ => said == "unknown",
+    };
+    match said {
+        "passed" | "reproduced" => Outcome::Passed,
+        _ if kind == "drift" && image.accepted.contains(&said) => {
+            Outcome::Skipped(format!("{}, accepted", printable(said)))
+        }
+        _ if untold => {
+            let why = image.error.as_deref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
+            Outcome::Error(format!("{}{why}", printable(said)))
+        }
+        _ => Outcome::Failed {
+            kind,
+            message: printable(said),
+            text: image.codes.iter().map(|code| format!("{}\n", printable(code))).collect(),
+        },
+    }
 }
 
 /// `3 images, 1 wrong`, as far as there is something to say.

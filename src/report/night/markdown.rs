@@ -14,6 +14,7 @@ pub(super) fn render(report: &Report) -> String {
     out.push_str(&format!("As of {}.\n\n", report.until));
     changes(&mut out, report);
     counts(&mut out, "verdict", &whole.verdicts);
+    counts(&mut out, "verdict of live rebuilds", &whole.live);
     counts(&mut out, "cause", &whole.causes);
     counts(&mut out, "finding", &whole.findings);
     shares(&mut out, "owner", &whole.owners);

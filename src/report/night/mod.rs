@@ -23,7 +23,10 @@ pub use letter::Letter;
 pub use state::{Known, Standing};
 pub use whole::{Count, Image, Night, Place, Share, Whole};
 
-use crate::model::{Verdict, rfc3339};
+use crate::{
+    entry::Kind,
+    model::{Verdict, rfc3339},
+};
 
 /// What counts as what.
 #[derive(Debug, Clone, Default)]
@@ -56,8 +59,8 @@ pub struct Span {
 pub struct Tally {
     /// The day of its morning, counted from 1970-01-01.
     pub night: i64,
-    /// Whether they were rebuilt; else they were judged.
-    pub rebuilt: bool,
+    /// Judged, or rebuilt in either way.
+    pub kind: Kind,
     /// As entries have it.
     pub outcome: String,
     /// How many.

@@ -261,6 +261,7 @@ fn lists(report: &Report) -> Vec<List> {
     };
     let all = [
         counted("Verdicts", "of the last rebuilds", "known", &whole.verdicts),
+        counted("Live verdicts", "of the last rebuilds from today's inputs", "known", &whole.live),
         counted("Causes of drift", "by number of images", "entropy", &whole.causes),
         counted("Findings", "by number of images", "unexplained", &whole.findings),
         List {
@@ -301,7 +302,11 @@ fn row(image: &Image) -> Row {
         owner: image.owner.as_deref().map(printable),
         standing: image.standing,
         verified: if missed { image.said.clone() } else { or_none(&image.verified) },
-        verdict: or_none(&image.verdict),
+        verdict: match (&image.verdict, &image.live) {
+            (verdict, None) => or_none(verdict),
+            (None, Some(live)) => format!("live: {}", printable(live)),
+            (Some(verdict), Some(live)) => format!("{}, live: {}", printable(verdict), printable(live)),
+        },
         codes: printable(&image.codes.join(", ")),
         judged: image.judged.as_deref().map_or("never", |judged| &judged[..10]).to_owned(),
         overdue: image.overdue,

@@ -44,11 +44,15 @@ pub(super) fn render(report: &Report) -> String {
     }))
 }
 
-/// What is wrong with an image, by code: what it has, or how it stands where it has none.
+/// What is wrong with an image, by code: what it has, or how it stands where that does not say it. What a good one has is
+/// accepted.
 fn codes(image: &Image) -> BTreeSet<String> {
-    let mut codes: BTreeSet<String> = image.codes.iter().cloned().collect();
-    if codes.is_empty() || image.standing == "unknown" {
-        codes.insert(image.said.clone());
+    let mut codes = BTreeSet::new();
+    if image.standing != "good" {
+        codes.extend(image.codes.iter().cloned());
+        if codes.is_empty() || image.standing == "unknown" || image.said == "gone" {
+            codes.insert(image.said.clone());
+        }
     }
     if image.overdue {
         codes.insert("overdue".to_owned());

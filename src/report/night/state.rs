@@ -82,6 +82,7 @@ pub(super) enum Rebuild {
 pub(super) struct State<'a> {
     verified: Option<&'a Known>,
     rebuilt: Option<&'a Known>,
+    live: Option<&'a Known>,
     tested: Option<&'a Known>,
     missed: Option<&'a Known>,
     /// Whatever was written last.
@@ -107,6 +108,7 @@ impl<'a> State<'a> {
         match entry.kind {
             Kind::Verified => newer(&mut self.verified),
             Kind::Rebuilt => newer(&mut self.rebuilt),
+            Kind::RebuiltLive => newer(&mut self.live),
             Kind::Tested => newer(&mut self.tested),
             Kind::Missed => newer(&mut self.missed),
             Kind::Built | Kind::Promoted | Kind::Undone => {}
@@ -122,7 +124,7 @@ impl<'a> State<'a> {
 
     /// Whether anybody ever looked at it; what was only built or promoted is none of an audit's.
     fn audited(&self) -> bool {
-        [self.verified, self.rebuilt, self.missed].into_iter().any(|known| known.is_some())
+        [self.verified, self.rebuilt, self.live, self.missed].into_iter().any(|known| known.is_some())
     }
 
     /// What the name leads to.
@@ -140,9 +142,21 @@ impl<'a> State<'a> {
         self.of_now(self.verified)
     }
 
-    /// How it was rebuilt last.
+    /// How it was rebuilt last from what was recorded. What has the conditions of the live rebuild is an older one, of when
+    /// both had one kind.
     pub(super) fn rebuilt(&self) -> Option<&'a Known> {
-        self.of_now(self.rebuilt)
+        let live = self.live().and_then(|known| known.entry.conditions);
+        self.of_now(self.rebuilt).filter(|known| live.is_none() || known.entry.conditions != live)
+    }
+
+    /// How it was rebuilt last from the repositories of the day.
+    pub(super) fn live(&self) -> Option<&'a Known> {
+        self.of_now(self.live)
+    }
+
+    /// How it was rebuilt last, in either way.
+    pub(super) fn rebuilds(&self) -> [Option<&'a Known>; 2] {
+        [self.rebuilt(), self.live()]
     }
 
     /// How its tests went last.
@@ -152,7 +166,7 @@ impl<'a> State<'a> {
 
     /// That it was missed, if nobody met it since.
     pub(super) fn missed(&self) -> Option<&'a Known> {
-        let since = [self.verified, self.rebuilt, self.tested, self.placed];
+        let since = [self.verified, self.rebuilt, self.live, self.tested, self.placed];
         let met = since.into_iter().flatten().map(|known| known.number).max();
         self.missed.filter(|missed| met.is_none_or(|met| met < missed.number))
     }
@@ -172,20 +186,34 @@ impl<'a> State<'a> {
         self.owned.and_then(|known| known.entry.group.as_deref())
     }
 
-    /// The verdict of its rebuild.
-    pub(super) fn verdict(&self) -> Option<Verdict> {
-        let outcome = &self.rebuilt()?.entry.outcome;
-        Verdict::ALL.into_iter().find(|verdict| verdict.name() == outcome)
-    }
-
-    pub(super) fn rebuild(&self, rules: &Rules) -> Option<Rebuild> {
-        Some(match self.verdict()? {
+    /// How a rebuild ended, as far as changes go; none if its verdict is one that this release does not know.
+    pub(super) fn rebuild(&self, known: &Known, rules: &Rules) -> Option<Rebuild> {
+        Some(match verdict(known)? {
             Verdict::Reproduced => Rebuild::Good,
             verdict if self.accepted(verdict, rules) => Rebuild::Good,
             Verdict::InputsMissing | Verdict::Unverifiable => Rebuild::Lost,
             Verdict::Unbuildable => Rebuild::Untold,
             _ => Rebuild::Drift,
         })
+    }
+
+    /// What a rebuild makes of the image.
+    fn stands(&self, known: &Known, rules: &Rules) -> Standing {
+        match (self.rebuild(known, rules), verdict(known)) {
+            (Some(Rebuild::Good), _) => Standing::Good,
+            (Some(Rebuild::Drift | Rebuild::Lost), Some(verdict)) if !verdict.undecided() => Standing::Wrong,
+            _ => Standing::Unknown,
+        }
+    }
+
+    /// Verdicts of its rebuilds that are taken for a yes, though they are none by themselves.
+    pub(super) fn accepts(&self, rules: &Rules) -> Vec<&'static str> {
+        let verdicts = self.rebuilds().into_iter().flatten().filter_map(verdict);
+        let accepted = |verdict: &Verdict| *verdict != Verdict::Reproduced && self.accepted(*verdict, rules);
+        let mut names: Vec<_> = verdicts.filter(accepted).map(Verdict::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Whether whoever audits takes `verdict` for a yes.
@@ -196,7 +224,7 @@ impl<'a> State<'a> {
 
     /// When somebody could last say something about it.
     pub(super) fn judged_s(&self) -> Option<i64> {
-        let judged = [self.verified(), self.rebuilt()];
+        let judged = [self.verified(), self.rebuilt(), self.live()];
         let could = judged.into_iter().flatten().filter(|known| known.entry.outcome != "unknown");
         could.map(|known| known.entry.at_s).max()
     }
@@ -216,42 +244,50 @@ impl<'a> State<'a> {
 
     pub(super) fn standing(&self, rules: &Rules) -> Standing {
         let outcome = |known: Option<&Known>, of: &str| known.is_some_and(|known| known.entry.outcome == of);
-        let rebuild = self.rebuild(rules);
-        let undecided = self.verdict().is_some_and(Verdict::undecided);
-        let drifts = !undecided && matches!(rebuild, Some(Rebuild::Drift | Rebuild::Lost));
-        if drifts
+        let rebuilds = self.rebuilds().map(|known| known.map(|known| self.stands(known, rules)));
+        if rebuilds.contains(&Some(Standing::Wrong))
             || outcome(self.verified(), "failed")
             || outcome(self.tested(), "failed")
             || outcome(self.missed(), "gone")
         {
             return Standing::Wrong;
         }
-        let judged = self.verified().is_some() || rebuild.is_some() || self.tested().is_some();
-        if undecided || !judged || outcome(self.verified(), "unknown") || self.missed().is_some() {
+        let judged = rebuilds != [None, None] || self.verified().is_some() || self.tested().is_some();
+        let untold = rebuilds.contains(&Some(Standing::Unknown)) || outcome(self.verified(), "unknown");
+        if untold || !judged || self.missed().is_some() {
             return Standing::Unknown;
         }
         Standing::Good
     }
 
-    /// What is wrong, in one word; the verdict where nothing is.
+    /// What is wrong, in one word; the verdict where nothing is; [`NEVER`] where nobody judged what the name leads to.
     pub(super) fn said(&self, rules: &Rules) -> &'a str {
         if let Some(missed) = self.missed() {
             return &missed.entry.outcome;
         }
         let word = |known: Option<&'a Known>| known.map(|known| known.entry.outcome.as_str());
         let failed = |known: Option<&'a Known>| word(known).filter(|outcome| *outcome == "failed");
-        if self.rebuild(rules).is_some_and(|rebuild| rebuild != Rebuild::Good) {
-            return word(self.rebuilt()).unwrap_or_default();
+        let rebuilds = || self.rebuilds().into_iter().flatten();
+        let worst = rebuilds().min_by_key(|known| self.stands(known, rules));
+        if let Some(known) = worst.filter(|known| self.stands(known, rules) != Standing::Good) {
+            return &known.entry.outcome;
         }
         failed(self.verified())
             .or_else(|| failed(self.tested()).map(|_| Turn::TestsBroke.name()))
             .or_else(|| word(self.verified()).filter(|outcome| *outcome == "unknown"))
-            .or_else(|| word(self.rebuilt()))
+            .or_else(|| word(rebuilds().next()))
             .or_else(|| word(self.verified()))
             .or_else(|| word(self.tested()))
-            .or_else(|| word(self.newest))
-            .unwrap_or_default()
+            .unwrap_or(NEVER)
     }
+}
+
+/// What is said of an image that nobody judged: its tag moved since, or somebody only met it.
+pub(super) const NEVER: &str = "never-judged";
+
+/// The verdict of a rebuild; none if this release does not know it.
+pub(super) fn verdict(known: &Known) -> Option<Verdict> {
+    Verdict::ALL.into_iter().find(|verdict| verdict.name() == known.entry.outcome)
 }
 
 /// Every image that was audited, by name.

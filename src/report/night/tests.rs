@@ -224,14 +224,14 @@ fn everything() -> Report {
     let all: Vec<Entry> = old.iter().chain(&new).cloned().collect();
     let all = numbered(&all);
     let night = whole::night_of(NIGHT);
-    let tally =
-        |night, rebuilt, outcome: &str, images| Tally { night, rebuilt, outcome: outcome.into(), images };
+    let tally = |night, kind, outcome: &str, images| Tally { night, kind, outcome: outcome.into(), images };
     let tallies = [
-        tally(night - 2, true, "reproduced", 2),
-        tally(night, true, "reproduced", 1),
-        tally(night, true, "explained", 1),
-        tally(night, false, "failed", 1),
-        tally(night - 300, true, "reproduced", 1),
+        tally(night - 2, Kind::Rebuilt, "reproduced", 2),
+        tally(night, Kind::Rebuilt, "reproduced", 1),
+        tally(night, Kind::Rebuilt, "explained", 1),
+        tally(night, Kind::RebuiltLive, "explained", 3),
+        tally(night, Kind::Verified, "failed", 1),
+        tally(night - 300, Kind::Rebuilt, "reproduced", 1),
     ];
     report(&newest(&all[..old.len()]), &newest(&all), &tallies, span(NIGHT - 3600), &Rules::default())
 }
@@ -250,6 +250,8 @@ fn the_whole_counts() {
     assert_eq!(whole.waivers.len(), 1);
     let nights: Vec<_> = whole.trend.iter().map(|night| night.night.as_str()).collect();
     assert_eq!(nights, ["2026-11-28", "2026-11-29", "2026-11-30"], "a night without audit is one too");
+    let last = whole.trend.last().unwrap();
+    assert_eq!((last.rebuilt["explained"], last.live["explained"]), (1, 3));
     assert_eq!(report.worst(), Some(Standing::Wrong));
     let standing: Vec<_> = report.images.iter().map(|image| image.standing).collect();
     assert_eq!(standing, ["wrong", "wrong", "unknown", "good"]);
@@ -336,6 +338,115 @@ fn what_is_accepted_is_good() {
     assert_eq!(of(Rules { accept, ..Rules::default() }), Some(Standing::Good));
     let accept_of = [("base".to_owned(), [Verdict::Explained].into())].into();
     assert_eq!(of(Rules { accept_of, ..Rules::default() }), Some(Standing::Good));
+}
+
+#[test]
+fn what_could_not_be_told_can_be_accepted_too() {
+    for verdict in [Verdict::Unbuildable, Verdict::InputsMissing] {
+        let all = numbered(&[rebuilt(NIGHT, verdict.name(), &[])]);
+        let of = |rules: Rules| report(&all, &all, &[], span(NIGHT - 3600), &rules).worst();
+        assert_eq!(of(Rules::default()), Some(Standing::Unknown));
+        assert_eq!(of(Rules { accept: [verdict].into(), ..Rules::default() }), Some(Standing::Good));
+    }
+}
+
+/// A rebuild of `app:1` from the repositories of the day.
+fn live(at_s: i64, outcome: &str, codes: &[&str]) -> Entry {
+    entry(at_s, Kind::RebuiltLive, "1", outcome, codes)
+}
+
+#[test]
+fn both_rebuilds_are_told() {
+    let before = NIGHT - DAY_S;
+    let good = [live(before, "reproduced", &[]), rebuilt(before, "reproduced", &[])];
+    let drifts = [live(NIGHT, "explained", &["input-changed"]), rebuilt(NIGHT, "reproduced", &[])];
+    check(&good, &drifts, &[(Turn::Drift, &["input-changed"])]);
+    check(&drifts, &[live(NIGHT, "reproduced", &[])], &[(Turn::Cured, &[])]);
+    let all = numbered(&drifts);
+    let report = report(&[], &all, &[], span(NIGHT - 3600), &Rules::default());
+    let image = &report.images[0];
+    assert_eq!((image.verdict.as_deref(), image.live.as_deref()), (Some("reproduced"), Some("explained")));
+    assert_eq!((image.standing, image.said.as_str()), ("wrong", "explained"), "as the audit has it");
+    let one = |code: &str| [Count { code: code.into(), images: 1 }];
+    assert_eq!(report.whole.verdicts, one("reproduced"));
+    assert_eq!(report.whole.live, one("explained"));
+    assert_eq!(report.whole.causes, one("input-changed"));
+    // The same from either is told for each.
+    let both = [live(NIGHT, "explained", &["mtime"]), rebuilt(NIGHT, "explained", &["mtime"])];
+    check(&good, &both, &[(Turn::Drift, &["mtime"]), (Turn::Drift, &["mtime"])]);
+    let all = numbered(&[good, both].concat());
+    let found = changes(&newest(&all[..2]), &newest(&all), span(NIGHT - 3600), &Rules::default());
+    assert_ne!(found[0].key, found[1].key);
+    assert!(found.iter().any(|change| change.message.starts_with("drifts with today's inputs: ")));
+}
+
+#[test]
+fn a_live_rebuild_of_when_both_had_one_kind_is_none_of_what_was_recorded() {
+    let under = |entry: Entry| Entry { conditions: Some(digest("live")), ..entry };
+    let all = numbered(&[
+        under(rebuilt(NIGHT - DAY_S, "explained", &["input-changed"])),
+        under(live(NIGHT, "reproduced", &[])),
+    ]);
+    let report = report(&[], &newest(&all), &[], span(NIGHT - 3600), &Rules::default());
+    assert_eq!((report.images[0].standing, &report.images[0].verdict), ("good", &None));
+}
+
+/// The `JUnit` of what is known of `app:1`: each test, and whether it is a failure, an error or skipped.
+fn tested(known: &[Entry], rules: &Rules) -> Vec<(String, &'static str)> {
+    let all = numbered(known);
+    let xml = report(&[], &all, &[], span(NIGHT - 3600), rules).render(NightForm::Junit);
+    let mut cases = Vec::new();
+    for case in xml.split("<testcase ").skip(1) {
+        let name = case.split(" name=\"").nth(1).unwrap().split('"').next().unwrap();
+        let outcome =
+            ["failure", "error", "skipped"].into_iter().find(|kind| case.contains(&format!("<{kind}")));
+        let name = name.strip_prefix("registry.example.org/app:1 ").unwrap();
+        cases.push((name.to_owned(), outcome.unwrap_or("passed")));
+    }
+    cases
+}
+
+#[test]
+fn in_junit_only_a_no_is_a_failure() {
+    let check = |known: &[Entry], expected: &[(&str, &str)]| {
+        let rules = Rules { accept: [Verdict::Explained].into(), ..Rules::default() };
+        let found = tested(known, &rules);
+        let found: Vec<_> = found.iter().map(|(name, outcome)| (name.as_str(), *outcome)).collect();
+        assert_eq!(found, expected);
+    };
+    let moved =
+        Entry { kind: Kind::Promoted, digest: Some(digest("other")), ..verified(NIGHT, "promoted", &[]) };
+    check(&[verified(NIGHT, "passed", &[]), moved.clone()], &[("reached", "error")]);
+    let gone = Entry { digest: None, ..entry(NIGHT, Kind::Missed, "1", "gone", &[]) };
+    check(std::slice::from_ref(&gone), &[("reached", "failure")]);
+    check(&[Entry { outcome: "unreachable".into(), ..gone }], &[("reached", "error")]);
+    // What is accepted is so beside what nobody could tell, and beside what is wrong.
+    let accepted = rebuilt(NIGHT, "explained", &["mtime"]);
+    let unknown = [accepted.clone(), verified(NIGHT, "unknown", &[])];
+    check(&unknown, &[("policy", "error"), ("rebuild", "skipped")]);
+    let failed = [accepted, verified(NIGHT, "failed", &["stale"])];
+    check(&failed, &[("policy", "failure"), ("rebuild", "skipped")]);
+    check(&[rebuilt(NIGHT, "of a later release", &[])], &[("rebuild", "error")]);
+    check(&[live(NIGHT, "unexplained", &[])], &[("live rebuild", "failure")]);
+    let never =
+        report(&[], &numbered(&[verified(NIGHT, "passed", &[]), moved]), &[], span(0), &Rules::default());
+    assert_eq!((never.images[0].standing, never.images[0].said.as_str()), ("unknown", "never-judged"));
+}
+
+#[test]
+fn in_sarif_what_is_good_and_overdue_is_overdue_alone() {
+    let rules = Rules { overdue_s: Some(1), accept: [Verdict::Explained].into(), ..Rules::default() };
+    let rules_of = |known: &[Entry]| -> Vec<String> {
+        let sarif = report(&[], &numbered(known), &[], span(0), &rules).render(NightForm::Sarif);
+        let sarif: serde_json::Value = serde_json::from_str(&sarif).unwrap();
+        let rules = sarif["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap().clone();
+        rules.iter().map(|rule| rule["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(rules_of(&[rebuilt(NIGHT, "reproduced", &[])]), ["overdue"]);
+    assert_eq!(rules_of(&[rebuilt(NIGHT, "explained", &["mtime"])]), ["overdue"]);
+    assert_eq!(rules_of(&[rebuilt(NIGHT, "unexplained", &["mtime"])]), ["mtime", "overdue"]);
+    let gone = entry(NIGHT, Kind::Missed, "1", "gone", &[]);
+    assert_eq!(rules_of(&[rebuilt(NIGHT, "explained", &["mtime"]), gone]), ["gone", "mtime", "overdue"]);
 }
 
 #[test]

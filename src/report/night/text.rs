@@ -59,6 +59,7 @@ fn whole(out: &mut String, report: &Report) {
     );
     counts(out, "policy", &by_name(&whole.verified));
     counts(out, "rebuilds", &whole.verdicts);
+    counts(out, "live", &whole.live);
     counts(out, "tests", &by_name(&whole.tested));
     counts(out, "causes", &whole.causes);
     counts(out, "findings", &whole.findings);

@@ -1,16 +1,16 @@
 //! How all images stand, whatever changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::{
     Rules, Span, Tally,
     change::until_s,
-    state::{Known, Name, Standing, State, States},
+    state::{Known, Name, Standing, State, States, verdict},
 };
 use crate::{
-    entry::Waived,
+    entry::{Kind, Waived},
     model::{
         Digest, Verdict,
         limits::{NIGHTS_SHOWN_MAX, REPORT_TOP_MAX, WAIVER_ENDING_S},
@@ -31,8 +31,12 @@ pub struct Image {
     pub said: String,
     /// How it was judged last: `passed`, `failed`, `unknown`.
     pub verified: Option<String>,
-    /// How its last rebuild ended.
+    /// How its last rebuild from what was recorded ended.
     pub verdict: Option<String>,
+    /// How its last rebuild from the repositories of the day ended.
+    pub live: Option<String>,
+    /// Verdicts of these that are taken for a yes, though they are none by themselves.
+    pub accepted: Vec<&'static str>,
     /// How its last tests ended.
     pub tested: Option<String>,
     /// Codes of findings and of causes.
@@ -110,8 +114,10 @@ pub struct Night {
     pub night: String,
     /// Images that were judged, by outcome.
     pub verified: BTreeMap<String, u64>,
-    /// Images that were rebuilt, by verdict.
+    /// Images that were rebuilt from what was recorded, by verdict.
     pub rebuilt: BTreeMap<String, u64>,
+    /// Images that were rebuilt from the repositories of the day, by verdict.
+    pub live: BTreeMap<String, u64>,
 }
 
 /// How everything stands.
@@ -121,8 +127,10 @@ pub struct Whole {
     pub images: u64,
     /// By how they stand.
     pub standing: BTreeMap<&'static str, u64>,
-    /// By the verdict of their last rebuild, best first; those without one are not counted.
+    /// By the verdict of their last rebuild from what was recorded, best first; those without one are not counted.
     pub verdicts: Vec<Count>,
+    /// Likewise, from the repositories of the day.
+    pub live: Vec<Count>,
     /// By what their policy says.
     pub verified: BTreeMap<String, u64>,
     /// By how their tests went.
@@ -158,14 +166,16 @@ fn overdue(state: &State<'_>, span: Span, rules: &Rules) -> bool {
 }
 
 fn took_ms(state: &State<'_>) -> Option<u64> {
-    [state.rebuilt(), state.verified()].into_iter().flatten().find_map(|known| known.entry.took_ms)
+    [state.rebuilt(), state.live(), state.verified()]
+        .into_iter()
+        .flatten()
+        .find_map(|known| known.entry.took_ms)
 }
 
 fn image(name: &Name<'_>, state: &State<'_>, span: Span, rules: &Rules) -> Image {
-    let looked = [state.missed(), state.rebuilt(), state.verified(), state.tested()];
-    let codes = [state.rebuilt(), state.verified(), state.tested()];
-    let mut codes: Vec<String> =
-        codes.into_iter().flatten().flat_map(|known| known.entry.codes.keys().cloned()).collect();
+    let judged = [state.rebuilt(), state.live(), state.verified(), state.tested()].into_iter().flatten();
+    let looked = || state.missed().into_iter().chain(judged.clone());
+    let mut codes: Vec<String> = judged.clone().flat_map(|known| known.entry.codes.keys().cloned()).collect();
     codes.sort();
     codes.dedup();
     Image {
@@ -175,6 +185,8 @@ fn image(name: &Name<'_>, state: &State<'_>, span: Span, rules: &Rules) -> Image
         said: state.said(rules).to_owned(),
         verified: outcome(state.verified()),
         verdict: outcome(state.rebuilt()),
+        live: outcome(state.live()),
+        accepted: state.accepts(rules),
         tested: outcome(state.tested()),
         codes,
         judged: state.judged_s().map(rfc3339),
@@ -182,8 +194,8 @@ fn image(name: &Name<'_>, state: &State<'_>, span: Span, rules: &Rules) -> Image
         owner: state.owner().map(str::to_owned),
         group: state.group().map(str::to_owned),
         took_ms: took_ms(state),
-        report: looked.iter().flatten().find_map(|known| known.entry.report.clone()),
-        error: looked.iter().flatten().find_map(|known| known.entry.error.clone()),
+        report: looked().find_map(|known| known.entry.report.clone()),
+        error: looked().find_map(|known| known.entry.error.clone()),
     }
 }
 
@@ -203,14 +215,26 @@ fn most(counts: BTreeMap<String, u64>) -> Vec<Count> {
     all
 }
 
-fn count_codes<'a>(known: impl Iterator<Item = &'a Known>) -> Vec<Count> {
+/// Codes by number of images; what two entries of an image have is counted once.
+fn count_codes<'a>(images: impl Iterator<Item = [Option<&'a Known>; 2]>) -> Vec<Count> {
     let mut counts = BTreeMap::new();
-    for known in known {
-        for code in known.entry.codes.keys() {
+    for entries in images {
+        let codes = entries.into_iter().flatten().flat_map(|known| known.entry.codes.keys());
+        for code in codes.collect::<BTreeSet<_>>() {
             *counts.entry(code.clone()).or_default() += 1;
         }
     }
     most(counts)
+}
+
+/// Verdicts by number of images, best first.
+fn count_verdicts<'a>(known: impl Iterator<Item = &'a Known>) -> Vec<Count> {
+    let mut counts: BTreeMap<Verdict, u64> = BTreeMap::new();
+    for verdict in known.filter_map(verdict) {
+        *counts.entry(verdict).or_default() += 1;
+    }
+    let count = |(verdict, images): (Verdict, u64)| Count { code: verdict.name().to_owned(), images };
+    counts.into_iter().map(count).collect()
 }
 
 fn count_outcomes<'a>(known: impl Iterator<Item = &'a Known>) -> BTreeMap<String, u64> {
@@ -272,12 +296,12 @@ fn trend(tallies: &[Tally], span: Span) -> Vec<Night> {
         return Vec::new();
     };
     let night = |number: i64| {
-        let of = |rebuilt: bool| {
-            let those = tallies.iter().filter(|tally| tally.night == number && tally.rebuilt == rebuilt);
+        let of = |kind: Kind| {
+            let those = tallies.iter().filter(|tally| tally.night == number && tally.kind == kind);
             those.map(|tally| (tally.outcome.clone(), tally.images)).collect()
         };
         let night = rfc3339(number * DAY_S).chars().take(10).collect();
-        Night { night, verified: of(false), rebuilt: of(true) }
+        Night { night, verified: of(Kind::Verified), rebuilt: of(Kind::Rebuilt), live: of(Kind::RebuiltLive) }
     };
     (first..=last).map(night).collect()
 }
@@ -299,10 +323,6 @@ pub(super) fn whole(states: &States<'_>, tallies: &[Tally], span: Span, rules: &
     for state in all() {
         *standing.entry(state.standing(rules).name()).or_default() += 1;
     }
-    let verdicts = Verdict::ALL.into_iter().map(|verdict| {
-        let images = all().filter(|state| state.verdict() == Some(verdict)).count() as u64;
-        Count { code: verdict.name().to_owned(), images }
-    });
     let place = |(name, state): &(&Name<'_>, &State<'_>)| Place {
         image: name.shown(),
         judged: state.judged_s().map(rfc3339),
@@ -315,11 +335,12 @@ pub(super) fn whole(states: &States<'_>, tallies: &[Tally], span: Span, rules: &
     Whole {
         images: there.len() as u64,
         standing,
-        verdicts: verdicts.filter(|count| count.images > 0).collect(),
+        verdicts: count_verdicts(all().filter_map(State::rebuilt)),
+        live: count_verdicts(all().filter_map(State::live)),
         verified: count_outcomes(all().filter_map(State::verified)),
         tested: count_outcomes(all().filter_map(State::tested)),
-        causes: count_codes(all().filter_map(State::rebuilt)),
-        findings: count_codes(all().filter_map(State::verified)),
+        causes: count_codes(all().map(State::rebuilds)),
+        findings: count_codes(all().map(|state| [state.verified(), None])),
         overdue: all().filter(|state| overdue(state, span, rules)).count() as u64,
         retired: retired.len() as u64,
         oldest: oldest.iter().take(REPORT_TOP_MAX).map(place).collect(),

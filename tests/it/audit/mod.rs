@@ -5,6 +5,7 @@ mod bad;
 mod killed;
 mod nightly;
 mod nights;
+mod remembered;
 mod speed;
 mod stand;
 mod word;

@@ -151,6 +151,10 @@ fn a_moved_row_is_found() {
 fn a_changed_column_is_found() {
     found("UPDATE reprov_entries SET outcome = 'explained' WHERE number = 4", &["column-changed 4"]);
     found("UPDATE reprov_entries SET at_s = 5 WHERE number = 4", &["column-changed 4"]);
+    found(
+        "UPDATE reprov_entries SET conditions = 'x' WHERE number = 4",
+        &["column-changed 4", "column-changed"],
+    );
     found("DELETE FROM reprov_latest WHERE number = 4", &["column-changed"]);
     found("UPDATE reprov_latest SET number = 3 WHERE number = 4", &["column-changed"]);
 }

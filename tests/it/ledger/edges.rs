@@ -123,7 +123,7 @@ fn a_later_schema_is_refused_and_an_empty_one_brought_up_to_date() {
             somewhere
                 .meddle(
                     "INSERT INTO reprov_migrations (version, description, success, checksum, execution_time) \
-                     SELECT 99, description, success, checksum, execution_time FROM reprov_migrations",
+                     SELECT 99, description, success, checksum, execution_time FROM reprov_migrations WHERE version = 1",
                 )
                 .await;
             let error = Ledger::open(&somewhere.place).await.unwrap_err();

@@ -3,6 +3,7 @@
 mod chain;
 mod cli;
 mod edges;
+mod older;
 mod places;
 mod registries;
 

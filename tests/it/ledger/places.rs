@@ -1,8 +1,8 @@
 //! What stands beside the chain: newest entries, claims, messages, runs.
 
 use reprov::{
-    entry::Kind,
-    ledger::{Filter, Ledger, Per},
+    entry::{Entry, Kind},
+    ledger::{Filter, IMAGES_AT_ONCE_MAX, Ledger, Per},
     model::Digest,
 };
 
@@ -45,6 +45,49 @@ fn the_newest_of_each_image_and_of_each_tag() {
         assert_eq!(of(Filter { after: 2, up_to: Some(4), ..all.clone() }).await, [3, 4]);
         assert_eq!(of(Filter { group: Some("db".to_owned()), ..all.clone() }).await, [0_u64; 0]);
         assert_eq!(of(Filter { kinds: vec![Kind::Rebuilt, Kind::Built], ..all }).await, [2]);
+    });
+}
+
+/// Two inventories ask for the same images under conditions of their own.
+#[test]
+fn the_newest_under_each_condition() {
+    each(async |ledger| {
+        let under = |conditions: &[u8], kind, tag: &str, image: &str| Entry {
+            conditions: Some(Digest::of(conditions)),
+            ..entry(kind, "passed", tag, image, 0)
+        };
+        let nowhere = Entry { digest: None, ..entry(Kind::Missed, "gone", "9", "", 0) };
+        for entry in [
+            under(b"one", Kind::Verified, "1", "a"),    // 1
+            under(b"two", Kind::Verified, "1", "a"),    // 2
+            under(b"one", Kind::Verified, "1", "a"),    // 3
+            under(b"one", Kind::RebuiltLive, "1", "a"), // 4
+            under(b"one", Kind::Rebuilt, "1", "a"),     // 5
+            under(b"one", Kind::Verified, "2", "b"),    // 6
+            under(b"one", Kind::Tested, "2", "c"),      // 7
+            nowhere,                                    // 8
+        ] {
+            ledger.append(&entry).await.unwrap();
+        }
+        let all = Filter::default();
+        assert_eq!(last(&ledger, &all, Per::Image).await, [2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(last(&ledger, &all, Per::Tag).await, [3, 4, 5, 6, 7, 8]);
+        let of = |images: &[&str]| Filter {
+            images: images.iter().map(|image| Digest::of(image.as_bytes())).collect(),
+            kinds: vec![Kind::Verified, Kind::RebuiltLive],
+            ..Filter::default()
+        };
+        assert_eq!(last(&ledger, &of(&["a", "c"]), Per::Image).await, [2, 3, 4]);
+        assert_eq!(numbers(&ledger, of(&["a", "b"])).await, [1, 2, 3, 4, 6]);
+        assert_eq!(last(&ledger, &Filter { nowhere: true, ..all.clone() }, Per::Image).await, [8]);
+        let newest = async |filter: Filter| ledger.newest(&filter).await.unwrap().map(|row| row.number);
+        assert_eq!(newest(of(&["a"])).await, Some(4));
+        assert_eq!(newest(Filter { tag: Some("1".to_owned()), ..all.clone() }).await, Some(5));
+        assert_eq!(newest(Filter { tag: Some("3".to_owned()), ..all }).await, None);
+        let many: Vec<_> = (0..IMAGES_AT_ONCE_MAX).map(|index| index.to_string()).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).chain(["b"]).skip(1).collect();
+        assert_eq!(last(&ledger, &of(&many), Per::Image).await, [6]);
+        assert_eq!(ledger.check(None).await.unwrap().faults, []);
     });
 }
 

@@ -39,6 +39,9 @@ fn every_kind_of_attestation_is_an_entry() {
     let stand = Stand::new();
     stand.honest();
     stand.attach(By::Ours, REBUILD, &rebuilt());
+    let mut live = rebuilt();
+    live["inputs"] = "live".into();
+    stand.attach(By::Ours, REBUILD, &live);
     let verifier = "https://reprov.example/verifier/local-unverified/v1";
     let name = stand.name();
     stand.attach(
@@ -68,7 +71,7 @@ fn every_kind_of_attestation_is_an_entry() {
     let (at, key) = (place.written(), By::Ours.public());
     let args = ["ledger", "rebuild", &name, "--ledger", &at, "--trust", &key, "--format", "json"];
     let answer = stand.lab.reprov(&args).exits(0).json();
-    assert_eq!(answer["rows"], 4);
+    assert_eq!(answer["rows"], 5);
     let entries = entries(&place.place);
     let told: Vec<_> = entries.iter().map(|entry| (entry.kind, entry.outcome.as_str())).collect();
     assert!(
@@ -76,6 +79,9 @@ fn every_kind_of_attestation_is_an_entry() {
         "{told:?}"
     );
     assert!(told.contains(&(Kind::Built, "built")), "{told:?}");
+    for kind in [Kind::Rebuilt, Kind::RebuiltLive] {
+        assert_eq!(told.iter().filter(|(own, _)| *own == kind).count(), 1, "{told:?}");
+    }
     assert!(entries.is_sorted_by_key(|entry| entry.at_s));
     let of = |kind: Kind| entries.iter().find(|entry| entry.kind == kind).unwrap();
     assert_eq!(of(Kind::Built).by, BUILDER);
@@ -85,7 +91,7 @@ fn every_kind_of_attestation_is_an_entry() {
     assert_eq!(of(Kind::Tested).tool, "reprov 0.1.0");
     assert!(entries.iter().all(|entry| entry.attested().is_some() && entry.signer.is_some()));
     let again = stand.lab.reprov(&args).exits(2);
-    assert!(again.err.contains("has 4 rows already") && again.err.contains("hint: "), "{again}");
+    assert!(again.err.contains("has 5 rows already") && again.err.contains("hint: "), "{again}");
 }
 
 #[test]

@@ -67,6 +67,22 @@ fn what_was_known_and_counted() {
 }
 
 #[test]
+fn a_live_rebuild_is_known_beside_the_other() {
+    each(|ledger| async move {
+        let live = found("1", Kind::RebuiltLive, "explained", &["input-changed"]);
+        for entry in [live, rebuilt("1", "reproduced", &[])] {
+            ledger.append(&Entry { at_s: NOON, ..entry }).await.unwrap();
+        }
+        let known = ledger.as_of(2).await.unwrap();
+        let known: Vec<_> = known.iter().map(|(_, entry)| (entry.kind, entry.outcome.as_str())).collect();
+        assert_eq!(known, [(Kind::RebuiltLive, "explained"), (Kind::Rebuilt, "reproduced")]);
+        let counted = ledger.counted(2, NOON, None, None).await.unwrap();
+        let counted: Vec<_> = counted.iter().map(|one| (one.kind, one.outcome.as_str())).collect();
+        assert_eq!(counted, [(Kind::Rebuilt, "reproduced"), (Kind::RebuiltLive, "explained")]);
+    });
+}
+
+#[test]
 fn a_name_is_told_once_by_whoever_is_first() {
     each(|ledger| async move {
         let names: Vec<String> = (0..50).map(|number| format!("told/{}", 50 - number)).collect();

@@ -250,7 +250,8 @@ fn chat_and_trackers_get_what_they_take() {
     let receiver = Receiver::answering(&[201]);
     let api = receiver.url("/api/v4/");
     let notify = format!(
-        "[[notify]]\nname = \"chat\"\nkind = \"slack\"\nurl = \"{}\"\n\
+        "[[group]]\nname = \"others\"\nimages = [\"registry.example.org/other:1\"]\nowner = \"another-team\"\n\
+         [[notify]]\nname = \"chat\"\nkind = \"slack\"\nurl = \"{}\"\n\
          [[notify]]\nname = \"hub\"\nkind = \"github\"\nurl = \"{}\"\nrepository = \"team/images\"\ntoken = \"env:TOKEN\"\n\
          labels = [\"drift\", \"night\"]\n\
          [[notify]]\nname = \"lab\"\nkind = \"gitlab\"\nurl = \"{api}\"\nproject = \"team/images\"\ntoken = \"env:TOKEN\"\n\
@@ -292,6 +293,11 @@ fn mistakes_are_said_before_anybody_is_told() {
         .notify(&wrong)
         .exits(2)
         .says("[[notify]] 1: `on`: there is no change `drifts`; did you mean `drift`?");
+    let misspelt = nights.inventory(&format!("{}groups = [\"bsae\"]\n", hook(&receiver)));
+    nights
+        .notify(&misspelt)
+        .exits(2)
+        .says("line 11: `groups = \"bsae\"`: no group is called so; did you mean `base`?");
     let mut command =
         nights.notifying(&nights.inventory(&format!("{}on = [\"all\"]\n", hook(&receiver))), &[]);
     command.env_remove("HOOK_SECRET");

@@ -86,8 +86,9 @@ fn class_of_judgement(outcome: &str) -> &'static str {
 /// Those that have something to show.
 pub(super) fn charts(trend: &[Night]) -> Vec<Chart> {
     let rebuilt = chart("Rebuilds", trend, |night| &night.rebuilt, class_of_verdict, &OF_REBUILDS);
+    let live = chart("Live rebuilds", trend, |night| &night.live, class_of_verdict, &OF_REBUILDS);
     let verified = chart("Policy", trend, |night| &night.verified, class_of_judgement, &OF_POLICIES);
-    [rebuilt, verified].into_iter().flatten().collect()
+    [rebuilt, live, verified].into_iter().flatten().collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "places on a screen")]
