@@ -21,7 +21,7 @@ pub use check::Checked;
 pub use claims::Claim;
 pub use error::LedgerError;
 pub use nights::Counted;
-pub use outbox::Message;
+pub use outbox::{Message, Undelivered};
 pub use place::{Place, PlaceError};
 pub use runs::Run;
 pub use select::{Filter, Per};

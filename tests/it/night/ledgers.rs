@@ -79,7 +79,7 @@ fn a_name_is_told_once_by_whoever_is_first() {
         let kept: usize = futures_util::future::try_join_all(at_once).await.unwrap().into_iter().sum();
         assert_eq!(kept, 1, "eight at once");
         assert_eq!(ledger.told_up_to("up-to").await.unwrap(), Some(mark(7)));
-        let waiting = ledger.due(NOON, 10).await.unwrap();
+        let waiting = ledger.due("", NOON, 10).await.unwrap();
         assert_eq!((waiting.len(), waiting[0].body.matches(',').count()), (1, 39));
         assert!(ledger.waits("letter").await.unwrap());
         ledger.delivered("letter", NOON).await.unwrap();
@@ -87,7 +87,7 @@ fn a_name_is_told_once_by_whoever_is_first() {
         // Of names that were told and names that were not, the latter are told.
         let more = |fresh: &[usize]| vec![("more".to_owned(), format!("{fresh:?}"))];
         assert_eq!(ledger.tell(&names[38..42], more, "up-to", mark(9)).await.unwrap(), 1);
-        assert_eq!(ledger.due(NOON, 10).await.unwrap()[0].body, "[2, 3]");
+        assert_eq!(ledger.due("", NOON, 10).await.unwrap()[0].body, "[2, 3]");
         assert_eq!(ledger.told_up_to("up-to").await.unwrap(), Some(mark(9)));
     });
 }
