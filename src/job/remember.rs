@@ -205,9 +205,9 @@ async fn look(
             why: unread.why.clone(),
         });
     }
-    // Bytes that are not those of their digest are no stranger's doing: something of the history is gone.
-    let wrong = |refused: &&Refused| matches!(refused.code, Code::ImageMismatch | Code::BytesMismatch);
-    if let Some(refused) = evidence.refused.iter().find(wrong) {
+    // What was not looked at, as it is too large or not what its digest promises, may be part of the history.
+    let unseen = |refused: &&Refused| !refused.seen || refused.code == Code::TooLarge;
+    if let Some(refused) = evidence.refusals().find(unseen) {
         let (image, why) = (image.to_string(), refused.why.clone());
         return Err(RememberError::Unread { image, at: refused.at, why });
     }
