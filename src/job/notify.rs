@@ -14,7 +14,7 @@ use crate::{
     host,
     inventory::{Inventory, notify::Receiver},
     ledger::{Ledger, LedgerError, Mark, Message, Undelivered},
-    model::{Digest, Secret, path::printable, rfc3339},
+    model::{Digest, Secret, limits::MESSAGE_SIZE_BYTES_MAX, path::printable, rfc3339},
     notify::Courier,
     report::{
         night::{Change, Known, Letter, Rules, Span, changes},
@@ -115,7 +115,8 @@ impl<'a> Telling<'a> {
     }
 }
 
-/// The letters that tell what of `named` is `fresh`: one for each receiver and owner, or several where it is much.
+/// The letters that tell what of `named` is `fresh`: one for each receiver and owner, or several where it is much. Nothing
+/// is left out.
 fn letters(named: &[(&Receiver, &Change)], fresh: &[usize], span: Span) -> Vec<Letter> {
     let mut of: BTreeMap<(&str, Option<&str>), Vec<Change>> = BTreeMap::new();
     for index in fresh {
@@ -123,11 +124,30 @@ fn letters(named: &[(&Receiver, &Change)], fresh: &[usize], span: Span) -> Vec<L
         of.entry((receiver.name.as_str(), change.owner.as_deref())).or_default().push(change.clone());
     }
     let (since, until) = (rfc3339(span.since_s), rfc3339(span.until_s));
-    let letters = of.into_iter().flat_map(|((receiver, _), changes)| {
-        let parts: Vec<_> = changes.chunks(CHANGES_MAX).map(<[Change]>::to_vec).collect();
-        parts.into_iter().map(|part| Letter::new(receiver, &since, &until, part)).collect::<Vec<_>>()
-    });
-    letters.collect()
+    let mut letters = Vec::new();
+    for ((receiver, _), changes) in of {
+        for part in changes.chunks(CHANGES_MAX) {
+            held(Letter::new(receiver, &since, &until, part.to_vec()), &mut letters);
+        }
+    }
+    letters
+}
+
+/// Adds `letter`, in as many parts as it takes for the ledger to hold each. A change alone always fits, since it is made of
+/// two entries.
+fn held(mut letter: Letter, into: &mut Vec<Letter>) {
+    if letter.changes.len() < 2 || body(&letter).len() <= MESSAGE_SIZE_BYTES_MAX {
+        return into.push(letter);
+    }
+    let rest = letter.changes.split_off(letter.changes.len() / 2);
+    let rest = Letter { changes: rest, ..letter.clone() };
+    held(letter, into);
+    held(rest, into);
+}
+
+/// What of a letter lies in the ledger.
+fn body(letter: &Letter) -> String {
+    serde_json::to_string(letter).unwrap_or_default() // Texts and numbers always can be.
 }
 
 /// What counts as what in `inventory`: an image is overdue a day after it should have been judged again.
@@ -176,10 +196,9 @@ pub async fn tell(ports: &Ports, ledger: &Ledger, telling: &Telling<'_>) -> Resu
     let names: Vec<String> = named.iter().map(name).collect();
     let compose = |fresh: &[usize]| -> Vec<(String, String)> {
         let letters = letters(&named, fresh, span);
-        let kept = letters.iter().map(|letter| {
-            let body = serde_json::to_string(letter).unwrap_or_default(); // Texts and numbers always can be.
-            (format!("{prefix}{}/{}", letter.receiver, letter.key()), body)
-        });
+        let kept = letters
+            .iter()
+            .map(|letter| (format!("{prefix}{}/{}", letter.receiver, letter.key()), body(letter)));
         kept.collect()
     };
     let mark = Mark { number, at_s: telling.now_s };

@@ -44,11 +44,17 @@ impl Ledger {
     /// [`LedgerError`]; also if the message is too large.
     pub async fn put(&self, name: &str, body: &str, now_s: i64) -> Result<bool, LedgerError> {
         let name = Self::named(name)?;
+        Self::body(body)?;
+        patiently!(self, self.try_put(&name, body, now_s).await)
+    }
+
+    /// Whether a message may have this body.
+    pub(super) fn body(body: &str) -> Result<(), LedgerError> {
         if body.len() > MESSAGE_SIZE_BYTES_MAX || body.contains('\0') {
             let why = format!("a message has at most {MESSAGE_SIZE_BYTES_MAX} bytes, none of them NUL");
             return Err(LedgerError::Refused(why));
         }
-        patiently!(self, self.try_put(&name, body, now_s).await)
+        Ok(())
     }
 
     async fn try_put(&self, name: &str, body: &str, now_s: i64) -> Result<bool, sqlx::Error> {
