@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     Ports,
-    audit::{AuditError, named},
+    audit::{AuditError, named, unclear},
     verify::{Request, Room, VerifyError, counter, gather, now_s},
 };
 use crate::{
@@ -23,7 +23,6 @@ use crate::{
     oci::{self, Index},
     policy::Policy,
     registry::RegistryError,
-    report::audit::NoticeKind,
     signing::keyless::TrustedRoot,
     verify::{Code, Refused, Roots, order, remembered_all},
 };
@@ -113,8 +112,8 @@ pub async fn listed(
 ) -> Result<Vec<Vec<ImageName>>, RememberError> {
     let mut notices = Vec::new();
     let names = named(ports, (inventory, dir), &mut notices).await?;
-    if let Some(unclear) = notices.into_iter().find(|notice| notice.kind == NoticeKind::Unclear) {
-        return Err(RememberError::Unclear(unclear.message));
+    if let Some(unclear) = unclear(notices) {
+        return Err(RememberError::Unclear(unclear));
     }
     let mut groups = vec![Vec::new(); inventory.groups.len()];
     for (name, group) in names {

@@ -16,9 +16,7 @@ use crate::{
     progress::Update,
     verify::{
         Judgement,
-        promotion::{
-            Decision, Objection, PromotionCode, Proposal, Standing, Weighed, decide, is_age_unread,
-        },
+        promotion::{Decision, Objection, PromotionCode, Proposal, Standing, Weighed, decide, is_age_unread},
     },
 };
 

@@ -108,7 +108,10 @@ fn a_target_that_cannot_be_looked_at_is_replaced_only_if_that_is_said() {
         });
         let (from, to) = (api.name("staging/app"), faulty.name("prod/app"));
         let ran = promote(&lab, &from, &to, HEAD, &[]).exits(3);
-        assert_eq!((denials(&ran), &only(&ran)["outcome"]), (vec!["promotion-age-unknown".to_owned()], &"unknown".into()));
+        assert_eq!(
+            (denials(&ran), &only(&ran)["outcome"]),
+            (vec!["promotion-age-unknown".to_owned()], &"unknown".into())
+        );
         assert_eq!(api.tag("prod/app", "1"), Some(there.digest()), "{part}");
         let ran = promote(&lab, &from, &to, HEAD, &["--allow-downgrade"]).exits(0);
         assert_eq!(only(&ran)["overridden"][0], "promotion-age-unknown", "{ran}");
