@@ -39,7 +39,8 @@ impl Ledger {
     /// Moves what is still in the log beside the file into the file itself.
     async fn checkpoint(&self) -> Result<(), LedgerError> {
         let Pool::Sqlite(pool) = &self.pool else { return Ok(()) };
-        let attempt = async || query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(pool).await?.try_get::<i64, _>(0);
+        let attempt =
+            async || query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(pool).await?.try_get::<i64, _>(0);
         match patiently!(self, attempt().await)? {
             0 => Ok(()),
             _ => Err(LedgerError::Busy(self.place.clone())),
@@ -51,17 +52,16 @@ impl Ledger {
 async fn beside(place: &Place, path: &Path, entries: &[Entry]) -> Result<(u64, Digest), LedgerError> {
     let failed = |error: &io::Error| unwritten(place, error);
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let dir = tempfile::Builder::new().prefix(".ledger-").tempdir_in(parent).map_err(|error| failed(&error))?;
+    let dir =
+        tempfile::Builder::new().prefix(".ledger-").tempdir_in(parent).map_err(|error| failed(&error))?;
     let part = dir.path().join("ledger.sqlite");
     let ledger = Ledger::opened(place, Some(&part), true).await?;
-    let made = async {
-        let head = ledger.fill(entries).await?;
-        ledger.checkpoint().await?;
-        Ok(head)
+    let filled = match ledger.fill(entries).await {
+        Ok(head) => ledger.checkpoint().await.map(|()| head),
+        Err(error) => Err(error),
     };
-    let made = made.await;
     ledger.close().await;
-    let head = made?;
+    let head = filled?;
     let part = TempPath::try_from_path(part).map_err(|error| failed(&error))?;
     part.persist_noclobber(path).map_err(|error| match error.error.kind() {
         io::ErrorKind::AlreadyExists => made_meanwhile(place),

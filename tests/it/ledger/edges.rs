@@ -255,8 +255,7 @@ fn a_full_disk_is_said_and_the_chain_stays_whole() {
 /// Runs the test `name` of this file with a ledger to be on a disk of 1 MiB; the test program itself runs there.
 fn small(name: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
-    let script =
-        "mount -t tmpfs -o size=1m none \"$1\" && exec \"$2\" --exact \"$3\" --ignored --nocapture";
+    let script = "mount -t tmpfs -o size=1m none \"$1\" && exec \"$2\" --exact \"$3\" --ignored --nocapture";
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script, "full"]).arg(dir.path());
     command.arg(std::env::current_exe().unwrap()).arg(format!("ledger::edges::{name}"));
@@ -279,12 +278,15 @@ fn made_on_a_small_disk() {
     let Ok(place) = std::env::var(PLACE) else { return };
     let (place, path): (Place, _) = (place.parse().unwrap(), std::path::PathBuf::from(&place));
     let mut large = many(100);
-    large.iter_mut().for_each(|entry| entry.error = Some("x".repeat(20_000)));
+    for entry in &mut large {
+        entry.error = Some("x".repeat(20_000));
+    }
     let error = wait(Ledger::make(&place, &large)).unwrap_err();
     assert!(matches!(error, LedgerError::Full(_)), "{error:?}");
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
     assert_eq!(wait(Ledger::make(&place, &many(3))).unwrap().0, 3, "there is room again");
-    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|one| one.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(path.parent().unwrap()).unwrap().map(|one| one.unwrap().file_name()).collect();
     assert_eq!(names, ["ledger.sqlite"]);
     println!("nothing was left");
 }
