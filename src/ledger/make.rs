@@ -51,6 +51,7 @@ impl Ledger {
 /// Makes the file in a directory of its own beside its place, so that nothing stays of one that is not finished.
 async fn beside(place: &Place, path: &Path, entries: &[Entry]) -> Result<(u64, Digest), LedgerError> {
     let failed = |error: &io::Error| unwritten(place, error);
+    left_over(path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let dir =
         tempfile::Builder::new().prefix(".ledger-").tempdir_in(parent).map_err(|error| failed(&error))?;
@@ -70,6 +71,20 @@ async fn beside(place: &Place, path: &Path, entries: &[Entry]) -> Result<(u64, D
     // The name, too, is to be there after power failed.
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| failed(&error))?;
     Ok(head)
+}
+
+/// SQLite would take what is left of a file that is gone for the new one's own.
+fn left_over(path: &Path) -> Result<(), LedgerError> {
+    for ending in ["-wal", "-journal"] {
+        let mut left = path.as_os_str().to_owned();
+        left.push(ending);
+        let left = Path::new(&left);
+        if left.exists() {
+            let why = format!("`{}` is left of a ledger that is gone; move it away", left.display());
+            return Err(LedgerError::Refused(why));
+        }
+    }
+    Ok(())
 }
 
 fn made_meanwhile(place: &Place) -> LedgerError {

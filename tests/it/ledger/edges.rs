@@ -121,6 +121,15 @@ fn one_that_is_made_at_once_is_whole_or_not_there_wherever_it_is_killed() {
 }
 
 #[test]
+fn what_is_left_of_a_ledger_that_is_gone_is_not_taken_for_the_new_ones() {
+    let somewhere = Somewhere::sqlite();
+    let Place::File(path) = &somewhere.place else { unreachable!() };
+    fs::write(path.with_extension("sqlite-wal"), b"of the old one").unwrap();
+    let error = wait(Ledger::make(&somewhere.place, &many(1))).unwrap_err();
+    assert!(matches!(error, LedgerError::Refused(_)) && !path.exists(), "{error:?}");
+}
+
+#[test]
 fn a_server_that_restarts_loses_nothing_and_nothing_is_written_twice() {
     let server = Postgres::start();
     let somewhere = Somewhere::postgres(&server);
