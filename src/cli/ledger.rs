@@ -18,7 +18,7 @@ use crate::{
         remember::{By, Group, RememberError, listed, remember},
     },
     ledger::{Ledger, LedgerError, Place, PlaceError},
-    model::{Digest, limits, names},
+    model::{Digest, names},
     progress::Silent,
     report::ledger as view,
     verify::Roots,
@@ -219,12 +219,7 @@ impl Rebuild {
         // An old ledger is not written to, and that is said before anything is fetched.
         self.is_new().await?;
         let remembered = remember(&ports, &self.groups(&ports).await?).await?;
-        let ledger = Ledger::open(&self.ledger).await?;
-        for entries in remembered.entries.chunks(limits::ENTRIES_AT_ONCE_MAX) {
-            ledger.append_all(entries).await?;
-        }
-        let (number, digest) = ledger.head().await?;
-        ledger.close().await;
+        let (number, digest) = Ledger::make(&self.ledger, &remembered.entries).await?;
         let answer = view::Ledger {
             schema: "reprov.ledger/v1",
             command: "rebuild",

@@ -21,10 +21,10 @@ use crate::{
         Ports,
         notify::{Telling, foretell, tell},
     },
-    ledger::Ledger,
-    model::{Secret, path::printable},
+    ledger::{self, Ledger},
+    model::{Secret, path::printable, rfc3339},
     progress::Silent,
-    report::notify::{Message, Notify},
+    report::notify::{Message, Notify, Undelivered},
 };
 
 /// Arguments of `notify`.
@@ -46,9 +46,10 @@ impl Args {
         let told = Told::of(&inventory, &self.inventory)?;
         let ledger = self.ledger.open_existing(context).await?;
         let answer = if self.dry_run {
-            let (changes, letters) = foretell(&ledger, &told.telling(&inventory)).await?;
+            let (changes, letters, kept) = foretell(&ledger, &told.telling(&inventory)).await?;
             let messages = letters.iter().map(|letter| Message::of(letter, false, None)).collect();
-            Notify { schema: "reprov.notify/v1", dry_run: true, changes, messages }
+            let undelivered = undelivered(kept);
+            Notify { schema: "reprov.notify/v1", dry_run: true, changes, messages, undelivered }
         } else {
             told.tell(&context.ports(Arc::new(Silent))?, &ledger, &inventory).await?
         };
@@ -60,7 +61,11 @@ impl Args {
 
 /// What the process ends with: a message that waits is one of which nobody can tell whether it arrives.
 fn exit(answer: &Notify) -> Exit {
-    if answer.waiting() > 0 { Exit::Unavailable } else { Exit::Ok }
+    if answer.dry_run || answer.arrived() { Exit::Ok } else { Exit::Unavailable }
+}
+
+fn undelivered(kept: ledger::Undelivered) -> Undelivered {
+    Undelivered { waiting: kept.waiting, due: kept.due_s.map(rfc3339), claimed: kept.claimed }
 }
 
 /// Who is told, with what it takes.
@@ -117,6 +122,9 @@ impl Told {
                     .say(&printable(&format!("{}: told: {}", message.receiver, message.subject))),
             }
         }
+        if let Some(waiting) = answer.waiting() {
+            context.console.warn(&waiting);
+        }
         exit(&answer)
     }
 
@@ -128,6 +136,7 @@ impl Told {
             dry_run: false,
             changes: told.changes,
             messages: told.messages,
+            undelivered: undelivered(told.undelivered),
         })
     }
 }

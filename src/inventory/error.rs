@@ -1,5 +1,7 @@
 //! Why an inventory cannot be used.
 
+use crate::model::syntax::Syntax;
+
 /// Why a text is not an inventory, or what it names not a list; lines count from 1.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InventoryError {
@@ -81,4 +83,13 @@ pub enum InventoryError {
     /// Not what `kubectl get pods -A -o json` prints.
     #[error("this is not what `kubectl get pods -A -o json` prints: {0}")]
     Pods(String),
+}
+
+impl From<Syntax> for InventoryError {
+    fn from(found: Syntax) -> Self {
+        match found {
+            Syntax::UnknownKey { line, key, nearest } => Self::UnknownKey { line, key, nearest },
+            Syntax::Other { line, message } => Self::Syntax { line, message },
+        }
+    }
 }

@@ -10,8 +10,10 @@ use super::{
     tables::{Addressed, File, GroupTable, Names, Text, Texts},
 };
 use crate::model::{
-    Digest, ImageName, Variations, Verdict, limits::INVENTORY_SIZE_BYTES_MAX, nearest::distance,
-    path::printable,
+    Digest, ImageName, Variations, Verdict,
+    limits::INVENTORY_SIZE_BYTES_MAX,
+    nearest::distance,
+    syntax::{Syntax, line_of, shown},
 };
 
 /// How long a judgement holds, if nobody says.
@@ -34,39 +36,18 @@ impl Inventory {
         if size_bytes > INVENTORY_SIZE_BYTES_MAX {
             return Err(InventoryError::Size { size_bytes, max_bytes: INVENTORY_SIZE_BYTES_MAX });
         }
-        let File { defaults, group, notify } = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+        let File { defaults, group, notify } =
+            toml::from_str(text).map_err(|error| Syntax::of(text, &error))?;
         if group.is_empty() {
             return Err(InventoryError::NoGroup);
         }
         let mut reader = Reader { text, names: BTreeSet::new() };
         let groups = group.into_iter().map(|table| reader.group(table.into_inner().over(&defaults)));
         let groups: Vec<Group> = groups.collect::<Result<_, _>>()?;
-        let addressed: Addressed = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+        let addressed: Addressed = toml::from_str(text).map_err(|error| Syntax::of(text, &error))?;
         addressed.notify.iter().try_for_each(|names| reader.addressed(names, &groups))?;
         Ok(Self { digest: Digest::of(text.as_bytes()), groups, notify })
     }
-}
-
-/// A message of the TOML reader; an unknown key gets the nearest known one.
-fn syntax(text: &str, error: &toml::de::Error) -> InventoryError {
-    let line = error.span().map_or(1, |span| line_of(text, span.start));
-    let message = error.message();
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    match quoted.split_first() {
-        Some((key, known)) if message.starts_with("unknown field") => {
-            let nearest = known.iter().min_by_key(|name| distance(name, key)).copied().unwrap_or_default();
-            InventoryError::UnknownKey { line, key: shown(key), nearest: nearest.to_owned() }
-        }
-        _ => InventoryError::Syntax { line, message: printable(message) },
-    }
-}
-
-fn line_of(text: &str, start: usize) -> usize {
-    text.as_bytes()[..start.min(text.len())].split(|byte| *byte == b'\n').count()
-}
-
-fn shown(text: &str) -> String {
-    printable(&text.chars().take(100).collect::<String>())
 }
 
 /// The text, for lines of errors, and the groups so far.

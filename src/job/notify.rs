@@ -13,8 +13,8 @@ use super::{
 use crate::{
     host,
     inventory::{Inventory, notify::Receiver},
-    ledger::{Ledger, LedgerError, Mark, Message},
-    model::{Digest, Secret, path::printable, rfc3339},
+    ledger::{Ledger, LedgerError, Mark, Message, Undelivered},
+    model::{Digest, Secret, limits::MESSAGE_SIZE_BYTES_MAX, path::printable, rfc3339},
     notify::Courier,
     report::{
         night::{Change, Known, Letter, Rules, Span, changes},
@@ -59,6 +59,8 @@ pub struct Told {
     pub kept: usize,
     /// Messages that were tried, those that were kept earlier too, by receiver.
     pub messages: Vec<report::Message>,
+    /// What is not delivered after that, tried or not.
+    pub undelivered: Undelivered,
 }
 
 impl<'a> Telling<'a> {
@@ -77,6 +79,11 @@ impl<'a> Telling<'a> {
 
     fn place(&self) -> String {
         Digest::of(self.inventory.as_bytes()).hex()
+    }
+
+    /// How the names of its messages begin.
+    fn prefix(&self) -> String {
+        format!("letter/{}/", self.place())
     }
 
     /// What changed since it was told last, and from when on that is.
@@ -108,7 +115,8 @@ impl<'a> Telling<'a> {
     }
 }
 
-/// The letters that tell what of `named` is `fresh`: one for each receiver and owner, or several where it is much.
+/// The letters that tell what of `named` is `fresh`: one for each receiver and owner, or several where it is much. Nothing
+/// is left out.
 fn letters(named: &[(&Receiver, &Change)], fresh: &[usize], span: Span) -> Vec<Letter> {
     let mut of: BTreeMap<(&str, Option<&str>), Vec<Change>> = BTreeMap::new();
     for index in fresh {
@@ -116,11 +124,30 @@ fn letters(named: &[(&Receiver, &Change)], fresh: &[usize], span: Span) -> Vec<L
         of.entry((receiver.name.as_str(), change.owner.as_deref())).or_default().push(change.clone());
     }
     let (since, until) = (rfc3339(span.since_s), rfc3339(span.until_s));
-    let letters = of.into_iter().flat_map(|((receiver, _), changes)| {
-        let parts: Vec<_> = changes.chunks(CHANGES_MAX).map(<[Change]>::to_vec).collect();
-        parts.into_iter().map(|part| Letter::new(receiver, &since, &until, part)).collect::<Vec<_>>()
-    });
-    letters.collect()
+    let mut letters = Vec::new();
+    for ((receiver, _), changes) in of {
+        for part in changes.chunks(CHANGES_MAX) {
+            held(Letter::new(receiver, &since, &until, part.to_vec()), &mut letters);
+        }
+    }
+    letters
+}
+
+/// Adds `letter`, in as many parts as it takes for the ledger to hold each. A change alone always fits, since it is made of
+/// two entries.
+fn held(mut letter: Letter, into: &mut Vec<Letter>) {
+    if letter.changes.len() < 2 || body(&letter).len() <= MESSAGE_SIZE_BYTES_MAX {
+        return into.push(letter);
+    }
+    let rest = letter.changes.split_off(letter.changes.len() / 2);
+    let rest = Letter { changes: rest, ..letter.clone() };
+    held(letter, into);
+    held(rest, into);
+}
+
+/// What of a letter lies in the ledger.
+fn body(letter: &Letter) -> String {
+    serde_json::to_string(letter).unwrap_or_default() // Texts and numbers always can be.
 }
 
 /// What counts as what in `inventory`: an image is overdue a day after it should have been judged again.
@@ -137,21 +164,21 @@ pub fn rules(inventory: &Inventory) -> Rules {
     }
 }
 
-/// What would be told, and to whom; nothing is kept or sent.
+/// What would be told, and to whom, and what waits already; nothing is kept or sent.
 ///
 /// # Errors
 /// [`LedgerError`].
 pub async fn foretell(
     ledger: &Ledger,
     telling: &Telling<'_>,
-) -> Result<(Vec<Change>, Vec<Letter>), LedgerError> {
+) -> Result<(Vec<Change>, Vec<Letter>, Undelivered), LedgerError> {
     let (number, _) = ledger.head().await?;
     let (changes, span) = telling.changed(ledger, number).await?;
     let named = telling.addressed(&changes);
     let all: Vec<usize> = (0..named.len()).collect();
     let letters = letters(&named, &all, span);
     drop(named);
-    Ok((changes, letters))
+    Ok((changes, letters, ledger.undelivered_of(&telling.prefix()).await?))
 }
 
 /// Tells what changed: keeps a message for each receiver and owner, and delivers what waits. A receiver that cannot be
@@ -163,23 +190,23 @@ pub async fn tell(ports: &Ports, ledger: &Ledger, telling: &Telling<'_>) -> Resu
     let (number, _) = ledger.head().await?;
     let (changes, span) = telling.changed(ledger, number).await?;
     let named = telling.addressed(&changes);
-    let place = telling.place();
+    let (place, prefix) = (telling.place(), telling.prefix());
     let name =
         |(receiver, change): &(&Receiver, &Change)| format!("told/{}/{}", mark_of(receiver), change.key);
     let names: Vec<String> = named.iter().map(name).collect();
     let compose = |fresh: &[usize]| -> Vec<(String, String)> {
         let letters = letters(&named, fresh, span);
-        let kept = letters.iter().map(|letter| {
-            let body = serde_json::to_string(letter).unwrap_or_default(); // Texts and numbers always can be.
-            (format!("letter/{place}/{}/{}", letter.receiver, letter.key()), body)
-        });
+        let kept = letters
+            .iter()
+            .map(|letter| (format!("{prefix}{}/{}", letter.receiver, letter.key()), body(letter)));
         kept.collect()
     };
     let mark = Mark { number, at_s: telling.now_s };
     let kept = ledger.tell(&names, compose, &format!("told-up-to/{place}"), mark).await?;
     drop(named);
     let messages = deliver(ports, ledger, telling).await?;
-    Ok(Told { changes, kept, messages })
+    let undelivered = ledger.undelivered_of(&prefix).await?;
+    Ok(Told { changes, kept, messages, undelivered })
 }
 
 /// Whom a change was told to: the same name at the same place, whichever inventory names it.
@@ -193,14 +220,13 @@ async fn deliver(
     ledger: &Ledger,
     telling: &Telling<'_>,
 ) -> Result<Vec<report::Message>, LedgerError> {
-    let prefix = format!("letter/{}/", telling.place());
     let courier = Courier::new(ports.network.clone(), telling.secrets.clone());
     let holder = host::random_id().unwrap_or_else(|_| std::process::id().to_string());
     let mut of: BTreeMap<String, Vec<(Message, Letter)>> = BTreeMap::new();
-    for message in ledger.due(telling.now_s.max(host::now_s()), MESSAGES_MAX).await? {
+    let now_s = telling.now_s.max(host::now_s());
+    for message in ledger.due(&telling.prefix(), now_s, MESSAGES_MAX).await? {
         // A body of another release waits for that release.
-        let letter = message.name.starts_with(&prefix).then(|| serde_json::from_str::<Letter>(&message.body));
-        if let Some(Ok(letter)) = letter {
+        if let Ok(letter) = serde_json::from_str::<Letter>(&message.body) {
             of.entry(letter.receiver.clone()).or_default().push((message, letter));
         }
     }

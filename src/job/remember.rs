@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     Ports,
-    audit::{AuditError, named},
+    audit::{AuditError, named, unclear},
     verify::{Request, Room, VerifyError, counter, gather, now_s},
 };
 use crate::{
@@ -23,7 +23,6 @@ use crate::{
     oci::{self, Index},
     policy::Policy,
     registry::RegistryError,
-    report::audit::NoticeKind,
     signing::keyless::TrustedRoot,
     verify::{Code, Refused, Roots, order, remembered_all},
 };
@@ -113,8 +112,8 @@ pub async fn listed(
 ) -> Result<Vec<Vec<ImageName>>, RememberError> {
     let mut notices = Vec::new();
     let names = named(ports, (inventory, dir), &mut notices).await?;
-    if let Some(unclear) = notices.into_iter().find(|notice| notice.kind == NoticeKind::Unclear) {
-        return Err(RememberError::Unclear(unclear.message));
+    if let Some(unclear) = unclear(notices) {
+        return Err(RememberError::Unclear(unclear));
     }
     let mut groups = vec![Vec::new(); inventory.groups.len()];
     for (name, group) in names {
@@ -205,9 +204,9 @@ async fn look(
             why: unread.why.clone(),
         });
     }
-    // Bytes that are not those of their digest are no stranger's doing: something of the history is gone.
-    let wrong = |refused: &&Refused| matches!(refused.code, Code::ImageMismatch | Code::BytesMismatch);
-    if let Some(refused) = evidence.refused.iter().find(wrong) {
+    // What was not looked at, as it is too large or not what its digest promises, may be part of the history.
+    let unseen = |refused: &&Refused| !refused.seen || refused.code == Code::TooLarge;
+    if let Some(refused) = evidence.refusals().find(unseen) {
         let (image, why) = (image.to_string(), refused.why.clone());
         return Err(RememberError::Unread { image, at: refused.at, why });
     }

@@ -17,7 +17,7 @@ pub struct Claim {
 
 impl Pool {
     /// The database's clock: hosts that share it need not agree on the time.
-    fn now(&self) -> &'static str {
+    pub(super) fn now(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "CAST(strftime('%s', 'now') AS BIGINT)",
             Self::Postgres(_) => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS BIGINT)",

@@ -7,6 +7,7 @@
 mod check;
 mod claims;
 mod error;
+mod make;
 mod nights;
 mod open;
 mod outbox;
@@ -21,7 +22,7 @@ pub use check::Checked;
 pub use claims::Claim;
 pub use error::LedgerError;
 pub use nights::Counted;
-pub use outbox::Message;
+pub use outbox::{Message, Undelivered};
 pub use place::{Place, PlaceError};
 pub use runs::Run;
 pub use select::{Filter, IMAGES_AT_ONCE_MAX, Per};
@@ -111,10 +112,20 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// Adds entries in a transaction that holds the lock; those that are there already are found by their names.
+/// Adds entries in a transaction that holds the lock; those that are there already are found by their names. With `$anew`
+/// none, and no rows, if others are there.
 macro_rules! insert {
-    ($tx:expr, $outgoing:expr) => {{
+    ($tx:expr, $outgoing:expr, $anew:expr) => {{
         let mut rows = Vec::new();
+        if $anew && query(HEAD).fetch_optional(&mut *$tx).await?.is_some() {
+            let ours = match $outgoing.first() {
+                Some(first) => query(FIND).bind(&first.nonce).fetch_optional(&mut *$tx).await?.is_some(),
+                None => false,
+            };
+            if !ours {
+                return Ok(rows);
+            }
+        }
         for one in $outgoing {
             if let Some(found) = query(FIND).bind(&one.nonce).fetch_optional(&mut *$tx).await? {
                 let texts = (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
@@ -185,7 +196,7 @@ impl Ledger {
     /// As [`Ledger::append`].
     pub async fn append_once(&self, name: &str, entry: &Entry) -> Result<Row, LedgerError> {
         let outgoing = vec![Outgoing::new(Self::named(name)?, entry)?];
-        let mut rows = self.insert(&outgoing).await?;
+        let mut rows = self.insert(&outgoing, false).await?;
         rows.pop().ok_or_else(|| LedgerError::Refused("nothing to write".to_owned()))
     }
 
@@ -199,6 +210,11 @@ impl Ledger {
                 format!("{} entries at once; {} are allowed", entries.len(), limits::ENTRIES_AT_ONCE_MAX);
             return Err(LedgerError::Refused(why));
         }
+        self.insert(&Self::outgoing(entries)?, false).await
+    }
+
+    /// `entries`, each under a name of its own.
+    fn outgoing(entries: &[Entry]) -> Result<Vec<Outgoing<'_>>, LedgerError> {
         let id = host::random_id().map_err(|error| LedgerError::Refused(error.to_string()))?;
         let named = entries.iter().enumerate();
         let outgoing = named.map(|(index, entry)| {
@@ -208,25 +224,25 @@ impl Ledger {
             };
             Outgoing::new(name, entry)
         });
-        self.insert(&outgoing.collect::<Result<Vec<_>, _>>()?).await
+        outgoing.collect()
     }
 
-    async fn insert(&self, outgoing: &[Outgoing<'_>]) -> Result<Vec<Row>, LedgerError> {
-        patiently!(self, self.try_insert(outgoing).await)
+    async fn insert(&self, outgoing: &[Outgoing<'_>], anew: bool) -> Result<Vec<Row>, LedgerError> {
+        patiently!(self, self.try_insert(outgoing, anew).await)
     }
 
-    async fn try_insert(&self, outgoing: &[Outgoing<'_>]) -> Result<Vec<Row>, sqlx::Error> {
+    async fn try_insert(&self, outgoing: &[Outgoing<'_>], anew: bool) -> Result<Vec<Row>, sqlx::Error> {
         match &self.pool {
             Pool::Sqlite(pool) => {
                 let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-                let rows = insert!(tx, outgoing);
+                let rows = insert!(tx, outgoing, anew);
                 tx.commit().await?;
                 Ok(rows)
             }
             Pool::Postgres(pool) => {
                 let mut tx = pool.begin().await?;
                 query("SELECT pg_advisory_xact_lock($1)").bind(APPENDING).execute(&mut *tx).await?;
-                let rows = insert!(tx, outgoing);
+                let rows = insert!(tx, outgoing, anew);
                 tx.commit().await?;
                 Ok(rows)
             }

@@ -41,7 +41,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`], [`LedgerError::Newer`] if a later release made it.
     pub async fn open(place: &Place) -> Result<Self, LedgerError> {
-        Self::opened(place, true).await
+        Self::opened(place, None, true).await
     }
 
     /// Opens the ledger at `place` if it is there.
@@ -49,14 +49,19 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::open`], and [`LedgerError::Absent`].
     pub async fn open_existing(place: &Place) -> Result<Self, LedgerError> {
-        Self::opened(place, false).await
+        Self::opened(place, None, false).await
     }
 
-    async fn opened(place: &Place, make: bool) -> Result<Self, LedgerError> {
+    /// Opens the ledger at `place`; if that is a file, the one at `instead`, which is moved there later.
+    pub(super) async fn opened(
+        place: &Place,
+        instead: Option<&Path>,
+        make: bool,
+    ) -> Result<Self, LedgerError> {
         let mut patience = Patience::new(OPEN_WAIT_S);
         let pool = loop {
             let tried = match place {
-                Place::File(path) => sqlite(place, path, make).await,
+                Place::File(path) => sqlite(place, instead.unwrap_or(path), make).await,
                 Place::Postgres(url) => postgres(place, url.as_str(), make).await,
             };
             match tried {

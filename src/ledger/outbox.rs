@@ -5,6 +5,9 @@ use sqlx::{Row as _, query};
 use super::{Ledger, LedgerError, on, patiently};
 use crate::model::limits::MESSAGE_SIZE_BYTES_MAX;
 
+/// Messages whose name begins so: a ledger may be several inventories'. Not LIKE, in which some letters mean others.
+const UNDELIVERED: &str = "FROM reprov_outbox WHERE delivered_s IS NULL AND SUBSTR(name, 1, $1) = $2";
+
 /// A message that is not delivered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -22,6 +25,17 @@ pub struct Message {
     pub error: String,
 }
 
+/// What is not delivered yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Undelivered {
+    /// Messages that nobody delivers at the moment.
+    pub waiting: u64,
+    /// When the first of those is due, seconds since 1970.
+    pub due_s: Option<i64>,
+    /// Messages that somebody holds a claim on, and delivers.
+    pub claimed: u64,
+}
+
 impl Ledger {
     /// Keeps a message to be sent at `now_s`. False if one of this name was kept before, delivered or not: then nothing
     /// is changed.
@@ -30,11 +44,17 @@ impl Ledger {
     /// [`LedgerError`]; also if the message is too large.
     pub async fn put(&self, name: &str, body: &str, now_s: i64) -> Result<bool, LedgerError> {
         let name = Self::named(name)?;
+        Self::body(body)?;
+        patiently!(self, self.try_put(&name, body, now_s).await)
+    }
+
+    /// Whether a message may have this body.
+    pub(super) fn body(body: &str) -> Result<(), LedgerError> {
         if body.len() > MESSAGE_SIZE_BYTES_MAX || body.contains('\0') {
             let why = format!("a message has at most {MESSAGE_SIZE_BYTES_MAX} bytes, none of them NUL");
             return Err(LedgerError::Refused(why));
         }
-        patiently!(self, self.try_put(&name, body, now_s).await)
+        Ok(())
     }
 
     async fn try_put(&self, name: &str, body: &str, now_s: i64) -> Result<bool, sqlx::Error> {
@@ -46,20 +66,23 @@ impl Ledger {
         })
     }
 
-    /// Messages that are to be sent at `now_s`, the longest due first, at most `most`.
+    /// Messages whose name begins with `prefix` and that are to be sent at `now_s`, the longest due first, at most `most`.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn due(&self, now_s: i64, most: u32) -> Result<Vec<Message>, LedgerError> {
-        patiently!(self, self.try_due(now_s, most).await)
+    pub async fn due(&self, prefix: &str, now_s: i64, most: u32) -> Result<Vec<Message>, LedgerError> {
+        patiently!(self, self.try_due(prefix, now_s, most).await)
     }
 
-    async fn try_due(&self, now_s: i64, most: u32) -> Result<Vec<Message>, sqlx::Error> {
-        const DUE: &str = "SELECT name, body, put_s, due_s, tries, error FROM reprov_outbox \
-                           WHERE delivered_s IS NULL AND due_s <= $1 ORDER BY due_s, name LIMIT $2";
+    async fn try_due(&self, prefix: &str, now_s: i64, most: u32) -> Result<Vec<Message>, sqlx::Error> {
+        let text = format!(
+            "SELECT name, body, put_s, due_s, tries, error {UNDELIVERED} AND due_s <= $3 ORDER BY due_s, name LIMIT $4"
+        );
+        let length = length(prefix);
         on!(self, |pool| {
+            let asked = query(sqlx::AssertSqlSafe(text)).bind(length).bind(prefix);
             let mut messages = Vec::new();
-            for row in query(DUE).bind(now_s).bind(i64::from(most)).fetch_all(pool).await? {
+            for row in asked.bind(now_s).bind(i64::from(most)).fetch_all(pool).await? {
                 messages.push(Message {
                     name: row.try_get(0)?,
                     body: row.try_get(1)?,
@@ -70,6 +93,35 @@ impl Ledger {
                 });
             }
             Ok(messages)
+        })
+    }
+
+    /// How many messages whose name begins with `prefix` are not delivered, whether due or not.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn undelivered_of(&self, prefix: &str) -> Result<Undelivered, LedgerError> {
+        patiently!(self, self.try_undelivered_of(prefix).await)
+    }
+
+    async fn try_undelivered_of(&self, prefix: &str) -> Result<Undelivered, sqlx::Error> {
+        let now = self.pool.now();
+        let claimed = format!(
+            "EXISTS (SELECT 1 FROM reprov_claims WHERE reprov_claims.name = reprov_outbox.name AND until_s > {now})"
+        );
+        let text = format!(
+            "SELECT COUNT(*), COALESCE(SUM(CASE WHEN {claimed} THEN 1 ELSE 0 END), 0), \
+             MIN(CASE WHEN {claimed} THEN NULL ELSE due_s END) {UNDELIVERED}"
+        );
+        let length = length(prefix);
+        on!(self, |pool| {
+            let row = query(sqlx::AssertSqlSafe(text)).bind(length).bind(prefix).fetch_one(pool).await?;
+            let (all, claimed): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(Undelivered {
+                waiting: (all - claimed).cast_unsigned(),
+                due_s: row.try_get(2)?,
+                claimed: claimed.cast_unsigned(),
+            })
         })
     }
 
@@ -100,4 +152,9 @@ impl Ledger {
         };
         patiently!(self, attempt().await)
     }
+}
+
+/// Letters of a prefix, as `SUBSTR` counts them.
+fn length(prefix: &str) -> i32 {
+    i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX)
 }

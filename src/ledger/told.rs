@@ -9,9 +9,14 @@ const TOLD: &str = "INSERT INTO reprov_outbox (name, body, put_s, due_s, tries, 
                     VALUES ($1, '', $2, $3, 0, '', $4) ON CONFLICT (name) DO NOTHING";
 const LETTER: &str = "INSERT INTO reprov_outbox (name, body, put_s, due_s, tries, error) VALUES ($1, $2, $3, $4, 0, '') \
                       ON CONFLICT (name) DO NOTHING";
+/// Never back: of two who tell at once the one who looked at less may come last. But one beyond the last row is no mark of
+/// these entries.
 const UP_TO: &str = "INSERT INTO reprov_outbox (name, body, put_s, due_s, tries, error, delivered_s) \
                      VALUES ($1, $2, $3, $4, 0, '', $5) \
-                     ON CONFLICT (name) DO UPDATE SET body = excluded.body, put_s = excluded.put_s";
+                     ON CONFLICT (name) DO UPDATE SET body = excluded.body, put_s = excluded.put_s \
+                     WHERE CAST(reprov_outbox.body AS BIGINT) < CAST(excluded.body AS BIGINT) \
+                     OR (reprov_outbox.body = excluded.body AND reprov_outbox.put_s < excluded.put_s) \
+                     OR CAST(reprov_outbox.body AS BIGINT) > (SELECT COALESCE(MAX(number), 0) FROM reprov_entries)";
 
 /// Up to where changes were told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +27,8 @@ pub struct Mark {
     pub at_s: i64,
 }
 
-/// Marks names, writes the letters that are made of those that were not marked, and how far all was looked at.
+/// Marks names, writes the letters that are made of those that were not marked, and how far all was looked at. Ends the
+/// function, with nothing written, if one is too large.
 macro_rules! tell {
     ($tx:expr, $names:expr, $letters:expr, $place:expr, $mark:expr) => {{
         let at_s = $mark.at_s;
@@ -35,6 +41,9 @@ macro_rules! tell {
         }
         fresh.sort_unstable();
         let letters = $letters(&fresh);
+        if let Some(refused) = letters.iter().find_map(|(_, body)| Ledger::body(body).err()) {
+            return Ok(Err(refused));
+        }
         for (name, body) in &letters {
             query(LETTER).bind(name).bind(body).bind(at_s).bind(at_s).execute(&mut *$tx).await?;
         }
@@ -65,7 +74,7 @@ impl Ledger {
     /// All or nothing, whoever else does the same. How many messages were kept.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// [`LedgerError`]; also if a message is too large: then nothing is told.
     pub async fn tell(
         &self,
         names: &[String],
@@ -77,7 +86,7 @@ impl Ledger {
         let named = names.iter().enumerate().map(|(index, name)| Ok((index, Self::named(name)?)));
         let mut named: Vec<(usize, String)> = named.collect::<Result<_, LedgerError>>()?;
         named.sort_by(|a, b| a.1.cmp(&b.1)); // In one order, so that two who tell at once wait for each other, but not in a circle.
-        patiently!(self, self.try_tell(&named, &letters, &place, mark).await)
+        patiently!(self, self.try_tell(&named, &letters, &place, mark).await)?
     }
 
     async fn try_tell(
@@ -86,19 +95,19 @@ impl Ledger {
         letters: &impl Fn(&[usize]) -> Vec<(String, String)>,
         place: &str,
         mark: Mark,
-    ) -> Result<usize, sqlx::Error> {
+    ) -> Result<Result<usize, LedgerError>, sqlx::Error> {
         match &self.pool {
             Pool::Sqlite(pool) => {
                 let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
                 let count = tell!(tx, names, letters, place, mark);
                 tx.commit().await?;
-                Ok(count)
+                Ok(Ok(count))
             }
             Pool::Postgres(pool) => {
                 let mut tx = pool.begin().await?;
                 let count = tell!(tx, names, letters, place, mark);
                 tx.commit().await?;
-                Ok(count)
+                Ok(Ok(count))
             }
         }
     }

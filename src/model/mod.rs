@@ -15,6 +15,7 @@ pub mod reference;
 pub mod repository;
 pub mod resource;
 pub mod secret;
+pub mod syntax;
 pub mod time;
 pub mod turn;
 pub mod vary;

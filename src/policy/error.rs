@@ -1,5 +1,7 @@
 //! Why a policy cannot be used.
 
+use crate::model::syntax::Syntax;
+
 /// Why a text is not a policy; lines count from 1.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
@@ -68,4 +70,13 @@ pub enum PolicyError {
         /// What it lacks.
         key: &'static str,
     },
+}
+
+impl From<Syntax> for PolicyError {
+    fn from(found: Syntax) -> Self {
+        match found {
+            Syntax::UnknownKey { line, key, nearest } => Self::UnknownKey { line, key, nearest },
+            Syntax::Other { line, message } => Self::Syntax { line, message },
+        }
+    }
 }

@@ -15,8 +15,11 @@ use super::{
     when,
 };
 use crate::model::{
-    Digest, Verdict, limits::POLICY_SIZE_BYTES_MAX, names::SLSA_PROVENANCE, nearest::distance,
-    path::printable,
+    Digest, Verdict,
+    limits::POLICY_SIZE_BYTES_MAX,
+    names::SLSA_PROVENANCE,
+    nearest::distance,
+    syntax::{Syntax, line_of, shown},
 };
 
 impl Policy {
@@ -29,31 +32,9 @@ impl Policy {
         if size_bytes > POLICY_SIZE_BYTES_MAX {
             return Err(PolicyError::Size { size_bytes, max_bytes: POLICY_SIZE_BYTES_MAX });
         }
-        let file: File = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+        let file: File = toml::from_str(text).map_err(|error| Syntax::of(text, &error))?;
         Reader { text, codes }.policy(file)
     }
-}
-
-/// A message of the TOML reader; an unknown key gets the nearest known one.
-fn syntax(text: &str, error: &toml::de::Error) -> PolicyError {
-    let line = error.span().map_or(1, |span| line_of(text, span.start));
-    let message = error.message();
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    match quoted.split_first() {
-        Some((key, known)) if message.starts_with("unknown field") => {
-            let nearest = known.iter().min_by_key(|name| distance(name, key)).copied().unwrap_or_default();
-            PolicyError::UnknownKey { line, key: shown(key), nearest: nearest.to_owned() }
-        }
-        _ => PolicyError::Syntax { line, message: printable(message) },
-    }
-}
-
-fn line_of(text: &str, start: usize) -> usize {
-    text.as_bytes()[..start.min(text.len())].split(|byte| *byte == b'\n').count()
-}
-
-fn shown(text: &str) -> String {
-    printable(&text.chars().take(100).collect::<String>())
 }
 
 /// The text, for lines of errors, and the codes there are.

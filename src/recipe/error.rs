@@ -1,6 +1,7 @@
 //! Why a recipe cannot be used.
 
 use super::RepositoryError;
+use crate::model::syntax::Syntax;
 
 /// Why a text is not a recipe; lines count from 1.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,4 +84,16 @@ pub enum RecipeError {
         /// The image, normalised.
         image: String,
     },
+}
+
+impl From<Syntax> for RecipeError {
+    fn from(found: Syntax) -> Self {
+        match found {
+            Syntax::Other { line, message } => Self::Syntax { line, message },
+            // Keys are looked at later: a table as written takes any.
+            Syntax::UnknownKey { line, key, nearest } => {
+                Self::Syntax { line, message: format!("unknown key `{key}`; did you mean `{nearest}`?") }
+            }
+        }
+    }
 }

@@ -15,6 +15,7 @@ use crate::model::{
     names,
     nearest::distance,
     reference::normalised,
+    syntax::Syntax,
 };
 
 const TOP: [&str; 7] = ["image", "repository", "from", "normalize", "build", "drift", "test"];
@@ -34,10 +35,7 @@ impl Recipe {
             return Err(RecipeError::Size { size_bytes, max_bytes: RECIPE_SIZE_BYTES_MAX });
         }
         let lines = Text(text);
-        let table = DeTable::parse(text).map_err(|error| RecipeError::Syntax {
-            line: error.span().map_or(1, |span| lines.line(span.start)),
-            message: error.message().to_owned(),
-        })?;
+        let table = DeTable::parse(text).map_err(|error| Syntax::of(text, &error))?;
         let top = Written::new(lines, "the recipe", 0, table.get_ref(), &TOP)?;
         let mut recipe = Self::default();
         for value in top.values() {

@@ -6,7 +6,10 @@ use toml::{
 };
 
 use super::RecipeError;
-use crate::model::nearest::distance;
+use crate::model::{
+    nearest::distance,
+    syntax::{line_of, shown},
+};
 
 /// The text, for turning byte offsets into lines.
 #[derive(Clone, Copy)]
@@ -14,8 +17,7 @@ pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl Text<'_> {
     pub(super) fn line(self, start: usize) -> usize {
-        let before = &self.0.as_bytes()[..start.min(self.0.len())];
-        before.split(|byte| *byte == b'\n').count()
+        line_of(self.0, start)
     }
 }
 
@@ -174,9 +176,4 @@ impl<'a> Value<'a> {
         };
         RecipeError::Type { line: self.line(), key: shown(self.key), expected, found }
     }
-}
-
-/// What an error repeats of a text from outside.
-fn shown(text: &str) -> String {
-    crate::model::path::printable(&text.chars().take(100).collect::<String>())
 }

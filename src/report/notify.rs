@@ -22,6 +22,19 @@ pub struct Notify {
     pub changes: Vec<Change>,
     /// Messages that were to be delivered, those of earlier times too.
     pub messages: Vec<Message>,
+    /// What is not delivered, tried now or not.
+    pub undelivered: Undelivered,
+}
+
+/// Messages in the ledger that are not delivered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Undelivered {
+    /// How many wait for another try.
+    pub waiting: u64,
+    /// From when on the first of them is tried again, RFC 3339.
+    pub due: Option<String>,
+    /// How many another run delivers at the moment.
+    pub claimed: u64,
 }
 
 /// A message, and what became of it.
@@ -60,10 +73,20 @@ impl Message {
 }
 
 impl Notify {
-    /// How many messages wait.
+    /// Whether everything arrived, as far as this run can know: what another one delivers is told by that one.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.messages.iter().filter(|message| message.error.is_some()).count()
+    pub fn arrived(&self) -> bool {
+        self.undelivered.waiting == 0 && self.messages.iter().all(|message| message.error.is_none())
+    }
+
+    /// How many messages wait, and until when; nothing if none does.
+    #[must_use]
+    pub fn waiting(&self) -> Option<String> {
+        let Undelivered { waiting, due, .. } = &self.undelivered;
+        let count = usize::try_from(*waiting).unwrap_or(usize::MAX);
+        let due = due.as_deref().unwrap_or("the next time");
+        let what = counted(count, "message waits", "messages wait");
+        (count > 0).then(|| format!("{what} undelivered, the first of them until {due}"))
     }
 
     /// The answer for people.
@@ -84,7 +107,15 @@ impl Notify {
             };
             line(&mut out, 0, 2, &format!("{}: {}: {what}", message.receiver, message.subject));
         }
-        if self.messages.is_empty() {
+        if let Some(waiting) = self.waiting() {
+            line(&mut out, 0, 2, &waiting);
+        }
+        if self.undelivered.claimed > 0 {
+            let count = usize::try_from(self.undelivered.claimed).unwrap_or(usize::MAX);
+            let text = format!("another run delivers {}", counted(count, "message", "messages"));
+            line(&mut out, 0, 2, &text);
+        }
+        if self.messages.is_empty() && self.undelivered == Undelivered::default() {
             out.push_str("nobody is to be told\n");
         }
         out

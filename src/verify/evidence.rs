@@ -100,13 +100,21 @@ pub struct Refused {
     pub code: Code,
     /// Why, in a sentence; printable.
     pub why: String,
+    /// Whether it was looked at. What is too large, or not what the registry promised, may say anything.
+    pub seen: bool,
 }
 
 impl Refused {
     /// A refusal; `why` may hold a stranger's words.
     #[must_use]
     pub fn new(at: Option<Digest>, code: Code, why: &str) -> Self {
-        Self { at, code, why: printable(&why.chars().take(400).collect::<String>()) }
+        Self { at, code, why: printable(&why.chars().take(400).collect::<String>()), seen: true }
+    }
+
+    /// One of something that was not looked at.
+    #[must_use]
+    pub fn unseen(at: Option<Digest>, code: Code, why: &str) -> Self {
+        Self { seen: false, ..Self::new(at, code, why) }
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Judgement {
     pub used: Vec<Digest>,
     /// The summary that stood in for judging, if one did.
     pub summary: Option<Digest>,
-    /// When and of what it was built, by the provenance that counts; none if none was judged.
+    /// When and of what it was built, by the provenance that counts, also where a summary stood in; none if there is none.
     pub built: Option<Built>,
     /// How many independent rebuilders say that it is the same, byte for byte.
     pub reproduced_by: usize,
@@ -124,6 +124,8 @@ pub fn judge(evidence: &Evidence, policy: &Policy, now_s: i64) -> Judgement {
             judgement.level = accepted.level;
             judgement.summary = Some(accepted.digest);
             judgement.used.push(accepted.digest);
+            // Nothing is judged by it; but what is older stays older, whoever verified it.
+            judgement.built = best(&case).map(|best| provenance::built(&best.told));
         }
         None => whole(&case, &mut judgement, &mut findings),
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use crate::model::{Turn, path::printable};
+use crate::model::Turn;
 
 pub use read::receivers;
 
@@ -180,8 +180,4 @@ pub fn address(text: &str) -> Result<Url, String> {
 fn loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn shown(text: &str) -> String {
-    printable(&text.chars().take(100).collect::<String>())
 }

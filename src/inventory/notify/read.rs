@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Address, Login, NotifyError, Receiver, Tls, Variable, Way, address, loopback, shown};
-use crate::model::{Turn, nearest::distance};
+use super::{Address, Login, NotifyError, Receiver, Tls, Variable, Way, address, loopback};
+use crate::model::{
+    Turn,
+    nearest::distance,
+    syntax::{Syntax, shown},
+};
 
 /// Most names in one list of a `[[notify]]`.
 const NAMES_MAX: usize = 1000;
@@ -90,18 +94,11 @@ impl Reader {
     }
 
     fn table(&self, table: &toml::Table) -> Result<NotifyTable, NotifyError> {
-        table.clone().try_into().map_err(|error: toml::de::Error| {
-            let message = error.message();
-            let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-            let reason = match quoted.split_first() {
-                Some((key, known)) if message.starts_with("unknown field") => {
-                    let near =
-                        known.iter().min_by_key(|name| distance(name, key)).copied().unwrap_or_default();
-                    format!("unknown key `{}`; did you mean `{near}`?", shown(key))
-                }
-                _ => shown(message),
-            };
-            self.refuse("", reason)
+        table.clone().try_into().map_err(|error: toml::de::Error| match Syntax::of("", &error) {
+            Syntax::UnknownKey { key, nearest, .. } => {
+                self.refuse("", format!("unknown key `{key}`; did you mean `{nearest}`?"))
+            }
+            Syntax::Other { message, .. } => self.refuse("", message),
         })
     }
 

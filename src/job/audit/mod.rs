@@ -10,9 +10,11 @@ mod run;
 mod step;
 mod tally;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-pub(in crate::job) use resolve::{is_attachment, list, named};
+pub(in crate::job) use resolve::{named, unclear};
+
+use hosts::Patience;
 
 use super::{Ports, rebuild::Credentials};
 use crate::{
@@ -171,7 +173,10 @@ pub async fn audit(ports: &Ports, request: Request) -> Result<Audit, AuditError>
     let (began, began_s) = (tokio::time::Instant::now(), host::now_s());
     let request = Arc::new(request);
     let hosts = Arc::new(hosts::Hosts::default());
-    let resolved = resolve::resolve(ports, &request, &hosts).await?;
+    // What runs afterwards is to have most of the time; who only wants a list waits for nobody.
+    let share = request.within.map_or(Duration::MAX, |within| within.duration() / 4);
+    let patience = Patience::new(if request.listed { Duration::ZERO } else { share }, None);
+    let resolved = resolve::resolve(ports, &request, &hosts, patience).await?;
     let plan = plan::plan(&request, resolved, began_s).await?;
     let noted = match (&request.ledger, request.listed) {
         (Some(ledger), false) => Some((ledger, ledger.begin_run(&request.name, began_s).await?)),

@@ -12,7 +12,8 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     AuditError, Request,
-    hosts::{Hosts, is_down},
+    hosts::{Hosts, Patience, is_down},
+    run::{PAUSE, TRIES_MAX},
 };
 use crate::{
     inventory::{Group, Inventory, pods, references},
@@ -79,23 +80,20 @@ pub(super) struct Resolved {
 }
 
 /// Resolves every name of the inventory.
-pub(super) async fn resolve(ports: &Ports, request: &Request, hosts: &Hosts) -> Result<Resolved, AuditError> {
+pub(super) async fn resolve(
+    ports: &Ports,
+    request: &Request,
+    hosts: &Hosts,
+    patience: Patience,
+) -> Result<Resolved, AuditError> {
     let mut resolved = Resolved::default();
     let names = named(ports, (&request.inventory, &request.dir), &mut resolved.notices).await?;
-    let look = |(name, group): (ImageName, usize)| async move {
-        let digest = match name.selector.digest {
-            Some(digest) => Ok(digest),
-            None => look_up(ports, hosts, &name).await,
-        };
-        (name, group, digest)
-    };
-    let each: Vec<_> = names.into_iter().map(look).collect();
-    let mut looked = stream::iter(each).buffered(RESOLVED_AT_ONCE_MAX);
+    let looked = look_up_all(ports, hosts, &names, patience).await;
     let mut places: BTreeMap<(String, Digest), usize> = BTreeMap::new();
-    while let Some((name, group, digest)) = looked.next().await {
+    for ((name, group), digest) in names.into_iter().zip(looked) {
         let digest = match digest {
             Ok(digest) => digest,
-            Err((outcome, error)) => {
+            Err(NoDigest { outcome, error, .. }) => {
                 resolved.lost.push(Lost { name, group, outcome, error });
                 continue;
             }
@@ -125,16 +123,67 @@ pub(super) async fn resolve(ports: &Ports, request: &Request, hosts: &Hosts) -> 
     Ok(resolved)
 }
 
-/// The digest behind a tag; else whether it is gone or could not be asked for, and the words for it.
-async fn look_up(ports: &Ports, hosts: &Hosts, name: &ImageName) -> Result<Digest, (&'static str, String)> {
-    if let Some(why) = hosts.resting(name) {
-        return Err(("unreachable", why));
+/// Why there is no digest behind a tag.
+struct NoDigest {
+    /// `gone` or `unreachable`.
+    outcome: &'static str,
+    error: String,
+    /// Whether the registry was asked.
+    asked: bool,
+    /// Whether it did not answer, and may the next time.
+    again: bool,
+}
+
+/// The digest of each name. What a registry does not answer is asked again, once all others were: as often as a step is
+/// tried, and as long as `patience` lasts.
+async fn look_up_all(
+    ports: &Ports,
+    hosts: &Hosts,
+    names: &[(ImageName, usize)],
+    mut patience: Patience,
+) -> Vec<Result<Digest, NoDigest>> {
+    let never = || NoDigest { outcome: "unreachable", error: String::new(), asked: false, again: true };
+    let digests = names.iter().map(|(name, _)| name.selector.digest.ok_or_else(never));
+    let mut looked: Vec<Result<Digest, NoDigest>> = digests.collect();
+    let mut tries = vec![0; names.len()];
+    loop {
+        let open =
+            looked.iter().zip(&tries).enumerate().filter(|(_, (known, tries))| {
+                known.as_ref().is_err_and(|no| no.again) && **tries < TRIES_MAX
+            });
+        let each =
+            open.map(|(index, _)| async move { (index, look_up(ports, hosts, &names[index].0).await) });
+        let each: Vec<_> = each.collect();
+        if each.is_empty() {
+            return looked;
+        }
+        let mut round = stream::iter(each).buffer_unordered(RESOLVED_AT_ONCE_MAX);
+        let mut again = false;
+        while let Some((index, found)) = round.next().await {
+            if let Err(no) = &found {
+                tries[index] += u32::from(no.asked);
+                again |= no.again && tries[index] < TRIES_MAX;
+            }
+            looked[index] = found;
+        }
+        drop(round);
+        if !again || !patience.wait(PAUSE, &ports.cancel).await {
+            return looked;
+        }
+    }
+}
+
+/// The digest behind a tag.
+async fn look_up(ports: &Ports, hosts: &Hosts, name: &ImageName) -> Result<Digest, NoDigest> {
+    if let Err(resting) = hosts.may_ask(name) {
+        return Err(NoDigest { outcome: "unreachable", error: resting.why, asked: false, again: true });
     }
     let found = ports.registries.resolve(name).await;
-    hosts.asked(name, !found.as_ref().is_err_and(is_down));
+    let down = found.as_ref().is_err_and(is_down);
+    hosts.asked(name, !down);
     found.map(|descriptor| descriptor.digest).map_err(|error| {
         let outcome = if error.is_not_found() { "gone" } else { "unreachable" };
-        (outcome, printable(&chain(&error)))
+        NoDigest { outcome, error: printable(&chain(&error)), asked: true, again: down }
     })
 }
 
@@ -193,11 +242,16 @@ pub(in crate::job) async fn named(
     Ok(all)
 }
 
+/// Which names nobody can tell, for those who must know them all: the first notice that says so.
+pub(in crate::job) fn unclear(notices: Vec<Notice>) -> Option<String> {
+    notices.into_iter().find(|notice| notice.kind == NoticeKind::Unclear).map(|notice| notice.message)
+}
+
 /// The images of a file with one reference a line.
 ///
 /// # Errors
 /// [`AuditError::File`], [`AuditError::List`].
-pub(in crate::job) fn list(path: &Path) -> Result<Vec<ImageName>, AuditError> {
+fn list(path: &Path) -> Result<Vec<ImageName>, AuditError> {
     let failed = |source| AuditError::File { path: path.to_owned(), source };
     let bytes =
         read_bounded(open(path).map_err(failed)?, INVENTORY_LIST_SIZE_BYTES_MAX, "list").map_err(failed)?;
@@ -281,9 +335,8 @@ async fn tagged(
     names
 }
 
-/// Whether it is a tag that holds what refers to an image: `sha256-HEX`, perhaps with an ending.
-/// Whether a tag holds what refers to an image, and no image.
-pub(in crate::job) fn is_attachment(tag: &str) -> bool {
+/// Whether a tag holds what refers to an image, and no image: `sha256-HEX`, perhaps with an ending.
+fn is_attachment(tag: &str) -> bool {
     let Some(rest) = tag.strip_prefix("sha256-") else { return false };
     let hex = rest.split('.').next().unwrap_or_default();
     hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())

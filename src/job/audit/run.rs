@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AuditError, Request, TOOL,
     due::StepKind,
-    hosts::Hosts,
+    hosts::{Hosts, Patience, is_down},
     lease::{CLAIM_S, Lease},
     plan::{self, Item, Plan, Planned},
     resolve::{Lost, notice},
@@ -38,9 +38,9 @@ use crate::{
 };
 
 /// How often one step is tried.
-const TRIES_MAX: u32 = 3;
+pub(super) const TRIES_MAX: u32 = 3;
 /// How long it rests before the second try; before the third, four times as long.
-const PAUSE: Duration = Duration::from_secs(2);
+pub(super) const PAUSE: Duration = Duration::from_secs(2);
 /// How often it is looked whether another audit is done with what it claimed.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a step that was told to end may take to clean up.
@@ -117,7 +117,8 @@ pub(super) async fn run(
         broken: Mutex::default(),
     });
     let mut notices = plan.notices.clone();
-    for lost in &plan.lost {
+    // Who was told to end did not wait for those that may answer yet.
+    for lost in plan.lost.iter().filter(|_| !run.stop.is_cancelled()) {
         run.missed(lost).await;
     }
     let mut images: BTreeMap<usize, Image> = BTreeMap::new();
@@ -270,10 +271,12 @@ impl Run {
     async fn moved(&self, item: &Item) -> Option<Notice> {
         let mut by_tag = item.found.name.clone();
         by_tag.selector.digest = None;
-        if !item.found.by_tag || self.hosts.resting(&by_tag).is_some() {
+        if !item.found.by_tag || self.hosts.may_ask(&by_tag).is_err() {
             return None;
         }
-        let now = self.ports.registries.tagged(&by_tag).await.ok()?; // It was looked at a moment ago.
+        let now = self.ports.registries.tagged(&by_tag).await;
+        self.hosts.asked(&by_tag, !now.as_ref().is_err_and(is_down));
+        let now = now.ok()?; // It was looked at a moment ago.
         if now == Some(item.found.digest) {
             return None;
         }
@@ -287,18 +290,26 @@ impl Run {
         Some(notice(&self.request.inventory, item.found.group, NoticeKind::Moved, &message))
     }
 
-    /// Waits for its turn and does one step, unless another audit does.
+    /// Waits for its turn and does one step, unless another audit does. While its registry rests it has neither turn nor
+    /// claim, so that images of others go on.
     async fn step(self: &Arc<Self>, item: &Arc<Item>, index: usize) -> Answer {
         let planned = &item.steps[index];
+        let limit = self.request.inventory.groups[item.found.group].timeout.duration();
+        let mut patience = Patience::new(limit, self.deadline.map(Instant::into_std));
+        let mut tries = 0;
         let place = format!("{}@{}", item.found.name.repository(), item.found.digest);
         let key = format!("audit/{}", Digest::of(format!("{place}\n{}", planned.conditions).as_bytes()));
         loop {
+            let tired = self.hosts.rested(&item.found.name, &mut patience, &self.stop).await;
             let turn = self.turn(planned.step).await;
             if self.stop.is_cancelled() {
                 return Answer::without(State::Cancelled);
             }
             if !self.fits(planned) {
                 return Answer::without(State::NoTime);
+            }
+            if tired.is_none() && self.hosts.resting(&item.found.name).is_some() {
+                continue; // Since it waits for its turn.
             }
             let claimed = match self.ledger.claim(&key, &self.holder, CLAIM_S).await {
                 Ok(claimed) => claimed,
@@ -307,12 +318,15 @@ impl Run {
             if let Some(claim) = claimed {
                 let lease = Lease::hold(&self.ledger, claim);
                 let answer = match self.meanwhile(item, planned).await {
-                    Ok(Some(entry)) => Self::elsewhere(entry),
-                    Ok(None) => self.claimed(item, index, &lease).await,
-                    Err(error) => self.fail(error),
+                    Ok(Some(entry)) => Some(Self::elsewhere(entry)),
+                    Ok(None) => self.claimed(item, index, &lease, (&mut tries, tired)).await,
+                    Err(error) => Some(self.fail(error)),
                 };
                 lease.release().await;
-                return answer;
+                match answer {
+                    Some(answer) => return answer,
+                    None => continue, // Its registry rests by now.
+                }
             }
             drop(turn);
             tokio::select! {
@@ -367,28 +381,26 @@ impl Run {
         Answer { gone, error, entry: Some(entry), ..Answer::without(state) }
     }
 
-    /// Does the step, some tries if need be, and writes down what came of it.
-    async fn claimed(self: &Arc<Self>, item: &Arc<Item>, index: usize, lease: &Lease) -> Answer {
+    /// Does the step, some tries if need be, and writes down what came of it; nothing came if its registry went to rest
+    /// before the last try. `tired` is why it is not tried any more.
+    async fn claimed(
+        self: &Arc<Self>,
+        item: &Arc<Item>,
+        index: usize,
+        lease: &Lease,
+        (tries, tired): (&mut u32, Option<String>),
+    ) -> Option<Answer> {
         let began = Instant::now();
-        let mut tries = 0;
-        let tried = loop {
-            tries += 1;
-            let tried = self.isolated(item, index).await;
-            let again = matches!(tried, Some(Tried::Untold { again: true, .. }));
-            if !again || tries == TRIES_MAX {
-                break tried;
-            }
-            let pause = PAUSE * 4_u32.pow(tries - 1);
-            let late = self.deadline.is_some_and(|deadline| Instant::now() + pause >= deadline);
-            if late || tokio::time::timeout(pause, self.stop.cancelled()).await.is_ok() {
-                break tried;
-            }
-        };
         let planned = &item.steps[index];
         let case = self.case(item, planned, &self.ports);
+        let tried = match tired {
+            Some(why) => Some(case.untold(&why, false)),
+            None => self.tries(item, index, tries).await?,
+        };
+        let tries = *tries;
         let internal = matches!(tried, Some(Tried::Untold { bug: true, .. }));
         let (state, mut entry, error, gone) = match tried {
-            None => return Answer { tries, ..Answer::without(State::Cancelled) },
+            None => return Some(Answer { tries, ..Answer::without(State::Cancelled) }),
             Some(Tried::Told(entry, unattached)) => (State::Done, *entry, unattached, false),
             Some(Tried::Gone(why)) => {
                 let mut entry = case.entry(Kind::Missed, "gone");
@@ -401,17 +413,41 @@ impl Run {
             }
         };
         if state == State::Untold && self.stop.is_cancelled() {
-            return Answer { tries, ..Answer::without(State::Cancelled) }; // It was ended, not judged.
+            // It was ended, not judged.
+            return Some(Answer { tries, ..Answer::without(State::Cancelled) });
         }
         let took = began.elapsed();
         entry.took_ms = Some(ms(took));
         if lease.is_lost()
             && let Ok(Some(theirs)) = self.meanwhile(item, planned).await
         {
-            return Self::elsewhere(theirs);
+            return Some(Self::elsewhere(theirs));
         }
         self.append(&entry).await;
-        Answer { state, entry: Some(entry), error, gone, internal, tries, took: Some(took) }
+        Some(Answer { state, entry: Some(entry), error, gone, internal, tries, took: Some(took) })
+    }
+
+    /// What the last of some tries came to, all of them if need be; nothing if the registry went to rest before it.
+    async fn tries(
+        self: &Arc<Self>,
+        item: &Arc<Item>,
+        index: usize,
+        tries: &mut u32,
+    ) -> Option<Option<Tried>> {
+        loop {
+            self.hosts.may_ask(&item.found.name).ok()?;
+            *tries += 1;
+            let tried = self.isolated(item, index).await;
+            let again = matches!(tried, Some(Tried::Untold { again: true, .. }));
+            if !again || *tries == TRIES_MAX {
+                return Some(tried);
+            }
+            let pause = PAUSE * 4_u32.pow(*tries - 1);
+            let late = self.deadline.is_some_and(|deadline| Instant::now() + pause >= deadline);
+            if late || tokio::time::timeout(pause, self.stop.cancelled()).await.is_ok() {
+                return Some(tried);
+            }
+        }
     }
 
     fn case<'a>(&'a self, item: &'a Item, planned: &'a Planned, ports: &'a Ports) -> Case<'a> {

@@ -104,9 +104,6 @@ impl Case<'_> {
 
     /// Tries once.
     pub(super) async fn attempt(&self) -> Tried {
-        if let Some(why) = self.hosts.resting(&self.item.found.name) {
-            return self.untold(&why, false);
-        }
         match self.planned.step {
             StepKind::Verify => self.verify().await,
             StepKind::Replay => Box::pin(self.rebuild(InputsFrom::Replay)).await,

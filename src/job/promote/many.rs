@@ -1,19 +1,15 @@
 //! Every image of an inventory, each with its own target.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    str::FromStr,
-};
+use std::{collections::BTreeMap, path::Path, str::FromStr};
 
 use super::{PromoteError, tag_of};
 use crate::{
-    inventory::{Group, Inventory},
+    inventory::Inventory,
     job::{
         Ports,
-        audit::{is_attachment, list},
+        audit::{named, unclear},
     },
-    model::{ImageName, Location, limits::INVENTORY_IMAGES_MAX},
+    model::{ImageName, Location},
 };
 
 /// One promotion.
@@ -86,7 +82,7 @@ impl Template {
 ///
 /// # Errors
 /// [`PromoteError::Inventory`] if there is nothing, no such group, or two images would go to one tag;
-/// [`PromoteError::Read`] if tags could not be listed.
+/// [`PromoteError::Unclear`] if tags could not be listed, [`PromoteError::List`] of the files that it names.
 pub async fn planned(
     ports: &Ports,
     inventory: &Inventory,
@@ -94,28 +90,30 @@ pub async fn planned(
     group: Option<&str>,
     template: &Template,
 ) -> Result<Vec<Planned>, PromoteError> {
-    let groups: Vec<&Group> =
-        inventory.groups.iter().filter(|one| group.is_none_or(|name| name == one.name)).collect();
-    if let Some(name) = group.filter(|_| groups.is_empty()) {
+    let mut asked = inventory.clone();
+    asked.groups.retain(|one| group.is_none_or(|name| name == one.name));
+    for group in &mut asked.groups {
+        group.pods.clear();
+    }
+    if let Some(name) = group.filter(|_| asked.groups.is_empty()) {
         return Err(PromoteError::Inventory(format!("the inventory has no group `{name}`")));
     }
+    let mut notices = Vec::new();
+    let names = named(ports, (&asked, dir), &mut notices).await?;
+    if let Some(unclear) = unclear(notices) {
+        return Err(PromoteError::Unclear(unclear));
+    }
     let mut all: Vec<Planned> = Vec::new();
-    let mut seen: BTreeSet<ImageName> = BTreeSet::new();
     let mut targets: BTreeMap<(String, String), ImageName> = BTreeMap::new();
-    for group in groups {
-        for from in images(ports, group, dir).await?.into_iter().filter(|name| seen.insert(name.clone())) {
-            let to = template.fill(&from).map_err(PromoteError::Inventory)?;
-            if let Some(other) = targets.insert((to.repository(), tag_of(&to)), from.clone()) {
-                let text = format!("`{other}` and `{from}` would both go to `{to}`");
-                return Err(PromoteError::Inventory(text));
-            }
-            let (group, owner) = (Some(group.name.clone()), group.owner.clone());
-            all.push(Planned { from: Some(from), to, group, owner });
-            if all.len() > INVENTORY_IMAGES_MAX {
-                let text = format!("the inventory names more than {INVENTORY_IMAGES_MAX} images");
-                return Err(PromoteError::Inventory(text));
-            }
+    for (from, group) in names {
+        let to = template.fill(&from).map_err(PromoteError::Inventory)?;
+        if let Some(other) = targets.insert((to.repository(), tag_of(&to)), from.clone()) {
+            let text = format!("`{other}` and `{from}` would both go to `{to}`");
+            return Err(PromoteError::Inventory(text));
         }
+        let group = &asked.groups[group];
+        let (group, owner) = (Some(group.name.clone()), group.owner.clone());
+        all.push(Planned { from: Some(from), to, group, owner });
     }
     if all.is_empty() {
         return Err(PromoteError::Inventory(
@@ -123,31 +121,6 @@ pub async fn planned(
         ));
     }
     Ok(all)
-}
-
-async fn images(ports: &Ports, group: &Group, dir: &Path) -> Result<Vec<ImageName>, PromoteError> {
-    let mut names = group.images.clone();
-    for file in &group.files {
-        names.extend(list(&dir.join(file))?);
-    }
-    for repository in &group.repositories {
-        let what = || format!("the tags of `{repository}`");
-        let known = ports.registries.known(repository).await;
-        let known = known.map_err(|source| PromoteError::Read { what: what(), source })?;
-        let tags = known.tags().ok_or_else(|| {
-            PromoteError::Inventory(format!(
-                "{}: the registry has no such repository, or does not tell",
-                what()
-            ))
-        })?;
-        let fits = |tag: &&String| !is_attachment(tag) && group.tags.iter().any(|glob| glob.matches(tag));
-        names.extend(tags.iter().filter(fits).map(|tag| {
-            let mut name = repository.clone();
-            name.selector.tag = Some(tag.clone());
-            name
-        }));
-    }
-    Ok(names)
 }
 
 #[cfg(test)]

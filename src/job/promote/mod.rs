@@ -83,6 +83,9 @@ pub enum PromoteError {
     /// A file that an inventory names.
     #[error(transparent)]
     List(#[from] AuditError),
+    /// Which images an inventory's tags are.
+    #[error("nobody can tell which images there are: {0}")]
+    Unclear(String),
     /// An inventory that says nothing of what is to be promoted, or says it twice.
     #[error("{0}")]
     Inventory(String),

@@ -16,7 +16,7 @@ use crate::{
     progress::Update,
     verify::{
         Judgement,
-        promotion::{Decision, Objection, PromotionCode, Proposal, Standing, Weighed, decide},
+        promotion::{Decision, Objection, PromotionCode, Proposal, Standing, Weighed, decide, is_age_unread},
     },
 };
 
@@ -176,7 +176,8 @@ async fn judged(
     stream::iter(each).buffered(VERIFIED_AT_ONCE_MAX).try_collect().await
 }
 
-/// When and of what the image was built that is to be replaced; it is not judged by more than its signer.
+/// When and of what the image was built that is to be replaced; it is not judged by more than its signer. One that the
+/// registry does not have any more is nobody's older or newer build.
 async fn replaced(ports: &Ports, request: &Request, there: &ImageName, same: bool) -> Standing {
     let digest = there.selector.digest.unwrap_or_else(|| Digest::of(&[])); // It was named by digest.
     if same {
@@ -190,8 +191,14 @@ async fn replaced(ports: &Ports, request: &Request, there: &ImageName, same: boo
     };
     match look.await {
         Ok(images) => {
+            let unread = images.iter().find(|one| is_age_unread(&one.judgement)).map(|one| {
+                format!("what stands beside {} could not be read", one.judgement.descriptor.digest)
+            });
             let built = images.into_iter().map(|one| (one.platform, one.judgement.built)).collect();
-            Standing { digest, built, unread: None }
+            Standing { digest, built, unread }
+        }
+        Err(PromoteError::Read { what, source }) if source.is_not_found() && what == format!("`{there}`") => {
+            Standing { digest, built: vec![(None, None)], unread: None }
         }
         Err(error) => Standing { digest, built: Vec::new(), unread: Some(printable(&chain(&error))) },
     }

@@ -104,7 +104,7 @@ fn mismatched(request: &Request, image: &ImageName, what: &str, expected: &str, 
     let judged = Judged { image: image.to_string(), descriptor, sha512: String::new(), index: false };
     let mut evidence = Evidence::new(judged, Arc::clone(&request.roots));
     let why = format!("{what}: expected {expected}, got {actual}");
-    evidence.refused.push(Refused::new(None, Code::ImageMismatch, &why));
+    evidence.refused.push(Refused::unseen(None, Code::ImageMismatch, &why));
     evidence
 }
 
@@ -144,7 +144,7 @@ async fn manifests(
             Ok((descriptor, _)) if descriptor.size != entry.size => {
                 let why =
                     format!("its manifest has {} bytes, not the {} listed", descriptor.size, entry.size);
-                found.refused.push(Refused::new(Some(entry.digest), Code::ReferrerMalformed, &why));
+                found.refused.push(Refused::unseen(Some(entry.digest), Code::ReferrerMalformed, &why));
             }
             Ok((_, bytes)) => match of_manifest(entry.digest, &bytes) {
                 Ok(named) => found.named.extend(named),
@@ -173,7 +173,7 @@ fn refusal(digest: Digest, error: &RegistryError) -> Option<Refused> {
         RegistryError::Answer { .. } => Code::ReferrerMalformed,
         _ => return None,
     };
-    Some(Refused::new(Some(digest), code, &chain(error)))
+    Some(Refused::unseen(Some(digest), code, &chain(error)))
 }
 
 /// The layer of a referrer that may be an attestation: by the layer's own type, since lists lie; nothing in others.
@@ -226,10 +226,10 @@ async fn legacy(
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         Err(RegistryError::Mismatch { what, expected, actual }) => {
             let why = format!("{what}: expected {expected}, got {actual}");
-            return Ok(vec![Err(Refused::new(None, Code::BytesMismatch, &why))]);
+            return Ok(vec![Err(Refused::unseen(None, Code::BytesMismatch, &why))]);
         }
         Err(error @ (RegistryError::TooLarge { .. } | RegistryError::Answer { .. })) => {
-            return Ok(vec![Err(Refused::new(None, Code::ReferrerMalformed, &chain(&error)))]);
+            return Ok(vec![Err(Refused::unseen(None, Code::ReferrerMalformed, &chain(&error)))]);
         }
         read => read?,
     };
@@ -261,7 +261,7 @@ async fn opened(
         named.into_iter().partition(|named| named.blob.size <= limits::ATTESTATION_SIZE_BYTES_MAX);
     for named in large {
         let why = format!("{} bytes are more than any attestation has", named.blob.size);
-        evidence.refused.push(Refused::new(Some(named.at.digest()), Code::TooLarge, &why));
+        evidence.refused.push(Refused::unseen(Some(named.at.digest()), Code::TooLarge, &why));
     }
     let size_bytes: u64 = named.iter().map(|named| named.blob.size).sum();
     if size_bytes > limits::REFERRERS_SIZE_BYTES_MAX {

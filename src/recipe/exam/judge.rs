@@ -1,5 +1,7 @@
 //! What was seen, held against what must be so.
 
+use std::ops::Range;
+
 use super::{
     ConfigExpectation, FileExpectation, Found, How, Kept, Pattern, Ran, Seen, Settings, Test, Wanted, Who,
 };
@@ -97,10 +99,10 @@ impl Misses {
             self.add(of, format!("matches `{}`", pattern.text()), seen);
         }
         for pattern in unwanted {
-            let seen = match (pattern.is_in(&kept.bytes), kept.is_cut()) {
-                (true, _) => shown(kept),
-                (false, true) => format!("nobody can tell: it is not in {}", lost()),
-                (false, false) => continue,
+            let seen = match (pattern.found_in(&kept.bytes), kept.is_cut()) {
+                (Some(at), _) => around(&kept.bytes, &at),
+                (None, true) => format!("nobody can tell: it is not in {}", lost()),
+                (None, false) => continue,
             };
             self.add(of, format!("does not match `{}`", pattern.text()), seen);
         }
@@ -209,6 +211,17 @@ fn listed(list: &[String]) -> String {
     if list.is_empty() { "there are none".to_owned() } else { list.join(", ") }
 }
 
+/// What stands at `at`, with some of what stands around it, and in which line it begins.
+fn around(bytes: &[u8], at: &Range<usize>) -> String {
+    let line = bytes[..at.start].split(|byte| *byte == b'\n').count();
+    let room = SHOWN_BYTES_MAX.saturating_sub(at.len()) / 2;
+    let from = at.start.saturating_sub(room);
+    let to = at.end.min(at.start + SHOWN_BYTES_MAX).saturating_add(room).min(bytes.len());
+    let text = String::from_utf8_lossy(&bytes[from..to]);
+    let (before, after) = (if from > 0 { "…" } else { "" }, if to < bytes.len() { "…" } else { "" });
+    format!("line {line}: {before}{}{after}", text.trim_end())
+}
+
 /// The end of what was kept, and that it is not all.
 fn shown(kept: &Kept) -> String {
     if kept.bytes.is_empty() {
@@ -266,7 +279,7 @@ mod tests {
         assert_eq!(judge(&test, &ran(How::Exited(0), kept("ok", 2))), []);
         let misses = judge(&test, &ran(How::Exited(3), kept("bad", 3)));
         let said: Vec<_> = misses.iter().map(|miss| (miss.of.as_str(), miss.seen.as_str())).collect();
-        assert_eq!(said, [("exit code", "3; stderr: why"), ("stdout", "bad"), ("stdout", "bad")]);
+        assert_eq!(said, [("exit code", "3; stderr: why"), ("stdout", "bad"), ("stdout", "line 1: bad")]);
         for (ended, of) in [
             (How::TimedOut(5), "time"),
             (How::Exceeded("memory".into()), "limits"),
@@ -295,6 +308,27 @@ mod tests {
         assert_eq!(judge(&test, &seen).len(), 1);
         (test.expect.stdout, test.expect.stdout_not) = (vec![pattern("end")], Vec::new());
         assert!(judge(&test, &seen)[0].seen.contains("is lost"));
+    }
+
+    #[test]
+    fn what_must_not_be_there_is_shown_where_it_is() {
+        let mut test = test();
+        test.expect.stdout_not = vec![pattern("pass(word)?")];
+        let seen = |text: &str| {
+            let misses = judge(&test, &ran(How::Exited(0), kept(text, text.len() as u64)));
+            misses.into_iter().map(|miss| miss.seen).collect::<Vec<_>>()
+        };
+        assert_eq!(seen("fine"), [""; 0]);
+        assert_eq!(seen("a\nb password c\n"), ["line 2: a\nb password c"]);
+        let padding = "0123456789\n".repeat(1000);
+        let [shown] = &seen(&format!("{padding}my password\n{padding}"))[..] else { panic!("one miss") };
+        assert!(shown.starts_with("line 1001: …") && shown.ends_with('…'), "{shown}");
+        assert!(shown.contains("my password") && shown.len() < SHOWN_BYTES_MAX + 30, "{shown}");
+        // What is found may be long itself: its beginning is shown.
+        test.expect.stdout_not = vec![pattern("(?s)pass.*")];
+        let long = format!("{padding}password\n{padding}");
+        let shown = &judge(&test, &ran(How::Exited(0), kept(&long, long.len() as u64)))[0].seen;
+        assert!(shown.starts_with("line 1001: …password\n") && shown.len() < SHOWN_BYTES_MAX + 30, "{shown}");
     }
 
     #[test]

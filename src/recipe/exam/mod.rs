@@ -5,7 +5,7 @@ mod judge;
 mod structure;
 mod table;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 pub use judge::{Miss, judge};
 pub use structure::{StructureError, structure};
@@ -94,6 +94,12 @@ impl Pattern {
     #[must_use]
     pub fn is_in(&self, bytes: &[u8]) -> bool {
         compiled(&self.0).is_ok_and(|pattern| pattern.is_match(bytes)) // It was tried.
+    }
+
+    /// Where it is found first.
+    #[must_use]
+    pub fn found_in(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        compiled(&self.0).ok()?.find(bytes).map(|found| found.range()) // It was tried.
     }
 
     /// As written.

@@ -1,7 +1,12 @@
 //! Whether an image is older than the one it would replace.
 
 use super::{Gate, Objection, PromotionCode, Proposal, Standing, Weighed};
-use crate::{model::rfc3339, oci::usual_platform as usual, policy::Severity, verify::Built};
+use crate::{
+    model::rfc3339,
+    oci::usual_platform as usual,
+    policy::Severity,
+    verify::{Built, Code, Judgement},
+};
 
 /// How two builds stand to each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,32 +19,44 @@ enum Order {
     Unknown(&'static str),
 }
 
-/// What is to be said of it, and what a flag let pass.
+/// Whether nobody can tell when the image was built, since something beside it could not be read that might say so.
+#[must_use]
+pub fn is_age_unread(judgement: &Judgement) -> bool {
+    judgement.built.is_none() && judgement.findings.iter().any(|found| found.code == Code::EvidenceUnread)
+}
+
+/// What is to be said of it, and what a flag let pass. What nobody attested may be older or newer, and refuses nothing; what
+/// could not be read may say that it is a downgrade, so that only a flag lets it pass.
 pub(super) fn older(proposal: &Proposal, gate: &Gate) -> (Option<Objection>, Vec<String>) {
     let Some(standing) = proposal.standing.as_ref().filter(|standing| standing.digest != proposal.digest)
     else {
         return (None, Vec::new());
     };
+    let refused = |objection: Objection| {
+        if gate.allow_downgrade || proposal.undo {
+            let overridden = vec![objection.code.name().to_owned()];
+            return (Some(objection.counting(Severity::Warn)), overridden);
+        }
+        (Some(objection.counting(Severity::Deny)), Vec::new())
+    };
     if let Some(why) = &standing.unread {
         let text = format!("the image there could not be looked at: {why}");
-        return (Some(Objection::new(PromotionCode::AgeUnknown, text)), Vec::new());
+        return refused(Objection::new(PromotionCode::AgeUnknown, text));
     }
-    let mut unknown = None;
+    let (mut unknown, mut unread) = (None, false);
     for weighed in &proposal.images {
         for (_, there) in replaced_by(weighed, standing) {
+            unread |= there.is_some() && is_age_unread(&weighed.judgement);
             match compare(weighed.judgement.built.as_ref(), there.as_ref()) {
                 Order::Fine => {}
                 Order::Unknown(why) => unknown = Some(why),
-                Order::Older(why) => {
-                    let objection = Objection::new(PromotionCode::Downgrade, why);
-                    if gate.allow_downgrade || proposal.undo {
-                        let overridden = vec![PromotionCode::Downgrade.name().to_owned()];
-                        return (Some(objection.counting(Severity::Warn)), overridden);
-                    }
-                    return (Some(objection), Vec::new());
-                }
+                Order::Older(why) => return refused(Objection::new(PromotionCode::Downgrade, why)),
             }
         }
+    }
+    if unread {
+        let text = "what may say when the image was built could not be read";
+        return refused(Objection::new(PromotionCode::AgeUnknown, text));
     }
     (unknown.map(|why| Objection::new(PromotionCode::AgeUnknown, why)), Vec::new())
 }
@@ -56,7 +73,7 @@ fn replaced_by<'a>(one: &Weighed, standing: &'a Standing) -> Vec<&'a (Option<Str
 
 /// Of one source, the commits' times say it, and of one commit the builds'; of two sources, the builds' times.
 fn compare(new: Option<&Built>, old: Option<&Built>) -> Order {
-    let Some(new) = new else { return Order::Unknown("no provenance of the image was judged") };
+    let Some(new) = new else { return Order::Unknown("the image has no provenance that is believed") };
     let Some(old) = old else { return Order::Unknown("the image there has no provenance that is believed") };
     let one_source = new.source.is_some() && new.source == old.source;
     let commits = new.commit_s.zip(old.commit_s).filter(|(new, old)| one_source && new != old);

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+pub use age::is_age_unread;
 pub use code::PromotionCode;
 
 use super::{Judgement, Verdict};
@@ -60,7 +61,7 @@ pub struct Standing {
     pub digest: Digest,
     /// When and of what it, or each of its images, was built, as far as a trusted signer says.
     pub built: Vec<(Option<String>, Option<Built>)>,
-    /// Why it could not be looked at.
+    /// Why it, or what says when it was built, could not be looked at.
     pub unread: Option<String>,
 }
 
@@ -170,11 +171,15 @@ pub fn decide(proposal: &Proposal, policy: &Policy, gate: &Gate) -> Decision {
         proposal.images.iter().map(|weighed| weighed.judgement.verdict).collect();
     // What nobody can tell of refuses only for now.
     let unread = proposal.index.as_ref().is_some_and(|index| index.verdict == Verdict::Unknown);
-    let for_now =
-        |code: PromotionCode| code == PromotionCode::Platform || (code == PromotionCode::Index && unread);
+    let for_now = |code: PromotionCode| match code {
+        PromotionCode::Platform | PromotionCode::AgeUnknown => true,
+        PromotionCode::Index => unread,
+        _ => false,
+    };
     let (later, for_good): (Vec<&Objection>, Vec<&Objection>) =
         objections.iter().filter(|one| one.denies()).partition(|one| for_now(one.code));
-    if later.iter().any(|one| one.code == PromotionCode::Index) {
+    // What is told of platforms is in their verdicts.
+    if later.iter().any(|one| one.code != PromotionCode::Platform) {
         verdicts.insert(Verdict::Unknown);
     }
     let verdict = if !for_good.is_empty() || verdicts.contains(&Verdict::Failed) {

@@ -130,17 +130,46 @@ fn an_older_build_needs_a_flag() {
     older.undo = true;
     assert_eq!(decide(&older, &policy(""), &Gate::default()).verdict, Verdict::Passed);
     older.undo = false;
-    for (built, unread) in [(None, None), (built(Some(0)), Some("no answer".to_owned()))] {
-        older.standing = Some(Standing { digest: Digest::of(b"old"), built: vec![(None, built)], unread });
-        let unknown = decide(&older, &policy(""), &Gate::default());
-        assert_eq!(
-            (unknown.verdict, unknown.objections[0].code),
-            (Verdict::Passed, PromotionCode::AgeUnknown)
-        );
-    }
+    older.standing = Some(Standing { digest: Digest::of(b"old"), built: vec![(None, None)], unread: None });
+    let unknown = decide(&older, &policy(""), &Gate::default());
+    assert_eq!((unknown.verdict, unknown.objections[0].code), (Verdict::Passed, PromotionCode::AgeUnknown));
     // The same image is not older than itself.
     older.standing = Some(Standing { digest: older.digest, built: Vec::new(), unread: None });
     assert_eq!(decide(&older, &policy(""), &Gate::default()).objections, []);
+}
+
+#[test]
+fn what_cannot_be_read_may_be_newer_and_needs_a_flag() {
+    let built = Some(Built { source: None, commit: None, commit_s: None, finished_s: Some(1) });
+    let standing = |built, unread: Option<&str>| {
+        Some(Standing {
+            digest: Digest::of(b"old"),
+            built: vec![(None, built)],
+            unread: unread.map(str::to_owned),
+        })
+    };
+    let mut there = one(Verdict::Passed);
+    there.images[0].judgement.built.clone_from(&built);
+    there.standing = standing(None, Some("no answer"));
+    let unread = Finding::new(Code::EvidenceUnread, "503");
+    let mut here = proposal(vec![weighed(None, judgement(1, Verdict::Passed, vec![unread]))]);
+    here.standing = standing(built, None);
+    for mut proposal in [there, here.clone()] {
+        let told = decide(&proposal, &policy(""), &Gate::default());
+        assert_eq!((told.verdict, codes(&told)), (Verdict::Unknown, vec![PromotionCode::AgeUnknown]));
+        let allowed = decide(&proposal, &policy(""), &Gate { allow_downgrade: true, expected: None });
+        assert_eq!((allowed.verdict, codes(&allowed)), (Verdict::Passed, Vec::new()));
+        assert_eq!(allowed.overridden, ["promotion-age-unknown"]);
+        proposal.undo = true;
+        assert_eq!(decide(&proposal, &policy(""), &Gate::default()).verdict, Verdict::Passed);
+        proposal.undo = false;
+        // A no is a no all the same.
+        proposal.images[0].judgement.verdict = Verdict::Failed;
+        assert_eq!(decide(&proposal, &policy(""), &Gate::default()).verdict, Verdict::Failed);
+    }
+    // Where nothing there says a time, what could not be read here would not help.
+    here.standing = standing(None, None);
+    assert_eq!(decide(&here, &policy(""), &Gate::default()).verdict, Verdict::Passed);
 }
 
 #[test]

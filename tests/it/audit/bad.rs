@@ -1,8 +1,11 @@
 //! Images that go while they are audited, registries that go down, files that cannot be written.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use super::stand::{Night, bare, came, forget, image};
@@ -71,10 +74,51 @@ fn a_registry_that_never_answers_is_could_not_tell() {
     let images: Vec<_> = (0..40).map(|index| format!("\"127.0.0.1:1/bad-x:{index}\"")).collect();
     bare(registry, "bad-fine", "1", "fine");
     night.inventory(&format!("[[group]]\nname = \"a\"\nimages = [{}]\n{PLAIN}", images.join(", ")));
-    let ran = night.audit(&[]).exits(3);
+    // Its rests are waited for, but only as long as there is time.
+    let began = Instant::now();
+    let ran = night.audit(&["--for", "20s"]).exits(3);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let answer = ran.json();
     assert_eq!(answer["summary"], serde_json::json!({"unreachable": 40}), "{ran}");
     assert_eq!(night.entries().len(), 40);
+    // Who only wants a list waits for nobody.
+    let began = Instant::now();
+    night.audit(&["--list"]).exits(0);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+/// Audits eight images of a registry that does not answer for the first seconds, so that it is left alone.
+fn rests(repository: &str, named: impl Fn(&str, &str) -> String) {
+    let (night, registry) = (Night::new(), Registry::shared());
+    let began: Arc<OnceLock<Instant>> = Arc::default();
+    let faulty = Faulty::before(registry, move |_, _| {
+        if began.get_or_init(Instant::now).elapsed() > Duration::from_secs(10) {
+            return Fault::None;
+        }
+        Fault::Answer("503 Service Unavailable", String::new(), "down".to_owned())
+    });
+    let images: Vec<String> = (0..8)
+        .map(|index| {
+            let repository = format!("{repository}-{index}");
+            let digest = bare(registry, &repository, "1", "x");
+            format!("\"{}\"", named(&format!("{}/{repository}", faulty.host), &digest))
+        })
+        .collect();
+    let images = images.join(", ");
+    night.inventory(&format!("[[group]]\nname = \"a\"\nimages = [{images}]\n{PLAIN}"));
+    let ran = night.audit(&[]).exits(1); // Nobody attested them.
+    let came: Vec<_> = night.entries().iter().map(|entry| entry["kind"].clone()).collect();
+    assert_eq!(came, ["verified"; 8], "{ran}");
+}
+
+#[test]
+fn images_wait_for_a_registry_that_rests() {
+    rests("bad-rests", |repository, digest| format!("{repository}@{digest}"));
+}
+
+#[test]
+fn tags_wait_for_a_registry_that_rests() {
+    rests("bad-rests-tagged", |repository, _| format!("{repository}:1"));
 }
 
 #[test]

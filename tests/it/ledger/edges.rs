@@ -9,7 +9,7 @@ use std::{
 };
 
 use reprov::{
-    entry::Kind,
+    entry::{Entry, Kind},
     ledger::{Filter, Ledger, LedgerError, Place},
 };
 
@@ -73,6 +73,60 @@ fn a_kill_in_the_middle_leaves_the_chain_whole_and_loses_nothing_that_was_answer
             });
         }
     }
+}
+
+fn many(count: i64) -> Vec<Entry> {
+    (0..count).map(|at_s| entry(Kind::Verified, "passed", "1", &format!("image {at_s}"), at_s)).collect()
+}
+
+/// Makes a ledger of many entries at once.
+#[test]
+#[ignore = "a child of other tests"]
+fn a_maker() {
+    let Ok(place) = std::env::var(PLACE) else { return };
+    wait(async { Ledger::make(&place.parse().unwrap(), &many(3000)).await }).unwrap();
+}
+
+#[test]
+fn one_that_is_made_at_once_is_whole_or_not_there_wherever_it_is_killed() {
+    for somewhere in Somewhere::both() {
+        let mut killed = 0;
+        for moment in 1..100_u64 {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", "ledger::edges::a_maker", "--ignored"]).env(PLACE, somewhere.written());
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            thread::sleep(Duration::from_millis(moment * 40));
+            child.kill().unwrap(); // SIGKILL
+            child.wait().unwrap();
+            let rows = wait(async {
+                let ledger = match Ledger::open_existing(&somewhere.place).await {
+                    Err(LedgerError::Absent(_)) => return 0,
+                    opened => opened.unwrap(),
+                };
+                let checked = ledger.check(None).await.unwrap();
+                assert_eq!(checked.faults, []);
+                ledger.close().await;
+                checked.rows
+            });
+            if rows == 3000 {
+                break;
+            }
+            assert_eq!(rows, 0, "a part of it, after {} ms", moment * 40);
+            killed += 1;
+        }
+        assert!(killed > 0 && killed < 99, "{killed}");
+        let error = wait(Ledger::make(&somewhere.place, &many(1))).unwrap_err();
+        assert!(error.to_string().contains("somebody else wrote to it"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_ledger_that_is_gone_is_not_taken_for_the_new_ones() {
+    let somewhere = Somewhere::sqlite();
+    let Place::File(path) = &somewhere.place else { unreachable!() };
+    fs::write(path.with_extension("sqlite-wal"), b"of the old one").unwrap();
+    let error = wait(Ledger::make(&somewhere.place, &many(1))).unwrap_err();
+    assert!(matches!(error, LedgerError::Refused(_)) && !path.exists(), "{error:?}");
 }
 
 #[test]
@@ -203,14 +257,47 @@ fn a_full_disk_is_said_and_the_chain_stays_whole() {
         println!("skipped: only root can mount a small disk");
         return;
     }
-    // The test program itself runs on the small disk.
+    let said = small("on_a_small_disk");
+    assert!(said.contains("it was full"), "{said}");
+}
+
+/// Runs the test `name` of this file with a ledger to be on a disk of 1 MiB; the test program itself runs there.
+fn small(name: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
-    let script = "mount -t tmpfs -o size=1m none \"$1\" && exec \"$2\" --exact ledger::edges::on_a_small_disk --ignored --nocapture";
+    let script = "mount -t tmpfs -o size=1m none \"$1\" && exec \"$2\" --exact \"$3\" --ignored --nocapture";
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script, "full"]).arg(dir.path());
-    command.arg(std::env::current_exe().unwrap()).env(PLACE, dir.path().join("ledger.sqlite"));
-    let said = must(&mut command);
-    assert!(said.contains("it was full"), "{said}");
+    command.arg(std::env::current_exe().unwrap()).arg(format!("ledger::edges::{name}"));
+    must(command.env(PLACE, dir.path().join("ledger.sqlite")))
+}
+
+#[test]
+fn one_that_is_made_at_once_leaves_nothing_on_a_full_disk() {
+    if !root() {
+        println!("skipped: only root can mount a small disk");
+        return;
+    }
+    let said = small("made_on_a_small_disk");
+    assert!(said.contains("nothing was left"), "{said}");
+}
+
+#[test]
+#[ignore = "a child of another test"]
+fn made_on_a_small_disk() {
+    let Ok(place) = std::env::var(PLACE) else { return };
+    let (place, path): (Place, _) = (place.parse().unwrap(), std::path::PathBuf::from(&place));
+    let mut large = many(100);
+    for entry in &mut large {
+        entry.error = Some("x".repeat(20_000));
+    }
+    let error = wait(Ledger::make(&place, &large)).unwrap_err();
+    assert!(matches!(error, LedgerError::Full(_)), "{error:?}");
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    assert_eq!(wait(Ledger::make(&place, &many(3))).unwrap().0, 3, "there is room again");
+    let names: Vec<_> =
+        fs::read_dir(path.parent().unwrap()).unwrap().map(|one| one.unwrap().file_name()).collect();
+    assert_eq!(names, ["ledger.sqlite"]);
+    println!("nothing was left");
 }
 
 #[test]

@@ -147,20 +147,45 @@ fn a_message_is_kept_until_it_is_delivered_and_never_kept_again() {
         assert!(ledger.put("change 2 to web", "two", 50).await.unwrap());
         assert!(!ledger.put("change 1 to web", "another", 100).await.unwrap());
         let names = async |now_s| {
-            let due = ledger.due(now_s, 10).await.unwrap();
+            let due = ledger.due("", now_s, 10).await.unwrap();
             due.into_iter().map(|message| message.name).collect::<Vec<_>>()
         };
         assert_eq!(names(99).await, ["change 2 to web"]);
         assert_eq!(names(100).await, ["change 2 to web", "change 1 to web"]);
-        assert_eq!(ledger.due(100, 1).await.unwrap().len(), 1);
+        assert_eq!(ledger.due("", 100, 1).await.unwrap().len(), 1);
         ledger.undelivered("change 2 to web", 200, "500\0").await.unwrap();
         assert_eq!(names(150).await, ["change 1 to web"]);
-        let message = ledger.due(200, 10).await.unwrap().remove(1);
+        let message = ledger.due("", 200, 10).await.unwrap().remove(1);
         assert_eq!((message.tries, message.error.as_str(), message.body.as_str()), (1, "500 ", "two"));
         ledger.delivered("change 2 to web", 201).await.unwrap();
         ledger.undelivered("change 2 to web", 0, "late").await.unwrap();
         assert_eq!(names(1000).await, ["change 1 to web"]);
         assert!(!ledger.put("change 2 to web", "two", 0).await.unwrap(), "told once");
+    });
+}
+
+#[test]
+fn messages_are_those_of_one_prefix() {
+    each(async |ledger| {
+        for (name, at_s) in [("a_/1", 100), ("a_/2", 300), ("ab/1", 50), ("a_/3", 200)] {
+            assert!(ledger.put(name, "x", at_s).await.unwrap());
+        }
+        let due = ledger.due("a_/", 250, 10).await.unwrap();
+        assert_eq!(due.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a_/1", "a_/3"]);
+        let undelivered = async |prefix| {
+            let found = ledger.undelivered_of(prefix).await.unwrap();
+            (found.waiting, found.due_s, found.claimed)
+        };
+        assert_eq!(undelivered("a_/").await, (3, Some(100), 0), "due or not");
+        assert_eq!(undelivered("").await, (4, Some(50), 0));
+        assert_eq!(undelivered("c").await, (0, None, 0));
+        let claim = ledger.claim("a_/1", "here", 3600).await.unwrap().unwrap();
+        assert_eq!(undelivered("a_/").await, (2, Some(200), 1), "somebody delivers it");
+        ledger.release(&claim).await.unwrap();
+        for name in ["a_/1", "a_/2", "a_/3"] {
+            ledger.delivered(name, 400).await.unwrap();
+        }
+        assert_eq!(undelivered("a_/").await, (0, None, 0));
     });
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Somewhere, wait};
 use crate::{
     support::{Lab, Registry},
-    verify::stand::{BUILDER, By, REBUILD, SUMMARY, Stand},
+    verify::stand::{BUILDER, BUNDLE, By, REBUILD, REPOSITORY, SUMMARY, Stand},
 };
 
 const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
@@ -138,6 +138,27 @@ fn what_cannot_be_read_makes_no_history() {
         .reprov(&["ledger", "rebuild", &stand.name(), "--ledger", &at])
         .exits(2)
         .says("nobody is trusted");
+}
+
+#[test]
+fn an_attestation_that_is_too_large_is_named_and_makes_no_history() {
+    let stand = Stand::new();
+    stand.honest();
+    let blob = stand.registry.put_blob(REPOSITORY, b"{}");
+    let place = Somewhere::sqlite();
+    let (at, key, name) = (place.written(), By::Ours.public(), stand.name());
+    // More than any attestation has, and less than the registry gives.
+    for size_bytes in [17 << 20, 1] {
+        let stand = Stand::new();
+        stand.honest();
+        stand.registry.put_blob(REPOSITORY, b"{}");
+        let layer = json!({"mediaType": BUNDLE, "digest": blob, "size": size_bytes});
+        let large = stand.attach_layers(BUNDLE, &json!([layer]), &json!({}));
+        let args = ["ledger", "rebuild", &stand.name(), "--ledger", &at, "--trust", &key];
+        stand.lab.reprov(&args).exits(3).says(&format!("cannot read attestation {large}"));
+        assert!(!std::path::Path::new(&at).exists(), "nothing is written");
+    }
+    stand.lab.reprov(&["ledger", "rebuild", &name, "--ledger", &at, "--trust", &key]).exits(0);
 }
 
 #[test]

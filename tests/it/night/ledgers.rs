@@ -2,7 +2,7 @@
 
 use reprov::{
     entry::{Entry, Kind},
-    ledger::{Ledger, Mark},
+    ledger::{Ledger, LedgerError, Mark},
 };
 
 use super::{DAY_S, found, rebuilt};
@@ -95,7 +95,7 @@ fn a_name_is_told_once_by_whoever_is_first() {
         let kept: usize = futures_util::future::try_join_all(at_once).await.unwrap().into_iter().sum();
         assert_eq!(kept, 1, "eight at once");
         assert_eq!(ledger.told_up_to("up-to").await.unwrap(), Some(mark(7)));
-        let waiting = ledger.due(NOON, 10).await.unwrap();
+        let waiting = ledger.due("", NOON, 10).await.unwrap();
         assert_eq!((waiting.len(), waiting[0].body.matches(',').count()), (1, 39));
         assert!(ledger.waits("letter").await.unwrap());
         ledger.delivered("letter", NOON).await.unwrap();
@@ -103,7 +103,44 @@ fn a_name_is_told_once_by_whoever_is_first() {
         // Of names that were told and names that were not, the latter are told.
         let more = |fresh: &[usize]| vec![("more".to_owned(), format!("{fresh:?}"))];
         assert_eq!(ledger.tell(&names[38..42], more, "up-to", mark(9)).await.unwrap(), 1);
-        assert_eq!(ledger.due(NOON, 10).await.unwrap()[0].body, "[2, 3]");
+        assert_eq!(ledger.due("", NOON, 10).await.unwrap()[0].body, "[2, 3]");
         assert_eq!(ledger.told_up_to("up-to").await.unwrap(), Some(mark(9)));
+    });
+}
+
+#[test]
+fn a_mark_never_goes_back() {
+    each(|ledger| async move {
+        filled(&ledger).await; // Eight rows.
+        let nothing = |_: &[usize]| Vec::new();
+        for ((number, at_s), expected) in [
+            ((5, NOON), (5, NOON)),
+            ((4, NOON + 9), (5, NOON)),
+            ((5, NOON + 1), (5, NOON + 1)),
+            ((5, NOON), (5, NOON + 1)),
+            ((8, NOON), (8, NOON)),
+            ((7, NOON), (8, NOON)),
+            // One that is beyond the last row was made by other entries.
+            ((1_000_000, NOON), (1_000_000, NOON)),
+            ((8, NOON), (8, NOON)),
+        ] {
+            ledger.tell(&[], nothing, "up-to", Mark { number, at_s }).await.unwrap();
+            let mark = ledger.told_up_to("up-to").await.unwrap().unwrap();
+            assert_eq!((mark.number, mark.at_s), expected, "after {number} at {at_s}");
+        }
+    });
+}
+
+#[test]
+fn a_message_that_is_too_large_is_refused_and_nothing_is_told() {
+    each(|ledger| async move {
+        let large = |_: &[usize]| vec![("letter".to_owned(), "x".repeat((4 << 20) + 1))];
+        let mark = Mark { number: 1, at_s: NOON };
+        let refused = ledger.tell(&["told/1".to_owned()], large, "up-to", mark).await.unwrap_err();
+        assert!(matches!(refused, LedgerError::Refused(_)), "{refused:?}");
+        assert_eq!(ledger.told_up_to("up-to").await.unwrap(), None);
+        let fits = |fresh: &[usize]| vec![("letter".to_owned(), format!("{fresh:?}"))];
+        assert_eq!(ledger.tell(&["told/1".to_owned()], fits, "up-to", mark).await.unwrap(), 1);
+        assert_eq!(ledger.due("", NOON, 10).await.unwrap()[0].body, "[0]");
     });
 }

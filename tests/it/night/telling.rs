@@ -144,6 +144,35 @@ fn a_receiver_that_fails_is_tried_again_with_the_same_delivery() {
 }
 
 #[test]
+fn what_waits_is_said_as_long_as_it_waits() {
+    let nights = Nights::drifting();
+    let receiver = Receiver::answering(&[403, 200]);
+    let inventory = nights.inventory(&format!("{}on = [\"all\"]\n", hook(&receiver)));
+    nights.notify(&inventory).exits(3);
+    // Within the minute it is not tried again, and not forgotten either.
+    let again = nights.notify(&inventory).exits(3).json();
+    assert_eq!((&again["messages"], receiver.asked().len()), (&Value::Array(Vec::new()), 1));
+    assert_eq!((&again["undelivered"]["waiting"], &again["undelivered"]["claimed"]), (&1.into(), &0.into()));
+    assert!(again["undelivered"]["due"].as_str().unwrap().ends_with('Z'), "{again:#}");
+    assert_eq!(schemas::violations(&again), [""; 0]);
+    let text = nights.reprov(&["notify", &inventory]).exits(3);
+    assert!(text.out.contains("1 message waits undelivered, the first of them until 20"), "{text}");
+    Lab::run(nights.notifying(&inventory, &["--dry-run"])).exits(0);
+    // Another inventory's messages are its own business.
+    let other = nights.lab.path("other.toml");
+    fs::copy(&inventory, &other).unwrap();
+    let others = nights.notify(&other).exits(0).json();
+    assert_eq!(others["undelivered"]["waiting"], 0, "{others:#}");
+    nights.an_hour_later();
+    let late = nights.notify(&inventory).exits(0).json();
+    assert_eq!(
+        (&late["messages"][0]["delivered"], &late["undelivered"]["waiting"]),
+        (&true.into(), &0.into())
+    );
+    nights.notify(&inventory).exits(0);
+}
+
+#[test]
 fn nothing_is_sent_where_a_redirect_leads() {
     let nights = Nights::drifting();
     let elsewhere = Receiver::answering(&[200]);

@@ -1,6 +1,6 @@
 //! Registries that refuse, lose and lie.
 
-use super::stand::{HEAD, Staged, only, promote};
+use super::stand::{HEAD, Staged, denials, only, promote};
 use crate::support::{ApiRegistry, Fault, Faulty, Lab, Settings, sha256};
 
 #[test]
@@ -87,4 +87,33 @@ fn evidence_that_cannot_be_read_is_no_refusal() {
     let ran = promote(&lab, &faulty.name("staging/app"), &api.name("prod/app"), HEAD, &[]).exits(3);
     assert_eq!(only(&ran)["outcome"], "unknown");
     assert_eq!(api.tag("prod/app", "1"), None);
+}
+
+/// What stands at the target may be newer as long as nobody can look.
+#[test]
+fn a_target_that_cannot_be_looked_at_is_replaced_only_if_that_is_said() {
+    let (lab, api) = (Lab::new(), ApiRegistry::start());
+    Staged::new(&api, "staging/app", "older").built(1000, 5);
+    let there = Staged::new(&api, "prod/app", "newer");
+    let referrer = there.built(2000, 5);
+    for part in [there.digest(), referrer] {
+        api.set_tag("prod/app", "1", &there.digest());
+        let unread = format!("/prod/app/manifests/{part}");
+        let faulty = Faulty::before(&api, move |line, _| {
+            if line.contains(&unread) {
+                Fault::Answer("503 Service Unavailable", String::new(), String::new())
+            } else {
+                Fault::None
+            }
+        });
+        let (from, to) = (api.name("staging/app"), faulty.name("prod/app"));
+        let ran = promote(&lab, &from, &to, HEAD, &[]).exits(3);
+        assert_eq!(
+            (denials(&ran), &only(&ran)["outcome"]),
+            (vec!["promotion-age-unknown".to_owned()], &"unknown".into())
+        );
+        assert_eq!(api.tag("prod/app", "1"), Some(there.digest()), "{part}");
+        let ran = promote(&lab, &from, &to, HEAD, &["--allow-downgrade"]).exits(0);
+        assert_eq!(only(&ran)["overridden"][0], "promotion-age-unknown", "{ran}");
+    }
 }

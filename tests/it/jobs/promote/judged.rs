@@ -338,4 +338,8 @@ fn an_inventory_is_promoted_image_by_image() {
     many(&format!("{host}/prod/{{name}}"), &[]).exits(2).says("would both go to");
     many(&format!("{host}/prod"), &[]).exits(2).says("{name}");
     many(&template, &["--group", "none"]).exits(2).says("no group `none`");
+    // Tags that cannot be listed, as `audit` and `ledger rebuild` say it: nobody can tell which images are meant.
+    let nowhere = "[defaults]\ntrust = [\"signer.pub\"]\n[[group]]\nname = \"web\"\nrepository = \"127.0.0.1:1/nowhere\"\ntags = [\"?\"]\n";
+    std::fs::write(&inventory, nowhere).unwrap();
+    many(&template, &[]).exits(3).says("nobody can tell which images there are");
 }

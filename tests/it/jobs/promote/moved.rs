@@ -1,13 +1,14 @@
 //! Tags that move: again, back, to older builds, under other hands.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::stand::{HEAD, Staged, denials, only, promote, statement, undo};
 use crate::{
     jobs::copy::Shelf,
     support::{ApiRegistry, Fault, Faulty, Lab},
-    verify::stand::By,
+    verify::stand::{By, SUMMARY},
 };
+use reprov::model::{Digest, rfc3339};
 
 /// Whatever was asked of the target but reading.
 fn written(api: &ApiRegistry) -> Vec<String> {
@@ -90,6 +91,31 @@ fn an_older_build_follows_a_newer_one_only_if_that_is_said() {
     assert_eq!(api.tag("prod/app", "1"), Some(unknown.digest()));
     let ran = promote(&lab, &from, &to, HEAD, &[]).exits(0);
     assert_eq!(only(&ran)["findings"][0]["code"], "promotion-age-unknown");
+}
+
+#[test]
+fn a_summary_that_stands_in_hides_no_age() {
+    let (lab, api) = (Lab::new(), ApiRegistry::start());
+    let verifier = "https://verify.example.org/v1";
+    let policy = format!(
+        "{HEAD}[[trust]]\nkey = \"{}\"\nbuilders = []\nverifiers = [\"{verifier}\"]\n[summaries]\nmax-age = \"7d\"\n",
+        By::Other.public()
+    );
+    let summary = json!({
+        "verifier": {"id": verifier}, "timeVerified": rfc3339(reprov::host::now_s()), "resourceUri": "docker://app:1",
+        "policy": {"uri": "x", "digest": {"sha256": Digest::of(policy.as_bytes()).hex()}},
+        "verificationResult": "PASSED", "verifiedLevels": ["SLSA_BUILD_LEVEL_1"],
+    });
+    for (repository, commit_s) in [("prod/app", 2000), ("staging/app", 1000)] {
+        let staged = Staged::new(&api, repository, repository);
+        staged.built(commit_s, 5);
+        staged.attach(By::Other, SUMMARY, &summary);
+    }
+    let (from, to) = (api.name("staging/app"), api.name("prod/app"));
+    let ran = promote(&lab, &from, &to, &policy, &[]).exits(1);
+    assert_eq!(only(&ran)["images"][0]["image"]["findings"][0]["code"], "summary-used", "{ran}");
+    assert_eq!(denials(&ran), ["promotion-downgrade"]);
+    promote(&lab, &from, &to, &policy, &["--allow-downgrade"]).exits(0);
 }
 
 /// Promotes an image of this layer, a day later each time; its digest.
