@@ -11,7 +11,7 @@ use crate::{
     buildroot::Tools,
     entry::{Entry, Kind, Row},
     inventory::Group,
-    ledger::{Filter, IMAGES_AT_ONCE_MAX, Ledger, Per},
+    ledger::{Filter, IMAGES_AT_ONCE_MAX, Ledger, LedgerError, Per},
     model::{Digest, Verdict, rfc3339},
     policy::Policy,
     recipe::Buildroot,
@@ -296,6 +296,29 @@ pub(super) fn outcome(step: &mut Step, entry: &Entry, group: &Group) {
     step.codes.clone_from(&entry.codes);
     step.attestation = entry.evidence;
     step.report.clone_from(&entry.report);
+}
+
+/// Whether the ledger's last word of the name is that it is gone, as it still is.
+pub(super) async fn said_gone(
+    ledger: &Ledger,
+    lost: &Lost,
+    now_s: i64,
+    every_s: i64,
+) -> Result<bool, LedgerError> {
+    if lost.outcome != "gone" {
+        return Ok(false);
+    }
+    let filter = Filter {
+        repository: Some(lost.name.repository()),
+        tag: Some(lost.name.selector.tag.clone().unwrap_or_default()),
+        kinds: vec![Kind::Verified, Kind::Rebuilt, Kind::RebuiltLive, Kind::Missed],
+        ..Filter::default()
+    };
+    let last = ledger.newest(&filter).await?.map(|row| row.entry);
+    Ok(last.is_some_and(|last| {
+        let fresh = last.at_s <= now_s && last.at_s.saturating_add(every_s) > now_s;
+        last.kind == Kind::Missed && last.outcome == "gone" && fresh
+    }))
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ impl Run {
     async fn missed(&self, lost: &Lost) {
         let group = &self.request.inventory.groups[lost.group];
         let now_s = host::now_s();
-        match self.said_gone(lost, now_s, group.every.as_s()).await {
+        match plan::said_gone(&self.ledger, lost, now_s, group.every.as_s()).await {
             Ok(false) => {}
             Ok(true) => return,
             Err(error) => {
@@ -192,24 +192,6 @@ impl Run {
             error: Some(lost.error.clone()),
         };
         self.append(&entry).await;
-    }
-
-    /// Whether the ledger's last word of the name is that it is gone, as it still is.
-    async fn said_gone(&self, lost: &Lost, now_s: i64, every_s: i64) -> Result<bool, LedgerError> {
-        if lost.outcome != "gone" {
-            return Ok(false);
-        }
-        let filter = Filter {
-            repository: Some(lost.name.repository()),
-            tag: Some(lost.name.selector.tag.clone().unwrap_or_default()),
-            kinds: vec![Kind::Verified, Kind::Rebuilt, Kind::RebuiltLive, Kind::Missed],
-            ..Filter::default()
-        };
-        let last = self.ledger.newest(&filter).await?.map(|row| row.entry);
-        Ok(last.is_some_and(|last| {
-            let fresh = last.at_s <= now_s && last.at_s.saturating_add(every_s) > now_s;
-            last.kind == Kind::Missed && last.outcome == "gone" && fresh
-        }))
     }
 
     /// All steps of one image, and whether its tag moved meanwhile.
