@@ -281,7 +281,7 @@ impl Rebuild {
 
     async fn is_new(&self) -> Result<(), Failure> {
         let rows = match Ledger::open_existing(&self.ledger).await {
-            Err(LedgerError::Absent(_)) => return Ok(()),
+            Err(LedgerError::Absent(_)) => return Ok(Ledger::nothing_left(&self.ledger)?),
             Err(error) => return Err(error.into()),
             Ok(ledger) => {
                 let (number, _) = ledger.head().await?;

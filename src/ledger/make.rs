@@ -27,6 +27,17 @@ impl Ledger {
         }
     }
 
+    /// Whether nothing is in the way of a new ledger at `place` that a ledger which is gone left there.
+    ///
+    /// # Errors
+    /// [`LedgerError::Refused`] names it.
+    pub fn nothing_left(place: &Place) -> Result<(), LedgerError> {
+        match place {
+            Place::File(path) => left_over(path),
+            Place::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Adds `entries`, the first there are.
     async fn fill(&self, entries: &[Entry]) -> Result<(u64, Digest), LedgerError> {
         let rows = self.insert(&Self::outgoing(entries)?, true).await?;

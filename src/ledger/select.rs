@@ -62,6 +62,25 @@ enum Bound {
     Number(i64),
 }
 
+/// The query of a [`Select`], for either database.
+macro_rules! bound {
+    ($select:expr) => {{
+        let mut asked = query(AssertSqlSafe($select.text.as_str()));
+        for bound in &$select.bound {
+            asked = match bound {
+                Bound::Text(text) => asked.bind(text.clone()),
+                Bound::Number(number) => asked.bind(*number),
+            };
+        }
+        asked
+    }};
+}
+
+/// `$first, …, $last`.
+fn places(first: usize, last: usize) -> String {
+    (first..=last).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+}
+
 /// A query's text and what is bound in it.
 struct Select {
     text: String,
@@ -72,8 +91,12 @@ impl Select {
     /// Rows of `from` that `filter` lets through. `key`: what of `from` is asked for a row's number, repository, tag, image
     /// and kind, which entries and the list of the newest both have; its index is the one that is used.
     fn new(from: &str, key: &str, filter: &Filter) -> Self {
-        let mut select =
-            Self { text: format!("SELECT {COLUMNS} FROM {from} WHERE {key}.number > $1"), bound: Vec::new() };
+        Self::what(COLUMNS, from, key, filter)
+    }
+
+    fn what(columns: &str, from: &str, key: &str, filter: &Filter) -> Self {
+        let text = format!("SELECT {columns} FROM {from} WHERE {key}.number > $1");
+        let mut select = Self { text, bound: Vec::new() };
         select.bound.push(Bound::Number(filter.after.try_into().unwrap_or(i64::MAX)));
         let texts = [
             (format!("{key}.repository = "), filter.repository.clone()),
@@ -91,8 +114,7 @@ impl Select {
         if !filter.images.is_empty() {
             let first = select.bound.len() + 1;
             select.bound.extend(filter.images.iter().map(|digest| Bound::Text(digest.to_string())));
-            let places: Vec<_> = (first..=select.bound.len()).map(|place| format!("${place}")).collect();
-            select.text.push_str(&format!(" AND {key}.image IN ({})", places.join(", ")));
+            select.text.push_str(&format!(" AND {key}.image IN ({})", places(first, select.bound.len())));
         }
         let up_to = filter.up_to.map(|number| number.try_into().unwrap_or(i64::MAX));
         let numbers =
@@ -149,6 +171,9 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::rows`].
     pub async fn last(&self, filter: &Filter, per: Per, visit: impl FnMut(Row)) -> Result<(), LedgerError> {
+        if per == Per::Image && !filter.images.is_empty() {
+            return self.last_of_images(filter, visit).await;
+        }
         let (from, key) = match per {
             Per::Image => ("reprov_latest l JOIN reprov_entries e ON e.number = l.number", "l"),
             Per::Tag => (
@@ -159,6 +184,26 @@ impl Ledger {
             ),
         };
         self.read(Select::new(from, key, filter).paged(key), visit).await
+    }
+
+    /// A page by number would sort all that is left of these images: their numbers are asked for first.
+    async fn last_of_images(&self, filter: &Filter, mut visit: impl FnMut(Row)) -> Result<(), LedgerError> {
+        let from = "reprov_latest l JOIN reprov_entries e ON e.number = l.number";
+        let select = Select::what("l.number", from, "l", filter);
+        let mut numbers = patiently!(self, self.numbers(&select).await)?;
+        numbers.sort_unstable();
+        for chunk in numbers.chunks(IMAGES_AT_ONCE_MAX) {
+            let text = format!(
+                "SELECT {COLUMNS} FROM reprov_entries e WHERE e.number IN ({}) ORDER BY e.number",
+                places(1, chunk.len())
+            );
+            let bound = chunk.iter().map(|number| Bound::Number(*number)).collect();
+            let select = Select { text, bound };
+            for raw in patiently!(self, self.page(&select).await)? {
+                visit(read(raw)?);
+            }
+        }
+        Ok(())
     }
 
     /// Shows `visit` every row as the database has it, by number.
@@ -204,15 +249,16 @@ impl Ledger {
         }
     }
 
+    async fn numbers(&self, select: &Select) -> Result<Vec<i64>, sqlx::Error> {
+        on!(self, |pool| {
+            let rows = bound!(select).fetch_all(pool).await?;
+            rows.iter().map(|row| row.try_get(0)).collect()
+        })
+    }
+
     async fn page(&self, select: &Select) -> Result<Vec<RawRow>, sqlx::Error> {
         on!(self, |pool| {
-            let mut asked = query(AssertSqlSafe(select.text.as_str()));
-            for bound in &select.bound {
-                asked = match bound {
-                    Bound::Text(text) => asked.bind(text.clone()),
-                    Bound::Number(number) => asked.bind(*number),
-                };
-            }
+            let asked = bound!(select);
             let mut page = Vec::new();
             for row in asked.fetch_all(pool).await? {
                 page.push(RawRow {

@@ -9,13 +9,14 @@ const TOLD: &str = "INSERT INTO reprov_outbox (name, body, put_s, due_s, tries, 
                     VALUES ($1, '', $2, $3, 0, '', $4) ON CONFLICT (name) DO NOTHING";
 const LETTER: &str = "INSERT INTO reprov_outbox (name, body, put_s, due_s, tries, error) VALUES ($1, $2, $3, $4, 0, '') \
                       ON CONFLICT (name) DO NOTHING";
-/// Never back: of two who tell at once the one who looked at less may come last. But one beyond the last row is no mark of
-/// these entries.
+/// Never back: of two who tell at once the one who looked at less may come last, and changes nothing then. But one beyond the
+/// last row is no mark of these entries.
 const UP_TO: &str = "INSERT INTO reprov_outbox (name, body, put_s, due_s, tries, error, delivered_s) \
                      VALUES ($1, $2, $3, $4, 0, '', $5) \
-                     ON CONFLICT (name) DO UPDATE SET body = excluded.body, put_s = excluded.put_s \
-                     WHERE CAST(reprov_outbox.body AS BIGINT) < CAST(excluded.body AS BIGINT) \
-                     OR (reprov_outbox.body = excluded.body AND reprov_outbox.put_s < excluded.put_s) \
+                     ON CONFLICT (name) DO UPDATE SET body = excluded.body, \
+                     put_s = CASE WHEN reprov_outbox.body = excluded.body AND reprov_outbox.put_s > excluded.put_s \
+                     THEN reprov_outbox.put_s ELSE excluded.put_s END \
+                     WHERE CAST(reprov_outbox.body AS BIGINT) <= CAST(excluded.body AS BIGINT) \
                      OR CAST(reprov_outbox.body AS BIGINT) > (SELECT COALESCE(MAX(number), 0) FROM reprov_entries)";
 
 /// Up to where changes were told.
@@ -27,11 +28,16 @@ pub struct Mark {
     pub at_s: i64,
 }
 
-/// Marks names, writes the letters that are made of those that were not marked, and how far all was looked at. Ends the
-/// function, with nothing written, if one is too large.
+/// Writes how far all was looked at, marks names, and writes the letters that are made of those that were not marked. Ends the
+/// function, with nothing written, if somebody looked further or a letter is too large.
 macro_rules! tell {
     ($tx:expr, $names:expr, $letters:expr, $place:expr, $mark:expr) => {{
         let at_s = $mark.at_s;
+        let number = $mark.number.to_string();
+        let up_to = query(UP_TO).bind($place).bind(number).bind(at_s).bind(at_s).bind(at_s);
+        if up_to.execute(&mut *$tx).await?.rows_affected() == 0 {
+            return Ok(Ok(0)); // Somebody saw more, and told it: what is known here may hold no longer.
+        }
         let mut fresh = Vec::new();
         for (index, name) in $names {
             let put = query(TOLD).bind(name).bind(at_s).bind(at_s).bind(at_s).execute(&mut *$tx).await?;
@@ -47,8 +53,6 @@ macro_rules! tell {
         for (name, body) in &letters {
             query(LETTER).bind(name).bind(body).bind(at_s).bind(at_s).execute(&mut *$tx).await?;
         }
-        let number = $mark.number.to_string();
-        query(UP_TO).bind($place).bind(number).bind(at_s).bind(at_s).bind(at_s).execute(&mut *$tx).await?;
         letters.len()
     }};
 }

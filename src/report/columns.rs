@@ -84,7 +84,8 @@ fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
                 left -= 1;
             }
         }
-        while columns(word) > left {
+        // Not by its columns: a word of a megabyte would be counted once a line.
+        while prefix(word, left).len() < word.len() {
             let part = broken(word, left);
             lines.last_mut().expect("there is one from the start").push_str(part);
             word = &word[part.len()..];
@@ -121,6 +122,7 @@ mod tests {
         assert_eq!(wrap("a  b", 9, 9), ["a  b"]);
         assert_eq!(middle_cut("abcdefghij", 7), "abc…hij");
         assert_eq!(cut("abcdefghij", 7), "abcdef…");
+        assert_eq!(wrap(&"x".repeat(1 << 20), 80, 78).len(), 13_444, "in no more time than its length");
         let zalgo = "\u{301}".repeat(200);
         assert!(wrap(&zalgo, 80, 80).len() == 3, "marks without width take a column each");
     }

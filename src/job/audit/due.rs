@@ -55,6 +55,8 @@ pub struct Wanted<'a> {
     pub conditions: Digest,
     /// Conditions of the group's other steps: entries under them are theirs.
     pub others: &'a [Digest],
+    /// The group: what was found in it since, under other conditions, is what reports say.
+    pub group: &'a str,
     /// The policy, to say what changed.
     pub policy: Option<Digest>,
     /// The tool, likewise.
@@ -182,10 +184,15 @@ impl Due {
 pub fn due<'a>(now_s: i64, wanted: &Wanted<'_>, entries: impl IntoIterator<Item = &'a Entry>) -> Due {
     let (mut ours, mut other, mut untold): (Option<&Entry>, Option<&Entry>, Option<&Entry>) =
         (None, None, None);
+    // What was last said of the image in this group: reports say so too.
+    let mut last: Option<&Entry> = None;
     let newer = |than: Option<&Entry>, entry: &Entry| than.is_none_or(|than| entry.at_s >= than.at_s);
     for entry in entries {
         let same = entry.conditions == Some(wanted.conditions);
         if of_step(entry, wanted) {
+            if entry.group.as_deref() == Some(wanted.group) && newer(last, entry) {
+                last = Some(entry);
+            }
             if same && newer(ours, entry) {
                 ours = Some(entry);
             } else if !same && newer(other, entry) {
@@ -199,7 +206,11 @@ pub fn due<'a>(now_s: i64, wanted: &Wanted<'_>, entries: impl IntoIterator<Item 
         (Some(entry), ..) if entry.at_s > now_s.saturating_add(AHEAD_S) => Due::Ahead { at_s: entry.at_s },
         (Some(entry), ..) => {
             let (at_s, due_s) = (entry.at_s, entry.at_s.saturating_add(wanted.every.as_s()));
-            if due_s <= now_s { Due::Overdue { at_s, since_s: due_s } } else { Due::NotUntil { due_s, at_s } }
+            match last.filter(|last| last.at_s > at_s) {
+                Some(last) => Due::Changed { what: changed(last, wanted), at_s: last.at_s },
+                None if due_s <= now_s => Due::Overdue { at_s, since_s: due_s },
+                None => Due::NotUntil { due_s, at_s },
+            }
         }
         (None, Some(entry), _) => Due::Changed { what: changed(entry, wanted), at_s: entry.at_s },
         (None, None, Some(entry)) => Due::Untold { at_s: entry.at_s },
@@ -356,6 +367,7 @@ pub(super) mod tests {
             step,
             conditions: Digest::of(b"now"),
             others: &[],
+            group: "web",
             policy: Some(Digest::of(b"policy")),
             tool: "reprov 0.1.0",
             every: Span::seconds(7 * 86_400),
@@ -399,6 +411,17 @@ pub(super) mod tests {
         assert_eq!(due(NOW_S, &wanted, [&live]), Due::Never);
         let replay = entry(NOW_S - 120, Kind::Rebuilt, "reproduced", "now");
         assert_eq!(due(NOW_S, &wanted, [&live, &replay]).name(), "not-due");
+    }
+
+    #[test]
+    fn what_the_group_found_since_under_other_conditions_makes_it_due() {
+        let ours = entry(NOW_S - 120, Kind::Verified, "passed", "now");
+        let of = |group: &str| Entry {
+            group: Some(group.to_owned()),
+            ..entry(NOW_S - 60, Kind::Verified, "failed", "then")
+        };
+        let name = |since: &Entry| due(NOW_S, &wanted(StepKind::Verify), [&ours, since]).name();
+        assert_eq!((name(&of("web")), name(&of("other"))), ("conditions-changed", "not-due"));
     }
 
     #[test]

@@ -75,19 +75,20 @@ impl Hosts {
         hosts.get(host)?.resting(host)
     }
 
-    /// Whether `name` may be asked for now; who may after a rest tries for all others, and says what came of it
-    /// ([`Hosts::asked`]).
-    pub(super) fn may_ask(&self, name: &ImageName) -> Result<(), Resting> {
-        let Some(host) = host(name) else { return Ok(()) };
+    /// Whether `name` may be asked for now. Who is told `true` is the first after a rest, tries for all others, and says
+    /// soon what came of it ([`Hosts::asked`]).
+    pub(super) fn may_ask(&self, name: &ImageName) -> Result<bool, Resting> {
+        let Some(host) = host(name) else { return Ok(false) };
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = hosts.get_mut(host) else { return Ok(()) };
+        let Some(known) = hosts.get_mut(host) else { return Ok(false) };
         if let Some(resting) = known.resting(host) {
             return Err(resting);
         }
-        if known.resting_until.is_some() {
+        let first = known.resting_until.is_some();
+        if first {
             known.resting_until = Some(Instant::now() + REST); // The others wait for what comes of it.
         }
-        Ok(())
+        Ok(first)
     }
 
     /// Waits as long as the registry of `name` rests. Why nobody can tell, if that is longer than `patience`.
@@ -163,9 +164,9 @@ mod tests {
         hosts.asked(&a, false);
         assert!(hosts.resting(&a).unwrap().why.contains("a.example.org did not answer 6 times"));
         assert!(hosts.may_ask(&a).is_err());
-        assert_eq!((hosts.resting(&b), hosts.may_ask(&b)), (None, Ok(())));
+        assert_eq!((hosts.resting(&b), hosts.may_ask(&b)), (None, Ok(false)));
         hosts.asked(&a, true);
-        assert_eq!((hosts.resting(&a), hosts.may_ask(&a)), (None, Ok(())));
+        assert_eq!((hosts.resting(&a), hosts.may_ask(&a)), (None, Ok(false)));
     }
 
     #[test]
@@ -175,10 +176,10 @@ mod tests {
         let over = Host { failures: FAILURES_MAX, resting_until: Some(Instant::now()) };
         hosts.0.lock().unwrap().insert("a.example.org".to_owned(), over);
         assert_eq!(hosts.resting(&a), None, "looking is not asking");
-        assert_eq!(hosts.may_ask(&a), Ok(()));
+        assert_eq!(hosts.may_ask(&a), Ok(true));
         assert!(hosts.may_ask(&a).is_err(), "the others wait for what comes of it");
         hosts.asked(&a, true);
-        assert_eq!(hosts.may_ask(&a), Ok(()));
+        assert_eq!(hosts.may_ask(&a), Ok(false));
     }
 
     #[tokio::test]

@@ -122,7 +122,8 @@ fn keep(past: &mut Vec<Row>, row: Row, asked: &[(StepKind, Digest)]) {
     let other = |row: &Row| !asked.iter().any(|(_, conditions)| row.entry.conditions == Some(*conditions));
     if other(&row) {
         past.retain(|old| {
-            !other(old) || (old.entry.kind, &old.entry.tag) != (row.entry.kind, &row.entry.tag)
+            let of = |row: &'_ Row| (row.entry.kind, row.entry.tag.clone(), row.entry.group.clone());
+            !other(old) || of(old) != of(&row)
         });
     }
     past.push(row);
@@ -175,6 +176,7 @@ fn steps_of(
             step: *step,
             conditions: *conditions,
             others: &others,
+            group: &group.name,
             policy: policy.digest,
             tool: TOOL,
             every: group.every,

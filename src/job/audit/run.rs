@@ -284,6 +284,8 @@ impl Run {
         loop {
             let tired = self.hosts.rested(&item.found.name, &mut patience, &self.stop).await;
             let turn = self.turn(planned.step).await;
+            // A turn may take hours to come, and the registry be there by then.
+            let tired = tired.filter(|_| self.hosts.resting(&item.found.name).is_some());
             if self.stop.is_cancelled() {
                 return Answer::without(State::Cancelled);
             }
@@ -417,7 +419,12 @@ impl Run {
         tries: &mut u32,
     ) -> Option<Option<Tried>> {
         loop {
-            self.hosts.may_ask(&item.found.name).ok()?;
+            if self.hosts.may_ask(&item.found.name).ok()? {
+                // A step may say only at its end whether there was an answer, and all others wait for that.
+                let found = self.ports.registries.resolve(&item.found.name).await;
+                self.hosts.asked(&item.found.name, !found.as_ref().is_err_and(is_down));
+                continue;
+            }
             *tries += 1;
             let tried = self.isolated(item, index).await;
             let again = matches!(tried, Some(Tried::Untold { again: true, .. }));

@@ -85,7 +85,7 @@ pub(super) fn changes(before: &States<'_>, after: &States<'_>, span: Span, rules
         sides.reached();
         sides.verified();
         sides.rebuilt(sides.before.rebuilt(), sides.after.rebuilt());
-        sides.rebuilt(sides.before.live(), sides.after.live());
+        sides.rebuilt(sides.before.live_before(sides.after.live()), sides.after.live());
         sides.tested();
         sides.waivers(span);
         sides.overdue(span);

@@ -154,6 +154,13 @@ impl<'a> State<'a> {
         self.of_now(self.live)
     }
 
+    /// [`State::live`] of before `now`; also what an older ledger has as a rebuild, if it has the conditions of `now`.
+    pub(super) fn live_before(&self, now: Option<&Known>) -> Option<&'a Known> {
+        let conditions = now.and_then(|now| now.entry.conditions);
+        let same = |known: &&Known| conditions.is_some() && known.entry.conditions == conditions;
+        self.live().or_else(|| self.of_now(self.rebuilt).filter(same))
+    }
+
     /// How it was rebuilt last, in either way.
     pub(super) fn rebuilds(&self) -> [Option<&'a Known>; 2] {
         [self.rebuilt(), self.live()]

@@ -39,13 +39,10 @@ pub(super) fn older(proposal: &Proposal, gate: &Gate) -> (Option<Objection>, Vec
         }
         (Some(objection.counting(Severity::Deny)), Vec::new())
     };
-    if let Some(why) = &standing.unread {
-        let text = format!("the image there could not be looked at: {why}");
-        return refused(Objection::new(PromotionCode::AgeUnknown, text));
-    }
-    let (mut unknown, mut unread) = (None, false);
+    let (mut unknown, mut unread, mut ageless) = (None, false, standing.built.is_empty());
     for weighed in &proposal.images {
         for (_, there) in replaced_by(weighed, standing) {
+            ageless |= there.is_none();
             unread |= there.is_some() && is_age_unread(&weighed.judgement);
             match compare(weighed.judgement.built.as_ref(), there.as_ref()) {
                 Order::Fine => {}
@@ -53,6 +50,10 @@ pub(super) fn older(proposal: &Proposal, gate: &Gate) -> (Option<Objection>, Vec
                 Order::Older(why) => return refused(Objection::new(PromotionCode::Downgrade, why)),
             }
         }
+    }
+    if let Some(why) = standing.unread.as_ref().filter(|_| ageless) {
+        let text = format!("the image there could not be looked at: {why}");
+        return refused(Objection::new(PromotionCode::AgeUnknown, text));
     }
     if unread {
         let text = "what may say when the image was built could not be read";

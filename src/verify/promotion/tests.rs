@@ -167,6 +167,16 @@ fn what_cannot_be_read_may_be_newer_and_needs_a_flag() {
         proposal.images[0].judgement.verdict = Verdict::Failed;
         assert_eq!(decide(&proposal, &policy(""), &Gate::default()).verdict, Verdict::Failed);
     }
+    // What is known to be newer is, whatever another platform's may say; and who replaces none of that does not mind it.
+    let at =
+        |finished_s| Some(Built { source: None, commit: None, commit_s: None, finished_s: Some(finished_s) });
+    for (new_s, expected) in [(1, vec![PromotionCode::Downgrade]), (9, Vec::new())] {
+        let mut new = proposal(vec![weighed(Some("linux/amd64"), judgement(1, Verdict::Passed, Vec::new()))]);
+        new.images[0].judgement.built = at(new_s);
+        let built = vec![(Some("linux/amd64".to_owned()), at(5)), (Some("linux/arm64".to_owned()), None)];
+        new.standing = Some(Standing { digest: Digest::of(b"old"), built, unread: Some("404".to_owned()) });
+        assert_eq!(codes(&decide(&new, &policy(""), &Gate::default())), expected);
+    }
     // Where nothing there says a time, what could not be read here would not help.
     here.standing = standing(None, None);
     assert_eq!(decide(&here, &policy(""), &Gate::default()).verdict, Verdict::Passed);

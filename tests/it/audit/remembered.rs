@@ -6,6 +6,8 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
+    thread,
+    time::Duration,
 };
 
 use super::stand::{Night, bare, came, step};
@@ -21,17 +23,21 @@ fn two_inventories_of_one_ledger_leave_each_others_work_alone() {
         let name = registry.name(repository);
         fs::write(night.lab.path("policy.toml"), "builders = [\"*\"]\n").unwrap();
         let audit = |policy: &str| {
-            night.inventory(&format!(
-                "[[group]]\nname = \"a\"\nimages = [\"{name}\"]\n{policy}rebuild = \"none\"\n"
-            ));
+            night.inventory(&format!("[[group]]\nimages = [\"{name}\"]\n{policy}rebuild = \"none\"\n"));
             came(&night.audit(&[]).exits(1).json(), &name, "verify")
         };
-        let (plain, strict) = ("", "policy = \"policy.toml\"\n");
+        let (plain, strict) = ("name = \"a\"\n", "name = \"b\"\npolicy = \"policy.toml\"\n");
         assert_eq!((audit(plain).as_str(), audit(strict).as_str()), ("done failed", "done failed"));
         for policy in [plain, strict, plain] {
             assert_eq!(audit(policy), "not-due failed", "{policy}");
         }
         assert_eq!(night.entries().len(), 2);
+        // In one group the policy is another, and then the one it was: reports say what was found last.
+        fs::write(night.lab.path("typo.toml"), "builders = [\"x\"]\n").unwrap();
+        for (policy, came) in [("policy = \"typo.toml\"\n", "done"), ("", "done"), ("", "not-due")] {
+            thread::sleep(Duration::from_millis(1100)); // Entries have seconds.
+            assert_eq!(audit(&format!("{plain}{policy}")), format!("{came} failed"), "{policy}");
+        }
         night.chain_holds();
     }
 }

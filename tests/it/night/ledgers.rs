@@ -128,6 +128,12 @@ fn a_mark_never_goes_back() {
             let mark = ledger.told_up_to("up-to").await.unwrap().unwrap();
             assert_eq!((mark.number, mark.at_s), expected, "after {number} at {at_s}");
         }
+        // Who looked at less than somebody who told tells nothing: it may hold no longer.
+        let letter = |_: &[usize]| vec![("letter".to_owned(), "{}".to_owned())];
+        for (number, told) in [(7, 0), (8, 1)] {
+            let mark = Mark { number, at_s: NOON };
+            assert_eq!(ledger.tell(&["told/late".to_owned()], letter, "up-to", mark).await.unwrap(), told);
+        }
     });
 }
 

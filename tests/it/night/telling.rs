@@ -1,6 +1,7 @@
 //! `reprov notify`: real receivers on loopback.
 
 use std::{
+    collections::BTreeSet,
     fs,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -170,6 +171,29 @@ fn what_waits_is_said_as_long_as_it_waits() {
         (&true.into(), &0.into())
     );
     nights.notify(&inventory).exits(0);
+}
+
+#[test]
+fn what_is_too_large_for_one_message_is_told_in_several() {
+    let nights = Nights::new();
+    let tags: Vec<String> = (0..30).map(|tag| tag.to_string()).collect();
+    let found = |outcome: &str, code: &str| -> Vec<_> {
+        tags.iter().map(|tag| rebuilt(tag, outcome, &[code])).collect()
+    };
+    nights.run(0, &found("reproduced", "none"));
+    let receiver = Receiver::answering(&[200]);
+    let inventory = nights.inventory(&format!("{}on = [\"drift\"]\n", hook(&receiver)));
+    nights.notify(&inventory).exits(0);
+    nights.run(1, &found("explained", &"x".repeat(200 << 10)));
+    nights.notify(&inventory).exits(0);
+    let asked = receiver.asked();
+    let sizes: Vec<usize> = asked.iter().map(|asked| asked.body.len()).collect();
+    assert!(sizes.len() > 1 && sizes.iter().all(|bytes| *bytes < (4 << 20) + 1000), "{sizes:?}");
+    let bodies = receiver.bodies();
+    let told: BTreeSet<_> = bodies.iter().flat_map(changes).collect();
+    assert_eq!(told.len(), 30);
+    nights.notify(&inventory).exits(0);
+    assert_eq!(receiver.asked().len(), asked.len());
 }
 
 #[test]
