@@ -190,11 +190,7 @@ fn both<R: BufRead>(
     let sizes = [&a.entry, &b.entry].map(|entry| entry.as_ref().map_or(0, |entry| entry.size_bytes));
     let hold = sizes.iter().all(|size| *size <= CAPTURE_FILE_BYTES_MAX) && sizes[0] + sizes[1] <= *left;
     let mut heads = [Head::default(), Head::default()];
-    let delta = if !files || (b.twin && same(a, b)?) {
-        None
-    } else {
-        contents(a, b, &mut heads, hold.then_some(&mut *held))?
-    };
+    let delta = if files { contents(a, b, &mut heads, hold.then_some(&mut *held))? } else { None };
     let mut found = None;
     if delta.is_some() || !b.twin {
         let mut outcome = delta.map_or(Contents::Equal, |delta| Contents::Differ(Some(delta)));
@@ -214,19 +210,6 @@ fn both<R: BufRead>(
     a.next(None)?;
     b.next(Some(a))?;
     Ok(found)
-}
-
-/// Whether the contents of twins are all at hand and equal; they are taken then, and nothing of them is kept.
-fn same<R: BufRead>(a: &mut Walker<R>, b: &mut Walker<R>) -> Result<bool, Refusal> {
-    let size_bytes = a.entry.as_ref().map_or(0, |entry| entry.size_bytes);
-    let (one, other) = (a.piece()?, b.piece()?);
-    let count = one.len();
-    let same = count as u64 == size_bytes && one == other;
-    if same {
-        a.archive.take(count);
-        b.archive.take(count);
-    }
-    Ok(same)
 }
 
 /// Where the contents of two files differ, if they do; the first bytes of each into `heads`, and both of them into `held`,

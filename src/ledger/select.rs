@@ -192,7 +192,7 @@ impl Ledger {
         let select = Select::what("l.number", from, "l", filter);
         let mut numbers = patiently!(self, self.numbers(&select).await)?;
         numbers.sort_unstable();
-        for chunk in numbers.chunks(IMAGES_AT_ONCE_MAX) {
+        for chunk in numbers.chunks(usize::try_from(LEDGER_PAGE_ROWS).unwrap_or(1)) {
             let text = format!(
                 "SELECT {COLUMNS} FROM reprov_entries e WHERE e.number IN ({}) ORDER BY e.number",
                 places(1, chunk.len())

@@ -18,7 +18,7 @@ use crate::{
 const FAILURES_MAX: u32 = 6;
 /// How long nobody asks it then; after that, one may try.
 const REST: Duration = Duration::from_secs(30);
-/// How long one image waits in all for a registry that rests: two rests, and what those take who try after them.
+/// How long one step of an image waits in all for a registry that rests: two rests, and what those take who try after them.
 const WAIT_MAX: Duration = Duration::from_secs(75);
 /// How often it is looked whether a rest is over: whoever tries may find out early.
 const POLL: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(super) struct Resting {
     left: Duration,
 }
 
-/// How long one image goes on waiting for its registry.
+/// How long one step of an image, or a name that is looked up, goes on waiting for its registry.
 #[derive(Debug)]
 pub(super) struct Patience {
     left: Duration,
