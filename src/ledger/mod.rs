@@ -117,7 +117,8 @@ impl<'a> Outgoing<'a> {
 macro_rules! insert {
     ($tx:expr, $outgoing:expr, $anew:expr) => {{
         let mut rows = Vec::new();
-        if $anew && query(HEAD).fetch_optional(&mut *$tx).await?.is_some() {
+        let head = query(HEAD).fetch_optional(&mut *$tx).await?;
+        if $anew && head.is_some() {
             let ours = match $outgoing.first() {
                 Some(first) => query(FIND).bind(&first.nonce).fetch_optional(&mut *$tx).await?.is_some(),
                 None => false,
@@ -126,17 +127,16 @@ macro_rules! insert {
                 return Ok(rows);
             }
         }
+        let (mut last, mut previous) = match head {
+            Some(head) => (head.try_get::<i64, _>(0)?, digest(&head.try_get::<String, _>(1)?)?),
+            None => (0, Digest::of(b"")),
+        };
         for one in $outgoing {
             if let Some(found) = query(FIND).bind(&one.nonce).fetch_optional(&mut *$tx).await? {
                 let texts = (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
                 rows.push(row(texts, one.entry)?);
                 continue;
             }
-            let head = query(HEAD).fetch_optional(&mut *$tx).await?;
-            let (last, previous) = match head {
-                Some(head) => (head.try_get::<i64, _>(0)?, digest(&head.try_get::<String, _>(1)?)?),
-                None => (0, Digest::of(b"")),
-            };
             let number = last + 1;
             let digest = Row::digest_of(number.cast_unsigned(), &previous, one.body.as_bytes());
             let Columns { repository, tag, image, kind, outcome, at_s, group, owner, conditions } =
@@ -168,6 +168,7 @@ macro_rules! insert {
                 .execute(&mut *$tx)
                 .await?;
             rows.push(Row { number: number.cast_unsigned(), previous, digest, entry: one.entry.clone() });
+            (last, previous) = (number, digest);
         }
         rows
     }};

@@ -17,10 +17,13 @@ use crate::model::limits::{LEDGER_CONNECTIONS_MAX, LEDGER_WAIT_S};
 /// Where it is noted which changes of the tables were made.
 const NOTED_IN: &str = "reprov_migrations";
 /// Every change of the tables, in order. What was released is never changed again.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "ledger", include_str!("migrations/1.sql")), (2, "conditions", include_str!("migrations/2.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "ledger", include_str!("migrations/1.sql")),
+    (2, "conditions", include_str!("migrations/2.sql")),
+    (3, "digests", include_str!("migrations/3.sql")),
+];
 /// The newest of them.
-const KNOWN: i64 = 2;
+const KNOWN: i64 = 3;
 /// How long a server that is not there is asked for when a ledger is opened.
 const OPEN_WAIT_S: u64 = 3;
 
