@@ -5,9 +5,13 @@ use std::time::Instant;
 
 use reprov::{
     entry::{Entry, Kind},
-    job::history::{Asked, history},
+    job::{
+        history::{Asked, history},
+        night::{self, Moment},
+    },
     ledger::{Filter, IMAGES_AT_ONCE_MAX, Ledger, Per, Place},
     model::Digest,
+    report::night::Rules,
 };
 
 use crate::{
@@ -51,6 +55,7 @@ pub(crate) fn rows() -> Vec<Row> {
         runtime.block_on(ledger.last(&Filter::default(), Per::Tag, |_| count += 1)).unwrap();
         assert_eq!(count, IMAGES * 2);
     });
+    let report = timed(|| runtime.block_on(last_night(&ledger)));
     let due = timed(|| runtime.block_on(what_is_due(&ledger)));
     let checked = timed(|| assert_eq!(runtime.block_on(ledger.check(None)).unwrap().faults, []));
     runtime.block_on(ledger.close());
@@ -67,6 +72,7 @@ pub(crate) fn rows() -> Vec<Row> {
     vec![
         row("history of a tag with 500 rows in a million; peer: reads all rows", life),
         row("the newest of 4,000 in a million rows; peer: reads all rows", newest),
+        row("the report of the last night, in a million rows; peer: reads all rows", report),
         row("by what 2,000 images are due, in a million rows; peer: reads all rows", due),
         Row {
             what: "adding one entry to a million; peer: none",
@@ -85,6 +91,17 @@ pub(crate) fn rows() -> Vec<Row> {
             target: Target::AtMost(2.0),
         },
     ]
+}
+
+/// Makes the report of what changed in the last night.
+async fn last_night(ledger: &Ledger) {
+    let moment = |night: u64| {
+        let at_s = (1_800_000_000 + night * 86_400).cast_signed();
+        async move { Moment { number: ledger.number_at(at_s).await.unwrap(), at_s } }
+    };
+    let (since, until) = (moment(NIGHTS - 1).await, moment(NIGHTS).await);
+    let report = night::gather(ledger, since, until, &Rules::default()).await.unwrap();
+    assert_eq!(report.images.len() as u64, IMAGES);
 }
 
 /// Reads what an audit of all images goes by.

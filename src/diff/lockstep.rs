@@ -18,7 +18,7 @@ use super::{
     change::{Contents, change},
 };
 use crate::{
-    layer::{Archive, Entry, Kind, LayerError, PEEK_SIZE_BYTES, Shape, compare_paths},
+    layer::{Archive, Beside, Entry, Kind, LayerError, PEEK_SIZE_BYTES, Shape, compare_paths},
     model::{
         Digest, Hasher,
         limits::{CAPTURE_FILE_BYTES_MAX, LAYER_CHANGES_MAX},
@@ -46,31 +46,44 @@ struct Walker<R> {
     last: BString,
     /// Whether its paths ascend, component by component and byte by byte.
     ascends: [bool; 2],
-    /// Whether the entry is known to be the other's: of one and the same header.
-    twin: bool,
+    /// Whether they did from the last to this.
+    rises: [bool; 2],
+    /// Instead of an entry: it stands at the other's, of one and the same header, and here its content begins.
+    twin: Option<u64>,
 }
 
 impl<R: BufRead> Walker<R> {
     fn new(side: usize, archive: Archive<R>) -> Result<Self, Refusal> {
         let (entry, last) = (None, BString::default());
-        let mut walker = Self { side, archive, entry, last, ascends: [true; 2], twin: false };
+        let (ascends, rises) = ([true; 2], [true; 2]);
+        let mut walker = Self { side, archive, entry, last, ascends, rises, twin: None };
         walker.next(None)?;
         Ok(walker)
     }
 
-    /// Goes to the next entry, which may well be the one that `other` stands at.
+    /// Goes to the next entry. It may well be the one that `other` stands at, which left the same path before.
     fn next(&mut self, other: Option<&Self>) -> Result<(), Refusal> {
         if let Some(entry) = self.entry.take() {
             self.last = entry.path;
         }
+        self.twin = None;
         let beside = other.and_then(|other| other.entry.as_ref().zip(other.archive.header()));
         let next = self.archive.entry_beside(beside);
-        let next = next.map_err(|source| refusal(self.side, None, &self.last, source))?;
-        (self.entry, self.twin) = next.map_or((None, false), |(entry, twin)| (Some(entry), twin));
-        if let Some(entry) = self.entry.as_ref().filter(|_| !self.last.is_empty()) {
-            self.ascends[0] &= compare_paths(&self.last, &entry.path).is_lt();
-            self.ascends[1] &= self.last < entry.path;
+        self.rises = [true; 2];
+        match next.map_err(|source| refusal(self.side, None, &self.last, source))? {
+            Beside::End => {}
+            Beside::Twin { offset } => {
+                self.twin = Some(offset);
+                self.rises = other.map_or([true; 2], |other| other.rises);
+            }
+            Beside::Own(entry) => {
+                if !self.last.is_empty() {
+                    self.rises = [compare_paths(&self.last, &entry.path).is_lt(), self.last < entry.path];
+                }
+                self.entry = Some(entry);
+            }
         }
+        self.ascends = [self.ascends[0] && self.rises[0], self.ascends[1] && self.rises[1]];
         Ok(())
     }
 
@@ -130,6 +143,7 @@ pub(super) fn compare<R: BufRead>(
     let mut order = None;
     loop {
         let turn = match (&a.entry, &b.entry) {
+            (Some(_), None) if b.twin.is_some() => Ordering::Equal,
             (None, None) => break,
             (Some(a), Some(b)) if a.path == b.path => Ordering::Equal,
             (one, other) => {
@@ -163,9 +177,11 @@ pub(super) fn compare<R: BufRead>(
         }
     }
     let ascended = (0..2).any(|index| a.ascends[index] && b.ascends[index]);
-    paths.sort_unstable();
-    if !ascended && paths.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Ok(None);
+    if !ascended {
+        paths.sort_unstable();
+        if paths.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Ok(None);
+        }
     }
     changes.sort_by(|one: &Change, other| compare_paths(&one.path, &other.path));
     Ok(Some(Compared { changes, shapes: [a.archive.shape(), b.archive.shape()] }))
@@ -186,13 +202,24 @@ fn both<R: BufRead>(
     left: &mut u64,
     held: &mut [Vec<u8>; 2],
 ) -> Result<Option<Change>, Refusal> {
+    let mut twin = false;
+    if let Some(offset) = b.twin.take() {
+        if same(a, b)? {
+            a.next(None)?;
+            b.last.clone_from(&a.last);
+            b.next(Some(a))?;
+            return Ok(None);
+        }
+        b.entry = a.entry.as_ref().map(|entry| Entry { offset, ..entry.clone() });
+        twin = true;
+    }
     let files = [&a.entry, &b.entry].into_iter().flatten().all(|entry| entry.kind == Kind::File);
     let sizes = [&a.entry, &b.entry].map(|entry| entry.as_ref().map_or(0, |entry| entry.size_bytes));
     let hold = sizes.iter().all(|size| *size <= CAPTURE_FILE_BYTES_MAX) && sizes[0] + sizes[1] <= *left;
     let mut heads = [Head::default(), Head::default()];
     let delta = if files { contents(a, b, &mut heads, hold.then_some(&mut *held))? } else { None };
     let mut found = None;
-    if delta.is_some() || !b.twin {
+    if delta.is_some() || !twin {
         let mut outcome = delta.map_or(Contents::Equal, |delta| Contents::Differ(Some(delta)));
         let (mut one, mut other) = (a.take(&heads[0]), b.take(&heads[1]));
         if hold && matches!(outcome, Contents::Differ(_)) {
@@ -210,6 +237,20 @@ fn both<R: BufRead>(
     a.next(None)?;
     b.next(Some(a))?;
     Ok(found)
+}
+
+/// Whether twins, whose contents are both at hand as a whole, have the same; takes them then.
+fn same<R: BufRead>(a: &mut Walker<R>, b: &mut Walker<R>) -> Result<bool, Refusal> {
+    let at = a.entry.as_ref();
+    let one = a.archive.piece().map_err(|source| refusal(a.side, at, &a.last, source))?;
+    let other = b.archive.piece().map_err(|source| refusal(b.side, at, &b.last, source))?;
+    let count = one.len();
+    if at.is_none_or(|entry| entry.size_bytes != count as u64) || one != other {
+        return Ok(false);
+    }
+    a.archive.take(count);
+    b.archive.take(count);
+    Ok(true)
 }
 
 /// Where the contents of two files differ, if they do; the first bytes of each into `heads`, and both of them into `held`,

@@ -28,6 +28,20 @@ pub enum Reading {
     Lenient,
 }
 
+/// What an archive comes to that is read beside another.
+#[derive(Debug)]
+pub enum Beside {
+    /// An entry.
+    Own(Entry),
+    /// The other's entry, whose content begins at `offset` here.
+    Twin {
+        /// In bytes from the start of the uncompressed archive.
+        offset: u64,
+    },
+    /// Its physical end.
+    End,
+}
+
 /// An uncompressed archive that is being read.
 #[derive(Debug)]
 pub struct Archive<R> {
@@ -40,8 +54,9 @@ pub struct Archive<R> {
     counts: (u64, u64),
     /// Bytes of holes in sparse files so far.
     holes_bytes: u64,
-    /// The header of the entry at hand, if it is all that says what it is.
-    alone: Option<Header>,
+    /// The header that was read last, and whether it is all that says what the entry at hand is.
+    header: Box<Header>,
+    alone: bool,
     shape: Option<Shape>,
 }
 
@@ -68,8 +83,9 @@ impl<R: BufRead> Archive<R> {
     /// An archive that begins where `inner` stands.
     pub fn new(inner: R, reading: Reading) -> Self {
         let (shaping, content, counts) = (Shaping::default(), Content::default(), (0, 0));
-        let (holes_bytes, alone, shape) = (0, None, None);
-        Self { inner, reading, position: 0, shaping, content, counts, holes_bytes, alone, shape }
+        let (header, alone) = (Box::new(Header::new_old()), false);
+        let (position, holes_bytes, shape) = (0, 0, None);
+        Self { inner, reading, position, shaping, content, counts, holes_bytes, header, alone, shape }
     }
 
     /// The next entry, without digest and [`Entry::peek`] of its content; what was not taken of the content before is passed
@@ -78,67 +94,73 @@ impl<R: BufRead> Archive<R> {
     /// # Errors
     /// [`LayerError::Read`], and what is refused (see [`super::walk`]).
     pub fn entry(&mut self) -> Result<Option<Entry>, LayerError> {
-        Ok(self.entry_beside(None)?.map(|(entry, _)| entry))
+        match self.entry_beside(None)? {
+            Beside::Own(entry) => Ok(Some(entry)),
+            Beside::End | Beside::Twin { .. } => Ok(None), // There is no twin of none.
+        }
     }
 
     /// The header of the entry at hand, if nothing else says what it is.
     pub fn header(&self) -> Option<&Header> {
-        self.alone.as_ref()
+        self.alone.then_some(&*self.header)
     }
 
     /// [`Archive::entry`] beside another archive that came to an entry, and its [`Archive::header`]: the same header, byte for
-    /// byte, is the same entry, and is not read again. Whether it was.
+    /// byte, is the same entry, and is not read again.
     ///
     /// # Errors
     /// Those of [`Archive::entry`].
-    pub fn entry_beside(
-        &mut self,
-        other: Option<(&Entry, &Header)>,
-    ) -> Result<Option<(Entry, bool)>, LayerError> {
+    pub fn entry_beside(&mut self, other: Option<(&Entry, &Header)>) -> Result<Beside, LayerError> {
         self.leave()?;
-        self.alone = None;
+        self.alone = false;
         let mut extensions = Extensions::new(self.reading);
         loop {
-            let mut header = Header::new_old();
             if self.reading == Reading::Lenient && extensions.is_empty() && self.at_end()? {
                 self.shaped(self.position, Trailing::default());
-                return Ok(None);
+                return Ok(Beside::End);
             }
-            self.fill(header.as_mut_bytes())?;
+            if extensions.is_empty()
+                && let Some((entry, header)) = other
+                && self.comes(header)?
+            {
+                self.shaping.header(header);
+                self.content = Content::plain(entry.size_bytes);
+                self.count(entry)?;
+                return Ok(Beside::Twin { offset: self.position });
+            }
+            fill(&mut self.inner, &mut self.position, self.header.as_mut_bytes())?;
+            let header = &*self.header;
             if header.as_bytes().iter().all(|byte| *byte == 0) {
                 if !extensions.is_empty() {
                     return Err(LayerError::Truncated("an extension header stands before the end mark"));
                 }
                 self.end()?;
-                return Ok(None);
-            }
-            let same = |(_, other): &(_, &Header)| other.as_bytes() == header.as_bytes();
-            if let Some((entry, _)) = other.filter(same).filter(|_| extensions.is_empty()) {
-                self.shaping.header(&header);
-                return Ok(Some((self.begin(entry.clone(), &header)?, true)));
+                return Ok(Beside::End);
             }
             let refuse = |why| refused(&header.path_bytes(), why);
-            check_sum(&header).map_err(refuse)?;
+            check_sum(header).map_err(refuse)?;
             let size = number::header(&header.as_old().size).and_then(|size| u64::try_from(size).ok());
             let size = size.ok_or_else(|| refuse("its size is no number"))?;
             let flag = header.as_old().linkflag[0];
             if matches!(flag, b'x' | b'g' | b'L' | b'K') {
-                let bytes = self.extension(size)?.ok_or_else(|| refuse("its extension is too large"))?;
+                let bytes = extension(&mut self.inner, &mut self.position, size)?;
+                let bytes = bytes.ok_or_else(|| refuse("its extension is too large"))?;
                 if let Some(comment) = extensions.add(flag, &bytes).map_err(refuse)? {
                     self.shaping.comment(&comment);
                 }
                 continue;
             }
-            self.shaping.header(&header);
+            self.shaping.header(header);
             let known = std::mem::replace(&mut extensions, Extensions::new(self.reading));
             let alone = known.is_empty() && flag != b'S';
-            let entry = known.entry(&header, size)?;
+            let mut entry = known.entry(header, size)?;
             if entry.path.is_empty() {
                 self.shaping.root(&entry);
                 continue;
             }
-            self.alone = alone.then(|| header.clone());
-            return Ok(Some((self.begin(entry, &header)?, false)));
+            self.alone = alone;
+            self.begin(&mut entry)?;
+            return Ok(Beside::Own(entry));
         }
     }
 
@@ -176,33 +198,31 @@ impl<R: BufRead> Archive<R> {
         self.shape
     }
 
-    /// Gives out `entry`, whose content comes next.
-    fn begin(&mut self, mut entry: Entry, header: &Header) -> Result<Entry, LayerError> {
-        let stored_bytes = entry.size_bytes;
-        self.content = Content {
-            at: 0,
-            size_bytes: stored_bytes,
-            segments: None,
-            stored_bytes,
-            padding: (BLOCK - clamp(stored_bytes % BLOCK as u64, BLOCK)) % BLOCK,
-        };
+    /// Takes note of `entry`, whose content comes next.
+    fn begin(&mut self, entry: &mut Entry) -> Result<(), LayerError> {
+        self.content = Content::plain(entry.size_bytes);
         if entry.kind == Kind::File {
             if self.reading == Reading::Lenient {
-                self.sparse(&mut entry, header)?;
+                self.sparse(entry)?;
             }
             entry.offset = self.position;
         }
-        self.shaping.entry(&entry);
+        self.count(entry)
+    }
+
+    /// Counts an entry.
+    fn count(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        self.shaping.entry(entry);
         self.counts.0 += 1;
         self.counts.1 += entry.held_bytes();
-        bounds(self.counts.0, self.counts.1)?;
-        Ok(entry)
+        bounds(self.counts.0, self.counts.1)
     }
 
     /// Reads where the holes are, if it is a sparse file.
-    fn sparse(&mut self, entry: &mut Entry, header: &Header) -> Result<(), LayerError> {
+    fn sparse(&mut self, entry: &mut Entry) -> Result<(), LayerError> {
         let (mut read_bytes, mut pending) = (0, None);
-        let found = sparse::read(entry, header, &mut |block: &mut [u8; BLOCK]| match self.fill(block) {
+        let Self { inner, position, header, .. } = self;
+        let found = sparse::read(entry, header, &mut |block| match fill(inner, position, block) {
             Ok(()) => {
                 read_bytes += BLOCK as u64;
                 true
@@ -238,39 +258,31 @@ impl<R: BufRead> Archive<R> {
         Ok(())
     }
 
+    /// Whether `header` comes next, and as a whole is at hand; takes it then.
+    fn comes(&mut self, header: &Header) -> Result<bool, LayerError> {
+        let comes = self.inner.fill_buf().map_err(LayerError::Read)?.starts_with(header.as_bytes());
+        if comes {
+            self.inner.consume(BLOCK);
+            self.position += BLOCK as u64;
+        }
+        Ok(comes)
+    }
+
     /// Passes over what is left of the content at hand, and over what fills its block.
     fn leave(&mut self) -> Result<(), LayerError> {
-        while self.content.stored_bytes > 0 {
+        let Content { stored_bytes, padding, .. } = std::mem::take(&mut self.content);
+        let mut left = stored_bytes + padding as u64;
+        while left > 0 {
             let count = self.inner.fill_buf().map_err(LayerError::Read)?.len();
             if count == 0 {
                 return Err(cut_off());
             }
-            let count = clamp(self.content.stored_bytes, count);
+            let count = clamp(left, count);
             self.inner.consume(count);
             self.position += count as u64;
-            self.content.stored_bytes -= count as u64;
+            left -= count as u64;
         }
-        let padding = std::mem::take(&mut self.content).padding;
-        self.fill(&mut [0; BLOCK][..padding])
-    }
-
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), LayerError> {
-        self.inner.read_exact(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => cut_off(),
-            _ => LayerError::Read(error),
-        })?;
-        self.position += buffer.len() as u64;
         Ok(())
-    }
-
-    /// The bytes of a PAX or GNU header; none if there are too many.
-    fn extension(&mut self, size: u64) -> Result<Option<Vec<u8>>, LayerError> {
-        let size = usize::try_from(size).ok().filter(|size| *size as u64 <= TAR_EXTENSION_SIZE_BYTES_MAX);
-        let Some(size) = size else { return Ok(None) };
-        let mut bytes = vec![0; size.next_multiple_of(BLOCK)];
-        self.fill(&mut bytes)?;
-        bytes.truncate(size);
-        Ok(Some(bytes))
     }
 
     fn at_end(&mut self) -> Result<bool, LayerError> {
@@ -283,7 +295,7 @@ impl<R: BufRead> Archive<R> {
         let mut trailing = Trailing::default();
         if self.reading == Reading::Strict {
             let mut block = [0; BLOCK];
-            self.fill(&mut block)?;
+            fill(&mut self.inner, &mut self.position, &mut block)?;
             trailing.bytes(&block);
         }
         loop {
@@ -310,6 +322,12 @@ impl<R: BufRead> Archive<R> {
 }
 
 impl Content {
+    /// That of a file whose `size_bytes` all stand in the archive.
+    fn plain(size_bytes: u64) -> Self {
+        let padding = (BLOCK - clamp(size_bytes % BLOCK as u64, BLOCK)) % BLOCK;
+        Self { at: 0, size_bytes, segments: None, stored_bytes: size_bytes, padding }
+    }
+
     fn source(&self) -> Source {
         match &self.segments {
             None => Source::Archive(self.size_bytes - self.at),
@@ -319,6 +337,26 @@ impl Content {
             },
         }
     }
+}
+
+/// The next bytes of an archive that is read up to `position`.
+fn fill(inner: &mut impl BufRead, position: &mut u64, buffer: &mut [u8]) -> Result<(), LayerError> {
+    inner.read_exact(buffer).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => cut_off(),
+        _ => LayerError::Read(error),
+    })?;
+    *position += buffer.len() as u64;
+    Ok(())
+}
+
+/// The bytes of a PAX or GNU header; none if there are too many.
+fn extension(inner: &mut impl BufRead, position: &mut u64, size: u64) -> Result<Option<Vec<u8>>, LayerError> {
+    let size = usize::try_from(size).ok().filter(|size| *size as u64 <= TAR_EXTENSION_SIZE_BYTES_MAX);
+    let Some(size) = size else { return Ok(None) };
+    let mut bytes = vec![0; size.next_multiple_of(BLOCK)];
+    fill(inner, position, &mut bytes)?;
+    bytes.truncate(size);
+    Ok(Some(bytes))
 }
 
 fn clamp(left: u64, most: usize) -> usize {

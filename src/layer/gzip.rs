@@ -2,6 +2,7 @@
 //! (WIRE.md §6).
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     io::{self, Write},
     sync::mpsc::{Receiver, TryRecvError, sync_channel},
@@ -14,6 +15,14 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 const BLOCK: usize = 1 << 20;
 const LEVEL: u32 = 6;
 
+/// A block that was deflated.
+#[derive(Debug)]
+struct Deflated {
+    bytes: Vec<u8>,
+    /// What it was.
+    block: Vec<u8>,
+}
+
 /// Compresses what is written, on all cores while more comes; [`Gzip1::finish`] ends the member.
 #[derive(Debug)]
 pub struct Gzip1<W> {
@@ -21,7 +30,9 @@ pub struct Gzip1<W> {
     /// What was written since the last cut.
     block: Vec<u8>,
     /// Blocks in the making, in order.
-    deflating: VecDeque<Receiver<io::Result<Vec<u8>>>>,
+    deflating: VecDeque<Receiver<io::Result<Deflated>>>,
+    /// One to be written to, if there is one: the system need not clear memory for another.
+    spare: Option<Vec<u8>>,
     started: bool,
     crc: Crc,
 }
@@ -29,7 +40,8 @@ pub struct Gzip1<W> {
 impl<W: Write> Gzip1<W> {
     /// Compresses into `out`.
     pub fn new(out: W) -> Self {
-        Self { out, block: Vec::new(), deflating: VecDeque::new(), started: false, crc: Crc::new() }
+        let (block, deflating) = (Vec::new(), VecDeque::new());
+        Self { out, block, deflating, spare: None, started: false, crc: Crc::new() }
     }
 
     /// Writes the final block, checksum and size; gives `out` back.
@@ -51,25 +63,28 @@ impl<W: Write> Gzip1<W> {
         while self.deflating.len() > 2 * rayon::current_num_threads() {
             self.write_oldest()?;
         }
-        let block = std::mem::replace(&mut self.block, Vec::with_capacity(if last { 0 } else { BLOCK }));
+        let next = self.spare.take().unwrap_or_else(|| Vec::with_capacity(if last { 0 } else { BLOCK }));
+        let block = std::mem::replace(&mut self.block, next);
         let (send, receive) = sync_channel(1);
-        rayon::spawn_fifo(move || drop(send.send(deflate(&block, last)))); // Nobody waits after an error.
+        rayon::spawn_fifo(move || drop(send.send(deflate(block, last)))); // Nobody waits after an error.
         self.deflating.push_back(receive);
         Ok(())
     }
 
     fn write_oldest(&mut self) -> io::Result<()> {
         let Some(block) = self.deflating.pop_front() else { return Ok(()) };
-        let deflated = wait(&block)?;
+        let Deflated { bytes, mut block } = wait(&block)?;
+        block.clear();
+        self.spare = Some(block);
         if !std::mem::replace(&mut self.started, true) {
             self.out.write_all(&HEADER)?;
         }
-        self.out.write_all(&deflated)
+        self.out.write_all(&bytes)
     }
 }
 
 /// A block once it is deflated; a thread of the pool does other blocks until then.
-fn wait(block: &Receiver<io::Result<Vec<u8>>>) -> io::Result<Vec<u8>> {
+fn wait(block: &Receiver<io::Result<Deflated>>) -> io::Result<Deflated> {
     let gone = || io::Error::other("a block was not deflated");
     loop {
         match block.try_recv() {
@@ -99,16 +114,23 @@ impl<W: Write> Write for Gzip1<W> {
     }
 }
 
-fn deflate(block: &[u8], last: bool) -> io::Result<Vec<u8>> {
-    let mut compress = Compress::new(Compression::new(LEVEL), false);
-    // Deflate never grows by more than a few bytes in 16 KiB; room for all of it makes this one call.
-    let mut out = Vec::with_capacity(block.len() + block.len() / 1024 + 1024);
-    let flush = if last { FlushCompress::Finish } else { FlushCompress::Sync };
-    compress.compress_vec(block, &mut out, flush).map_err(io::Error::other)?;
-    if compress.total_in() != block.len() as u64 || out.len() == out.capacity() {
-        return Err(io::Error::other("deflate did not end its block"));
-    }
-    Ok(out)
+thread_local! {
+    /// A thread's own, since making one takes as long as a good part of a block.
+    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(LEVEL), false));
+}
+
+fn deflate(block: Vec<u8>, last: bool) -> io::Result<Deflated> {
+    COMPRESS.with_borrow_mut(|compress| {
+        compress.reset();
+        // Deflate never grows by more than a few bytes in 16 KiB; room for all of it makes this one call.
+        let mut bytes = Vec::with_capacity(block.len() + block.len() / 1024 + 1024);
+        let flush = if last { FlushCompress::Finish } else { FlushCompress::Sync };
+        compress.compress_vec(&block, &mut bytes, flush).map_err(io::Error::other)?;
+        if compress.total_in() != block.len() as u64 || bytes.len() == bytes.capacity() {
+            return Err(io::Error::other("deflate did not end its block"));
+        }
+        Ok(Deflated { bytes, block })
+    })
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ fn clean(name: &[u8]) -> Result<BString, &'static str> {
     if name.len() > PATH_SIZE_BYTES_MAX {
         return Err("its path is too long");
     }
-    let mut path = BString::default();
+    let mut path = BString::new(Vec::with_capacity(name.len()));
     for component in name.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")) {
         if component == b".." {
             return Err("its path goes up with `..`");

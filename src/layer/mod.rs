@@ -38,7 +38,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod stack_tests;
 
-pub use archive::{Archive, Reading};
+pub use archive::{Archive, Beside, Reading};
 pub use capability::capability;
 pub use entry::{Entry, Kind, is_attribute_record};
 pub use glob::matches;

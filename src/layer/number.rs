@@ -15,17 +15,16 @@ fn base256(sign: i64, bytes: &[u8]) -> Option<i64> {
 }
 
 fn octal(field: &[u8]) -> Option<i64> {
-    let start = field.iter().position(|byte| *byte != b' ').unwrap_or(field.len());
-    let digits = &field[start..];
-    let end = digits.iter().position(|byte| matches!(byte, b' ' | 0)).unwrap_or(digits.len());
-    let (digits, rest) = digits.split_at(end);
-    if rest.iter().any(|byte| !matches!(byte, b' ' | 0)) {
-        return None;
+    let mut rest = field.iter().skip_while(|byte| **byte == b' ');
+    let mut value = 0_i64;
+    for byte in rest.by_ref() {
+        match byte {
+            b'0'..=b'7' => value = value.checked_mul(8)?.checked_add(i64::from(byte - b'0'))?,
+            b' ' | 0 => break,
+            _ => return None,
+        }
     }
-    digits.iter().try_fold(0_i64, |value, byte| match byte {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(byte - b'0')),
-        _ => None,
-    })
+    rest.all(|byte| matches!(byte, b' ' | 0)).then_some(value)
 }
 
 /// Reads decimal digits, nothing else.

@@ -91,11 +91,14 @@ pub(super) fn read(
     header: &Header,
     block: &mut dyn FnMut(&mut [u8; BLOCK]) -> bool,
 ) -> Result<Option<Sparse>, &'static str> {
+    let old = header.as_old().linkflag[0] == b'S';
+    if !old && entry.pax.is_empty() {
+        return Ok(None);
+    }
     let mut take = |name: &str| entry.pax.remove(&BString::from(format!("GNU.sparse.{name}")));
     let (major, minor) = (take("major"), take("minor"));
     let size = take("realsize").or(take("size"));
     let (map, _) = (take("map"), (take("name"), take("numblocks")));
-    let old = header.as_old().linkflag[0] == b'S';
     let (segments, size_bytes, map_in_content) = if old {
         let (segments, size) = old_form(header, block)?;
         (segments, size, false)

@@ -11,6 +11,9 @@ use tar::{EntryType, Header};
 use super::{Entry, Gzip1, Kind, Layer, LayerError, clamp, pax};
 use crate::model::{DiffId, Hasher, ReadSeek, path::printable};
 
+/// Bytes of contents that are read at once.
+const READ_SIZE_BYTES: usize = 64 << 10;
+
 /// The archive that was compressed. Whoever takes the compressed bytes hashes them: a store does so anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Archived {
@@ -35,11 +38,12 @@ pub fn write(
     out: impl Write,
 ) -> Result<Archived, LayerError> {
     let mut archive = Tee { inner: Gzip1::new(out), hasher: Hasher::default() };
+    let mut buffer = vec![0; READ_SIZE_BYTES];
     for entry in layer.entries()? {
         let entry = entry?;
         archive.write_all(&head(&entry, epoch_s)?).map_err(LayerError::Write)?;
         if entry.kind == Kind::File {
-            copy(&entry, content, epoch_s, &mut archive)?;
+            copy(&entry, content, epoch_s, &mut buffer, &mut archive)?;
         }
     }
     archive.write_all(&[0; 1024]).map_err(LayerError::Write)?;
@@ -175,6 +179,7 @@ fn copy(
     entry: &Entry,
     content: &mut dyn ReadSeek,
     epoch_s: i64,
+    buffer: &mut [u8],
     archive: &mut impl Write,
 ) -> Result<(), LayerError> {
     let head = clamp::pyc_head(entry, epoch_s);
@@ -182,7 +187,6 @@ fn copy(
     archive.write_all(head).map_err(LayerError::Write)?;
     content.seek(SeekFrom::Start(entry.offset + head.len() as u64)).map_err(LayerError::Read)?;
     let mut left = entry.size_bytes - head.len() as u64;
-    let mut buffer = [0; 16 << 10];
     while left > 0 {
         let chunk = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
         content.read_exact(&mut buffer[..chunk]).map_err(LayerError::Read)?;

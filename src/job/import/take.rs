@@ -134,7 +134,7 @@ impl Ahead {
         let (send, chunks) = mpsc::sync_channel(CHUNKS_AHEAD);
         let read = move || {
             loop {
-                let mut chunk = Vec::new();
+                let mut chunk = Vec::with_capacity(CHUNK);
                 let read = (&mut reader).take(CHUNK as u64).read_to_end(&mut chunk).map(|_| chunk);
                 let last = !matches!(&read, Ok(chunk) if !chunk.is_empty());
                 if send.send(read).is_err() || last {
