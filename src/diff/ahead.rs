@@ -10,7 +10,7 @@ use crate::model::{Digest, Hasher};
 
 const PIECE_SIZE_BYTES: usize = 256 << 10;
 /// Pieces that may wait to be read.
-const WAITING: usize = 4;
+const WAITING: usize = 12;
 
 /// What is ready to be read.
 #[derive(Debug)]

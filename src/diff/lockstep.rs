@@ -6,7 +6,7 @@
 
 use std::{
     cmp::Ordering,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{DefaultHasher, Hasher as _},
     io::BufRead,
     mem::take,
 };
@@ -18,7 +18,7 @@ use super::{
     change::{Contents, change},
 };
 use crate::{
-    layer::{Archive, Beside, Entry, Kind, LayerError, PEEK_SIZE_BYTES, Shape, compare_paths},
+    layer::{Archive, Beside, Entry, Kind, LayerError, PEEK_SIZE_BYTES, Shape, compare_paths, pass_twins},
     model::{
         Digest, Hasher,
         limits::{CAPTURE_FILE_BYTES_MAX, LAYER_CHANGES_MAX},
@@ -63,9 +63,7 @@ impl<R: BufRead> Walker<R> {
 
     /// Goes to the next entry. It may well be the one that `other` stands at, which left the same path before.
     fn next(&mut self, other: Option<&Self>) -> Result<(), Refusal> {
-        if let Some(entry) = self.entry.take() {
-            self.last = entry.path;
-        }
+        self.settle();
         self.twin = None;
         let beside = other.and_then(|other| other.entry.as_ref().zip(other.archive.header()));
         let next = self.archive.entry_beside(beside);
@@ -77,14 +75,19 @@ impl<R: BufRead> Walker<R> {
                 self.rises = other.map_or([true; 2], |other| other.rises);
             }
             Beside::Own(entry) => {
-                if !self.last.is_empty() {
-                    self.rises = [compare_paths(&self.last, &entry.path).is_lt(), self.last < entry.path];
-                }
+                self.rises = rises(&self.last, &entry.path);
                 self.entry = Some(entry);
             }
         }
         self.ascends = [self.ascends[0] && self.rises[0], self.ascends[1] && self.rises[1]];
         Ok(())
+    }
+
+    /// Makes the entry at hand the last.
+    fn settle(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.last = entry.path;
+        }
     }
 
     /// The next bytes of the content of the entry at hand; empty at its end.
@@ -126,6 +129,30 @@ impl<R: BufRead> Walker<R> {
     }
 }
 
+/// Whether `path` is above `last` in either order.
+fn rises(last: &[u8], path: &[u8]) -> [bool; 2] {
+    if last.is_empty() { [true; 2] } else { [compare_paths(last, path).is_lt(), last < path] }
+}
+
+/// Goes from a pair to the next entries of both, past all that come as twins.
+fn next_pair<R: BufRead>(a: &mut Walker<R>, b: &mut Walker<R>, paths: &mut Vec<u64>) -> Result<(), Refusal> {
+    a.settle();
+    b.entry = None;
+    let passed = pass_twins([&mut a.archive, &mut b.archive], |path| {
+        let rises = rises(&a.last, path);
+        for ascends in [&mut a.ascends, &mut b.ascends] {
+            *ascends = [ascends[0] && rises[0], ascends[1] && rises[1]];
+        }
+        paths.push(print(path));
+        a.last.clear();
+        a.last.extend_from_slice(path);
+    });
+    b.last.clone_from(&a.last);
+    passed.map_err(|(side, source)| refusal(side, None, &a.last, source))?;
+    a.next(None)?;
+    b.next(Some(a))
+}
+
 fn refusal(side: usize, at: Option<&Entry>, last: &BString, source: LayerError) -> Refusal {
     let after = at.map_or(last, |entry| &entry.path);
     Refusal { side, after: (!after.is_empty()).then(|| after.clone()), source }
@@ -164,6 +191,7 @@ pub(super) fn compare<R: BufRead>(
             Ordering::Equal => {
                 paths.extend(a.entry.as_ref().map(|entry| print(&entry.path)));
                 changes.extend(both(layer, &mut a, &mut b, &mut left, &mut held)?);
+                next_pair(&mut a, &mut b, &mut paths)?;
             }
             Ordering::Less => changes.extend(change(layer, a.leave()?, None, Contents::Equal)),
             Ordering::Greater => changes.extend(change(layer, None, b.leave()?, Contents::Equal)),
@@ -188,13 +216,13 @@ pub(super) fn compare<R: BufRead>(
 }
 
 /// Two paths of one print are looked at again, so a forged one costs time only.
-fn print(path: &BString) -> u64 {
+fn print(path: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
+    hasher.write(path);
     hasher.finish()
 }
 
-/// Two entries of one path.
+/// Two entries of one path; their contents are taken.
 fn both<R: BufRead>(
     layer: usize,
     a: &mut Walker<R>,
@@ -205,9 +233,6 @@ fn both<R: BufRead>(
     let mut twin = false;
     if let Some(offset) = b.twin.take() {
         if same(a, b)? {
-            a.next(None)?;
-            b.last.clone_from(&a.last);
-            b.next(Some(a))?;
             return Ok(None);
         }
         b.entry = a.entry.as_ref().map(|entry| Entry { offset, ..entry.clone() });
@@ -234,8 +259,6 @@ fn both<R: BufRead>(
         }
         found = change(layer, one, other, outcome);
     }
-    a.next(None)?;
-    b.next(Some(a))?;
     Ok(found)
 }
 

@@ -460,3 +460,42 @@ fn config_and_manifest_as_raw_json() {
         {"of":"config","pointer":"/x~1y~0","a":null,"b":1}
         "#);
 }
+
+#[test]
+fn pieces_of_any_length_come_to_the_same() {
+    let layer = |changed: &[usize]| {
+        let mut layer = fake().dir("./").dir("d/").pax(&[("mtime", b"1.5")]);
+        for number in 0..60 {
+            let path = format!("d/{number:03}");
+            let mut content = vec![b'x'; (number * 97) % 1700];
+            if changed.contains(&number) {
+                content.push(b'y');
+            }
+            layer = match number % 12 {
+                1 => layer.symlink(&path, "../000"),
+                2 => layer.file(&format!("./{path}"), &content),
+                3 => layer.file(&path, &content).owner(7),
+                4 => layer.hardlink(&path, "d/000"),
+                5 => layer.file(&path, &content).pax(&[("SCHILY.xattr.user.a", b"1")]),
+                6 => layer.file(&path, &content).put(257, b"ustar  \0").put(265, b"root"),
+                7 if changed.contains(&number) => layer,
+                _ => layer.file(&path, &content),
+            };
+        }
+        layer
+    };
+    let tars = [layer(&[]).tar(), layer(&[0, 7, 19, 26, 30, 31, 59]).tar()];
+    let seen = |capacity: usize| {
+        let archives = tars.each_ref().map(|tar| {
+            let read = io::BufReader::with_capacity(capacity, Cursor::new(tar));
+            crate::layer::Archive::new(read, crate::layer::Reading::Lenient)
+        });
+        let compared = lockstep::compare(0, archives, 1 << 20).ok().flatten().unwrap();
+        assert_eq!(compared.changes.len(), 7);
+        format!("{:?} {:?}", compared.changes, compared.shapes)
+    };
+    let whole = seen(1 << 20);
+    for capacity in [1, 511, 512, 513, 1024, 1500, 4096, 10_000] {
+        assert!(seen(capacity) == whole, "{capacity}");
+    }
+}

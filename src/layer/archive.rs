@@ -45,13 +45,13 @@ pub enum Beside {
 /// An uncompressed archive that is being read.
 #[derive(Debug)]
 pub struct Archive<R> {
-    inner: R,
+    pub(super) inner: R,
     reading: Reading,
-    position: u64,
-    shaping: Shaping,
+    pub(super) position: u64,
+    pub(super) shaping: Shaping,
     content: Content,
     /// How many entries there were, and the bytes of their names.
-    counts: (u64, u64),
+    pub(super) counts: (u64, u64),
     /// Bytes of holes in sparse files so far.
     holes_bytes: u64,
     /// The header that was read last, and whether it is all that says what the entry at hand is.
@@ -212,7 +212,7 @@ impl<R: BufRead> Archive<R> {
 
     /// Counts an entry.
     fn count(&mut self, entry: &Entry) -> Result<(), LayerError> {
-        self.shaping.entry(entry);
+        self.shaping.path(&entry.path);
         self.counts.0 += 1;
         self.counts.1 += entry.held_bytes();
         bounds(self.counts.0, self.counts.1)
@@ -269,7 +269,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// Passes over what is left of the content at hand, and over what fills its block.
-    fn leave(&mut self) -> Result<(), LayerError> {
+    pub(super) fn leave(&mut self) -> Result<(), LayerError> {
         let Content { stored_bytes, padding, .. } = std::mem::take(&mut self.content);
         let mut left = stored_bytes + padding as u64;
         while left > 0 {

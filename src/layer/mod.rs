@@ -30,6 +30,7 @@ mod rules;
 mod shape;
 mod sparse;
 mod sqlite;
+mod twins;
 mod union;
 mod write;
 
@@ -52,6 +53,7 @@ pub use root::{Root, whole};
 pub use rules::{Applied, Around, Open, Patched, Patches, Profile, RuleCount, drop_rule};
 pub use shape::{BLOB_HEAD_BYTES, Shape, compressed};
 pub use sqlite::varint as sqlite_varint;
+pub use twins::pass_twins;
 pub use union::{Placed, Union};
 pub use write::{Archived, write};
 

@@ -150,8 +150,8 @@ impl Shaping {
         self.comment.get_or_insert(shown);
     }
 
-    pub(super) fn entry(&mut self, entry: &Entry) {
-        self.order.update(&entry.path);
+    pub(super) fn path(&mut self, path: &[u8]) {
+        self.order.update(path);
         self.order.update(&[0]);
     }
 
