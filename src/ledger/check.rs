@@ -1,5 +1,7 @@
 //! All rows, one after the other, against the chain, in bounded memory.
 
+use std::collections::BTreeSet;
+
 use sqlx::{Row as _, query};
 
 use super::{Ledger, LedgerError, on, patiently};
@@ -32,6 +34,18 @@ const LATEST: &str = "SELECT repository FROM ( \
     GROUP BY repository, tag, image, kind, conditions) wrong \
     ORDER BY 1 LIMIT 100";
 
+/// The same of tags, by the list that was looked at before.
+const NEWEST: &str = "SELECT repository FROM ( \
+    SELECT repository, tag, CASE WHEN tag = '' THEN image ELSE '' END AS own, kind, MAX(number) AS number \
+    FROM reprov_latest GROUP BY repository, tag, CASE WHEN tag = '' THEN image ELSE '' END, kind \
+    EXCEPT SELECT repository, tag, own, kind, number FROM reprov_newest) missing \
+    UNION SELECT repository FROM ( \
+    SELECT repository, tag, own, kind, number FROM reprov_newest EXCEPT \
+    SELECT repository, tag, CASE WHEN tag = '' THEN image ELSE '' END AS own, kind, MAX(number) AS number \
+    FROM reprov_latest GROUP BY repository, tag, CASE WHEN tag = '' THEN image ELSE '' END, kind) wrong \
+    UNION SELECT l.repository FROM reprov_newest l JOIN reprov_entries e ON e.number = l.number \
+    WHERE e.image <> l.image ORDER BY 1 LIMIT 100";
+
 impl Ledger {
     /// Looks at every row: whether it is as it was written, follows the one before it, and none is missing. A chain that
     /// was cut off at its end, or written anew from some row on, is whole by itself: that only `noted`, a head that was
@@ -50,15 +64,19 @@ impl Ledger {
         .await?;
         chain.end().into_iter().for_each(|fault| checked.found(fault));
         checked.head = (chain.number, chain.digest);
-        for repository in patiently!(self, self.wrongly_listed().await)? {
+        let wrong = [
+            patiently!(self, self.wrongly_listed(LATEST).await)?,
+            patiently!(self, self.wrongly_listed(NEWEST).await)?,
+        ];
+        for repository in wrong.into_iter().flatten().collect::<BTreeSet<_>>() {
             checked.found(Fault::Latest { repository });
         }
         Ok(checked)
     }
 
-    async fn wrongly_listed(&self) -> Result<Vec<String>, sqlx::Error> {
+    async fn wrongly_listed(&self, list: &'static str) -> Result<Vec<String>, sqlx::Error> {
         on!(self, |pool| {
-            let rows = query(LATEST).fetch_all(pool).await?;
+            let rows = query(list).fetch_all(pool).await?;
             rows.iter().map(|row| row.try_get(0)).collect()
         })
     }

@@ -42,9 +42,13 @@ const HEAD: &str = "SELECT number, digest FROM reprov_entries ORDER BY number DE
 const INSERT: &str = "INSERT INTO reprov_entries (number, previous, digest, nonce, body, repository, tag, image, kind, \
                       outcome, at_s, grouped, owner, conditions) \
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-const NEWEST: &str = "INSERT INTO reprov_latest (repository, tag, image, kind, conditions, number) \
+const LATEST: &str = "INSERT INTO reprov_latest (repository, tag, image, kind, conditions, number) \
                       VALUES ($1, $2, $3, $4, $5, $6) \
                       ON CONFLICT (repository, tag, image, kind, conditions) DO UPDATE SET number = excluded.number";
+const NEWEST: &str = "INSERT INTO reprov_newest (repository, tag, own, kind, image, number) \
+                      VALUES ($1, $2, $3, $4, $5, $6) \
+                      ON CONFLICT (repository, tag, own, kind) \
+                      DO UPDATE SET image = excluded.image, number = excluded.number";
 
 /// A ledger that is open. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -158,12 +162,21 @@ macro_rules! insert {
                 .bind(conditions)
                 .execute(&mut *$tx)
                 .await?;
-            query(NEWEST)
+            query(LATEST)
                 .bind(repository)
                 .bind(tag)
                 .bind(image)
                 .bind(kind)
                 .bind(conditions)
+                .bind(number)
+                .execute(&mut *$tx)
+                .await?;
+            query(NEWEST)
+                .bind(repository)
+                .bind(tag)
+                .bind(if tag.is_empty() { image.as_str() } else { "" })
+                .bind(kind)
+                .bind(image)
                 .bind(number)
                 .execute(&mut *$tx)
                 .await?;

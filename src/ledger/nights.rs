@@ -11,13 +11,11 @@ use crate::{
 /// Of each tag (of each digest, where there is no tag) and kind the newest entry that was there: mostly the newest of
 /// all; where that came later, the one before.
 const AS_OF: &str = "SELECT e.number, e.body FROM ( \
-                       SELECT CASE WHEN l.newest <= $1 THEN l.newest ELSE ( \
+                       SELECT CASE WHEN l.number <= $1 THEN l.number ELSE ( \
                            SELECT p.number FROM reprov_entries p WHERE p.repository = l.repository AND p.tag = l.tag \
                              AND p.kind = l.kind AND (l.tag <> '' OR p.image = l.own) AND p.number <= $2 \
                            ORDER BY p.number DESC LIMIT 1) END AS number \
-                       FROM (SELECT repository, tag, kind, CASE WHEN tag = '' THEN image ELSE '' END AS own, \
-                               MAX(number) AS newest FROM reprov_latest \
-                             GROUP BY repository, tag, kind, CASE WHEN tag = '' THEN image ELSE '' END) l) s \
+                       FROM reprov_newest l) s \
                      JOIN reprov_entries e ON e.number = s.number ORDER BY e.number";
 /// A night is from noon to noon.
 const COUNTED: &str = "SELECT night, kind, outcome, COUNT(*) FROM ( \

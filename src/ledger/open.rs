@@ -20,7 +20,7 @@ const NOTED_IN: &str = "reprov_migrations";
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("migrations/1.sql")),
     (2, "conditions", include_str!("migrations/2.sql")),
-    (3, "digests", include_str!("migrations/3.sql")),
+    (3, "newest", include_str!("migrations/3.sql")),
 ];
 /// The newest of them.
 const KNOWN: i64 = 3;

@@ -174,16 +174,12 @@ impl Ledger {
         if per == Per::Image && !filter.images.is_empty() {
             return self.last_of_images(filter, visit).await;
         }
-        let (from, key) = match per {
-            Per::Image => ("reprov_latest l JOIN reprov_entries e ON e.number = l.number", "l"),
-            Per::Tag => (
-                "(SELECT MAX(number) AS number FROM reprov_latest \
-                  GROUP BY repository, tag, kind, CASE WHEN tag = '' THEN image ELSE '' END) l \
-                 JOIN reprov_entries e ON e.number = l.number",
-                "e",
-            ),
+        let list = match per {
+            Per::Image => "reprov_latest",
+            Per::Tag => "reprov_newest",
         };
-        self.read(Select::new(from, key, filter).paged(key), visit).await
+        let from = format!("{list} l JOIN reprov_entries e ON e.number = l.number");
+        self.read(Select::new(&from, "l", filter).paged("l"), visit).await
     }
 
     /// A page by number would sort all that is left of these images: their numbers are asked for first.

@@ -126,7 +126,10 @@ fn a_missing_row_is_found() {
     found("DELETE FROM reprov_entries WHERE number = 1", &["row-missing 1", "column-changed"]);
     found("DELETE FROM reprov_entries WHERE number IN (4, 5, 6)", &["row-missing 4", "column-changed"]);
     found("DELETE FROM reprov_entries WHERE number > 8", &["ledger-truncated 10", "column-changed"]);
-    found("DELETE FROM reprov_entries; DELETE FROM reprov_latest", &["ledger-truncated 10"]);
+    found(
+        "DELETE FROM reprov_entries; DELETE FROM reprov_latest; DELETE FROM reprov_newest",
+        &["ledger-truncated 10"],
+    );
 }
 
 #[test]
@@ -157,6 +160,9 @@ fn a_changed_column_is_found() {
     );
     found("DELETE FROM reprov_latest WHERE number = 4", &["column-changed"]);
     found("UPDATE reprov_latest SET number = 3 WHERE number = 4", &["column-changed"]);
+    found("DELETE FROM reprov_newest", &["column-changed"]);
+    found("UPDATE reprov_newest SET number = 3", &["column-changed"]);
+    found("UPDATE reprov_newest SET image = 'x'", &["column-changed"]);
 }
 
 #[test]
@@ -182,7 +188,9 @@ fn a_chain_that_was_written_anew_is_whole_and_yet_another() {
             let ledger = Ledger::open(&somewhere.place).await.unwrap();
             filled(&ledger, 5).await;
             let noted = ledger.head().await.unwrap();
-            somewhere.meddle("DELETE FROM reprov_entries; DELETE FROM reprov_latest").await;
+            somewhere
+                .meddle("DELETE FROM reprov_entries; DELETE FROM reprov_latest; DELETE FROM reprov_newest")
+                .await;
             let other = entry(Kind::Rebuilt, "reproduced", "1", "another", 0);
             ledger.append_all(&vec![other; 5]).await.unwrap();
             assert_eq!(ledger.check(None).await.unwrap().faults, []);

@@ -8,7 +8,10 @@ use reprov::{
 
 use super::{Somewhere, entry, wait};
 
-/// Makes a ledger what it was before entries' conditions stood beside them.
+/// Makes a ledger what it was before there was a list of tags' newest entries.
+const SCHEMA_2: &str = "DROP TABLE reprov_newest; CREATE INDEX reprov_entries_digest ON reprov_entries (digest); \
+    DELETE FROM reprov_migrations WHERE version = 3";
+/// Then: before entries' conditions stood beside them.
 const SCHEMA_1: &str = "ALTER TABLE reprov_entries DROP COLUMN conditions; \
     DROP TABLE reprov_latest; \
     CREATE TABLE reprov_latest (repository TEXT NOT NULL, tag TEXT NOT NULL, image TEXT NOT NULL, kind TEXT NOT NULL, \
@@ -33,14 +36,20 @@ fn entries() -> Vec<Entry> {
 }
 
 #[test]
-fn a_ledger_of_schema_1_is_brought_up_to_date_and_is_whole() {
-    for somewhere in Somewhere::both() {
+fn a_ledger_of_an_older_schema_is_brought_up_to_date_and_is_whole() {
+    for (somewhere, older) in [SCHEMA_2, SCHEMA_1]
+        .into_iter()
+        .flat_map(|older| Somewhere::both().into_iter().map(move |at| (at, older)))
+    {
         wait(async {
             let ledger = Ledger::open(&somewhere.place).await.unwrap();
             ledger.append_all(&entries()).await.unwrap();
             let head = ledger.head().await.unwrap();
             ledger.close().await;
-            somewhere.meddle(SCHEMA_1).await;
+            somewhere.meddle(SCHEMA_2).await;
+            if older == SCHEMA_1 {
+                somewhere.meddle(SCHEMA_1).await;
+            }
 
             let ledger = Ledger::open_existing(&somewhere.place).await.unwrap();
             let checked = ledger.check(Some(head)).await.unwrap();
@@ -50,6 +59,9 @@ fn a_ledger_of_schema_1_is_brought_up_to_date_and_is_whole() {
             assert_eq!(all, entries());
             ledger.last(&Filter::default(), Per::Image, |row| last.push(row.number)).await.unwrap();
             assert_eq!(last, [1, 2, 3, 4], "of each condition");
+            last.clear();
+            ledger.last(&Filter::default(), Per::Tag, |row| last.push(row.number)).await.unwrap();
+            assert_eq!(last, [3, 4], "of each kind");
             ledger.append(&under("one", Kind::RebuiltLive, 5)).await.unwrap();
             assert_eq!(ledger.check(Some(head)).await.unwrap().faults, []);
             ledger.close().await;
