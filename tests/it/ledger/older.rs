@@ -76,6 +76,7 @@ fn what_was_changed_in_a_ledger_of_schema_1_is_found_afterwards() {
             let ledger = Ledger::open(&somewhere.place).await.unwrap();
             ledger.append_all(&entries()).await.unwrap();
             ledger.close().await;
+            somewhere.meddle(SCHEMA_2).await;
             somewhere.meddle(SCHEMA_1).await;
             somewhere
                 .meddle("UPDATE reprov_entries SET body = 'x \"conditions\":\"y' WHERE number = 2")
