@@ -28,8 +28,8 @@ use crate::{
     },
     ledger::{Ledger, LedgerError},
     model::{
-        Digest, Maxima,
-        limits::{FILES_MIN, INVENTORY_SIZE_BYTES_MAX, TRUSTED_ROOT_SIZE_BYTES_MAX, read_bounded},
+        Maxima,
+        limits::{FILES_MIN, INVENTORY_SIZE_BYTES_MAX, read_bounded},
         names,
     },
     policy::starter,
@@ -224,16 +224,6 @@ pub(super) fn rules(group: &Group, dir: &Path) -> Result<Rules, Failure> {
     });
     let (policy, roots, _) = policy::load(name.as_deref(), &keys).map_err(named)?;
     let trusted_root = policy::trusted_root(&policy, name.as_deref()).map_err(named)?;
-    let trusted_root_digest = match &policy.trusted_root {
-        Some(file) if trusted_root.is_some() => {
-            let path =
-                Path::new(name.as_deref().unwrap_or_default()).parent().unwrap_or(Path::new("")).join(file);
-            let read = File::open(path)
-                .and_then(|file| read_bounded(file, TRUSTED_ROOT_SIZE_BYTES_MAX, "trusted root"));
-            Some(Digest::of(&read.map_err(|error| named(Failure::usage(error)))?))
-        }
-        _ => None,
-    };
     if roots.0.is_empty() {
         return Err(Failure::usage_text(format!(
             "group `{}` trusts nobody: give it `trust = [\"KEY.pub\"]`, or a policy with [[trust]]",
@@ -259,7 +249,6 @@ pub(super) fn rules(group: &Group, dir: &Path) -> Result<Rules, Failure> {
         policy: Arc::new(policy),
         roots: Arc::new(roots),
         trusted_root,
-        trusted_root_digest,
         buildroot: buildroot.transpose()?,
     })
 }

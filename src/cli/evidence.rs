@@ -12,13 +12,13 @@ use super::{
     Context,
     failure::{Exit, Failure},
     global::image_name,
-    policy::{load, text},
+    policy::{load, text, trusted_root, trusted_root_text},
     verify::parse_time,
 };
 use crate::{
     job::{
         Ports,
-        dossier::{Checked, EvidenceArchiveError, Request, Terms, Wanted, check, make},
+        dossier::{Checked, EvidenceArchiveError, Request, Terms, Wanted, WantedPolicy, check, make},
         verify::now_s,
     },
     model::Digest,
@@ -65,7 +65,10 @@ enum Command {
         /// Keys of which each in the archive must be one; without it, compare the fingerprints that are printed
         #[arg(long, value_name = "KEY.pub", env = "REPROV_EVIDENCE_VERIFY_TRUST", value_delimiter = '\n')]
         trust: Vec<PathBuf>,
-        /// The policy it must have been judged by, with the keys of its [[trust]]
+        /// The trusted root by whose word certificates must have been believed
+        #[arg(long, value_name = "FILE", env = "REPROV_EVIDENCE_VERIFY_TRUSTED_ROOT")]
+        trusted_root: Option<PathBuf>,
+        /// The policy it must have been judged by, with the signers of its [[trust]] and the trusted root it names
         #[arg(long, value_name = "FILE", env = "REPROV_EVIDENCE_VERIFY_POLICY")]
         policy: Option<String>,
     },
@@ -74,8 +77,9 @@ enum Command {
 impl Args {
     pub(super) async fn run(&self, context: &Context<'_>) -> Result<Exit, Failure> {
         match (&self.command, &self.image, &self.out) {
-            (Some(Command::Verify { file, trust, policy }), ..) => {
-                verify(context, file, &wanted(trust, policy.as_deref())?).await
+            (Some(Command::Verify { file, trust, trusted_root, policy }), ..) => {
+                let wanted = wanted(trust, trusted_root.as_deref(), policy.as_deref())?;
+                verify(context, file, &wanted).await
             }
             (None, Some(image), Some(out)) => self.make(context, image, out).await,
             _ => Err(Failure::usage_text("give an IMAGE and --out FILE.tar".to_owned())), // clap asks for both.
@@ -102,9 +106,10 @@ impl Args {
             }
         }
         let now_s = self.as_of.unwrap_or_else(now_s);
-        let terms = Terms { roots, policy, now_s };
-        let request =
-            Request { image, platform: self.platform.clone(), terms, given: self.trust.len(), policy_text };
+        let (trusted_root, root_text) = trusted_root_text(&policy, self.policy.as_deref())?.unzip();
+        let terms = Terms { roots, trusted_root, policy, now_s };
+        let (platform, given) = (self.platform.clone(), self.trust.len());
+        let request = Request { image, platform, terms, given, policy_text, root_text };
         let ports = context.ports(Arc::new(Silent))?;
         let named = |error: std::io::Error| {
             Failure::usage(error).hint(format!("--out {}: where may a file be written?", out.display()))
@@ -127,20 +132,26 @@ impl Args {
 }
 
 /// What the caller wants an archive to have been judged by.
-fn wanted(trust: &[PathBuf], policy: Option<&str>) -> Result<Wanted, Failure> {
+fn wanted(trust: &[PathBuf], root: Option<&Path>, policy: Option<&str>) -> Result<Wanted, Failure> {
     let keys = signing::load_trust(trust).map_err(Failure::usage)?;
-    let policy = match policy {
+    let trusted_root = match root {
         None => None,
-        Some(policy) => {
-            let (_, roots, _) = load(Some(policy), &[])?;
-            let print = |root: &crate::verify::Root| match &root.signer {
-                RootSigner::Key(key) => Some(key.fingerprint()),
-                RootSigner::Identity { .. } => None,
-            };
-            Some((Digest::of(text(policy)?.0.as_bytes()), roots.0.iter().filter_map(print).collect()))
-        }
+        Some(file) => Some(signing::load_root(file).map_err(Failure::usage)?.digest()),
     };
-    Ok(Wanted { trust: (!keys.is_empty()).then_some(keys), policy })
+    let policy = policy.map(wanted_policy).transpose()?;
+    Ok(Wanted { trust: (!keys.is_empty()).then_some(keys), trusted_root, policy })
+}
+
+fn wanted_policy(name: &str) -> Result<WantedPolicy, Failure> {
+    let (policy, roots, _) = load(Some(name), &[])?;
+    let print = |root: &crate::verify::Root| match &root.signer {
+        RootSigner::Key(key) => Some(key.fingerprint()),
+        RootSigner::Identity { .. } => None,
+    };
+    let keys: Vec<_> = roots.0.iter().filter_map(print).collect();
+    let certified = keys.len() < roots.0.len();
+    let trusted_root = trusted_root(&policy, Some(name))?.filter(|_| certified).map(|root| root.digest());
+    Ok(WantedPolicy { digest: Digest::of(text(name)?.0.as_bytes()), keys, trusted_root })
 }
 
 async fn verify(context: &Context<'_>, file: &Path, wanted: &Wanted) -> Result<Exit, Failure> {

@@ -22,6 +22,8 @@ pub(super) enum Format {
     Json,
     /// A graph for graphviz (`trace` alone).
     Dot,
+    /// A drawing, as SVG (`trace` alone).
+    Svg,
     /// A page for a browser (`trace` and `report`).
     Html,
     /// koji's content-generator metadata (`trace` alone).

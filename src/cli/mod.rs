@@ -179,7 +179,9 @@ fn fits(format: Format, command: &Command) -> Result<(), Failure> {
     let drawn = matches!(command, Command::Trace(args) if args.drawn());
     let (fits, whose) = match format {
         Format::Text | Format::Json => (true, ""),
-        Format::Dot | Format::Koji => (drawn, "dot and koji are for the answer of `trace`"),
+        Format::Dot | Format::Svg | Format::Koji => {
+            (drawn, "dot, svg and koji are for the answer of `trace`")
+        }
         Format::Html => {
             let fits = drawn || matches!(command, Command::Report(_));
             (fits, "html is for the answers of `trace` and `report`")

@@ -56,7 +56,7 @@ fn form(format: Format) -> NightForm {
         Format::Markdown => NightForm::Markdown,
         Format::Junit => NightForm::Junit,
         Format::Sarif => NightForm::Sarif,
-        Format::Text | Format::Dot | Format::Koji => NightForm::Text, // The last two were refused before.
+        Format::Text | Format::Dot | Format::Svg | Format::Koji => NightForm::Text, // The last three were refused before.
     }
 }
 

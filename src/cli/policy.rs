@@ -83,9 +83,18 @@ pub(super) fn load(
 
 /// The trusted root that a policy names, if it names one.
 pub(super) fn trusted_root(policy: &Policy, name: Option<&str>) -> Result<Option<Arc<TrustedRoot>>, Failure> {
+    Ok(trusted_root_text(policy, name)?.map(|(root, _)| root))
+}
+
+/// [`trusted_root`], and its text.
+pub(super) fn trusted_root_text(
+    policy: &Policy,
+    name: Option<&str>,
+) -> Result<Option<(Arc<TrustedRoot>, String)>, Failure> {
     let Some(file) = &policy.trusted_root else { return Ok(None) };
     let dir = name.map(Path::new).and_then(Path::parent).unwrap_or(Path::new(""));
-    signing::load_root(&dir.join(file)).map(|root| Some(Arc::new(root))).map_err(Failure::usage)
+    let (root, text) = signing::load_root_text(&dir.join(file)).map_err(Failure::usage)?;
+    Ok(Some((Arc::new(root), text)))
 }
 
 /// The text of a policy by its name or path, and the directory its key files are named from.
@@ -119,26 +128,17 @@ fn names() -> String {
 }
 
 fn root(trust: &crate::policy::Trust, dir: &Path) -> Result<Root, Failure> {
-    let (signer, name) = match &trust.signer {
+    match &trust.signer {
         Signer::Key(file) => {
             let path = dir.join(file);
-            let mut keys = signing::load_trust(std::slice::from_ref(&path)).map_err(Failure::usage)?;
-            let key = keys.remove(0); // One for each path.
-            let name = format!("key {} ({})", key.fingerprint(), path.display());
-            (RootSigner::Key(key), name)
+            let key = signing::load_public(&path).map_err(Failure::usage)?;
+            let mut root = Root::of(trust, RootSigner::Key(key));
+            root.name = format!("{} ({})", root.name, path.display());
+            Ok(root)
         }
         Signer::Identity { identity, issuer } => {
-            let name = format!("{identity} ({issuer})");
-            (RootSigner::Identity { identity: identity.clone(), issuer: issuer.clone() }, name)
+            let signer = RootSigner::Identity { identity: identity.clone(), issuer: issuer.clone() };
+            Ok(Root::of(trust, signer))
         }
-    };
-    Ok(Root {
-        signer,
-        name,
-        builders: trust.builders.clone(),
-        level: trust.level,
-        predicates: trust.predicates.clone(),
-        verifiers: trust.verifiers.clone(),
-        rebuilders: trust.rebuilders.clone(),
-    })
+    }
 }

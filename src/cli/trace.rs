@@ -68,7 +68,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// Whether the answer can be drawn, as `--format dot` and `html` do.
+    /// Whether the answer can be drawn, as `--format dot`, `svg` and `html` do.
     pub(super) fn drawn(&self) -> bool {
         !(self.log || self.events || self.failed || self.follow.is_some())
     }
@@ -188,10 +188,11 @@ impl Args {
     }
 }
 
-/// Prints the answer and its tree, or the tree alone, as a graph or a page.
+/// Prints the answer and its tree, or the tree alone, as a graph, a drawing or a page.
 fn drawn(context: &Context<'_>, mut answer: view::Trace, tree: Node) -> Exit {
     let drawn = match context.global.format {
         Format::Dot => Some(tree.dot()),
+        Format::Svg => Some(tree.svg()),
         Format::Html => Some(tree.html()),
         Format::Text | Format::Json | Format::Markdown | Format::Junit | Format::Sarif | Format::Koji => None,
     };

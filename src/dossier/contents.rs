@@ -26,8 +26,14 @@ pub struct Contents {
     pub as_of: String,
     /// The policy it was judged by; its text is `policy.toml`. None: none was.
     pub policy: Option<Policy>,
-    /// Whose statements were believed, in the order of roots.
+    /// The keys whose statements were believed, in the order of roots.
     pub keys: Vec<Key>,
+    /// The identities whose statements were believed, by certificate: those of the policy's `[[trust]]`, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<Identity>,
+    /// Whose certificates were believed; there if and only if there are identities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_root: Option<TrustedRoot>,
     /// The image and what it stands on, each with what came of judging it.
     pub judged: Vec<Judged>,
     /// What is not in the archive, and why.
@@ -58,6 +64,26 @@ pub struct Key {
     pub by: String,
 }
 
+/// An identity that was believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// The subject alternative name, exact or with `*`.
+    pub identity: String,
+    /// Who vouched for it, exact.
+    pub issuer: String,
+}
+
+/// Certificate authorities, logs and timestamp authorities that were believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedRoot {
+    /// Of its text.
+    pub digest: Digest,
+    /// The member with its JSON.
+    pub member: String,
+}
+
 /// An image, and what came of judging it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,7 +94,7 @@ pub struct Judged {
     pub name: String,
     /// Of its manifest.
     pub digest: Digest,
-    /// `passed`, `failed` or `unknown`; the image by the policy, what it stands on by the keys alone.
+    /// `passed`, `failed` or `unknown`; the image by the policy, what it stands on by the signers alone.
     pub verdict: String,
     /// Its SLSA build level.
     pub level: u8,

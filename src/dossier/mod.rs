@@ -9,7 +9,7 @@ mod tar;
 #[cfg(test)]
 mod tests;
 
-pub use contents::{Contents, ContentsError, Gap, Judged, Key, Member, Policy};
+pub use contents::{Contents, ContentsError, Gap, Identity, Judged, Key, Member, Policy, TrustedRoot};
 pub use tar::{DossierError, Opened, Written, read, write};
 
 /// What lists all other members.

@@ -21,6 +21,8 @@ fn sample(bodies: &[(&str, &[u8])]) -> (Contents, BTreeMap<String, Vec<u8>>) {
         as_of: "2026-11-30T12:00:00Z".into(),
         policy: None,
         keys: Vec::new(),
+        identities: Vec::new(),
+        trusted_root: None,
         judged: Vec::new(),
         gaps: Vec::new(),
         members: members.collect(),
@@ -118,6 +120,30 @@ fn members_that_are_not_listed_so_are_not_written() {
     let mut twice = Vec::new();
     write(&contents, &mut twice, |member| Ok(&bodies[&member.path][..])).unwrap();
     assert!(matches!(opened(&twice), Err(DossierError::Name(_))), "one name twice");
+}
+
+#[test]
+fn one_list_has_one_trusted_root() {
+    let (mut contents, _) = sample(&[]);
+    let root = |member: &str| Some(TrustedRoot { digest: Digest::of(b"root"), member: member.into() });
+    assert!(
+        !contents.to_bytes().windows(12).any(|window| window == b"trusted_root"),
+        "as before there were any"
+    );
+    contents.trusted_root = root("roots/a.json");
+    let bytes = contents.to_bytes();
+    assert_eq!(Contents::parse(&bytes).unwrap(), contents);
+    let text = String::from_utf8(bytes).unwrap();
+    let at = text.find("\"trusted_root\"").unwrap();
+    let end = text[at..].find('}').unwrap() + at + 1;
+    let twice = format!("{}{},{}", &text[..at], &text[at..end], &text[at..]);
+    let refused = Contents::parse(twice.as_bytes()).unwrap_err();
+    assert!(crate::model::chain(&refused).contains(crate::model::json::STANDS_TWICE), "{refused:?}");
+    // A list where one is allowed, and a field that is spelled out though it says nothing.
+    for other in ["[]", "null"] {
+        let other = format!("{}\"trusted_root\":{other}{}", &text[..at], &text[end..]);
+        assert!(Contents::parse(other.as_bytes()).is_err(), "{other}");
+    }
 }
 
 #[test]

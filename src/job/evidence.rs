@@ -2,11 +2,12 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
+pub use super::trust::{By, Trust};
 pub(crate) use crate::model::chain;
 
 use super::{Ports, inputs::Missing};
 use crate::{
-    attest::{Bundle, Origin, Provenance, ProvenanceError, PublicKey, Statement},
+    attest::{Bundle, Origin, Provenance, ProvenanceError, Statement},
     compute,
     model::{Descriptor, Digest, ImageName, limits, names, path::printable},
     oci::Manifest,
@@ -16,15 +17,6 @@ use crate::{
 
 /// The one reason where nothing was found.
 pub(super) const NO_PROVENANCE: &str = "there is no provenance beside the image";
-
-/// Whose provenance is believed. There is no default: the caller says it.
-#[derive(Debug, Clone)]
-pub enum Trust {
-    /// Signed by one of these.
-    Keys(Vec<PublicKey>),
-    /// Anybody's, signed or not: `--insecure-skip-verify`.
-    AnyoneUnsafe,
-}
 
 /// Why evidence could not be looked at (not: what is wrong with it).
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +69,8 @@ pub struct Believed<P = Provenance> {
     pub referrer: Digest,
     /// The statement itself.
     pub statement: Statement,
+    /// By whose word it is believed.
+    pub by: By,
 }
 
 /// What looking for a provenance came to.
@@ -180,8 +174,9 @@ impl Evidence {
             left_bytes = self.spend(left_bytes, layer.size)?;
             match bytes(ports, &self.image, layer).await {
                 Ok(bytes) => match judge(&bytes, &layer.media_type, &self.subject, trust) {
-                    Ok(Some((statement, provenance))) => {
-                        candidates.believed.push(Believed { provenance, referrer: *referrer, statement });
+                    Ok(Some((statement, provenance, by))) => {
+                        let referrer = *referrer;
+                        candidates.believed.push(Believed { provenance, referrer, statement, by });
                     }
                     Ok(None) => {} // About something else than how the image was built.
                     Err(why) => candidates.refuse(*referrer, &why),
@@ -386,18 +381,15 @@ fn judge<P: Said>(
     media_type: &str,
     subject: &Digest,
     trust: &Trust,
-) -> Result<Option<(Statement, P)>, String> {
+) -> Result<Option<(Statement, P, By)>, String> {
     let says = |error: &dyn std::error::Error| chain(error);
-    let statement = if media_type == names::BUNDLE {
+    let (statement, by) = if media_type == names::BUNDLE {
         let bundle = Bundle::parse(bytes).map_err(|error| says(&error))?;
-        if let Trust::Keys(keys) = trust
-            && bundle.envelope.verified_by(keys).is_none()
-        {
-            return Err("no signature by a trusted key".to_owned());
-        }
-        bundle.envelope.statement().map_err(|error| says(&error))?
+        let by = trust.believes(&bundle, bytes, subject);
+        let by = by.ok_or_else(|| "no signature by a trusted key".to_owned())?;
+        (bundle.envelope.statement().map_err(|error| says(&error))?, by)
     } else {
-        Statement::parse(bytes).map_err(|error| says(&error))?
+        (Statement::parse(bytes).map_err(|error| says(&error))?, By::Anybody)
     };
     if !statement.names_subject(subject) {
         return Err(format!("its subject is not this image ({subject})"));
@@ -406,7 +398,7 @@ fn judge<P: Said>(
         return Ok(None);
     }
     let provenance = P::read(&statement).map_err(|error| says(&error))?;
-    Ok(Some((statement, provenance)))
+    Ok(Some((statement, provenance, by)))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn believed(finished_on_s: i64, referrer: &[u8]) -> Believed {
     let statement = Statement::parse(EXAMPLE.as_bytes()).unwrap();
     let mut provenance = Provenance::read(&statement).unwrap();
     provenance.run.finished_on_s = finished_on_s;
-    Believed { provenance, referrer: Digest::of(referrer), statement }
+    Believed { provenance, referrer: Digest::of(referrer), statement, by: By::Key }
 }
 
 #[test]

@@ -85,7 +85,7 @@ async fn ancestor(
         Ok(evidence) => evidence,
         Err(error) => return unknown(named, layers, chain(&error)),
     };
-    let trusted = matches!(trust, Trust::Keys(_));
+    let trusted = trust.is_particular();
     let (origin, verified) = match believed(ports, &evidence, trust).await {
         Err(_) if trusted => (believed(ports, &evidence, &Trust::AnyoneUnsafe).await, false),
         origin => (origin, trusted),

@@ -44,6 +44,7 @@ pub mod standing;
 pub mod test;
 pub mod track;
 pub mod tree;
+mod trust;
 pub mod turns;
 pub mod verify;
 

@@ -157,13 +157,13 @@ fn believed(place: &str, bytes: &[u8], signed: bool, trust: &Trust) -> Result<Re
     let refused = |why: String| RemainsError::Refused { place: place.to_owned(), why };
     let statement = if signed {
         let bundle = Bundle::parse(bytes).map_err(|error| refused(chain(&error)))?;
-        if let Trust::Keys(keys) = trust
-            && bundle.envelope.verified_by(keys).is_none()
+        if let Some(keys) = trust.keys()
+            && bundle.envelope.verified_by(&keys).is_none()
         {
             return Err(refused("no signature by a trusted key".to_owned()));
         }
         bundle.envelope.statement().map_err(|error| refused(chain(&error)))?
-    } else if matches!(trust, Trust::Keys(_)) {
+    } else if trust.is_particular() {
         return Err(refused("its statement is not signed".to_owned()));
     } else {
         Statement::parse(bytes).map_err(|error| refused(chain(&error)))?
@@ -171,6 +171,6 @@ fn believed(place: &str, bytes: &[u8], signed: bool, trust: &Trust) -> Result<Re
     let failed = Failed::read(&statement).map_err(|error| refused(chain(&error)))?;
     let digest = |name| failed.digest(&statement, name).map_err(|error| refused(chain(&error)));
     let (log, events) = (digest("log")?, digest("events")?);
-    let (statement, verified) = (Digest::of(&statement.to_bytes()), matches!(trust, Trust::Keys(_)));
+    let (statement, verified) = (Digest::of(&statement.to_bytes()), trust.is_particular());
     Ok(Remains { place: place.to_owned(), failed, statement, signed, verified, log, events })
 }

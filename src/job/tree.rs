@@ -1,6 +1,6 @@
 //! Where an image came from, down to the bottom, and what of it was looked at: for `trace` and for evidence.
 //!
-//! A part is *verified* if it was looked at here: its statement is signed by trusted keys, as is all above it, and its bytes, where
+//! A part is *verified* if it was looked at here: its statement is signed by who is trusted, as is all above it, and its bytes, where
 //! it has some, are there and of the digest that this statement names. What is only said is *claimed*, whoever says it.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     Ports,
-    evidence::{Believed, Evidence, Found, Trust, chain, whole},
+    evidence::{Believed, By, Evidence, Found, Trust, chain, whole},
     source::options,
 };
 use crate::{
@@ -43,7 +43,7 @@ pub async fn tree(ports: &Ports, image: &ImageName, digest: Digest, bytes: &[u8]
     let mut walk = Walk { ports, looking, seen: BTreeSet::new() };
     let top = Node::new("image", image.to_string(), State::Verified, "its manifest has this digest")
         .digest(digest.to_string());
-    let trusted = matches!(looking.trust, Trust::Keys(_));
+    let trusted = looking.trust.is_particular();
     walk.image(top, image, digest, Some(bytes.to_vec()), trusted, limits::LINEAGE_DEPTH_MAX).await
 }
 
@@ -57,7 +57,7 @@ struct Walk<'a> {
 struct Place<'a> {
     image: &'a ImageName,
     evidence: &'a Evidence,
-    /// All from the top down to its statement was signed by trusted keys.
+    /// All from the top down to its statement was signed by who is trusted.
     vouched: bool,
     depth: usize,
 }
@@ -120,6 +120,9 @@ impl Walk<'_> {
 
     async fn origin(&mut self, node: &mut Node, believed: &Believed<Origin>, why: &str, place: &Place<'_>) {
         let (state, why) = match (place.vouched, why) {
+            (true, _) if believed.by == By::Identity => {
+                (State::Verified, "signed by a trusted identity, by its certificate".to_owned())
+            }
             (true, _) => (State::Verified, "signed by a trusted key".to_owned()),
             (false, "") => (State::Claimed, "no trusted key vouches for it".to_owned()),
             (false, why) => (State::Claimed, why.to_owned()),

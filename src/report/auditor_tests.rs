@@ -37,6 +37,14 @@ fn evidence_answers() {
             member: "keys/00.pub".into(),
             by: "flag".into(),
         }],
+        identities: vec![crate::dossier::Identity {
+            identity: "https://ci.example.org/*".into(),
+            issuer: "https://ci.example.org".into(),
+        }],
+        trusted_root: Some(crate::dossier::TrustedRoot {
+            digest: digest(),
+            member: "roots/trusted_root.json".into(),
+        }),
         judged: vec![judged.clone()],
         gaps: Vec::new(),
         members: Vec::new(),

@@ -40,6 +40,7 @@ pub mod rebuild;
 mod report_tests;
 mod sarif;
 pub mod store;
+mod svg;
 pub mod test;
 #[cfg(test)]
 mod tests;

@@ -88,7 +88,7 @@ impl Node {
     }
 
     /// Its digest, unless its name has it.
-    fn other_digest(&self) -> Option<&String> {
+    pub(super) fn other_digest(&self) -> Option<&String> {
         let hex = |digest: &str| digest.rsplit(':').next().unwrap_or_default().to_owned();
         self.digest.as_ref().filter(|digest| !self.name.contains(&hex(digest)))
     }

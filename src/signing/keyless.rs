@@ -20,7 +20,7 @@ use sigstore_verify::{
     },
 };
 
-use crate::attest::PublicKey;
+use crate::{attest::PublicKey, model::Digest};
 
 /// Certificate authorities, logs and timestamp authorities that are trusted, each for its time.
 pub struct TrustedRoot {
@@ -28,6 +28,7 @@ pub struct TrustedRoot {
     log_keys: Keyring,
     /// Whether it names logs; where it names none, a timestamp must do.
     logs: bool,
+    digest: Digest,
 }
 
 /// Whose signature is wanted.
@@ -114,7 +115,10 @@ pub enum RootError {
 
 impl std::fmt::Debug for TrustedRoot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TrustedRoot").field("logs", &self.logs).finish_non_exhaustive()
+        f.debug_struct("TrustedRoot")
+            .field("digest", &self.digest)
+            .field("logs", &self.logs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +133,13 @@ impl TrustedRoot {
         let unusable = |error: &dyn std::error::Error| RootError::Unusable(error.to_string());
         let verifier = Verifier::new(&root).map_err(|error| unusable(&error))?;
         let log_keys = root.rekor_keys().map_err(|error| unusable(&error))?;
-        Ok(Self { verifier, log_keys, logs })
+        Ok(Self { verifier, log_keys, logs, digest: Digest::of(text.as_bytes()) })
+    }
+
+    /// Of the text it was read from.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// Judges a bundle with a certificate: chain, dates at every time that is known, certificate transparency, log entries,

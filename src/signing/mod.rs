@@ -146,8 +146,19 @@ pub fn load_public(path: &Path) -> Result<PublicKey, SigningError> {
 /// # Errors
 /// If it cannot be read or is none; they name the file.
 pub fn load_root(path: &Path) -> Result<keyless::TrustedRoot, SigningError> {
+    load_root_text(path).map(|(root, _)| root)
+}
+
+/// [`load_root`], and the file's text.
+///
+/// # Errors
+/// Those of [`load_root`].
+pub fn load_root_text(path: &Path) -> Result<(keyless::TrustedRoot, String), SigningError> {
     let (text, _) = read_up_to(path, TRUSTED_ROOT_SIZE_BYTES_MAX)?;
-    keyless::TrustedRoot::parse(&text).map_err(|source| SigningError::Root { path: path.to_owned(), source })
+    match keyless::TrustedRoot::parse(&text) {
+        Ok(root) => Ok((root, text)),
+        Err(source) => Err(SigningError::Root { path: path.to_owned(), source }),
+    }
 }
 
 fn read(path: &Path) -> Result<(String, u32), SigningError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     attest::PublicKey,
-    policy::{Allowed, Pattern},
+    policy::{Allowed, Pattern, Trust},
 };
 
 /// Who signs.
@@ -47,6 +47,24 @@ impl Root {
         let name = format!("key {}", key.fingerprint());
         let (verifiers, rebuilders) = (BTreeSet::new(), Allowed::Any);
         Self { signer: RootSigner::Key(key), name, builders, level, predicates: None, verifiers, rebuilders }
+    }
+
+    /// The `signer` that a policy's `[[trust]]` names, for what that lets it say.
+    #[must_use]
+    pub fn of(trust: &Trust, signer: RootSigner) -> Self {
+        let name = match &signer {
+            RootSigner::Key(key) => format!("key {}", key.fingerprint()),
+            RootSigner::Identity { identity, issuer } => format!("{identity} ({issuer})"),
+        };
+        Self {
+            signer,
+            name,
+            builders: trust.builders.clone(),
+            level: trust.level,
+            predicates: trust.predicates.clone(),
+            verifiers: trust.verifiers.clone(),
+            rebuilders: trust.rebuilders.clone(),
+        }
     }
 
     /// Whether it may make statements of this type.

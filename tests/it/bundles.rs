@@ -38,11 +38,11 @@ fn verify_data(name: &str) -> PathBuf {
     source_of("sigstore-verify").join("test_data").join(name)
 }
 
-fn bundle_data(name: &str) -> PathBuf {
+pub(crate) fn bundle_data(name: &str) -> PathBuf {
     source_of("sigstore-bundle").join("tests/fixtures").join(name)
 }
 
-fn production() -> PathBuf {
+pub(crate) fn production() -> PathBuf {
     source_of("sigstore-trust-root").join("src/trusted_root.json")
 }
 

@@ -21,7 +21,7 @@ use crate::{
     host,
     inventory::{Inventory, InventoryError, Span},
     ledger::{Ledger, LedgerError},
-    model::{Digest, Maxima, rfc3339},
+    model::{Maxima, rfc3339},
     policy::Policy,
     progress::Progress,
     recipe::Buildroot,
@@ -42,8 +42,6 @@ pub struct Rules {
     pub roots: Arc<Roots>,
     /// Whose certificates to believe, where the policy trusts identities.
     pub trusted_root: Option<Arc<TrustedRoot>>,
-    /// Of that file's bytes.
-    pub trusted_root_digest: Option<Digest>,
     /// What is rebuilt with, if not with what was recorded.
     pub buildroot: Option<Buildroot>,
 }

@@ -132,7 +132,7 @@ fn keep(past: &mut Vec<Row>, row: Row, asked: &[(StepKind, Digest)]) {
 /// What a group asks for, each with its conditions.
 async fn steps(request: &Request, index: usize, group: &Group) -> Vec<(StepKind, Digest)> {
     let rules = &request.rules[index];
-    let trust = due::trust(&rules.roots, rules.trusted_root_digest);
+    let trust = due::trust(&rules.roots, rules.trusted_root.as_ref().map(|root| root.digest()));
     let vary = group.vary.names();
     let buildroot = match &rules.buildroot {
         None => None,

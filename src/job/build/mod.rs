@@ -24,7 +24,7 @@ use super::{
     bases::BaseError,
     builder::BuilderError,
     configured::SignerError,
-    evidence::{Believed, EvidenceError, Trust, chain},
+    evidence::{Believed, By, EvidenceError, Trust, chain},
     execute::{ExecuteError, Execution, Gathered, Kept, Secrets, execute},
     inputs::{Bodies, InputsTo},
     live,
@@ -388,7 +388,7 @@ async fn publish(
         publisher.tag(&request.to, &assembled.image).await?;
     }
     let provenance = Provenance { definition: planned.definition.clone(), run };
-    Ok((Believed { provenance, referrer: attached.digest, statement }, tests))
+    Ok((Believed { provenance, referrer: attached.digest, statement, by: By::Key }, tests))
 }
 
 /// The source as a deterministic pack, if nobody else keeps it.

@@ -6,14 +6,15 @@ use std::{
     path::Path,
 };
 
-use super::{EvidenceArchiveError, Terms, below_counts, judged, recorded};
+use super::{
+    EvidenceArchiveError, below_counts, judged, recorded,
+    terms::{FLAG, terms, unfit},
+};
 use crate::{
     attest::PublicKey,
     dossier::{self, Contents, Judged, Opened},
     job::Ports,
-    model::{Digest, time::parse_rfc3339},
-    policy::{Policy, Signer},
-    verify::{Code, Root, RootSigner},
+    model::Digest,
 };
 
 /// What came of an archive that is whole.
@@ -29,17 +30,31 @@ pub struct Checked {
     pub differs: Vec<String>,
 }
 
-/// What an archive must have been judged by; it brings keys and policy itself, and anybody can make one.
+/// What an archive must have been judged by; it brings signers and policy itself, and anybody can make one.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// Each of its keys must be one of these, and one of them must have said something of the image; none: any keys will do.
+    /// Each of its keys must be one of these, and a signer must have said something of the image; none: any keys will do.
+    /// Identities must then be those of [`Wanted::policy`].
     pub trust: Option<Vec<PublicKey>>,
-    /// The policy, and the fingerprints of the keys of its `[[trust]]`, in order; none: any policy will do.
-    pub policy: Option<(Digest, Vec<Digest>)>,
+    /// By whose word certificates may be believed; none: by that of any trusted root.
+    pub trusted_root: Option<Digest>,
+    /// None: any policy will do.
+    pub policy: Option<WantedPolicy>,
 }
 
-/// Reads the archive `from`, holds every byte against its lists, and judges its images again: by its keys, its policy and as of its
-/// time, which must be as they are `wanted`.
+/// The policy that an archive must have been judged by. Its text names the identities.
+#[derive(Debug)]
+pub struct WantedPolicy {
+    /// Of its text.
+    pub digest: Digest,
+    /// Fingerprints of the keys of its `[[trust]]`, in order.
+    pub keys: Vec<Digest>,
+    /// Of the trusted root that it names, if it trusts an identity.
+    pub trusted_root: Option<Digest>,
+}
+
+/// Reads the archive `from`, holds every byte against its lists, and judges its images again: by its signers, its policy and as of
+/// its time, which must be as they are `wanted`.
 ///
 /// # Errors
 /// [`EvidenceArchiveError`]; those that refuse say so by [`EvidenceArchiveError::refuses`].
@@ -74,24 +89,61 @@ pub async fn check(ports: &Ports, from: impl Read, wanted: &Wanted) -> Result<Ch
             ));
         }
     }
-    if let Some((digest, keys)) = &wanted.policy {
-        let own = contents.keys.iter().filter(|key| key.by != "flag").map(|key| key.fingerprint);
-        if contents.policy.as_ref().is_none_or(|policy| policy.digest != *digest) {
-            differs.push(format!("it was not judged by the policy {digest} given with --policy"));
-        } else if own.collect::<Vec<_>>() != *keys {
-            differs.push("its keys are not those that the policy given with --policy names".to_owned());
+    differs.extend(wanted.differs(&contents, silent));
+    Ok(Checked { digest, contents, judged: again, differs })
+}
+
+impl Wanted {
+    /// What of the archive's own signers and policy is not as wanted; `silent`: none of the signers said anything of the image.
+    fn differs(&self, contents: &Contents, silent: bool) -> Vec<String> {
+        let mut differs = Vec::new();
+        if let Some(policy) = &self.policy {
+            differs.extend(policy.differs(contents));
         }
-    }
-    if let Some(trust) = &wanted.trust {
+        let root = contents.trusted_root.as_ref().map(|root| root.digest);
+        match (self.trusted_root, root) {
+            (Some(wanted), Some(own)) if own != wanted => {
+                differs.push(format!("its trusted root {own} is not the one given with --trusted-root"));
+            }
+            (Some(_), None) => {
+                differs.push(
+                    "it was judged by keys alone, not by the trusted root given with --trusted-root"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
+        let Some(trust) = &self.trust else { return differs };
         if silent {
-            differs.push("none of its keys has signed anything about the image".to_owned());
+            differs.push("none of its signers has said anything about the image".to_owned());
         }
         let own = |key: &&dossier::Key| !trust.iter().any(|one| one.fingerprint() == key.fingerprint);
         for key in contents.keys.iter().filter(own) {
             differs.push(format!("the key {} is none of those given with --trust", key.fingerprint));
         }
+        for one in contents.identities.iter().filter(|_| self.policy.is_none()) {
+            differs.push(format!(
+                "the identity {} ({}) is no key given with --trust; a policy given with --policy may name it",
+                one.identity, one.issuer
+            ));
+        }
+        differs
     }
-    Ok(Checked { digest, contents, judged: again, differs })
+}
+
+impl WantedPolicy {
+    fn differs(&self, contents: &Contents) -> Option<String> {
+        let own = contents.keys.iter().filter(|key| key.by != FLAG).map(|key| key.fingerprint);
+        if contents.policy.as_ref().is_none_or(|policy| policy.digest != self.digest) {
+            return Some(format!("it was not judged by the policy {} given with --policy", self.digest));
+        }
+        if own.collect::<Vec<_>>() != self.keys {
+            return Some("its keys are not those that the policy given with --policy names".to_owned());
+        }
+        let root = contents.trusted_root.as_ref().map(|root| root.digest);
+        (root != self.trusted_root)
+            .then(|| "its trusted root is not the one that the policy given with --policy names".to_owned())
+    }
 }
 
 /// Names of members were held against the form of names before: none leads elsewhere.
@@ -101,59 +153,4 @@ fn keep(dir: &Path, name: &str, body: &mut dyn Read) -> io::Result<()> {
         fs::create_dir_all(above)?;
     }
     io::copy(body, &mut File::create_new(path)?).map(drop)
-}
-
-fn unfit(why: &str) -> EvidenceArchiveError {
-    EvidenceArchiveError::Unfit(format!("the archive cannot be judged: {why}"))
-}
-
-/// What the archive was judged by.
-fn terms(contents: &Contents, dir: &Path) -> Result<Terms, EvidenceArchiveError> {
-    let now_s = parse_rfc3339(&contents.as_of).ok_or_else(|| unfit("its time is none"))?;
-    let policy = match &contents.policy {
-        None => Policy::none(),
-        Some(named) => {
-            let text =
-                fs::read_to_string(dir.join("policy.toml")).map_err(|_| unfit("its policy is missing"))?;
-            if Digest::of(text.as_bytes()) != named.digest {
-                return Err(unfit("its policy is another than the one it names"));
-            }
-            let mut policy = Policy::parse(&text, &Code::of_policies())
-                .map_err(|error| unfit(&format!("its policy cannot be read: {error}")))?;
-            policy.name.clone_from(&named.name);
-            policy
-        }
-    };
-    let mut roots = Vec::new();
-    let mut own = policy.trust.iter();
-    for key in &contents.keys {
-        if !contents.members.iter().any(|member| member.path == key.member) {
-            return Err(unfit("a key is missing"));
-        }
-        let pem = fs::read_to_string(dir.join(&key.member)).map_err(|_| unfit("a key is missing"))?;
-        let public =
-            PublicKey::from_pem(&pem).map_err(|error| unfit(&format!("a key cannot be read: {error}")))?;
-        if public.fingerprint() != key.fingerprint {
-            return Err(unfit("a key is another than the one that is named"));
-        }
-        roots.push(match key.by.as_str() {
-            "flag" => Root::key(public, policy.builders.clone(), policy.level),
-            _ => match own.next().filter(|trust| matches!(trust.signer, Signer::Key(_))) {
-                Some(trust) => Root {
-                    name: format!("key {}", public.fingerprint()),
-                    signer: RootSigner::Key(public),
-                    builders: trust.builders.clone(),
-                    level: trust.level,
-                    predicates: trust.predicates.clone(),
-                    verifiers: trust.verifiers.clone(),
-                    rebuilders: trust.rebuilders.clone(),
-                },
-                None => return Err(unfit("it has a key that its policy does not name")),
-            },
-        });
-    }
-    if own.next().is_some() || roots.is_empty() {
-        return Err(unfit("a key of its policy is missing"));
-    }
-    Ok(Terms { roots, policy, now_s })
 }

@@ -9,10 +9,10 @@ use std::{
 use super::{
     EvidenceArchiveError, Terms, below_counts,
     collect::{Collected, collect},
-    judged, recorded,
+    judged, recorded, terms,
 };
 use crate::{
-    dossier::{self, Contents, Judged, Key, Member, Written},
+    dossier::{self, Contents, Identity, Judged, Key, Member, TrustedRoot, Written},
     job::{
         Ports,
         evidence::Trust,
@@ -41,6 +41,8 @@ pub struct Request {
     pub given: usize,
     /// The policy's text, if there is one.
     pub policy_text: Option<String>,
+    /// The trusted root's text, if there is one.
+    pub root_text: Option<String>,
 }
 
 /// What was made.
@@ -68,7 +70,7 @@ pub async fn make(
     let (manifest, bytes) = found.map_err(failed)?;
     let image = request.image.at(manifest.digest);
     let dir = tempfile::tempdir()?;
-    let trust = Trust::Keys(keys(&request.terms)?);
+    let trust = Trust::of(&request.terms.roots, request.terms.trusted_root.as_ref());
     let collected = collect(ports, &image, manifest.digest, &trust, dir.path()).await?;
     let looking = Looking { trust, inputs: true, deep: false };
     let tree = tree(ports, &image, manifest.digest, &bytes, &looking).await;
@@ -81,6 +83,8 @@ pub async fn make(
         as_of: rfc3339(request.terms.now_s),
         policy: policy(request),
         keys: put_keys(request, dir.path())?,
+        identities: identities(&request.terms),
+        trusted_root: put_root(request, dir.path())?,
         judged: parts,
         gaps: collected.gaps.into_iter().collect(),
         members: Vec::new(),
@@ -93,15 +97,15 @@ pub async fn make(
     Ok(Made { contents, written, index })
 }
 
-fn keys(terms: &Terms) -> Result<Vec<crate::attest::PublicKey>, EvidenceArchiveError> {
-    let key = |root: &crate::verify::Root| match &root.signer {
-        RootSigner::Key(key) => Ok(key.clone()),
-        RootSigner::Identity { .. } => Err(EvidenceArchiveError::Unfit(format!(
-            "{}: signers by certificate cannot be bundled yet; give keys",
-            root.name
-        ))),
+/// The signers by certificate, as they are written down.
+fn identities(terms: &Terms) -> Vec<Identity> {
+    let identity = |root: &crate::verify::Root| match &root.signer {
+        RootSigner::Key(_) => None,
+        RootSigner::Identity { identity, issuer } => {
+            Some(Identity { identity: identity.to_string(), issuer: issuer.clone() })
+        }
     };
-    terms.roots.iter().map(key).collect()
+    terms.roots.iter().filter_map(identity).collect()
 }
 
 /// Judges every image of the archive, the first by the policy.
@@ -132,13 +136,29 @@ fn policy(request: &Request) -> Option<dossier::Policy> {
 fn put_keys(request: &Request, dir: &Path) -> Result<Vec<Key>, EvidenceArchiveError> {
     fs::create_dir_all(dir.join("keys"))?;
     let mut all = Vec::new();
-    for (index, key) in keys(&request.terms)?.iter().enumerate() {
+    for (index, root) in request.terms.roots.iter().enumerate() {
+        let RootSigner::Key(key) = &root.signer else { continue };
         let member = format!("keys/{index:02}.pub");
         fs::write(dir.join(&member), key.to_pem())?;
-        let by = if index < request.given { "flag" } else { "policy" };
+        let by = if index < request.given { terms::FLAG } else { "policy" };
         all.push(Key { fingerprint: key.fingerprint(), member, by: by.to_owned() });
     }
     Ok(all)
+}
+
+/// Writes the trusted root, if somebody is believed by certificate.
+fn put_root(request: &Request, dir: &Path) -> Result<Option<TrustedRoot>, EvidenceArchiveError> {
+    if identities(&request.terms).is_empty() {
+        return Ok(None);
+    }
+    let Some(text) = &request.root_text else {
+        let why = "signers by certificate are believed, and no trusted root says whose certificates";
+        return Err(EvidenceArchiveError::Unfit(why.to_owned()));
+    };
+    let member = "roots/trusted_root.json";
+    fs::create_dir_all(dir.join("roots"))?;
+    fs::write(dir.join(member), text)?;
+    Ok(Some(TrustedRoot { digest: Digest::of(text.as_bytes()), member: member.to_owned() }))
 }
 
 fn index(contents: &Contents, judgement: &Judgement, evidence: &Evidence, tree: &Node) -> Index {
@@ -154,8 +174,12 @@ fn index(contents: &Contents, judgement: &Judgement, evidence: &Evidence, tree: 
             });
         }
     }
+    let mut signers = vec!["image"];
+    signers.extend((!contents.keys.is_empty()).then_some("keys"));
+    signers.extend(contents.trusted_root.is_some().then_some("roots"));
     let facts = Facts {
         tree,
+        signers: &signers,
         level: judgement.level,
         passed: contents.policy.is_some() && judgement.verdict == crate::verify::Verdict::Passed,
         believed: &believed,
@@ -173,6 +197,8 @@ fn index(contents: &Contents, judgement: &Judgement, evidence: &Evidence, tree: 
         as_of: contents.as_of.clone(),
         policy: contents.policy.as_ref().map(|policy| policy.name.clone()),
         keys: contents.keys.iter().map(|key| key.fingerprint.to_string()).collect(),
+        identities: contents.identities.clone(),
+        trusted_root: contents.trusted_root.as_ref().map(|root| root.digest),
         reprov: contents.reprov.clone(),
         judged: contents.judged.clone(),
         findings: judgement.findings.iter().map(finding).collect(),

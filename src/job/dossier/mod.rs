@@ -7,10 +7,11 @@
 mod check;
 mod collect;
 mod make;
+mod terms;
 
 use std::{io, path::Path, sync::Arc};
 
-pub use check::{Checked, Wanted, check};
+pub use check::{Checked, Wanted, WantedPolicy, check};
 pub use make::{Made, Request, make};
 
 use super::{
@@ -24,6 +25,7 @@ use crate::{
     model::{Digest, ImageName, ReferenceError},
     policy::Policy,
     registry::RegistryError,
+    signing::keyless::TrustedRoot,
     store::StoreError,
     verify::{Evidence, Judgement, Root, Roots, judge},
 };
@@ -79,7 +81,9 @@ impl EvidenceArchiveError {
 pub struct Terms {
     /// Whom to believe.
     pub roots: Vec<Root>,
-    /// What must be true of the image; bases and buildroots are judged each by itself, by the keys alone.
+    /// Whose certificates to believe, where roots are identities.
+    pub trusted_root: Option<Arc<TrustedRoot>>,
+    /// What must be true of the image; bases and buildroots are judged each by itself, by the signers alone.
     pub policy: Policy,
     /// As of when, seconds since 1970.
     pub now_s: i64,
@@ -106,7 +110,7 @@ async fn judged(
     policy.depth = 0; // What it stands on is in the archive too, and counts by `below_counts`.
     let request = Verifying {
         roots: Arc::new(Roots(terms.roots.clone())),
-        trusted_root: None,
+        trusted_root: terms.trusted_root.clone(),
         policy: Arc::new(policy),
         now_s: terms.now_s,
         platform: None,

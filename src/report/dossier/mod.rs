@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::tree::Node;
 use crate::{
-    dossier::{Contents, Gap, Judged, Written},
+    dossier::{Contents, Gap, Identity, Judged, Written},
     model::{Digest, path::printable},
 };
 
@@ -26,6 +26,10 @@ pub struct Index {
     pub policy: Option<String>,
     /// Fingerprints of the keys that were believed.
     pub keys: Vec<String>,
+    /// The identities that were believed, by certificate.
+    pub identities: Vec<Identity>,
+    /// Of the trusted root, by whose word certificates were believed.
+    pub trusted_root: Option<Digest>,
     /// Version of the program.
     pub reprov: String,
     /// The image and what it stands on.
@@ -85,6 +89,10 @@ pub struct Answer {
     pub verdict: String,
     /// Fingerprints of the keys that were believed.
     pub keys: Vec<Digest>,
+    /// The identities that were believed, by certificate.
+    pub identities: Vec<Identity>,
+    /// Of the trusted root, by whose word certificates were believed; none: nobody's were.
+    pub trusted_root: Option<Digest>,
     /// The image and what it stands on, as judged now.
     pub judged: Vec<Judged>,
     /// How many requirements are met, partly and unmet; none where an archive was only checked.
@@ -137,6 +145,8 @@ impl Answer {
             policy: contents.policy.clone(),
             verdict: judged.first().map(|first| first.verdict.clone()).unwrap_or_default(),
             keys: contents.keys.iter().map(|key| key.fingerprint).collect(),
+            identities: contents.identities.clone(),
+            trusted_root: contents.trusted_root.as_ref().map(|root| root.digest),
             judged,
             requirements: None,
             gaps: contents.gaps.len(),
@@ -158,6 +168,8 @@ impl Answer {
             policy: None,
             verdict: "failed".to_owned(),
             keys: Vec::new(),
+            identities: Vec::new(),
+            trusted_root: None,
             judged: Vec::new(),
             requirements: None,
             gaps: 0,
@@ -188,6 +200,12 @@ impl Answer {
         }
         for key in &self.keys {
             row("key", &key.to_string());
+        }
+        for one in &self.identities {
+            row("identity", &format!("{} ({})", one.identity, one.issuer));
+        }
+        if let Some(root) = &self.trusted_root {
+            row("trusted root", &root.to_string());
         }
         for one in &self.judged {
             let codes =

@@ -50,6 +50,8 @@ pub struct Requirement {
 pub struct Facts<'a> {
     /// Where it came from.
     pub tree: &'a Node,
+    /// The members that show signatures and who made them.
+    pub signers: &'a [&'static str],
     /// Its SLSA build level by the policy.
     pub level: u8,
     /// Whether a policy was applied and nothing refused the image.
@@ -147,8 +149,12 @@ fn build_track(facts: &Facts<'_>) -> Vec<Requirement> {
             (BUILD, "L2 provenance is authentic"),
             "A signature ties it to the builder",
             met(signed),
-            if signed { "signed by a key that is believed here" } else { "no believed key signed it" },
-            &["image", "keys"],
+            if signed {
+                "signed by somebody who is believed here"
+            } else {
+                "nobody who is believed signed it"
+            },
+            facts.signers,
         ),
         row(
             (BUILD, "L2 hosted"),
@@ -279,7 +285,7 @@ fn ssdf(facts: &Facts<'_>) -> Vec<Requirement> {
             } else {
                 "no believed signature over the image's digest"
             },
-            &["image", "keys"],
+            facts.signers,
         ),
         row(
             (SSDF, "PS.3.1"),
@@ -432,7 +438,7 @@ mod tests {
     }
 
     fn facts(tree: &Node, level: u8) -> Facts<'_> {
-        Facts { tree, level, passed: true, believed: &[], rebuilt: &[] }
+        Facts { tree, signers: &["image", "keys"], level, passed: true, believed: &[], rebuilt: &[] }
     }
 
     fn of(all: &[Requirement], id: &str) -> Met {

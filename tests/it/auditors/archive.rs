@@ -32,7 +32,7 @@ fn make(lab: &Lab, image: &str, out: &str, more: &[&str]) -> Ran {
 }
 
 /// Judges the archive; as root without any network.
-fn verify(lab: &Lab, file: &str, more: &[&str]) -> Ran {
+pub(super) fn verify(lab: &Lab, file: &str, more: &[&str]) -> Ran {
     let mut command = lab.command(if root() { "unshare" } else { lab.program() });
     if root() {
         command.args(["--net", lab.program()]);
@@ -42,7 +42,7 @@ fn verify(lab: &Lab, file: &str, more: &[&str]) -> Ran {
     Lab::run(command)
 }
 
-fn read(lab: &Lab, file: &str, member: &str) -> Value {
+pub(super) fn read(lab: &Lab, file: &str, member: &str) -> Value {
     let mut archive = tar::Archive::new(fs::File::open(lab.path(file)).unwrap());
     let found = archive
         .entries()
@@ -99,11 +99,11 @@ fn it_stands_alone() {
     for member in ["findings.json", "index.html", "index.json", "keys/00.pub", "policy.toml", "trace.json"] {
         assert!(members.contains(&member), "{members:?}");
     }
-    refuses_every_change(&lab, &bytes);
+    flipped(&lab, &bytes);
 }
 
 /// The unit tests flip every byte of a small archive; this flips some of a real one, of every kind.
-fn refuses_every_change(lab: &Lab, bytes: &[u8]) {
+pub(super) fn flipped(lab: &Lab, bytes: &[u8]) {
     let mut places: Vec<usize> = (0..bytes.len()).step_by(bytes.len() / 40).collect();
     places.extend([
         0,

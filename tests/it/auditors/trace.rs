@@ -67,8 +67,27 @@ fn a_layered_image_on_an_imported_base_in_a_buildroot() {
     assert!(page.starts_with("<!doctype html>") && page.contains(source) && !page.contains("<script"));
     let graph = trace(&["--trust", &own, "--format", "dot"]).exits(0).out;
     assert!(graph.starts_with("digraph ") && graph.contains("n0 -> n1;"), "{graph}");
-    trace(&["--log", "--format", "html"]).exits(2);
+    let drawing = || trace(&["--trust", &own, "--format", "svg"]).exits(0).out;
+    let drawn = drawing();
+    assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"), "{drawn}");
+    for foreign in ["<script", "href", "<image", "@import", "url(", "<foreignObject"] {
+        assert!(!drawn.contains(foreign), "{foreign}: {drawn}");
+    }
+    let tree = trace(&["--trust", &own, "--format", "json"]).exits(0).json()["tree"].take();
+    for state in ["verified", "claimed", "missing"] {
+        let boxes = drawn.matches(&format!("\">{state}</text>")).count();
+        assert_eq!(
+            boxes,
+            tree.to_string().matches(&format!("\"state\":\"{state}\"")).count(),
+            "{state}: {drawn}"
+        );
+    }
+    assert_eq!(drawn, drawing(), "the same tree is the same drawing");
+    for format in ["html", "svg"] {
+        trace(&["--log", "--format", format]).exits(2);
+    }
     lab.reprov(&["doctor", "--format", "dot"]).exits(2);
+    lab.reprov(&["doctor", "--format", "svg"]).exits(2).says("dot, svg and koji");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod ran;
 mod registry;
 pub(crate) mod repositories;
 pub(crate) mod schemas;
+mod sigstore;
 mod user;
 
 pub(crate) use api::{ApiRegistry, Settings};
@@ -26,6 +27,7 @@ pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
 pub(crate) use ran::Ran;
 pub(crate) use registry::{Base, Registry};
+pub(crate) use sigstore::Sigstore;
 
 use std::{
     path::{Path, PathBuf},
