@@ -25,7 +25,7 @@ const NAME_COLUMNS_MAX: usize = 80;
 /// How many letters of a digest are shown after its algorithm.
 const DIGEST_LETTERS: usize = 12;
 const STYLE: &str = "text{font:13px monospace;fill:#1c1e21;white-space:pre}.kind{font-weight:bold}.digest{fill:#555}\
-                     path{fill:none;stroke:#888}rect{stroke-width:1}";
+                     path{fill:none;stroke:#888}";
 
 impl Node {
     /// The tree as SVG.
@@ -79,8 +79,10 @@ impl Drawing {
             State::Claimed => ("#fdf0cf", "#b58a1b"),
             State::Missing => ("#fbd9d7", "#c0392b"),
         };
-        let (name, digest) =
-            (cut(&printable(&node.name)), node.other_digest().map(short).unwrap_or_default());
+        let (name, digest) = (
+            cut(&printable(&node.name)),
+            node.other_digest().map(|digest| short(digest)).unwrap_or_default(),
+        );
         let state = node.state.name();
         let state_at = PADDING + (columns(node.kind) + 2) * COLUMN;
         let gap = usize::from(!name.is_empty()) * 2;
@@ -130,7 +132,7 @@ fn cut(name: &str) -> String {
 }
 
 /// A digest by its first letters.
-fn short(digest: &String) -> String {
+fn short(digest: &str) -> String {
     let digest = printable(digest);
     let (algorithm, value) = digest.split_once(':').unwrap_or(("", &digest));
     let value: String = value.chars().take(DIGEST_LETTERS).collect();
@@ -155,7 +157,7 @@ mod tests {
         insta::assert_snapshot!(tree("a\"b\\n<b>\u{202e}").svg(), @r##"
         <svg xmlns="http://www.w3.org/2000/svg" width="316" height="262" viewBox="0 0 316 262" role="img">
         <title>Where r.example/app came from</title>
-        <style>text{font:13px monospace;fill:#1c1e21;white-space:pre}.kind{font-weight:bold}.digest{fill:#555}path{fill:none;stroke:#888}rect{stroke-width:1}</style>
+        <style>text{font:13px monospace;fill:#1c1e21;white-space:pre}.kind{font-weight:bold}.digest{fill:#555}path{fill:none;stroke:#888}</style>
         <rect width="316" height="262" fill="#fff"/>
         <g transform="translate(12 12)"><title>image
         verified

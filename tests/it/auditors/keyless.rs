@@ -231,7 +231,7 @@ fn what_is_no_trusted_root_is_refused() {
     signed.made();
     let lab = signed.lab();
     refused(lab, "its trusted root cannot be read", |contents, bodies| {
-        put_root(contents, bodies, b"\x1b[2Jjunk")
+        put_root(contents, bodies, b"\x1b[2Jjunk");
     });
     refused(lab, "its trusted root cannot be read", |contents, bodies| put_root(contents, bodies, b"{}"));
     refused(lab, "its trusted root is no text", |contents, bodies| put_root(contents, bodies, b"\xff\xfe"));
@@ -261,7 +261,7 @@ fn what_is_no_trusted_root_is_refused() {
     }
     // Nobody believed it when this was made, and nobody says so now.
     rewritten(lab, |contents, bodies| {
-        put_root(contents, bodies, Sigstore::new().trusted_root().to_string().as_bytes())
+        put_root(contents, bodies, Sigstore::new().trusted_root().to_string().as_bytes());
     });
     let ran = verify(lab, "changed.tar", &[]).exits(1);
     assert!(ran.json()["differs"].to_string().contains("judged now as failed"), "{ran}");
