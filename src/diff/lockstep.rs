@@ -363,3 +363,7 @@ impl Head {
         &self.bytes[..self.length]
     }
 }
+
+#[cfg(test)]
+#[path = "lockstep_tests.rs"]
+mod tests;

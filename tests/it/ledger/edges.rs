@@ -84,7 +84,7 @@ fn many(count: i64) -> Vec<Entry> {
 #[ignore = "a child of other tests"]
 fn a_maker() {
     let Ok(place) = std::env::var(PLACE) else { return };
-    wait(async { Ledger::make(&place.parse().unwrap(), &many(3000)).await }).unwrap();
+    wait(async { Ledger::make(&place.parse().unwrap(), &many(1000)).await }).unwrap();
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn one_that_is_made_at_once_is_whole_or_not_there_wherever_it_is_killed() {
                 ledger.close().await;
                 checked.rows
             });
-            if rows == 3000 {
+            if rows == 1000 {
                 break;
             }
             assert_eq!(rows, 0, "a part of it, after {} ms", moment * 40);
