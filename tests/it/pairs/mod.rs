@@ -2,6 +2,7 @@
 //! else.
 
 mod crafted;
+mod many;
 mod near_misses;
 mod real;
 
