@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use reprov::{
-    diff::{Change, ChangeKind, Comparison, Field, LayerPair},
+    diff::{Change, ChangeKind, Comparison, Field, Kept, LayerPair},
     drift::{Class, Context, explain},
     layer::{Entry, Kind},
     model::Digest,
@@ -53,7 +53,7 @@ fn change(path: &str, a: Vec<u8>, b: Vec<u8>) -> Change {
         fields: vec![Field { name: "content".to_owned(), a: None, b: None }],
         a: entry(path, &a),
         b: entry(path, &b),
-        contents: Some((a, b)),
+        contents: Some(Kept::of(a, b)),
         delta: None,
     }
 }
@@ -81,10 +81,10 @@ fuzz_target!(|bytes: &[u8]| {
     if path != "var/lib/dpkg/status" {
         changes.push(change("var/lib/dpkg/status", STATUS[0].to_vec(), STATUS[1].to_vec()));
     }
-    let layer = LayerPair { index: 0, a: None, b: None, changes, whole: Vec::new() };
+    let layer = LayerPair { index: 0, a: None, b: None, changes, whole: Vec::new(), finer_in_b: false };
     let comparison =
         Comparison { same_manifest: false, layers: vec![layer], config: Vec::new(), same_filesystem: false };
-    let explained = explain(&comparison, &Context::default());
+    let explained = explain(&comparison, &Context::default()).expect("nothing lies aside");
     let drift = explained.drifts.iter().find(|drift| drift.path == path).expect("one that differs");
     assert!(drift.class == Class::Unexplained || !drift.security, "what concerns security is never explained");
 });

@@ -93,7 +93,7 @@ impl Args {
             let [a, b] = [&one, &two].map(|image| made_by(&image.config));
             let instructions = comparison.by_pair(&a, &b);
             let context = drift::Context { instructions: instructions.clone(), ..drift::Context::default() };
-            Ok::<_, diff::DiffError>((drift::explain(&comparison, &context), instructions))
+            Ok::<_, diff::DiffError>((drift::explain(&comparison, &context)?, instructions))
         });
         let (mut explained, instructions) = compared.await.map_err(Failure::unavailable)?;
         accepted::mark(ports.progress.as_ref(), &mut explained.drifts, &self.ignore.acceptances());

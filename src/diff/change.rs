@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bstr::{BString, ByteSlice as _};
 use serde::Serialize;
 
-use super::{Delta, delta::Run};
+use super::{Both, Delta, Kept, delta::Run};
 use crate::{
     layer::{Entry, Kind, capability},
     model::{path::printable, rfc3339},
@@ -66,7 +66,7 @@ pub struct Change {
     /// The entry in the second.
     pub b: Option<Entry>,
     /// Both contents, if they differ and are small enough to hold.
-    pub contents: Option<(Vec<u8>, Vec<u8>)>,
+    pub contents: Option<Kept>,
     /// Where they differ, if they are too large to be held and it is known.
     pub delta: Option<Delta>,
 }
@@ -75,6 +75,11 @@ impl Change {
     /// Whether the field `name` differs.
     pub fn has(&self, name: &str) -> bool {
         self.fields.iter().any(|field| field.name == name)
+    }
+
+    /// Both contents, if they are held.
+    pub fn read(&self) -> Option<Both<'_>> {
+        self.contents.as_ref()?.read()
     }
 
     /// The entry there is, the first image's if there are two.
@@ -90,7 +95,7 @@ pub(super) enum Contents {
     /// They are not; and where, if that is known.
     Differ(Option<Delta>),
     /// They are not, and here they are.
-    Held(Vec<u8>, Vec<u8>),
+    Held(Kept),
 }
 
 /// What differs of the entries of one path, if anything does.
@@ -115,7 +120,7 @@ pub(super) fn change(layer: usize, a: Option<Entry>, b: Option<Entry>, contents:
     let (delta, contents) = match contents {
         Contents::Equal => (None, None),
         Contents::Differ(delta) => (delta, None),
-        Contents::Held(a, b) => (None, Some((a, b))),
+        Contents::Held(kept) => (None, Some(kept)),
     };
     Some(Change { layer, path, kind, fields, a, b, contents, delta })
 }

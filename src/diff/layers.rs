@@ -9,9 +9,10 @@ use std::{
 use bstr::ByteSlice as _;
 
 use super::{
-    Change, ChangeKind, DiffError, Field,
+    Change, ChangeKind, DiffError, Field, Kept,
     ahead::Ahead,
     align::align,
+    kept::Room,
     lockstep::{self, Compared, Refusal},
     moved, sorted, whiteouts,
 };
@@ -19,7 +20,7 @@ use crate::{
     layer::{
         self, Archive, BLOB_HEAD_BYTES, Entry, Index, Kind, Layer, LayerError, Reading, Shape, compressed,
     },
-    model::{Blobs, Descriptor, DiffId, Digest, Hasher, limits::CAPTURE_SIZE_BYTES_MAX, path::printable},
+    model::{Blobs, Descriptor, DiffId, Digest, Hasher, path::printable},
     oci::Image,
 };
 
@@ -53,7 +54,7 @@ pub struct LayerPair {
     /// (how many of them were compared as what they come to, where the images have not as many).
     pub whole: Vec<Field>,
     /// Whether the second image has more layers where these lie, so that its instructions say more.
-    pub(super) finer_in_b: bool,
+    pub finer_in_b: bool,
 }
 
 impl LayerPair {
@@ -66,12 +67,6 @@ impl LayerPair {
     /// Whether only one image has a layer here.
     pub fn alone(&self) -> bool {
         self.a.is_none() || self.b.is_none()
-    }
-
-    /// Bytes of contents that are held.
-    fn held_bytes(&self) -> u64 {
-        let contents = self.changes.iter().filter_map(|change| change.contents.as_ref());
-        contents.map(|(a, b)| (a.len() + b.len()) as u64).sum()
     }
 
     /// Whether both are the same blob.
@@ -199,15 +194,14 @@ pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<Layer
     let uneven = |run: &&Range<usize>| pairs[(*run).clone()].iter().any(LayerPair::alone);
     let merged: Vec<_> = runs.iter().filter(uneven).cloned().collect();
     // One after the other, each on several threads: what may be held is for who comes first, however fast.
-    let mut left = CAPTURE_SIZE_BYTES_MAX;
+    let room = Room::new(blobs);
     let mut looked_below = 0;
     for at in 0..pairs.len() {
         let (below, rest) = pairs.split_at_mut(at);
         let pair = &mut rest[0];
         if !merged.iter().any(|run| run.contains(&at)) {
-            pair.read(blobs, sides, left)?;
+            pair.read(blobs, sides, &room)?;
             whiteouts::tell(blobs, sides, below, pair, &mut looked_below)?;
-            left -= pair.held_bytes().min(left);
         }
     }
     let alone = |pair: &LayerPair| pair.alone() && !merged.iter().any(|run| run.contains(&pair.index));
@@ -219,12 +213,11 @@ pub(super) fn read(blobs: &dyn Blobs, sides: &[Side<'_>; 2]) -> Result<Vec<Layer
     for (run, is_read) in runs {
         let (below, rest) = pairs.split_at_mut(run.start);
         let run = &mut rest[..run.len()];
-        match moved::read(blobs, sides, below, run, left) {
+        match moved::read(blobs, sides, below, run, &room) {
             // Layers that both have may not be at hand; then it stays with what each pair says.
             Err(DiffError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound && is_read => {}
             read => read?,
         }
-        left -= run.iter().map(LayerPair::held_bytes).sum::<u64>().min(left);
     }
     Ok(pairs)
 }
@@ -244,7 +237,7 @@ fn runs(pairs: &[LayerPair]) -> Vec<Range<usize>> {
 }
 
 impl LayerPair {
-    fn read(&mut self, blobs: &dyn Blobs, [a, b]: &[Side<'_>; 2], left: u64) -> Result<(), DiffError> {
+    fn read(&mut self, blobs: &dyn Blobs, [a, b]: &[Side<'_>; 2], room: &Room<'_>) -> Result<(), DiffError> {
         if self.same_blob() {
             // One blob under two claims: at most one of them is true.
             return if self.equal() { Ok(()) } else { a.check(blobs, self.a).and(b.check(blobs, self.b)) };
@@ -254,14 +247,16 @@ impl LayerPair {
             let (one, other) = rayon::join(|| a.check(blobs, self.a), || b.check(blobs, self.b));
             return one.and(other);
         }
+        let before = room.taken();
         let compared = match (self.a, self.b) {
-            (Some(one), Some(other)) => side_by_side(blobs, [a, b], [one, other], self.index, left)?,
+            (Some(one), Some(other)) => side_by_side(blobs, [a, b], [one, other], self.index, room)?,
             _ => None,
         };
         // Which name of a file is called a link is no difference of files.
         let Some(Compared { changes, shapes }) = compared.filter(|found| !found.changes.iter().any(of_links))
         else {
-            return self.read_sorted(blobs, [a, b], left);
+            room.back_to(before);
+            return self.read_sorted(blobs, [a, b], room);
         };
         self.changes = changes;
         let [one, other] = &shapes;
@@ -269,7 +264,12 @@ impl LayerPair {
         Ok(())
     }
 
-    fn read_sorted(&mut self, blobs: &dyn Blobs, [a, b]: [&Side<'_>; 2], left: u64) -> Result<(), DiffError> {
+    fn read_sorted(
+        &mut self,
+        blobs: &dyn Blobs,
+        [a, b]: [&Side<'_>; 2],
+        room: &Room<'_>,
+    ) -> Result<(), DiffError> {
         let (one, other) = rayon::join(|| a.index(blobs, self.a), || b.index(blobs, self.b));
         let (one, other) = (one?, other?);
         let scratch = |source| DiffError::Scratch { layer: self.index, source };
@@ -286,7 +286,7 @@ impl LayerPair {
         };
         self.whole.extend(field("links", one?, other?).filter(|_| !self.changes.iter().any(said)));
         let (Some(layer_a), Some(layer_b)) = (self.a, self.b) else { return Ok(()) };
-        let chosen = sorted::wanted(self.changes.iter(), left);
+        let chosen = sorted::wanted(self.changes.iter(), room);
         if chosen.is_empty() {
             return Ok(());
         }
@@ -297,7 +297,8 @@ impl LayerPair {
                     wanted.entry(entry.offset).or_default().push(*at);
                 }
             }
-            sorted::capture(side.open(blobs, layer)?, &wanted).map_err(|source| side.refuses(layer, source))
+            let captured = sorted::capture(side.open(blobs, layer)?, &wanted, room);
+            captured.map_err(|source| side.refuses(layer, source))
         };
         let (one, other) = rayon::join(
             || fetch(a, layer_a, |change| change.a.as_ref()),
@@ -305,7 +306,7 @@ impl LayerPair {
         );
         let (mut one, mut other) = (one?, other?);
         for at in chosen {
-            self.changes[at].contents = one.remove(&at).zip(other.remove(&at));
+            self.changes[at].contents = one.remove(&at).zip(other.remove(&at)).map(|(a, b)| Kept::new(a, b));
         }
         Ok(())
     }
@@ -343,13 +344,13 @@ fn side_by_side(
     sides: [&Side<'_>; 2],
     layers: [LayerRef; 2],
     index: usize,
-    left: u64,
+    room: &Room<'_>,
 ) -> Result<Option<Compared>, DiffError> {
     let [one, other] = [sides[0].open(blobs, layers[0])?, sides[1].open(blobs, layers[1])?];
     std::thread::scope(|scope| {
         let ((one, hashing_a), (other, hashing_b)) = (Ahead::of(scope, one), Ahead::of(scope, other));
         let archives = [one, other].map(|ahead| Archive::new(ahead, Reading::Lenient));
-        let compared = lockstep::compare(index, archives, left).map_err(|refusal| {
+        let compared = lockstep::compare(index, archives, room).map_err(|refusal| {
             let Refusal { side, after, source } = refusal;
             let after = after.map(|path| printable(&path.to_str_lossy()));
             sides[side].refuses_after(layers[side], after, source)

@@ -8,7 +8,6 @@ use std::{
     cmp::Ordering,
     hash::{DefaultHasher, Hasher as _},
     io::BufRead,
-    mem::take,
 };
 
 use bstr::BString;
@@ -16,6 +15,7 @@ use bstr::BString;
 use super::{
     Change, Delta,
     change::{Contents, change},
+    kept::Room,
 };
 use crate::{
     layer::{Archive, Beside, Entry, Kind, LayerError, PEEK_SIZE_BYTES, Shape, compare_paths, pass_twins},
@@ -158,11 +158,11 @@ fn refusal(side: usize, at: Option<&Entry>, last: &BString, source: LayerError) 
     Refusal { side, after: (!after.is_empty()).then(|| after.clone()), source }
 }
 
-/// Compares two archives; none if only `sorted` can. `left` is how many bytes of contents may be held.
+/// Compares two archives; none if only `sorted` can. Contents that differ go into `room`.
 pub(super) fn compare<R: BufRead>(
     layer: usize,
     [a, b]: [Archive<R>; 2],
-    mut left: u64,
+    room: &Room<'_>,
 ) -> Result<Option<Compared>, Refusal> {
     let (mut a, mut b) = (Walker::new(0, a)?, Walker::new(1, b)?);
     let (mut changes, mut paths, mut held) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
@@ -190,7 +190,7 @@ pub(super) fn compare<R: BufRead>(
         match turn {
             Ordering::Equal => {
                 paths.extend(a.entry.as_ref().map(|entry| print(&entry.path)));
-                changes.extend(both(layer, &mut a, &mut b, &mut left, &mut held)?);
+                changes.extend(both(layer, &mut a, &mut b, room, &mut held)?);
                 next_pair(&mut a, &mut b, &mut paths)?;
             }
             Ordering::Less => changes.extend(change(layer, a.leave()?, None, Contents::Equal)),
@@ -227,7 +227,7 @@ fn both<R: BufRead>(
     layer: usize,
     a: &mut Walker<R>,
     b: &mut Walker<R>,
-    left: &mut u64,
+    room: &Room<'_>,
     held: &mut [Vec<u8>; 2],
 ) -> Result<Option<Change>, Refusal> {
     let mut twin = false;
@@ -240,7 +240,8 @@ fn both<R: BufRead>(
     }
     let files = [&a.entry, &b.entry].into_iter().flatten().all(|entry| entry.kind == Kind::File);
     let sizes = [&a.entry, &b.entry].map(|entry| entry.as_ref().map_or(0, |entry| entry.size_bytes));
-    let hold = sizes.iter().all(|size| *size <= CAPTURE_FILE_BYTES_MAX) && sizes[0] + sizes[1] <= *left;
+    let hold =
+        sizes.iter().all(|size| *size <= CAPTURE_FILE_BYTES_MAX) && sizes[0] + sizes[1] <= room.left_bytes();
     let mut heads = [Head::default(), Head::default()];
     let delta = if files { contents(a, b, &mut heads, hold.then_some(&mut *held))? } else { None };
     let mut found = None;
@@ -248,14 +249,13 @@ fn both<R: BufRead>(
         let mut outcome = delta.map_or(Contents::Equal, |delta| Contents::Differ(Some(delta)));
         let (mut one, mut other) = (a.take(&heads[0]), b.take(&heads[1]));
         if hold && matches!(outcome, Contents::Differ(_)) {
-            *left -= sizes[0] + sizes[1];
-            let [bytes_a, bytes_b] = held;
-            for (entry, bytes) in [(&mut one, &*bytes_a), (&mut other, &*bytes_b)] {
+            for (entry, bytes) in [&mut one, &mut other].into_iter().zip(&*held) {
                 if let Some(entry) = entry {
                     entry.content = Some(Digest::of(bytes));
                 }
             }
-            outcome = Contents::Held(take(bytes_a), take(bytes_b));
+            let kept = room.keep_both(held);
+            outcome = Contents::Held(kept.map_err(|source| refusal(0, one.as_ref(), &a.last, source))?);
         }
         found = change(layer, one, other, outcome);
     }

@@ -1,7 +1,10 @@
 use std::io::{BufReader, Cursor};
 
 use super::*;
-use crate::layer::{Reading, fake::FakeLayer};
+use crate::layer::{
+    Reading,
+    fake::{FakeLayer, Heap},
+};
 
 #[test]
 fn pieces_of_any_length_come_to_the_same() {
@@ -32,7 +35,7 @@ fn pieces_of_any_length_come_to_the_same() {
             let read = BufReader::with_capacity(capacity, Cursor::new(tar));
             Archive::new(read, Reading::Lenient)
         });
-        let compared = compare(0, archives, 1 << 20).ok().flatten().unwrap();
+        let compared = compare(0, archives, &Room::new(&Heap::default())).ok().flatten().unwrap();
         assert_eq!(compared.changes.len(), 7);
         format!("{:?} {:?}", compared.changes, compared.shapes)
     };

@@ -9,6 +9,7 @@ mod align;
 mod change;
 mod delta;
 mod json;
+mod kept;
 mod layers;
 mod lockstep;
 mod merge;
@@ -19,6 +20,7 @@ mod whiteouts;
 pub use change::{Change, ChangeKind, Field};
 pub use delta::{Delta, Run};
 pub use json::{ConfigChange, Of};
+pub use kept::{Both, Kept};
 pub use layers::{LayerPair, LayerRef};
 
 use std::io;
@@ -64,6 +66,9 @@ pub enum DiffError {
         /// Why not.
         source: LayerError,
     },
+    /// A temporary file failed later on.
+    #[error("cannot read back what differs")]
+    ReadBack(#[source] io::Error),
     /// The config lies about a layer.
     #[error("layer {layer} of image {image} is not the {claimed} its config claims but {actual}")]
     DiffId {
@@ -103,6 +108,16 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Whether all contents that were asked for ([`Kept::read`]) could be read back.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    pub fn read_back(&self) -> Result<(), DiffError> {
+        let all = self.layers.iter().flat_map(|pair| &pair.changes);
+        let failure = all.filter_map(|change| change.contents.as_ref()).find_map(Kept::failure);
+        failure.map_or(Ok(()), |error| Err(DiffError::ReadBack(error)))
+    }
+
     /// For each pair of layers what `a` or else `b` has for its layer in that image; first `b`, where that image has more
     /// layers for the same.
     pub fn by_pair<T: Clone>(&self, a: &[Option<T>], b: &[Option<T>]) -> Vec<Option<T>> {
@@ -123,7 +138,7 @@ impl Comparison {
 /// 1. Layers that have one diffID in both images are paired, in order; what lies between, one by one. Equal blobs are
 ///    equal. Others are inflated and held against their diffIDs, both at once.
 /// 2. Entries are paired by path: in one pass while both archives have one order (`lockstep`), else sorted (`sorted`).
-///    Contents that differ are held up to `CAPTURE_FILE_BYTES_MAX` a file and `CAPTURE_SIZE_BYTES_MAX` in all.
+///    Contents that differ are held up to `CAPTURE_FILE_BYTES_MAX` a file and `CAPTURE_SIZE_BYTES_MAX` in all, few in memory.
 /// 3. Of a run of differing layers of which the images have not as many, what they merge to is compared.
 /// 4. Where layers differ, the merged file systems are compared.
 ///

@@ -9,7 +9,8 @@ use std::{
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::{
-    Change, ChangeKind, DiffError, Field, LayerPair, LayerRef,
+    Change, ChangeKind, DiffError, Field, Kept, LayerPair, LayerRef,
+    kept::{Content, Room},
     layers::{Hashed, Side, misleading},
     sorted, whiteouts,
 };
@@ -35,7 +36,7 @@ fn only(run: &[LayerPair], kind: ChangeKind) -> impl Iterator<Item = &Change> {
 }
 
 /// Compares what the layers of `run` merge to, and puts each change where the layer stands that it is of in the image that has more
-/// of them, else in the other. `below` are the pairs under it; `left` is how many bytes of contents may be held.
+/// of them, else in the other. `below` are the pairs under it. Contents that differ go into `room`.
 ///
 /// # Errors
 /// Those of reading layers.
@@ -44,7 +45,7 @@ pub(super) fn read(
     sides: &[Side<'_>; 2],
     below: &[LayerPair],
     run: &mut [LayerPair],
-    left: u64,
+    room: &Room<'_>,
 ) -> Result<(), DiffError> {
     let first = run.first().map_or(0, |pair| pair.index);
     let scratch = |source| DiffError::Scratch { layer: first, source };
@@ -79,7 +80,7 @@ pub(super) fn read(
         changes.extend(found.map(|change| (change, placed.map(|place| place.map(|(_, layer)| layer)))));
     };
     union.finish(|path| lower.contains(path), each).map_err(scratch)?;
-    hold(blobs, sides, &mut changes, left)?;
+    hold(blobs, sides, &mut changes, room)?;
     let counts = places.map(|layers| Some(layers.len().to_string()));
     for pair in &mut *run {
         pair.changes.clear();
@@ -215,10 +216,10 @@ fn hold(
     blobs: &dyn Blobs,
     sides: &[Side<'_>; 2],
     changes: &mut [(Change, [Option<LayerRef>; 2])],
-    left: u64,
+    room: &Room<'_>,
 ) -> Result<(), DiffError> {
-    let chosen = sorted::wanted(changes.iter().map(|(change, _)| change), left);
-    let mut contents: [BTreeMap<usize, Vec<u8>>; 2] = [BTreeMap::new(), BTreeMap::new()];
+    let chosen = sorted::wanted(changes.iter().map(|(change, _)| change), room);
+    let mut contents: [BTreeMap<usize, Content>; 2] = [BTreeMap::new(), BTreeMap::new()];
     for side in 0..2 {
         let mut wanted: BTreeMap<usize, (LayerRef, sorted::Wanted)> = BTreeMap::new();
         for at in &chosen {
@@ -230,13 +231,13 @@ fn hold(
             }
         }
         for (layer, offsets) in wanted.into_values() {
-            let captured = sorted::capture(sides[side].open(blobs, layer)?, &offsets);
+            let captured = sorted::capture(sides[side].open(blobs, layer)?, &offsets, room);
             contents[side].extend(captured.map_err(|source| sides[side].refuses(layer, source))?);
         }
     }
     let [mut a, mut b] = contents;
     for at in chosen {
-        changes[at].0.contents = a.remove(&at).zip(b.remove(&at));
+        changes[at].0.contents = a.remove(&at).zip(b.remove(&at)).map(|(a, b)| Kept::new(a, b));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::{
 use super::{
     Change, ChangeKind,
     change::{Contents, change},
+    kept::{Content, Room},
 };
 use crate::{
     layer::{Archive, Entry, Kind, Layer, LayerError, Reading, compare_paths},
@@ -50,8 +51,8 @@ pub(super) fn by_digest(layer: usize, a: Option<Entry>, b: Option<Entry>) -> Opt
 }
 
 /// Which changes have contents that are to be held, by their index; first come, first served.
-pub(super) fn wanted<'a>(changes: impl Iterator<Item = &'a Change>, mut left: u64) -> Vec<usize> {
-    let mut chosen = Vec::new();
+pub(super) fn wanted<'a>(changes: impl Iterator<Item = &'a Change>, room: &Room<'_>) -> Vec<usize> {
+    let (mut chosen, mut left) = (Vec::new(), room.left_bytes());
     for (at, change) in changes.enumerate() {
         if let Some(rest) = size_bytes(change).and_then(|bytes| left.checked_sub(bytes)) {
             left = rest;
@@ -72,15 +73,19 @@ fn size_bytes(change: &Change) -> Option<u64> {
 pub(super) type Wanted = BTreeMap<u64, Vec<usize>>;
 
 /// Reads the contents that are wanted of an archive, by the change they are for.
-pub(super) fn capture(tar: impl Read, wanted: &Wanted) -> Result<BTreeMap<usize, Vec<u8>>, LayerError> {
+pub(super) fn capture(
+    tar: impl Read,
+    wanted: &Wanted,
+    room: &Room<'_>,
+) -> Result<BTreeMap<usize, Content>, LayerError> {
     let mut archive = Archive::new(BufReader::with_capacity(256 << 10, tar), Reading::Lenient);
-    let (mut found, mut left) = (BTreeMap::new(), wanted.len());
+    let (mut found, mut left, mut bytes) = (BTreeMap::new(), wanted.len(), Vec::new());
     while left > 0
         && let Some(entry) = archive.entry()?
     {
         let Some(all) = wanted.get(&entry.offset).filter(|_| entry.kind == Kind::File) else { continue };
         left -= 1;
-        let mut bytes = Vec::new();
+        bytes.clear();
         loop {
             let piece = archive.piece()?;
             let count = piece.len();
@@ -90,7 +95,8 @@ pub(super) fn capture(tar: impl Read, wanted: &Wanted) -> Result<BTreeMap<usize,
             bytes.extend_from_slice(piece);
             archive.take(count);
         }
-        found.extend(all.iter().map(|at| (*at, bytes.clone())));
+        let content = room.keep(&bytes)?;
+        found.extend(all.iter().map(|at| (*at, content.clone())));
     }
     Ok(found)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    layer::fake::{FakeLayer, Heap},
+    layer::fake::{FakeLayer, Heap, Lossy},
     model::{
         Descriptor, ReadSeek, ReadWriteSeek, Scratch,
         names::{OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD},
@@ -17,22 +17,31 @@ use crate::{
 
 /// Blobs in memory.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf(BTreeMap<Digest, Vec<u8>>);
+pub(crate) struct Shelf {
+    blobs: BTreeMap<Digest, Vec<u8>>,
+    /// Whether scratch files lose what is written to them.
+    loses: bool,
+}
 
 impl Scratch for Shelf {
     fn file(&self) -> io::Result<Box<dyn ReadWriteSeek>> {
-        Heap::default().file()
+        if self.loses { Lossy.file() } else { Heap::default().file() }
     }
 }
 
 impl Blobs for Shelf {
     fn open(&self, digest: &Digest) -> io::Result<Box<dyn ReadSeek>> {
-        let bytes = self.0.get(digest).ok_or(io::ErrorKind::NotFound)?;
+        let bytes = self.blobs.get(digest).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(Cursor::new(bytes.clone())))
     }
 }
 
 impl Shelf {
+    /// One whose scratch files cannot be read.
+    pub(crate) fn lossy() -> Self {
+        Self { loses: true, ..Self::default() }
+    }
+
     /// Makes an image of `layers`, the config with `extra` fields.
     pub(crate) fn image(&mut self, layers: &[FakeLayer], extra: &Value) -> Image {
         let blobs: Vec<_> = layers.iter().map(|layer| (OCI_LAYER, layer.tar(), layer.tar())).collect();
@@ -50,7 +59,7 @@ impl Shelf {
         let descriptors: Vec<_> =
             layers.iter().map(|(media_type, _, blob)| Descriptor::of(media_type, blob)).collect();
         for (_, _, blob) in layers {
-            self.0.insert(Digest::of(blob), blob.clone());
+            self.blobs.insert(Digest::of(blob), blob.clone());
         }
         let manifest = manifest_bytes(&Descriptor::of(OCI_CONFIG, &config), &descriptors, &BTreeMap::new());
         Image::parse(&manifest, &config).unwrap()
@@ -119,9 +128,9 @@ fn captures_contents() {
     let a = fake().file("z", b"one").file("a", b"1").dir("d/");
     let b = fake().file("a", b"2").file("z", b"other");
     let comparison = compare(&[a], &[b]);
-    let contents = |at: usize| comparison.layers[0].changes[at].contents.clone().unwrap();
-    assert_eq!(contents(0), (b"1".to_vec(), b"2".to_vec()));
-    assert_eq!(contents(2), (b"one".to_vec(), b"other".to_vec()));
+    let contents = |at: usize| comparison.layers[0].changes[at].read().unwrap();
+    assert_eq!(contents(0), (b"1".into(), b"2".into()));
+    assert_eq!(contents(2), (b"one".into(), b"other".into()));
     let big = vec![0; (8 << 20) + 1];
     let comparison = compare(&[fake().file("a", &big)], &[fake().file("a", b"")]);
     assert!(comparison.layers[0].changes[0].contents.is_none());
@@ -133,13 +142,13 @@ fn equal_layers_are_not_opened() {
     let base = fake().file("base", b"");
     let a = shelf.image(&[base.clone(), fake().file("a", b"1")], &json!({}));
     let b = shelf.image(&[base.clone(), fake().file("a", b"2")], &json!({}));
-    shelf.0.remove(&Digest::of(&base.tar()));
+    shelf.blobs.remove(&Digest::of(&base.tar()));
     let comparison = images(&shelf, &a, &b).unwrap();
     assert!(comparison.layers[0].equal() && !comparison.layers[1].equal() && !comparison.same_filesystem);
     let c = shelf.image(&[base.clone(), fake().file("a", b"1").file("c", b"")], &json!({}));
-    shelf.0.remove(&Digest::of(&base.tar()));
+    shelf.blobs.remove(&Digest::of(&base.tar()));
     assert!(!images(&shelf, &a, &c).unwrap().same_filesystem);
-    shelf.0.clear();
+    shelf.blobs.clear();
     assert!(images(&shelf, &a, &a).unwrap().same_manifest);
     let refused = images(&shelf, &a, &b).unwrap_err().to_string();
     assert!(refused.starts_with("cannot open layer 1 (sha256:"), "{refused}");

@@ -26,12 +26,12 @@ impl Accounts {
     pub(super) fn of(layers: &[LayerPair]) -> Self {
         let last = |path: &[u8]| {
             let changes = layers.iter().rev().flat_map(|pair| &pair.changes);
-            changes.filter(|change| change.path == path).find_map(|change| change.contents.as_ref())
+            changes.filter(|change| change.path == path).find_map(Change::read)
         };
         let map = |path: &[u8]| {
             let (a, b) = last(path)?;
             // What else differs in the file is for its own rule.
-            numbers(a, b, 2)
+            numbers(&a, &b, 2)
         };
         Self { users: map(PASSWD).unwrap_or_default(), groups: map(GROUP).unwrap_or_default() }
     }

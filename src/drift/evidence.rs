@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use bstr::ByteSlice as _;
 use similar::{ChangeTag, TextDiff};
 
+use super::view::View;
 use crate::{
     diff::{Change, Field},
     layer::{Entry, capability},
@@ -16,8 +17,9 @@ const SHOWN_CHARS_MAX: usize = 100;
 const ALIGNED_BYTES_MAX: usize = 16 << 10;
 
 /// What differs, in one line: two lines of a text, two runs of bytes, or two values of a field.
-pub(super) fn show(change: &Change) -> String {
-    match (&change.contents, change.fields.as_slice()) {
+pub(super) fn show(view: &View<'_>) -> String {
+    let change = view.change;
+    match (view.held, change.fields.as_slice()) {
         (Some((a, b)), _) if !a.contains(&0) && !b.contains(&0) => lines(a, b),
         (Some((a, b)), _) => bytes(a, b),
         (None, []) => match change.entry() {

@@ -7,8 +7,8 @@ use bstr::ByteSlice as _;
 use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 
-use super::evidence::shorten;
-use crate::{diff::Change, layer::Entry};
+use super::{evidence::shorten, view::View};
+use crate::layer::Entry;
 
 /// Most hunks of two texts.
 const HUNKS_MAX: usize = 3;
@@ -106,11 +106,12 @@ pub struct Run {
 
 /// An excerpt of what differs, where there is something to show: of contents that were held, and of what is `unexplained`
 /// at least what kind of file it is.
-pub(super) fn of(change: &Change, unexplained: bool) -> Option<Excerpt> {
-    if let Some((a, b)) = &change.contents {
+pub(super) fn of(view: &View<'_>, unexplained: bool) -> Option<Excerpt> {
+    if let Some((a, b)) = view.held {
         let text = !a.contains(&0) && !b.contains(&0);
         return Some(if text { texts(a, b) } else { bytes([a, b], unexplained) });
     }
+    let change = view.change;
     let facts = |entry: &Entry| {
         entry.content.map(|_| Facts { kind: kind(&entry.peek), size: entry.size_bytes, entropy: None })
     };

@@ -1,5 +1,6 @@
 //! From a comparison to drifts and a verdict.
 
+use bstr::ByteSlice as _;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -16,8 +17,8 @@ use super::{
     view::{Context, InstructionRef, Siblings, View},
 };
 use crate::{
-    diff::{ChangeKind, Comparison, Field, LayerPair, LayerRef},
-    model::{Verdict, path::encode},
+    diff::{Change, ChangeKind, Comparison, DiffError, Field, Kept, LayerPair, LayerRef},
+    model::{Verdict, limits::READ_BACK_SIZE_BYTES_MAX, path::encode},
 };
 
 /// How sure a rule is.
@@ -137,17 +138,21 @@ pub struct Explained {
 /// 2. A layer that differs without any entry differing is `layer-shape`; so is what else has no cause where
 ///    the merged file systems are equal.
 /// 3. The verdict is the best that holds.
-pub fn explain(comparison: &Comparison, context: &Context) -> Explained {
+///
+/// # Errors
+/// A content that cannot be read back: what it is then taken for would be a guess.
+pub fn explain(comparison: &Comparison, context: &Context) -> Result<Explained, DiffError> {
     let accounts = Accounts::of(&comparison.layers);
     let of_layer = |pair| layer(pair, comparison.same_filesystem, &accounts, context);
     let drifts: Vec<Drift> = comparison.layers.iter().flat_map(of_layer).collect();
     let same_base = comparison.layers.first().is_some_and(LayerPair::equal);
     let explained = |change| config::explain(change, same_base, context);
     let config: Vec<_> = comparison.config.iter().map(explained).collect();
+    comparison.read_back()?;
     let verdict = verdict(comparison, &drifts, &config);
     let index = |layer: Option<LayerRef>| layer.map(|layer| layer.index);
     let layers = comparison.layers.iter().map(|pair| [index(pair.a), index(pair.b)]).collect();
-    Explained { drifts, config, layers, verdict }
+    Ok(Explained { drifts, config, layers, verdict })
 }
 
 fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) -> Verdict {
@@ -179,10 +184,11 @@ fn verdict(comparison: &Comparison, drifts: &[Drift], config: &[ConfigDrift]) ->
 
 fn layer(pair: &LayerPair, same_filesystem: bool, accounts: &Accounts, context: &Context) -> Vec<Drift> {
     let siblings = Siblings::new(&pair.changes, Some(accounts));
-    let of_entries = pair.changes.par_iter().map(|change| {
-        let budget = Budget::default();
-        drift(View { change, siblings: &siblings, context, depth: 0, budget: &budget }, same_filesystem)
-    });
+    let of_entry = |change: &Change| {
+        let (held, budget) = (change.read(), Budget::default());
+        let held = held.as_ref().map(|(a, b)| (&**a, &**b));
+        drift(View { change, held, siblings: &siblings, context, depth: 0, budget: &budget }, same_filesystem)
+    };
     let mut drifts = whole(pair, context);
     if same_filesystem && pair.alone() && !pair.changes.is_empty() {
         // All of it is in other layers, or covered.
@@ -190,9 +196,26 @@ fn layer(pair: &LayerPair, same_filesystem: bool, accounts: &Accounts, context: 
         let change = if pair.a.is_none() { ChangeKind::OnlyInB } else { ChangeKind::OnlyInA };
         drifts.push(make(pair.index, (String::new(), false), change, &[], finding, None, context));
     } else {
-        drifts.par_extend(of_entries);
+        for together in together(&pair.changes) {
+            drifts.par_extend(together.par_iter().map(of_entry));
+        }
     }
     drifts
+}
+
+/// Parts of `changes` of which as much has to be read back as may lie in memory at once.
+fn together(changes: &[Change]) -> Vec<&[Change]> {
+    let (mut parts, mut from, mut bytes) = (Vec::new(), 0, 0);
+    for (at, change) in changes.iter().enumerate() {
+        let more = change.contents.as_ref().map_or(0, Kept::aside_bytes);
+        if bytes + more > READ_BACK_SIZE_BYTES_MAX && at > from {
+            parts.push(&changes[from..at]);
+            (from, bytes) = (at, 0);
+        }
+        bytes += more;
+    }
+    parts.push(&changes[from..]);
+    parts
 }
 
 /// What differs of a layer as a whole: its compression, and how its archive is written.
@@ -240,10 +263,10 @@ fn drift(view: View<'_>, same_filesystem: bool) -> Drift {
         security.or_else(|| security::of_unexplained(&view).filter(|_| !known && !same_filesystem));
     let otherwise = if same_filesystem && !lies { Cause::LayerShape } else { Cause::Unexplained };
     let finding = finding.unwrap_or_else(|| Finding::certain(otherwise));
-    let secret = hidden::evidence(change, finding.cause);
+    let secret = view.held.and_then(|held| hidden::evidence(change.path.as_bstr(), held, finding.cause));
     let shown = secret.is_none() && finding.consequence_of.is_none();
-    let excerpt = shown.then(|| excerpt::of(change, finding.cause == Cause::Unexplained)).flatten();
-    let evidence = finding.evidence.or(secret).or_else(|| Some(evidence::show(change)));
+    let excerpt = shown.then(|| excerpt::of(&view, finding.cause == Cause::Unexplained)).flatten();
+    let evidence = finding.evidence.or(secret).or_else(|| Some(evidence::show(&view)));
     let finding = Finding { evidence, ..finding };
     let drift = make(
         change.layer,

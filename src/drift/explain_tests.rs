@@ -16,7 +16,7 @@ fn fake() -> FakeLayer {
 
 #[track_caller]
 fn check(a: &[FakeLayer], b: &[FakeLayer], expected: Verdict) {
-    assert_eq!(explain(&compare(a, b), &Context::default()).verdict, expected);
+    assert_eq!(explain(&compare(a, b), &Context::default()).unwrap().verdict, expected);
 }
 
 #[test]
@@ -38,6 +38,51 @@ fn the_ladder() {
 }
 
 #[test]
+fn what_lies_on_disk_is_explained_like_what_does_not() {
+    let text = |number: usize, time: &str| {
+        let lines: String = (0..9_000).map(|line| format!("line {number} {line:024}\n")).collect();
+        format!("built 2026-09-21T{time}Z\n{lines}").into_bytes()
+    };
+    let file = |layer: FakeLayer, number: usize, time: &str| {
+        layer.file(&format!("file{number}"), &text(number, time))
+    };
+    let all = |numbers: &[usize], time: &str| {
+        numbers.iter().fold(fake(), |layer, number| file(layer, *number, time))
+    };
+    let ordered = [all(&[1, 2, 3], "21:15:12"), all(&[1, 2, 3], "21:20:00")];
+    let shuffled = [ordered[0].clone(), all(&[3, 1, 2], "21:20:00")];
+    let merged = [all(&[1, 2], "21:20:00"), all(&[3], "21:20:00")];
+    let explained = |a: &[FakeLayer], b: &[FakeLayer]| {
+        let comparison = compare(a, b);
+        let all = comparison.layers.iter().flat_map(|pair| &pair.changes);
+        let aside = all.filter_map(|change| change.contents.as_ref()).map(Kept::aside_bytes);
+        assert!(
+            aside.clone().count() == 3 && aside.clone().all(|bytes| bytes > 0),
+            "{:?}",
+            aside.collect::<Vec<_>>()
+        );
+        let drifts = explain(&comparison, &Context::default()).unwrap().drifts;
+        let shown = drifts.iter().filter(|drift| !drift.path.is_empty());
+        shown
+            .map(|drift| format!("{} {} {}", drift.path, drift.cause.code(), drift.evidence))
+            .collect::<Vec<_>>()
+    };
+    let first = explained(&ordered[..1], &ordered[1..]);
+    assert_eq!(first[2], "file3 clock-in-text built 2026-09-21T21:15:12Z → built 2026-09-21T21:20:00Z");
+    assert_eq!(explained(&shuffled[..1], &shuffled[1..]), first);
+    assert_eq!(explained(&ordered[..1], &merged), first);
+}
+
+#[test]
+fn what_cannot_be_read_back_is_an_error() {
+    let mut shelf = Shelf::lossy();
+    let large = |last: u8| fake().file("a", &[vec![0; 300 << 10], vec![last]].concat());
+    let [a, b] = [large(1), large(2)].map(|layer| shelf.image(&[layer], &json!({})));
+    let comparison = diff::images(&shelf, &a, &b).unwrap();
+    assert!(matches!(explain(&comparison, &Context::default()), Err(DiffError::ReadBack(_))));
+}
+
+#[test]
 fn config_counts_too() {
     let mut shelf = Shelf::default();
     let layers = [fake().file("a", b"1")];
@@ -45,7 +90,7 @@ fn config_counts_too() {
     let mut verdict = |extra| {
         let b = shelf.image(&layers, &extra);
         let comparison = diff::images(&shelf, &a, &b).unwrap();
-        explain(&comparison, &Context::default()).verdict
+        explain(&comparison, &Context::default()).unwrap().verdict
     };
     assert_eq!(verdict(json!({"created": "2026-11-24T22:00:00Z"})), Verdict::Explained);
     assert_eq!(verdict(json!({"created": "2026-11-24T21:15:12Z", "x": 1})), Verdict::Unexplained);
@@ -56,7 +101,7 @@ fn a_drift_as_json() {
     let instructions = vec![Some(InstructionRef { line: Some(3), text: "RUN date > /built".into() })];
     let context = Context { instructions, ..Context::default() };
     let at = |time: &str| fake().file("built", format!("at {time}\n").as_bytes());
-    let explained = explain(&compare(&[at("21:15:12")], &[at("21:20:00")]), &context);
+    let explained = explain(&compare(&[at("21:15:12")], &[at("21:20:00")]), &context).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&explained.drifts).unwrap(), @r#"
         [
           {
@@ -111,7 +156,7 @@ fn a_drift_as_json() {
 #[test]
 fn names_that_are_not_utf8_and_values_that_steer_terminals() {
     let layer = |content: &[u8]| fake().file("x", content).pax(&[("path", b"a\xff")]);
-    let explained = explain(&compare(&[layer(b"a\x1b[2J")], &[layer(b"b")]), &Context::default());
+    let explained = explain(&compare(&[layer(b"a\x1b[2J")], &[layer(b"b")]), &Context::default()).unwrap();
     let drift = &explained.drifts[0];
     assert_eq!((drift.path.as_str(), drift.path_encoded), ("a%FF", true));
     assert_eq!(drift.evidence, "a\\u{1b}[2J → b");

@@ -1,17 +1,15 @@
 //! Contents that no report may show: password hashes and private keys, whatever the cause of their difference.
 
-use bstr::ByteSlice as _;
+use bstr::{BStr, ByteSlice as _};
 
-use super::{Cause, evidence};
-use crate::diff::Change;
+use super::{Cause, evidence, view::Pair};
 
 /// Account files with a hash in the second field (shadow(5), gshadow(5)).
 const SHADOWS: [&[u8]; 4] = [b"shadow", b"shadow-", b"gshadow", b"gshadow-"];
 
-/// What stands for the difference where the contents must not be shown; none where they may be.
-pub(super) fn evidence(change: &Change, cause: Cause) -> Option<String> {
-    let (a, b) = change.contents.as_ref()?;
-    let (directory, name) = change.path.rsplit_once_str("/").unwrap_or((b"", &change.path));
+/// What stands for the difference of the file at `path` where the contents must not be shown; none where they may be.
+pub(super) fn evidence(path: &BStr, (a, b): Pair<'_>, cause: Cause) -> Option<String> {
+    let (directory, name) = path.rsplit_once_str("/").unwrap_or((b"", path));
     if SHADOWS.contains(&name) && directory.rsplit_str("/").next() == Some(b"etc") {
         let (a, b) = (without_hashes(a), without_hashes(b));
         return Some(if a == b { "a password's hash".to_owned() } else { evidence::lines(&a, &b) });
@@ -39,24 +37,12 @@ fn without_hashes(text: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use bstr::BString;
-
     use super::*;
-    use crate::diff::ChangeKind;
 
     #[track_caller]
     fn check(path: &str, [a, b]: [&str; 2], cause: Cause, expected: Option<&str>) {
-        let change = Change {
-            layer: 0,
-            path: BString::from(path),
-            kind: ChangeKind::Content,
-            fields: Vec::new(),
-            a: None,
-            b: None,
-            delta: None,
-            contents: Some((a.into(), b.into())),
-        };
-        assert_eq!(evidence(&change, cause).as_deref(), expected, "{path}");
+        let shown = evidence(BStr::new(path), (a.as_bytes(), b.as_bytes()), cause);
+        assert_eq!(shown.as_deref(), expected, "{path}");
     }
 
     #[test]

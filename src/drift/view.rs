@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{accounts::Accounts, archive::Budget, packages::Packages, rules::is_free_record, token};
 use crate::{
-    diff::{Change, ChangeKind},
+    diff::{Both, Change, ChangeKind},
     model::Digest,
 };
 
@@ -54,10 +54,15 @@ impl Context {
     }
 }
 
+/// Both contents of a file that differs.
+pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// One change, its neighbours in the layer, and what is known of the builds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) change: &'a Change,
+    /// Both its contents, read back, if they are held.
+    pub(super) held: Option<Pair<'a>>,
     pub(super) siblings: &'a Siblings<'a>,
     pub(super) context: &'a Context,
     /// How many archives and compressed files it is in.
@@ -67,11 +72,8 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     /// Both contents, if that is what differs and nothing does that a rule on contents must not speak for.
-    pub(super) fn contents(&self) -> Option<(&'a [u8], &'a [u8])> {
-        if !self.content_alone() {
-            return None;
-        }
-        self.change.contents.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()))
+    pub(super) fn contents(&self) -> Option<Pair<'a>> {
+        self.held.filter(|_| self.content_alone())
     }
 
     /// Whether the content differs, and besides only what follows from that or no file system keeps.
@@ -85,7 +87,7 @@ impl<'a> View<'a> {
     }
 
     /// Both contents as text: without NUL.
-    pub(super) fn texts(&self) -> Option<(&'a [u8], &'a [u8])> {
+    pub(super) fn texts(&self) -> Option<Pair<'a>> {
         self.contents().filter(|(a, b)| !a.contains(&0) && !b.contains(&0))
     }
 
@@ -214,10 +216,9 @@ impl<'a> Siblings<'a> {
         self.changes.get(path.as_bstr()).copied()
     }
 
-    /// Both contents of each file whose content differs and was captured.
-    pub(super) fn contents(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let captured = self.contents.values().filter_map(|change| change.contents.as_ref());
-        captured.map(|(a, b)| (a.as_slice(), b.as_slice()))
+    /// Both contents of each file whose content differs and is held, one after the other.
+    pub(super) fn contents(&self) -> impl Iterator<Item = Both<'a>> {
+        self.contents.values().filter_map(|change| change.read())
     }
 
     /// The change of the file at `path`, if its content differs.

@@ -27,6 +27,39 @@ impl Scratch for Heap {
     }
 }
 
+/// Scratch files that cannot be read.
+#[derive(Debug)]
+pub(crate) struct Lossy;
+
+struct Lost;
+
+impl Scratch for Lossy {
+    fn file(&self) -> io::Result<Box<dyn ReadWriteSeek>> {
+        Ok(Box::new(Lost))
+    }
+}
+
+impl io::Read for Lost {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("the disk is gone"))
+    }
+}
+
+impl io::Write for Lost {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Seek for Lost {
+    fn seek(&mut self, _: io::SeekFrom) -> io::Result<u64> {
+        Ok(0)
+    }
+}
+
 /// A layer in the making: `FakeLayer::default().file("etc/motd", b"hi").at(1)`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FakeLayer {

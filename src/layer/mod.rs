@@ -74,6 +74,9 @@ pub enum LayerError {
     /// The scratch file failed.
     #[error("cannot sort the layer's entries through a temporary file")]
     Sort(#[source] io::Error),
+    /// The scratch file for contents failed.
+    #[error("cannot put what differs into a temporary file")]
+    Keep(#[source] io::Error),
     /// The archive ends before its end mark.
     #[error("the tar archive is cut off: {0}")]
     Truncated(&'static str),

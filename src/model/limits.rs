@@ -54,8 +54,14 @@ pub const SPARSE_SIZE_BYTES_MAX: u64 = 16 << 30;
 pub const LAYER_NAMES_SIZE_BYTES_MAX: u64 = 1 << 30;
 /// Largest drifted file whose bytes are held to be explained.
 pub const CAPTURE_FILE_BYTES_MAX: u64 = 8 << 20;
-/// Most bytes of drifted files held at once.
-pub const CAPTURE_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Most bytes of drifted files of one comparison that are held to be explained, on disk for the most part.
+pub const CAPTURE_SIZE_BYTES_MAX: u64 = 1 << 30;
+/// Largest of these that is held in memory.
+pub const KEPT_FILE_BYTES_MAX: u64 = 256 << 10;
+/// Most bytes of these in memory.
+pub const KEPT_SIZE_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of these that are read back from disk to be explained at once, or one file's if that has more.
+pub const READ_BACK_SIZE_BYTES_MAX: u64 = 16 << 20;
 /// Most differences of one layer that are told.
 pub const LAYER_CHANGES_MAX: usize = 1_000_000;
 /// Most bytes of equal layers that are opened, however small those that differ, to tell whether two images merge to one file

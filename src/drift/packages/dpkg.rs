@@ -19,7 +19,7 @@ pub(super) fn read((a, b): Pair<'_>, beside: Beside<'_>) -> Database {
         }
         let lists = beside(&[INFO, &name, b".list"].concat()).unwrap_or_default();
         let sums = beside(&[INFO, &name, b".md5sums"].concat()).unwrap_or_default();
-        for (side, list, sums) in [(&mut a, lists.0, sums.0), (&mut b, lists.1, sums.1)] {
+        for (side, list, sums) in [(&mut a, &lists.0, &sums.0), (&mut b, &lists.1, &sums.1)] {
             if let Some(said) = side.get_mut(&name) {
                 said.files = files(list, sums);
             }

@@ -12,15 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use crate::{
-    diff::{Change, ChangeKind},
+    diff::{Both, Change, ChangeKind},
+    drift::view::Pair,
     model::path::printable,
 };
 
-/// Both contents of a file that differs.
-type Pair<'a> = (&'a [u8], &'a [u8]);
-
 /// Gives both contents of the file at a path, if it differs.
-type Beside<'a> = &'a dyn Fn(&[u8]) -> Option<Pair<'a>>;
+type Beside<'a> = &'a dyn Fn(&[u8]) -> Option<Both<'a>>;
 /// Reads a database of packages.
 type Read = fn(Pair<'_>) -> Option<Database>;
 
@@ -101,16 +99,15 @@ impl Packages {
     pub(super) fn of(changes: &[Change]) -> Self {
         let by_path: BTreeMap<&BStr, &Change> =
             changes.iter().map(|change| (change.path.as_bstr(), change)).collect();
-        let content = |path: &[u8]| -> Option<Pair<'_>> {
-            let change = by_path.get(path.as_bstr()).filter(|change| change.kind == ChangeKind::Content)?;
-            change.contents.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()))
+        let content = |path: &[u8]| {
+            by_path.get(path.as_bstr()).filter(|change| change.kind == ChangeKind::Content)?.read()
         };
         let mut packages = Self::default();
-        if let Some(pair) = content(dpkg::STATUS) {
-            packages.add(dpkg::STATUS, &dpkg::read(pair, &content));
+        if let Some((a, b)) = content(dpkg::STATUS) {
+            packages.add(dpkg::STATUS, &dpkg::read((&a, &b), &content));
         }
         for (path, read) in DATABASES {
-            if let Some(database) = content(path).and_then(*read) {
+            if let Some(database) = content(path).and_then(|(a, b)| read((&a, &b))) {
                 packages.add(path, &database);
             }
         }
@@ -151,10 +148,10 @@ impl Packages {
     /// dpkg's checksums of a package that did not move.
     fn add_sums(&mut self, change: &Change) {
         let name = change.path.strip_prefix(dpkg::INFO).and_then(|name| name.strip_suffix(b".md5sums"));
-        let (Some(name), Some((a, b))) = (name, &change.contents) else { return };
+        let Some((name, (a, b))) = name.and_then(|name| Some((name, change.read()?))) else { return };
         if !self.moved.iter().any(|moved| moved.name == name && moved.record == dpkg::STATUS) {
             self.same_version.insert(change.path.clone());
-            self.same_version.extend(differing(&dpkg::files(b"", a), &dpkg::files(b"", b)).cloned());
+            self.same_version.extend(differing(&dpkg::files(b"", &a), &dpkg::files(b"", &b)).cloned());
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bstr::{BStr, BString, ByteSlice as _};
 use serde_json::{Map, Value};
 
-use super::{Moved, Packages, Pair};
+use super::{Moved, Packages};
 use crate::{
     diff::{Change, ChangeKind},
     model::json,
@@ -45,12 +45,12 @@ fn of_lock(path: &[u8]) -> Option<&[u8]> {
 }
 
 fn objects(change: &Change) -> Option<(Object, Object)> {
-    let (a, b) = change.contents.as_ref()?;
+    let (a, b) = change.read()?;
     let object = |text: &[u8]| match json::parse(text).ok()? {
         Value::Object(object) => Some(object),
         _ => None,
     };
-    Some((object(a)?, object(b)?))
+    Some((object(&a)?, object(&b)?))
 }
 
 /// `node_modules/NAME/package.json` of another version: all below is the package's, but for other packages.
@@ -59,14 +59,14 @@ fn add_package(change: &Change, packages: &mut Packages) {
     let Some((_, name)) = directory.rsplit_once_str(MODULES) else { return };
     let parts = name.split_str("/").count();
     let plain = parts == if name.starts_with(b"@") { 2 } else { 1 };
-    let held = change.contents.as_ref().filter(|_| plain && change.kind == ChangeKind::Content);
-    let Some((a, b)): Option<Pair<'_>> = held.map(|(a, b)| (a.as_slice(), b.as_slice())) else { return };
+    let known = plain && change.kind == ChangeKind::Content;
+    let Some((a, b)) = known.then(|| change.read()).flatten() else { return };
     let said = |text: &[u8]| {
         let value: Value = serde_json::from_slice(text).ok()?;
         let field = |name: &str| value.get(name)?.as_str().map(BString::from);
         Some((field("name")?, field("version")?))
     };
-    let (Some((name_a, one)), Some((name_b, other))) = (said(a), said(b)) else { return };
+    let (Some((name_a, one)), Some((name_b, other))) = (said(&a), said(&b)) else { return };
     if name_a == name_b && one != other {
         packages.databases.insert(change.path.clone(), vec![packages.moved.len()]);
         packages.directories.insert(directory.into(), packages.moved.len());

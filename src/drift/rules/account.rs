@@ -19,7 +19,8 @@ pub(super) fn backup(view: &View<'_>) -> Option<Finding> {
     if known(view, view.path(), a, b) {
         return Some(Finding::certain(Cause::AccountBackup));
     }
-    let (one, other) = view.siblings.content(path)?.contents.as_ref()?;
+    let (one, other) = view.siblings.content(path)?.read()?;
+    let (one, other) = (&*one, &*other);
     let ordered = lines_of(one).len() == lines_of(other).len() && lines_of(one) == lines_of(other);
     let earlier = |backup: &[u8], file: &[u8]| {
         let (backup, file) = (lines_of(backup), lines_of(file));

@@ -6,7 +6,7 @@ use bstr::{BString, ByteSlice as _};
 
 use super::{Cause, Finding, RULES};
 use crate::{
-    diff::{Change, ChangeKind, Field},
+    diff::{Change, ChangeKind, Field, Kept},
     drift::{
         Class, Confidence,
         archive::{Archive, DEPTH_MAX, Member, Xz, inflated, same_but_header},
@@ -19,7 +19,7 @@ use crate::{
 
 /// gzip whose header's time or name alone differs (RFC 1952, MTIME and FNAME).
 pub(super) fn gzip_timestamp(view: &View<'_>) -> Option<Finding> {
-    if view.change.contents.is_none() {
+    if view.held.is_none() {
         let gzip = |head: &[u8]| head.starts_with(&[0x1f, 0x8b, 8]);
         let (a, b, _) = view.heads().filter(|_| view.differs_only_in(4..8))?;
         return (gzip(a) && gzip(b)).then(|| Finding::certain(Cause::GzipTimestamp));
@@ -136,7 +136,7 @@ fn changed(name: &[u8], a: Vec<u8>, b: Vec<u8>) -> Change {
         fields,
         a: one,
         b: other,
-        contents: Some((a, b)),
+        contents: Some(Kept::of(a, b)),
         delta: None,
     }
 }
@@ -149,12 +149,14 @@ fn nested(view: &View<'_>, changes: &[Change]) -> Option<Vec<Part>> {
     }
     let siblings = Siblings::new(changes, None);
     let explained = changes.iter().map(|change| {
-        let view = View { change, siblings: &siblings, depth, ..*view };
+        let held = change.read();
+        let held = held.as_ref().map(|(a, b)| (&**a, &**b));
+        let view = View { change, held, siblings: &siblings, depth, ..*view };
         if security::of(&view).is_some() {
             return None;
         }
         let finding = RULES.iter().find_map(|rule| rule(&view))?;
-        let shown = finding.evidence.clone().unwrap_or_else(|| evidence::show(change));
+        let shown = finding.evidence.clone().unwrap_or_else(|| evidence::show(&view));
         Some((finding, shown))
     });
     explained.collect()

@@ -37,7 +37,7 @@ mod tests {
     fn drift(a: FakeLayer, b: FakeLayer) -> Drift {
         let body = |text: &[u8]| BTreeMap::from([(Digest::of(text), "http://m.example/data".to_owned())]);
         let context = Context { inputs: [body(b"one"), body(b"other")], ..Context::default() };
-        explain(&compare(&[a], &[b]), &context).drifts.remove(0)
+        explain(&compare(&[a], &[b]), &context).unwrap().drifts.remove(0)
     }
 
     fn file(text: &[u8]) -> FakeLayer {
@@ -81,7 +81,7 @@ mod tests {
         let (old, new) = (program(b"#!/bin/sh\n"), program(b"#!/bin/sh -e\n"));
         let found = |a: FakeLayer| {
             let explained = explain(&compare(&[a], std::slice::from_ref(&new)), &context(b"#!/bin/sh -e\n"));
-            explained.drifts.into_iter().map(|it| (it.cause, it.security)).collect::<Vec<_>>()
+            explained.unwrap().drifts.into_iter().map(|it| (it.cause, it.security)).collect::<Vec<_>>()
         };
         assert_eq!(found(old), [(Cause::InputChanged, true)]);
         assert_eq!(found(FakeLayer::default().dir("usr/bin/")), [(Cause::Unexplained, true)]);

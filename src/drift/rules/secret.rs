@@ -5,7 +5,7 @@ use bstr::ByteSlice as _;
 
 use super::{Cause, Finding};
 use crate::{
-    diff::ChangeKind,
+    diff::{Change, ChangeKind},
     drift::{der, pem, token, view::View},
     layer::Kind,
     model::path::{encode, printable},
@@ -26,10 +26,8 @@ pub(super) fn machine_id(view: &View<'_>) -> Option<Finding> {
     let other: &[u8] =
         if view.path().starts_with(b"etc/") { b"var/lib/dbus/machine-id" } else { b"etc/machine-id" };
     // Within one build there is one id.
-    let one_id = match view.siblings.content(other).and_then(|change| change.contents.as_ref()) {
-        Some((one, other)) => (one, other) == (&a.to_vec(), &b.to_vec()),
-        None => true,
-    };
+    let held = view.siblings.content(other).and_then(Change::read);
+    let one_id = held.is_none_or(|(one, other)| *one == *a && *other == *b);
     (id(a) && id(b) && one_id).then(|| Finding::certain(Cause::MachineId))
 }
 
@@ -138,8 +136,8 @@ pub(super) fn public_half(view: &View<'_>) -> Option<Finding> {
     };
     let directory = &view.path()[..view.path().rfind_byte(b'/').map_or(0, |at| at + 1)];
     let half = view.siblings.contents_in(directory).find(|change| {
-        change.contents.as_ref().is_some_and(|(one, other)| {
-            private(one, other).is_some() && holds(one, &halves[0]) && holds(other, &halves[1])
+        change.read().is_some_and(|(one, other)| {
+            private(&one, &other).is_some() && holds(&one, &halves[0]) && holds(&other, &halves[1])
         })
     })?;
     Some(Finding { consequence_of: Some(encode(&half.path).0), ..Finding::certain(Cause::KeyMaterial) })

@@ -18,7 +18,7 @@ use crate::{
 };
 
 fn drifts(a: FakeLayer, b: FakeLayer, context: &Context) -> Vec<Drift> {
-    explain(&compare(&[a], &[b]), context).drifts
+    explain(&compare(&[a], &[b]), context).unwrap().drifts
 }
 
 fn fake() -> FakeLayer {

@@ -211,7 +211,7 @@ pub(super) async fn explain(
     compute::run(move || {
         let comparison = diff::images(&store, &a, &b)?;
         let instructions = comparison.by_pair(&[], &instructions);
-        Ok(drift::explain(&comparison, &drift::Context { instructions, ..context }))
+        drift::explain(&comparison, &drift::Context { instructions, ..context })
     })
     .await
 }

@@ -1,17 +1,15 @@
 //! Pairs of images that nothing of reprov made, and what it must say of each: right cause, right instruction, nothing
 //! else.
 
+mod count;
 mod crafted;
+mod many;
 mod near_misses;
 mod real;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Command,
-};
+use std::{collections::BTreeSet, process::Command};
 
 use rayon::prelude::*;
-use reprov::drift::Cause;
 use serde_json::Value;
 
 use crate::support::{Lab, Ran, fixtures, must};
@@ -75,38 +73,4 @@ fn words(text: &str) -> BTreeSet<String> {
 
 fn shown(words: &BTreeSet<String>) -> String {
     words.iter().map(String::as_str).collect::<Vec<_>>().join("; ")
-}
-
-/// Causes that no pair of images can have twice, and why.
-const OTHERWISE: [(&str, &str); 4] = [
-    ("expired-repository", "the build fails: there is no second image"),
-    ("unexplained", "no cause"),
-    ("pyc-stale", "said beside pyc-timestamp, never of a byte"),
-    ("input-changed", "needs two transcripts: jobs::live"),
-];
-
-#[test]
-fn each_cause_is_named_by_two_pairs() {
-    let mut named: BTreeMap<&str, usize> = BTreeMap::new();
-    let of_said = |said: &'static str| -> BTreeSet<&str> {
-        let words = said.split("; ").map(|word| word.trim_end_matches('!'));
-        words.map(|word| word.rsplit(' ').next().unwrap_or_default()).collect()
-    };
-    let crafted = crafted::DIFFERENCES.iter().map(|row| of_said(row.1));
-    let shapes = crafted::SHAPES.iter().filter(|row| !row.0.ends_with(".mtime")).map(|row| of_said(row.2));
-    for causes in crafted.chain(shapes) {
-        for cause in causes {
-            *named.entry(cause).or_default() += 1;
-        }
-    }
-    let near = near_misses::CASES.iter().map(|row| row.1);
-    let real = [real::STEPS, real::APT, real::MOVED].into_iter().flatten().map(|row| row.2);
-    near.chain(real).for_each(|cause| *named.entry(cause).or_default() += 1);
-    let few =
-        Cause::ALL.iter().map(|cause| (cause.code(), named.get(cause.code()).copied().unwrap_or_default()));
-    let few: Vec<_> =
-        few.filter(|(code, count)| *count < 2 && OTHERWISE.iter().all(|(other, _)| other != code)).collect();
-    assert!(few.is_empty(), "{few:?}");
-    let live = include_str!("../jobs/live.rs").matches("\"input-changed\"").count();
-    assert!(live >= 2, "input-changed: {live}");
 }

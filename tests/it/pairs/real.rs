@@ -16,8 +16,12 @@ struct Plain {
 
 impl Plain {
     fn new(driver: &'static str) -> Self {
+        Self::on("debian", driver)
+    }
+
+    fn on(base: &str, driver: &'static str) -> Self {
         let plain = Self { lab: Lab::new(), driver };
-        let base = must(Command::new(fixtures("base/make")).arg("debian"));
+        let base = must(Command::new(fixtures("base/make")).arg(base));
         let id = plain.buildah(&["pull", "--quiet", &format!("oci:{}:latest", base.trim())]);
         plain.buildah(&["tag", id.trim(), "localhost/base"]);
         plain
@@ -183,8 +187,42 @@ pub(super) const MOVED: &[Row] = &[
     ("", "var/log/apt/eipp.log.xz", "package-log"),
     ("", "var/log/dpkg.log", "package-log"),
 ];
+/// What busybox leaves, without the network.
+pub(super) const SMALL: &[Row] = &[
+    ("date", "t/date", "clock-in-text"),
+    ("hostname", "t/host", "hostname"),
+    ("mktemp", "t/tmp.*", "random-name"),
+    ("uuid", "t/uuid", "random-token"),
+    ("status", "t/status", "proc-capture"),
+    ("tar", "t/n.tar", "tar-timestamp"),
+    ("mkdir", "t", "mtime"),
+];
+/// The same Dockerfile by two storage drivers.
+pub(super) const DRIVERS: &[Row] = &[
+    ("COPY", "opt/out/id", "random-token"),
+    ("rm -rf", "opt/d/.wh.*", "whiteout-form"),
+    ("RUN", "run", "builder-mount-point"),
+    ("date", "etc/stamp", "clock-in-text"),
+];
 /// What image configs and manifests of two builds differ in.
 const OF_IMAGES: [&str; 3] = ["clock-in-text", "history-consequence", "builder-label"];
+
+#[test]
+fn a_small_image_built_twice() {
+    if !root() {
+        println!("skipped: only root can");
+        return;
+    }
+    let plain = Plain::on("tiny", "overlay");
+    // As another version of the builder would: with another label of its own.
+    plain.pair("small", [&[], &["--identity-label=false"]]);
+    let ran = plain.diff("small-a", "small-b");
+    judge(&ran, SMALL);
+    let answer = ran.json();
+    let causes: BTreeSet<_> =
+        answer["config"].as_array().unwrap().iter().filter_map(|one| one["cause"].as_str()).collect();
+    assert_eq!(causes, OF_IMAGES.into());
+}
 
 #[test]
 #[ignore = "slow: make acceptance"]
@@ -272,7 +310,7 @@ fn drifts(answer: &Value, rows: &[Row]) {
 const EPOCH: [&str; 2] = ["--timestamp", "1700000000"];
 const DRIFT: [Row; 2] = [("", "etc/stamp", "clock-in-text"), ("", "opt/out/id", "random-token")];
 const SHAPE: [Row; 1] = [("", "", "layer-shape")];
-const SQUASHED: [Row; 2] = [SHAPE[0], ("", "**", "mode-type-bits")];
+pub(super) const SQUASHED: [Row; 2] = [SHAPE[0], ("", "**", "mode-type-bits")];
 
 #[test]
 #[ignore = "slow: make acceptance"]
@@ -304,13 +342,7 @@ fn two_drivers_delete_in_two_forms() {
         let to = format!("oci:{}:{tag}", overlay.lab.path("pairs"));
         plain.buildah(&["push", "--quiet", "localhost/forms", &to]);
     }
-    let rows = [
-        ("COPY", "opt/out/id", "random-token"),
-        ("rm -rf", "opt/d/.wh.*", "whiteout-form"),
-        ("RUN", "run", "builder-mount-point"),
-        ("date", "etc/stamp", "clock-in-text"),
-    ];
-    judge(&overlay.diff("a", "b"), &rows);
+    judge(&overlay.diff("a", "b"), DRIVERS);
 }
 
 #[test]

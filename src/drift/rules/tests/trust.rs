@@ -128,7 +128,7 @@ fn programs_are_never_explained_away() {
 fn a_privilege_in_another_layer_is_none_that_differs() {
     let (one, other) = (fake().file("a", b"1").mode(0o4755), fake().file("b", b"2"));
     let both = fake().file("a", b"1").mode(0o4755).file("b", b"2");
-    let explained = explain(&compare(&[one, other], &[both, fake()]), &Context::default());
+    let explained = explain(&compare(&[one, other], &[both, fake()]), &Context::default()).unwrap();
     assert_eq!(explained.verdict, Verdict::SameFilesystem);
     assert!(explained.drifts.iter().all(|drift| !drift.security && drift.cause == Cause::LayerShape));
 }
