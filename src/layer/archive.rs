@@ -30,6 +30,10 @@ pub enum Reading {
 
 /// What an archive comes to that is read beside another.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are entries, and a box for each costs more than moving it"
+)]
 pub enum Beside {
     /// An entry.
     Own(Entry),
