@@ -172,14 +172,13 @@ fn newidmap(kind: &str, pid: u32, map: &[(u32, u32, u32)]) -> Result<(), Buildro
 }
 
 impl Cage {
-    /// Waits for the end, until `limit` returns; every line of output goes to `each_line` as it comes (long ones in
-    /// pieces).
+    /// Waits for the end; every line of output goes to `each_line` as it comes (long ones in pieces).
     ///
     /// # Errors
     /// If the output cannot be read, or `each_line` says no.
     pub async fn wait(
         mut self,
-        limit: impl Future<Output = ()>,
+        timeout: Duration,
         cancel: &CancellationToken,
         mut each_line: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Ended, BuildrootError> {
@@ -193,7 +192,7 @@ impl Cage {
                     Ok(()) => reading.await.map(|()| None),
                     Err(error) => Err(error),
                 },
-                () = limit => Ok(Some(Ended::TimedOut)),
+                () = tokio::time::sleep(timeout) => Ok(Some(Ended::TimedOut)),
                 () = cancel.cancelled() => Ok(Some(Ended::Cancelled)),
             }
         };

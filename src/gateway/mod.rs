@@ -5,7 +5,6 @@
 mod allow;
 mod ask;
 mod ca;
-mod growing;
 mod headers;
 mod ledger;
 mod mirrors;
@@ -29,14 +28,11 @@ use tokio_util::{
     task::TaskTracker,
 };
 
+pub use self::ca::Ca;
 use self::{
     allow::Allow,
     ledger::Ledger,
     shared::{Shared, Source, Upstream},
-};
-pub use self::{
-    ca::Ca,
-    growing::{Growing, Recorded, Spent},
 };
 use crate::{
     model::{Digest, Exceeded, Proxies, Repository, Secret},
@@ -135,11 +131,9 @@ pub enum Mode {
         learn: bool,
         /// What to fetch through; the environment is never looked at.
         proxies: Proxies,
-        /// Told of each answer that is kept.
-        told: Option<Growing>,
     },
-    /// From a recording and the store alone; one that still grows is waited for.
-    Replay(Recorded),
+    /// From a recording and the store alone.
+    Replay(Transcript),
 }
 
 /// Everything a gateway is given.
@@ -254,9 +248,6 @@ impl Gateway {
             recordings.wait().await;
         }
         let mut ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Source::Recorded(recorded) = &self.shared.source {
-            ledger.transcript = recorded.so_far();
-        }
         std::mem::take(&mut *ledger).close()
     }
 }
@@ -268,12 +259,15 @@ fn shared(options: Options) -> Result<Shared, GatewayError> {
         ledger.checksums.insert(redact_url(&canonical), digest);
     }
     let source = match options.mode {
-        Mode::Record { repositories, access, learn, proxies, told } => {
+        Mode::Record { repositories, access, learn, proxies } => {
             let allow = Allow::new(&repositories, &access, learn)?;
-            let client = client(&proxies, &options.extra_roots)?;
-            Source::Upstream(Arc::new(Upstream { allow, client, told }))
+            Source::Upstream(Arc::new(Upstream { allow, client: client(&proxies, &options.extra_roots)? }))
         }
-        Mode::Replay(recorded) => Source::Recorded(recorded),
+        Mode::Replay(transcript) => {
+            let origins = shared::origins(&transcript);
+            ledger.transcript = transcript;
+            Source::Transcript { origins }
+        }
     };
     let full = (options.inputs_size_bytes_max, options.full);
     Ok(Shared::new(

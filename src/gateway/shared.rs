@@ -15,7 +15,6 @@ use super::{
     Ca, StepRef, Traffic,
     allow::{Allow, Refused, Route},
     ask::Ask,
-    growing::{Asking, Growing, Recorded},
     ledger::{Flight, Ledger, Via},
 };
 use crate::{
@@ -36,15 +35,14 @@ const BODIES_MAX: usize = 4;
 pub(super) enum Source {
     /// Repositories.
     Upstream(Arc<Upstream>),
-    /// A recording.
-    Recorded(Recorded),
+    /// A recording with TLS to these origins.
+    Transcript { origins: BTreeSet<String> },
 }
 
 /// The repositories, and the way to them.
 pub(super) struct Upstream {
     pub(super) allow: Allow,
     pub(super) client: reqwest::Client,
-    pub(super) told: Option<Growing>,
 }
 
 type Step = Arc<dyn Fn() -> Option<StepRef> + Send + Sync>;
@@ -90,7 +88,6 @@ pub(super) struct Lead {
     shared: Arc<Shared>,
     flight: Flight,
     _done: watch::Sender<()>,
-    _asking: Option<Asking>,
 }
 
 impl Drop for Lead {
@@ -228,9 +225,6 @@ impl Shared {
     pub(super) fn failed(&self, ask: &Ask, reason: &str, status: StatusCode) {
         let event = Event { reason: Some(reason.to_owned()), ..self.event_of("failed", ask, status) };
         self.note(event);
-        if let Some(told) = self.told() {
-            told.fail();
-        }
         self.ledger().fail(ask);
     }
 
@@ -255,12 +249,8 @@ impl Shared {
         self.ledger().missing(digest);
     }
 
-    /// Who hears of what is recorded.
-    fn told(&self) -> Option<&Growing> {
-        match &self.source {
-            Source::Upstream(upstream) => upstream.told.as_ref(),
-            Source::Recorded(_) => None,
-        }
+    pub(super) fn find(&self, ask: &Ask) -> Option<Exchange> {
+        self.ledger().transcript.find(ask.method.as_str(), &ask.url, ask.request, &ask.accept).cloned()
     }
 
     /// Decides, in one step, who asks upstream.
@@ -276,13 +266,11 @@ impl Shared {
         }
         let (done, waiting) = watch::channel(());
         ledger.flights.insert(flight.clone(), waiting);
-        let asking = self.told().map(Growing::ask);
-        Turn::Lead(Lead { shared: Arc::clone(self), flight, _done: done, _asking: asking })
+        Turn::Lead(Lead { shared: Arc::clone(self), flight, _done: done })
     }
 
     /// Makes `exchange` the answer for the rest of the build.
     pub(super) fn freeze(&self, exchange: Exchange, private: bool) -> Result<(), String> {
-        let told = self.told().map(|told| (told, exchange.clone()));
         let inserted = {
             let mut ledger = self.ledger();
             if private {
@@ -293,9 +281,6 @@ impl Shared {
             ledger.checked.insert(exchange.body, true);
             ledger.transcript.insert(exchange)
         };
-        if let (Some((told, exchange)), Ok(())) = (told, &inserted) {
-            told.take(exchange);
-        }
         if matches!(inserted, Err(TranscriptError::TooMany)) {
             let allowed = EXCHANGES_MAX as u64;
             self.exceed(Exceeded { limit: Limit::Answers, allowed, found: allowed + 1 });
@@ -358,9 +343,9 @@ impl Shared {
     }
 
     /// Whether a tunnel to `origin` may be opened.
-    pub(super) async fn connects(&self, origin: &Url) -> bool {
+    pub(super) fn connects(&self, origin: &Url) -> bool {
         match &self.source {
-            Source::Recorded(recorded) => recorded.reaches(origin).await,
+            Source::Transcript { origins } => origins.contains(&origin.origin().ascii_serialization()),
             Source::Upstream(upstream) => {
                 upstream.allow.connects(origin)
                     || self.ledger().vias.values().any(|via| via.real.origin() == origin.origin())

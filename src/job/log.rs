@@ -16,7 +16,6 @@ use super::{
     bases::Tail,
     events::Events,
     execute::{Kept, Secrets},
-    follow::{Leader, Pace},
     masks::Masks,
     track::{Instruction, Tracker},
 };
@@ -43,8 +42,6 @@ pub(super) struct Log {
     masks: Masks,
     tracker: Arc<Tracker>,
     announcements: Announcements,
-    /// Hears at once what is announced.
-    leader: Option<Arc<Leader>>,
     /// Announced, but what was printed before may be still to come.
     pending: Vec<Announced>,
     /// What went astray before the step that runs.
@@ -81,7 +78,6 @@ impl Log {
             masks: Masks::of(secrets),
             tracker,
             announcements,
-            leader: None,
             pending: Vec::new(),
             before: Strays::default(),
             mounts: BTreeSet::new(),
@@ -92,13 +88,6 @@ impl Log {
             broken: None,
             truncated: false,
         })
-    }
-
-    /// Tells another run, if that follows this one, how far it is.
-    pub(super) fn pace(&mut self, pace: &Pace) {
-        if let Pace::Leads(leader) = pace {
-            self.leader = Some(leader.clone());
-        }
     }
 
     /// Takes a line of output, or a piece of a long one.
@@ -190,13 +179,7 @@ impl Log {
     }
 
     fn hear(&mut self) -> io::Result<()> {
-        let news = self.announcements.news().map_err(io::Error::other)?;
-        if let Some(leader) = &self.leader {
-            for announced in &news {
-                leader.hear(announced);
-            }
-        }
-        self.pending.extend(news);
+        self.pending.extend(self.announcements.news().map_err(io::Error::other)?);
         Ok(())
     }
 

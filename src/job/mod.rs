@@ -19,7 +19,6 @@ mod events;
 pub mod evidence;
 pub mod execute;
 pub mod failure;
-mod follow;
 pub mod history;
 pub mod import;
 pub mod inputs;

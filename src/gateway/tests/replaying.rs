@@ -1,11 +1,7 @@
 use reqwest::header::RANGE;
 
-use super::support::{Rig, Upstream, kinds, options, recording, seen, store};
-use crate::{
-    gateway::{Growing, Mode},
-    model::Digest,
-    transcript::Transcript,
-};
+use super::support::{Rig, Upstream, kinds, options, seen, store};
+use crate::{gateway::Mode, model::Digest, transcript::Transcript};
 
 const PATHS: [&str; 7] = ["plain", "chunked", "until-close", "absent", "moved", "vary", "flaky"];
 
@@ -93,44 +89,9 @@ async fn a_checksum_holds_in_a_replay_too() {
     let url = upstream.url("/repo/plain");
     rig.get(&url).await;
     let transcript = rig.close().await.transcript.clone();
-    let mut options = options(Mode::Replay(transcript.into()), &store);
+    let mut options = options(Mode::Replay(transcript), &store);
     options.checksums = vec![(url.clone(), Digest::of(b"other"))];
     let rig = Rig::start(options);
     assert_eq!(rig.get(&url).await.0, 502);
     assert_eq!(rig.close().await.refused[0].reason, "checksum");
-}
-
-#[tokio::test]
-async fn a_replay_waits_for_a_recording_that_grows() {
-    let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
-    let (told, recorded) = Growing::new();
-    let Mode::Record { repositories, access, learn, proxies, .. } = recording(upstream.url("/repo")) else {
-        unreachable!()
-    };
-    let mode = Mode::Record { repositories, access, learn, proxies, told: Some(told.clone()) };
-    let (first, second) =
-        (Rig::start(options(mode, &store)), Rig::start(options(Mode::Replay(recorded), &store)));
-    let url = |path: &str| upstream.url(&format!("/repo/{path}"));
-    let asks = async |path: &str| second.get(&url(path)).await;
-    let soon = std::time::Duration::from_millis(50);
-    assert!(tokio::time::timeout(soon, asks("plain")).await.is_err(), "nobody recorded it yet");
-    let records = async {
-        tokio::time::sleep(soon).await;
-        first.get(&url("plain")).await
-    };
-    let (again, once) = tokio::join!(asks("plain"), records);
-    assert_eq!(again, once);
-    assert_eq!(told.spent().failures, 0);
-    assert!(told.spent().waited < std::time::Duration::from_mins(1));
-    assert!(tokio::time::timeout(soon, asks("chunked")).await.is_err());
-    let transcript = first.close().await.transcript.clone();
-    let ends = async {
-        tokio::time::sleep(soon).await;
-        told.end(transcript.clone());
-    };
-    let (never, ()) = tokio::join!(asks("chunked"), ends);
-    assert_eq!(never.0, 403);
-    let closed = second.close().await;
-    assert_eq!(closed.transcript, transcript);
-    assert_eq!(closed.undeclared, [("GET".to_owned(), url("chunked"))]);
 }

@@ -214,8 +214,7 @@ pub(super) fn recording(url: String) -> Mode {
     let kind = RepositoryKind::Generic;
     let replace = vec!["http://old.example.org/r".to_owned()];
     let repositories = vec![Repository { replace, ..Repository::plain("main".to_owned(), kind, url) }];
-    let (access, proxies) = ([].into(), Proxies::default());
-    Mode::Record { repositories, access, learn: false, proxies, told: None }
+    Mode::Record { repositories, access: [].into(), learn: false, proxies: Proxies::default() }
 }
 
 impl Rig {
@@ -237,7 +236,7 @@ impl Rig {
     }
 
     pub(super) fn replay(transcript: Transcript, store: &Store) -> Self {
-        Self::start(options(Mode::Replay(transcript.into()), store))
+        Self::start(options(Mode::Replay(transcript), store))
     }
 
     /// A client that follows nothing and trusts the gateway only.

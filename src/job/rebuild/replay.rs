@@ -5,7 +5,7 @@ use crate::{
     attest::{BuildDefinition, Provenance},
     compute, diff,
     drift::{self, Explained, InputBodies, InstructionRef},
-    gateway::{Mode, Recorded},
+    gateway::Mode,
     host,
     job::{
         Ports, accepted,
@@ -15,11 +15,12 @@ use crate::{
         failure::Failure,
         live,
     },
-    model::{Descriptor, ImageName, Limit, Maxima, Verdict},
+    model::{Descriptor, ImageName, Maxima, Verdict},
     oci::Image,
     progress::Update,
     recipe::Acceptance,
     store::LogDir,
+    transcript::Transcript,
 };
 
 /// What came of a replay.
@@ -39,25 +40,9 @@ impl Replayed {
             Self::Unbuildable(_) => None,
         }
     }
-
-    /// Waits until nothing is left of it.
-    pub(in crate::job) async fn discard(self, ports: &Ports) {
-        if let Self::Ran(_, removing) = self {
-            removing.end(ports).await;
-        }
-    }
-
-    /// Whether it failed for want of room, of which there may be more at another time.
-    pub(in crate::job) fn lacked_room(&self) -> bool {
-        let Self::Ran(execution, _) = self else { return false };
-        let lacks = |failure: &Failure| {
-            failure.full || failure.exceeded.is_some_and(|exceeded| exceeded.limit != Limit::Time)
-        };
-        execution.outcome.as_ref().is_err_and(lacks)
-    }
 }
 
-/// Runs `definition` on what was `gathered`, from what is `recorded` alone. Nothing is kept of it but the answer and the log's
+/// Runs `definition` on what was `gathered`, from `transcript` alone. Nothing is kept of it but the answer and the log's
 /// blobs; of a failed one the log itself.
 ///
 /// # Errors
@@ -66,10 +51,10 @@ pub(in crate::job) async fn replay(
     ports: &Ports,
     definition: &BuildDefinition,
     gathered: Gathered<'_>,
-    recorded: Recorded,
+    transcript: Transcript,
     maxima: &Maxima,
 ) -> Result<Replayed, RebuildError> {
-    again(ports, definition, gathered, Mode::Replay(recorded), maxima).await
+    again(ports, definition, gathered, Mode::Replay(transcript), maxima).await
 }
 
 /// [`replay`], or the same from the repositories of the day.

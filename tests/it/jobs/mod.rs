@@ -1,7 +1,6 @@
 //! Whole jobs: build, rebuild, trace, as an engineer would run them.
 
 mod attest;
-mod beside;
 pub(crate) mod buildroot;
 mod check;
 mod ci;
