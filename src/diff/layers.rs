@@ -138,6 +138,9 @@ impl<'a> Side<'a> {
     }
 
     fn refuses_after(&self, layer: LayerRef, after: Option<String>, source: LayerError) -> DiffError {
+        if matches!(source, LayerError::Keep(_)) {
+            return DiffError::Scratch { layer: layer.index, source }; // No fault of the layer's.
+        }
         let after = after.map(|path| format!(", after entry `{path}`")).unwrap_or_default();
         DiffError::Layer { image: self.name, layer: layer.index, after, source }
     }

@@ -1,13 +1,16 @@
 //! What a rule may look at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use bstr::{BStr, BString, ByteSlice as _};
 use serde::Serialize;
 
 use super::{accounts::Accounts, archive::Budget, packages::Packages, rules::is_free_record, token};
 use crate::{
-    diff::{Both, Change, ChangeKind},
+    diff::{Change, ChangeKind},
     model::Digest,
 };
 
@@ -150,6 +153,8 @@ pub(super) struct Siblings<'a> {
     pub(super) packages: Packages,
     /// Numbers of users and groups; nothing inside an archive.
     pub(super) accounts: Option<&'a Accounts>,
+    /// Whether a private key was made anew; known once somebody asked.
+    new_key: OnceLock<bool>,
 }
 
 impl<'a> Siblings<'a> {
@@ -216,9 +221,10 @@ impl<'a> Siblings<'a> {
         self.changes.get(path.as_bstr()).copied()
     }
 
-    /// Both contents of each file whose content differs and is held, one after the other.
-    pub(super) fn contents(&self) -> impl Iterator<Item = Both<'a>> {
-        self.contents.values().filter_map(|change| change.read())
+    /// Whether both contents of a file are what `is` a private key, made anew. All are read for that, once.
+    pub(super) fn has_new_key(&self, is: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+        let contents = || self.contents.values().filter_map(|change| change.read());
+        *self.new_key.get_or_init(|| contents().any(|(a, b)| is(&a, &b)))
     }
 
     /// The change of the file at `path`, if its content differs.

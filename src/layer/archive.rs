@@ -275,7 +275,7 @@ impl<R: BufRead> Archive<R> {
     /// Passes over what is left of the content at hand, and over what fills its block.
     pub(super) fn leave(&mut self) -> Result<(), LayerError> {
         let Content { stored_bytes, padding, .. } = std::mem::take(&mut self.content);
-        let mut left = stored_bytes + padding as u64;
+        let mut left = stored_bytes.saturating_add(padding as u64);
         while left > 0 {
             let count = self.inner.fill_buf().map_err(LayerError::Read)?.len();
             if count == 0 {

@@ -27,9 +27,9 @@ pub struct Checked {
 const LATEST: &str = "SELECT repository FROM ( \
     SELECT repository, tag, image, kind, conditions, MAX(number) AS number FROM reprov_entries \
     GROUP BY repository, tag, image, kind, conditions \
-    EXCEPT SELECT repository, tag, image, kind, conditions, number FROM reprov_latest) missing \
+    EXCEPT SELECT repository, tag, image, kind, conditions, number FROM reprov_newest_images) missing \
     UNION SELECT repository FROM ( \
-    SELECT repository, tag, image, kind, conditions, number FROM reprov_latest EXCEPT \
+    SELECT repository, tag, image, kind, conditions, number FROM reprov_newest_images EXCEPT \
     SELECT repository, tag, image, kind, conditions, MAX(number) FROM reprov_entries \
     GROUP BY repository, tag, image, kind, conditions) wrong \
     ORDER BY 1 LIMIT 100";
@@ -37,13 +37,13 @@ const LATEST: &str = "SELECT repository FROM ( \
 /// The same of tags, by the list that was looked at before.
 const NEWEST: &str = "SELECT repository FROM ( \
     SELECT repository, tag, CASE WHEN tag = '' THEN image ELSE '' END AS own, kind, MAX(number) AS number \
-    FROM reprov_latest GROUP BY repository, tag, CASE WHEN tag = '' THEN image ELSE '' END, kind \
-    EXCEPT SELECT repository, tag, own, kind, number FROM reprov_newest) missing \
+    FROM reprov_newest_images GROUP BY repository, tag, CASE WHEN tag = '' THEN image ELSE '' END, kind \
+    EXCEPT SELECT repository, tag, own, kind, number FROM reprov_newest_tags) missing \
     UNION SELECT repository FROM ( \
-    SELECT repository, tag, own, kind, number FROM reprov_newest EXCEPT \
+    SELECT repository, tag, own, kind, number FROM reprov_newest_tags EXCEPT \
     SELECT repository, tag, CASE WHEN tag = '' THEN image ELSE '' END AS own, kind, MAX(number) AS number \
-    FROM reprov_latest GROUP BY repository, tag, CASE WHEN tag = '' THEN image ELSE '' END, kind) wrong \
-    UNION SELECT l.repository FROM reprov_newest l JOIN reprov_entries e ON e.number = l.number \
+    FROM reprov_newest_images GROUP BY repository, tag, CASE WHEN tag = '' THEN image ELSE '' END, kind) wrong \
+    UNION SELECT l.repository FROM reprov_newest_tags l JOIN reprov_entries e ON e.number = l.number \
     WHERE e.image <> l.image ORDER BY 1 LIMIT 100";
 
 impl Ledger {

@@ -42,10 +42,10 @@ const HEAD: &str = "SELECT number, digest FROM reprov_entries ORDER BY number DE
 const INSERT: &str = "INSERT INTO reprov_entries (number, previous, digest, nonce, body, repository, tag, image, kind, \
                       outcome, at_s, grouped, owner, conditions) \
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-const LATEST: &str = "INSERT INTO reprov_latest (repository, tag, image, kind, conditions, number) \
+const LATEST: &str = "INSERT INTO reprov_newest_images (repository, tag, image, kind, conditions, number) \
                       VALUES ($1, $2, $3, $4, $5, $6) \
                       ON CONFLICT (repository, tag, image, kind, conditions) DO UPDATE SET number = excluded.number";
-const NEWEST: &str = "INSERT INTO reprov_newest (repository, tag, own, kind, image, number) \
+const NEWEST: &str = "INSERT INTO reprov_newest_tags (repository, tag, own, kind, image, number) \
                       VALUES ($1, $2, $3, $4, $5, $6) \
                       ON CONFLICT (repository, tag, own, kind) \
                       DO UPDATE SET image = excluded.image, number = excluded.number";

@@ -15,7 +15,7 @@ const AS_OF: &str = "SELECT e.number, e.body FROM ( \
                            SELECT p.number FROM reprov_entries p WHERE p.repository = l.repository AND p.tag = l.tag \
                              AND p.kind = l.kind AND (l.tag <> '' OR p.image = l.own) AND p.number <= $2 \
                            ORDER BY p.number DESC LIMIT 1) END AS number \
-                       FROM reprov_newest l) s \
+                       FROM reprov_newest_tags l) s \
                      JOIN reprov_entries e ON e.number = s.number ORDER BY e.number";
 /// A night is from noon to noon.
 const COUNTED: &str = "SELECT night, kind, outcome, COUNT(*) FROM ( \

@@ -175,8 +175,8 @@ impl Ledger {
             return self.last_of_images(filter, visit).await;
         }
         let list = match per {
-            Per::Image => "reprov_latest",
-            Per::Tag => "reprov_newest",
+            Per::Image => "reprov_newest_images",
+            Per::Tag => "reprov_newest_tags",
         };
         let from = format!("{list} l JOIN reprov_entries e ON e.number = l.number");
         self.read(Select::new(&from, "l", filter).paged("l"), visit).await
@@ -184,7 +184,7 @@ impl Ledger {
 
     /// A page by number would sort all that is left of these images: their numbers are asked for first.
     async fn last_of_images(&self, filter: &Filter, mut visit: impl FnMut(Row)) -> Result<(), LedgerError> {
-        let from = "reprov_latest l JOIN reprov_entries e ON e.number = l.number";
+        let from = "reprov_newest_images l JOIN reprov_entries e ON e.number = l.number";
         let select = Select::what("l.number", from, "l", filter);
         let mut numbers = patiently!(self, self.numbers(&select).await)?;
         numbers.sort_unstable();

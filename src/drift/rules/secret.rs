@@ -135,7 +135,9 @@ pub(super) fn public_half(view: &View<'_>) -> Option<Finding> {
         pem::blocks(text).unwrap_or_default().iter().any(of)
     };
     let directory = &view.path()[..view.path().rfind_byte(b'/').map_or(0, |at| at + 1)];
-    let half = view.siblings.contents_in(directory).find(|change| {
+    let small =
+        |change: &&Change| change.a.as_ref().is_some_and(|entry| entry.size_bytes <= PRIVATE_SIZE_BYTES_MAX);
+    let half = view.siblings.contents_in(directory).filter(small).find(|change| {
         change.read().is_some_and(|(one, other)| {
             private(&one, &other).is_some() && holds(&one, &halves[0]) && holds(&other, &halves[1])
         })
@@ -143,6 +145,8 @@ pub(super) fn public_half(view: &View<'_>) -> Option<Finding> {
     Some(Finding { consequence_of: Some(encode(&half.path).0), ..Finding::certain(Cause::KeyMaterial) })
 }
 
+/// Largest file in which the private half of a key is looked for.
+const PRIVATE_SIZE_BYTES_MAX: u64 = 64 << 10;
 /// Shortest public number that is looked for in a private key: an Ed25519 key's.
 const NUMBER_BYTES_MIN: usize = 32;
 

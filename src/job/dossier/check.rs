@@ -113,7 +113,15 @@ impl Wanted {
             }
             _ => {}
         }
-        let Some(trust) = &self.trust else { return differs };
+        let Some(trust) = &self.trust else {
+            // A policy that names nobody leaves it to whoever made the archive, as no policy does.
+            let named = self.policy.as_ref().is_some_and(WantedPolicy::names_signers);
+            for key in contents.keys.iter().filter(|key| named && key.by == FLAG) {
+                let print = key.fingerprint;
+                differs.push(format!("the key {print} was believed beside the policy; --trust may name it"));
+            }
+            return differs;
+        };
         if silent {
             differs.push("none of its signers has said anything about the image".to_owned());
         }
@@ -132,6 +140,11 @@ impl Wanted {
 }
 
 impl WantedPolicy {
+    /// Whether it says who is believed.
+    fn names_signers(&self) -> bool {
+        !self.keys.is_empty() || self.trusted_root.is_some()
+    }
+
     fn differs(&self, contents: &Contents) -> Option<String> {
         let own = contents.keys.iter().filter(|key| key.by != FLAG).map(|key| key.fingerprint);
         if contents.policy.as_ref().is_none_or(|policy| policy.digest != self.digest) {

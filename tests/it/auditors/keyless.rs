@@ -215,6 +215,13 @@ fn keys_and_identities_stand_in_their_places() {
     rewritten(lab, |contents, _| contents.keys.swap(0, 1));
     let ran = verify(lab, "changed.tar", &["--policy", &lab.path("policy.toml")]).exits(1);
     assert!(ran.json()["differs"].to_string().contains("its keys are not those"), "{ran}");
+    // One more that the policy does not name, and would say anything.
+    rewritten(lab, |contents, _| {
+        let key = dossier::Key { by: "flag".into(), ..contents.keys[1].clone() };
+        contents.keys.insert(0, key);
+    });
+    let ran = verify(lab, "changed.tar", &["--policy", &lab.path("policy.toml")]).exits(1);
+    assert!(ran.json()["differs"].to_string().contains("was believed beside the policy"), "{ran}");
 }
 
 #[track_caller]

@@ -127,7 +127,7 @@ fn a_missing_row_is_found() {
     found("DELETE FROM reprov_entries WHERE number IN (4, 5, 6)", &["row-missing 4", "column-changed"]);
     found("DELETE FROM reprov_entries WHERE number > 8", &["ledger-truncated 10", "column-changed"]);
     found(
-        "DELETE FROM reprov_entries; DELETE FROM reprov_latest; DELETE FROM reprov_newest",
+        "DELETE FROM reprov_entries; DELETE FROM reprov_newest_images; DELETE FROM reprov_newest_tags",
         &["ledger-truncated 10"],
     );
 }
@@ -158,11 +158,11 @@ fn a_changed_column_is_found() {
         "UPDATE reprov_entries SET conditions = 'x' WHERE number = 4",
         &["column-changed 4", "column-changed"],
     );
-    found("DELETE FROM reprov_latest WHERE number = 4", &["column-changed"]);
-    found("UPDATE reprov_latest SET number = 3 WHERE number = 4", &["column-changed"]);
-    found("DELETE FROM reprov_newest", &["column-changed"]);
-    found("UPDATE reprov_newest SET number = 3", &["column-changed"]);
-    found("UPDATE reprov_newest SET image = 'x'", &["column-changed"]);
+    found("DELETE FROM reprov_newest_images WHERE number = 4", &["column-changed"]);
+    found("UPDATE reprov_newest_images SET number = 3 WHERE number = 4", &["column-changed"]);
+    found("DELETE FROM reprov_newest_tags", &["column-changed"]);
+    found("UPDATE reprov_newest_tags SET number = 3", &["column-changed"]);
+    found("UPDATE reprov_newest_tags SET image = 'x'", &["column-changed"]);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_chain_that_was_written_anew_is_whole_and_yet_another() {
             filled(&ledger, 5).await;
             let noted = ledger.head().await.unwrap();
             somewhere
-                .meddle("DELETE FROM reprov_entries; DELETE FROM reprov_latest; DELETE FROM reprov_newest")
+                .meddle("DELETE FROM reprov_entries; DELETE FROM reprov_newest_images; DELETE FROM reprov_newest_tags")
                 .await;
             let other = entry(Kind::Rebuilt, "reproduced", "1", "another", 0);
             ledger.append_all(&vec![other; 5]).await.unwrap();

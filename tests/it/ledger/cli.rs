@@ -88,7 +88,7 @@ fn a_check_says_the_head_and_what_is_wrong() {
         check(&["--head", &head]).exits(0);
         check(&["--head", "6"]).exits(2);
         wait(somewhere.meddle("DELETE FROM reprov_entries WHERE number = 6"));
-        wait(somewhere.meddle("DELETE FROM reprov_latest; DELETE FROM reprov_newest"));
+        wait(somewhere.meddle("DELETE FROM reprov_newest_images; DELETE FROM reprov_newest_tags"));
         let codes = |answer: &serde_json::Value| -> Vec<String> {
             let faults = answer["faults"].as_array().unwrap().iter();
             faults.map(|fault| fault["code"].as_str().unwrap().to_owned()).collect()

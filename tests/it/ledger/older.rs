@@ -9,7 +9,9 @@ use reprov::{
 use super::{Somewhere, entry, wait};
 
 /// Makes a ledger what it was before there was a list of tags' newest entries.
-const SCHEMA_2: &str = "DROP TABLE reprov_newest; CREATE INDEX reprov_entries_digest ON reprov_entries (digest); \
+const SCHEMA_2: &str = "DROP TABLE reprov_newest_tags; \
+    ALTER TABLE reprov_newest_images RENAME TO reprov_latest; \
+    CREATE INDEX reprov_entries_digest ON reprov_entries (digest); \
     DELETE FROM reprov_migrations WHERE version = 3";
 /// Then: before entries' conditions stood beside them.
 const SCHEMA_1: &str = "ALTER TABLE reprov_entries DROP COLUMN conditions; \
