@@ -8,7 +8,7 @@ use std::{
 
 use crate::model::{Digest, Hasher};
 
-const PIECE_SIZE_BYTES: usize = 128 << 10;
+const PIECE_SIZE_BYTES: usize = 256 << 10;
 /// Pieces that may wait to be read.
 const WAITING: usize = 12;
 
