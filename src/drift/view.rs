@@ -8,7 +8,13 @@ use std::{
 use bstr::{BStr, BString, ByteSlice as _};
 use serde::Serialize;
 
-use super::{accounts::Accounts, archive::Budget, packages::Packages, rules::is_free_record, token};
+use super::{
+    accounts::Accounts,
+    archive::Budget,
+    packages::Packages,
+    rules::{is_free_record, is_renewed_key},
+    token,
+};
 use crate::{
     diff::{Change, ChangeKind},
     model::Digest,
@@ -221,10 +227,10 @@ impl<'a> Siblings<'a> {
         self.changes.get(path.as_bstr()).copied()
     }
 
-    /// Whether both contents of a file are what `is` a private key, made anew. All are read for that, once.
-    pub(super) fn has_new_key(&self, is: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+    /// Whether a file is a private key that was made anew. All contents are read for that, once.
+    pub(super) fn has_new_key(&self) -> bool {
         let contents = || self.contents.values().filter_map(|change| change.read());
-        *self.new_key.get_or_init(|| contents().any(|(a, b)| is(&a, &b)))
+        *self.new_key.get_or_init(|| contents().any(|(a, b)| is_renewed_key(&a, &b)))
     }
 
     /// The change of the file at `path`, if its content differs.

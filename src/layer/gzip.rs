@@ -115,7 +115,7 @@ impl<W: Write> Write for Gzip1<W> {
 }
 
 thread_local! {
-    /// A thread's own, since making one takes as long as a good part of a block.
+    /// A thread's own: the system clears its memory once, not for each block.
     static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(LEVEL), false));
 }
 

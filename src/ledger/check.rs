@@ -24,7 +24,7 @@ pub struct Checked {
 }
 
 /// Repositories of which the newest entry of some kind is not the one that is listed.
-const LATEST: &str = "SELECT repository FROM ( \
+const IMAGES: &str = "SELECT repository FROM ( \
     SELECT repository, tag, image, kind, conditions, MAX(number) AS number FROM reprov_entries \
     GROUP BY repository, tag, image, kind, conditions \
     EXCEPT SELECT repository, tag, image, kind, conditions, number FROM reprov_newest_images) missing \
@@ -35,7 +35,7 @@ const LATEST: &str = "SELECT repository FROM ( \
     ORDER BY 1 LIMIT 100";
 
 /// The same of tags, by the list that was looked at before.
-const NEWEST: &str = "SELECT repository FROM ( \
+const TAGS: &str = "SELECT repository FROM ( \
     SELECT repository, tag, CASE WHEN tag = '' THEN image ELSE '' END AS own, kind, MAX(number) AS number \
     FROM reprov_newest_images GROUP BY repository, tag, CASE WHEN tag = '' THEN image ELSE '' END, kind \
     EXCEPT SELECT repository, tag, own, kind, number FROM reprov_newest_tags) missing \
@@ -65,8 +65,8 @@ impl Ledger {
         chain.end().into_iter().for_each(|fault| checked.found(fault));
         checked.head = (chain.number, chain.digest);
         let wrong = [
-            patiently!(self, self.wrongly_listed(LATEST).await)?,
-            patiently!(self, self.wrongly_listed(NEWEST).await)?,
+            patiently!(self, self.wrongly_listed(IMAGES).await)?,
+            patiently!(self, self.wrongly_listed(TAGS).await)?,
         ];
         for repository in wrong.into_iter().flatten().collect::<BTreeSet<_>>() {
             checked.found(Fault::Latest { repository });

@@ -42,10 +42,10 @@ const HEAD: &str = "SELECT number, digest FROM reprov_entries ORDER BY number DE
 const INSERT: &str = "INSERT INTO reprov_entries (number, previous, digest, nonce, body, repository, tag, image, kind, \
                       outcome, at_s, grouped, owner, conditions) \
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-const LATEST: &str = "INSERT INTO reprov_newest_images (repository, tag, image, kind, conditions, number) \
+const NEWEST_OF_IMAGE: &str = "INSERT INTO reprov_newest_images (repository, tag, image, kind, conditions, number) \
                       VALUES ($1, $2, $3, $4, $5, $6) \
                       ON CONFLICT (repository, tag, image, kind, conditions) DO UPDATE SET number = excluded.number";
-const NEWEST: &str = "INSERT INTO reprov_newest_tags (repository, tag, own, kind, image, number) \
+const NEWEST_OF_TAG: &str = "INSERT INTO reprov_newest_tags (repository, tag, own, kind, image, number) \
                       VALUES ($1, $2, $3, $4, $5, $6) \
                       ON CONFLICT (repository, tag, own, kind) \
                       DO UPDATE SET image = excluded.image, number = excluded.number";
@@ -162,7 +162,7 @@ macro_rules! insert {
                 .bind(conditions)
                 .execute(&mut *$tx)
                 .await?;
-            query(LATEST)
+            query(NEWEST_OF_IMAGE)
                 .bind(repository)
                 .bind(tag)
                 .bind(image)
@@ -171,7 +171,7 @@ macro_rules! insert {
                 .bind(number)
                 .execute(&mut *$tx)
                 .await?;
-            query(NEWEST)
+            query(NEWEST_OF_TAG)
                 .bind(repository)
                 .bind(tag)
                 .bind(if tag.is_empty() { image.as_str() } else { "" })

@@ -117,6 +117,11 @@ pub(super) const RULES: &[Rule] = &[
     text::line_order,
 ];
 
+/// Whether two contents are private keys, made anew.
+pub(super) fn is_renewed_key(a: &[u8], b: &[u8]) -> bool {
+    secret::private(a, b).is_some()
+}
+
 /// Whether the field `name` is a PAX record that no file system keeps.
 pub(super) fn is_free_record(name: &str) -> bool {
     name.strip_prefix("pax:").is_some_and(|record| !is_attribute_record(record.as_bytes()))
