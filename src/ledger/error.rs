@@ -183,11 +183,12 @@ impl Patience {
         Self { until: Instant::now() + Duration::from_secs(wait_s), pause: PAUSE_FIRST }
     }
 
-    /// Waits a moment if `error` may pass: the server restarts, or another transaction was in the way.
+    /// Waits a moment if `error` may pass: the server restarts, another transaction was in the way, or a file is
+    /// busy (SQLite waits for most locks by itself, but for none where both might wait for each other).
     pub(super) async fn after(&mut self, place: &Place, error: &sqlx::Error) -> Result<(), LedgerError> {
         let passes = match error {
             sqlx::Error::Database(database) => {
-                matches!(Refusal::of(&**database), Refusal::Gone | Refusal::Again)
+                matches!(Refusal::of(&**database), Refusal::Gone | Refusal::Again | Refusal::Busy)
             }
             // What a connection that was cut off in the middle looks like.
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut => {

@@ -61,7 +61,10 @@ impl Ledger {
         instead: Option<&Path>,
         make: bool,
     ) -> Result<Self, LedgerError> {
-        let mut patience = Patience::new(OPEN_WAIT_S);
+        let mut patience = Patience::new(match place {
+            Place::File(_) => LEDGER_WAIT_S,
+            Place::Postgres(_) => OPEN_WAIT_S,
+        });
         let pool = loop {
             let tried = match place {
                 Place::File(path) => sqlite(place, instead.unwrap_or(path), make).await,

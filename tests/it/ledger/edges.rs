@@ -232,8 +232,19 @@ fn a_damaged_file_is_said() {
 #[test]
 fn a_locked_ledger_is_waited_for() {
     let somewhere = Somewhere::sqlite();
-    let Place::File(path) = &somewhere.place else { unreachable!() };
     wait(async { Ledger::open(&somewhere.place).await.unwrap().close().await });
+    held_for_a_while(&somewhere);
+}
+
+/// SQLite waits for no lock while the mode of its journal changes: it says at once that it is busy.
+#[test]
+fn a_ledger_that_another_program_makes_is_waited_for() {
+    held_for_a_while(&Somewhere::sqlite());
+}
+
+/// Writes into the ledger at `somewhere` while another program holds the file's lock.
+fn held_for_a_while(somewhere: &Somewhere) {
+    let Place::File(path) = &somewhere.place else { unreachable!() };
     let script = "import sqlite3,sys,time\nc=sqlite3.connect(sys.argv[1],isolation_level=None)\n\
                   c.execute('begin immediate')\nprint('held',flush=True)\ntime.sleep(1.5)\nc.execute('rollback')";
     let mut child =
