@@ -172,13 +172,14 @@ fn newidmap(kind: &str, pid: u32, map: &[(u32, u32, u32)]) -> Result<(), Buildro
 }
 
 impl Cage {
-    /// Waits for the end; every line of output goes to `each_line` as it comes (long ones in pieces).
+    /// Waits for the end, until `limit` returns; every line of output goes to `each_line` as it comes (long ones in
+    /// pieces).
     ///
     /// # Errors
     /// If the output cannot be read, or `each_line` says no.
     pub async fn wait(
         mut self,
-        timeout: Duration,
+        limit: impl Future<Output = ()>,
         cancel: &CancellationToken,
         mut each_line: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Ended, BuildrootError> {
@@ -192,7 +193,7 @@ impl Cage {
                     Ok(()) => reading.await.map(|()| None),
                     Err(error) => Err(error),
                 },
-                () = tokio::time::sleep(timeout) => Ok(Some(Ended::TimedOut)),
+                () = limit => Ok(Some(Ended::TimedOut)),
                 () = cancel.cancelled() => Ok(Some(Ended::Cancelled)),
             }
         };

@@ -10,6 +10,7 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use serde_json::json;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{BuildrootError, Ended, Profile, Workspace, cage::Spec, enter, workspace::write};
@@ -79,7 +80,7 @@ impl Workspace {
         let spec = Spec { loopback: true, ..self.spec(plan, false, &[])? };
         let mut said = String::new();
         let cage = enter(spec, self.ids()).await?;
-        let ended = cage.wait(timeout, cancel, |line| {
+        let ended = cage.wait(sleep(timeout), cancel, |line| {
             said.push_str(&String::from_utf8_lossy(line));
             let over = said.len().saturating_sub(8 << 10);
             let at = (over..said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or_default();

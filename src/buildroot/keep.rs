@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -267,7 +268,7 @@ pub(super) async fn run(
         env: vec![("PATH".to_owned(), PATH.to_owned()), ("LC_ALL".to_owned(), "C".to_owned())],
     };
     let mut said = String::new();
-    let ended = enter(spec, ids).await?.wait(TIMEOUT, cancel, |line| {
+    let ended = enter(spec, ids).await?.wait(sleep(TIMEOUT), cancel, |line| {
         if said.len() < SAID_SIZE_BYTES_MAX {
             said.push_str(&String::from_utf8_lossy(line));
         }

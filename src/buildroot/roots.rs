@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -145,7 +146,7 @@ impl Roots {
             env: Vec::new(),
         };
         let mut said = String::new();
-        let ended = enter(spec, &self.ids).await?.wait(UNPACK_TIMEOUT, cancel, |line| {
+        let ended = enter(spec, &self.ids).await?.wait(sleep(UNPACK_TIMEOUT), cancel, |line| {
             said.push_str(&String::from_utf8_lossy(line));
             Ok(())
         });

@@ -14,10 +14,11 @@ use std::{
 };
 
 use rustix::fs::{AtFlags, FlockOperation, Gid, Uid};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bind, BuildrootError, Ids, Profile, Tools,
+    Bind, BuildrootError, Gate, Ids, Profile, Tools,
     allowance::bounds,
     cage::{Spec, Task},
     enter::{Ended, enter},
@@ -147,6 +148,14 @@ impl Workspace {
     /// Those of the disk.
     pub fn write_profile(&self, profile: &Profile) -> Result<(), BuildrootError> {
         profile.write(&self.dir.join("profile"), &self.tools.runtime.path, &self.varied)
+    }
+
+    /// Has steps ask before they begin; after [`Workspace::write_profile`], before [`Workspace::hand_over`].
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn gate(&self) -> Result<Gate, BuildrootError> {
+        Gate::make(&self.dir.join("profile"))
     }
 
     /// Writes secrets where the engine reads them and no step can: only the cage's root may, and what a step mounts
@@ -310,7 +319,7 @@ impl Workspace {
         each_line: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Ended, BuildrootError> {
         let cage = enter(self.spec(plan, false, load)?, &self.ids).await?;
-        cage.wait(Duration::from_hours(1), cancel, each_line).await
+        cage.wait(sleep(Duration::from_hours(1)), cancel, each_line).await
     }
 
     /// Where a cage that loads bases sees a blob.

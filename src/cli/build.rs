@@ -133,7 +133,7 @@ pub(super) struct Args {
     /// builder.id in the provenance
     #[arg(long, value_name = "URI", default_value = names::BUILDER_LOCAL, env = "REPROV_BUILD_BUILDER_ID")]
     builder_id: String,
-    /// Replay at once what was recorded, while the image is packed and pushed, and compare; with --key the verdict is
+    /// Replay what is recorded, beside the build and a few seconds behind it, and compare; with --key the verdict is
     /// attached. The tag waits for no verdict: an image that drifts stays pushed
     #[arg(long)]
     check: bool,

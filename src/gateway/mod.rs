@@ -5,6 +5,7 @@
 mod allow;
 mod ask;
 mod ca;
+mod growing;
 mod headers;
 mod ledger;
 mod mirrors;
@@ -28,11 +29,14 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-pub use self::ca::Ca;
 use self::{
     allow::Allow,
     ledger::Ledger,
     shared::{Shared, Source, Upstream},
+};
+pub use self::{
+    ca::Ca,
+    growing::{Growing, Recorded},
 };
 use crate::{
     model::{Digest, Exceeded, Proxies, Repository, Secret},
@@ -131,9 +135,11 @@ pub enum Mode {
         learn: bool,
         /// What to fetch through; the environment is never looked at.
         proxies: Proxies,
+        /// Told of each answer that is kept.
+        told: Option<Growing>,
     },
-    /// From a recording and the store alone.
-    Replay(Transcript),
+    /// From a recording and the store alone; one that still grows is waited for.
+    Replay(Recorded),
 }
 
 /// Everything a gateway is given.
@@ -248,6 +254,9 @@ impl Gateway {
             recordings.wait().await;
         }
         let mut ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Source::Recorded(recorded) = &self.shared.source {
+            ledger.transcript = recorded.so_far();
+        }
         std::mem::take(&mut *ledger).close()
     }
 }
@@ -259,15 +268,12 @@ fn shared(options: Options) -> Result<Shared, GatewayError> {
         ledger.checksums.insert(redact_url(&canonical), digest);
     }
     let source = match options.mode {
-        Mode::Record { repositories, access, learn, proxies } => {
+        Mode::Record { repositories, access, learn, proxies, told } => {
             let allow = Allow::new(&repositories, &access, learn)?;
-            Source::Upstream(Arc::new(Upstream { allow, client: client(&proxies, &options.extra_roots)? }))
+            let client = client(&proxies, &options.extra_roots)?;
+            Source::Upstream(Arc::new(Upstream { allow, client, told }))
         }
-        Mode::Replay(transcript) => {
-            let origins = shared::origins(&transcript);
-            ledger.transcript = transcript;
-            Source::Transcript { origins }
-        }
+        Mode::Replay(recorded) => Source::Recorded(recorded),
     };
     let full = (options.inputs_size_bytes_max, options.full);
     Ok(Shared::new(

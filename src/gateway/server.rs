@@ -21,6 +21,7 @@ use url::Url;
 use super::{
     allow::{Refused, Route},
     ask::{self, Ask},
+    growing::Recorded,
     record::{self, Start},
     serve::{self, Body},
     shared::{Shared, Source, Turn, Upstream},
@@ -103,7 +104,8 @@ async fn respond(
     };
     let step = connection.shared.step();
     let answer = if method == Method::CONNECT && origin.is_none() {
-        tunnel(connection, request)
+        let reached = reached(&connection.shared, request.uri().clone()).await;
+        reached.and_then(|to| tunnel(connection, request, to))
     } else {
         answer(&connection.shared, origin, request).await
     };
@@ -119,17 +121,26 @@ async fn respond(
     })
 }
 
-/// Opens a tunnel, with TLS of ours at its end.
-fn tunnel(connection: &Connection, mut request: Request<Incoming>) -> Result<Response<Body>, Refused> {
-    let shared = &connection.shared;
-    let authority = request.uri().authority().filter(|authority| authority.port().is_some());
+/// Where a tunnel leads, and whether it may be opened.
+async fn reached(shared: &Shared, uri: hyper::Uri) -> Result<(Url, bool), Refused> {
+    let authority = uri.authority().filter(|authority| authority.port().is_some());
     let authority =
         authority.ok_or_else(|| Refused::new(Reason::Connect, "is not a tunnel to a host and port"))?;
     let origin = canonical_url(&format!("https://{authority}/"))
         .map_err(|error| Refused::new(Reason::Connect, format!("is not let through: {error}")))?;
-    let allowed = !authority.as_str().contains('@') && shared.connects(&origin);
+    let allowed = !authority.as_str().contains('@') && shared.connects(&origin).await;
+    Ok((origin, allowed))
+}
+
+/// Opens a tunnel to `origin` if it is `allowed`, with TLS of ours at its end.
+fn tunnel(
+    connection: &Connection,
+    mut request: Request<Incoming>,
+    (origin, allowed): (Url, bool),
+) -> Result<Response<Body>, Refused> {
+    let shared = &connection.shared;
     if !allowed {
-        if let Source::Transcript { .. } = shared.source {
+        if let Source::Recorded(_) = shared.source {
             return Ok(undeclared(shared, "CONNECT", origin.as_str()));
         }
         let because = "leads to a host and port of no https repository; add a [[repository]] table for it";
@@ -168,7 +179,7 @@ async fn answer(
     let _slot = if ask::has_body(&request) { shared.body_slots.acquire().await.ok() } else { None };
     let ask = Arc::new(Ask::read(request, url, shared.step()).await?);
     match &shared.source {
-        Source::Transcript { .. } => Ok(replay(shared, &ask).await),
+        Source::Recorded(recorded) => Ok(replay(shared, recorded, &ask).await),
         Source::Upstream(upstream) => {
             let route = shared.route(&upstream.allow, &ask)?;
             Ok(first_or_frozen(shared, upstream, ask, route).await)
@@ -176,8 +187,8 @@ async fn answer(
     }
 }
 
-async fn replay(shared: &Arc<Shared>, ask: &Ask) -> Response<Body> {
-    match shared.find(ask) {
+async fn replay(shared: &Arc<Shared>, recorded: &Recorded, ask: &Ask) -> Response<Body> {
+    match recorded.find(ask).await {
         Some(exchange) => serve::frozen(shared, ask, &exchange, "replayed").await,
         None => undeclared(shared, ask.method.as_str(), &ask.url),
     }

@@ -15,6 +15,7 @@ use super::{
     Ca, StepRef, Traffic,
     allow::{Allow, Refused, Route},
     ask::Ask,
+    growing::{Growing, Recorded},
     ledger::{Flight, Ledger, Via},
 };
 use crate::{
@@ -35,14 +36,15 @@ const BODIES_MAX: usize = 4;
 pub(super) enum Source {
     /// Repositories.
     Upstream(Arc<Upstream>),
-    /// A recording with TLS to these origins.
-    Transcript { origins: BTreeSet<String> },
+    /// A recording.
+    Recorded(Recorded),
 }
 
 /// The repositories, and the way to them.
 pub(super) struct Upstream {
     pub(super) allow: Allow,
     pub(super) client: reqwest::Client,
+    pub(super) told: Option<Growing>,
 }
 
 type Step = Arc<dyn Fn() -> Option<StepRef> + Send + Sync>;
@@ -249,8 +251,12 @@ impl Shared {
         self.ledger().missing(digest);
     }
 
-    pub(super) fn find(&self, ask: &Ask) -> Option<Exchange> {
-        self.ledger().transcript.find(ask.method.as_str(), &ask.url, ask.request, &ask.accept).cloned()
+    /// Who hears of what is recorded.
+    fn told(&self) -> Option<&Growing> {
+        match &self.source {
+            Source::Upstream(upstream) => upstream.told.as_ref(),
+            Source::Recorded(_) => None,
+        }
     }
 
     /// Decides, in one step, who asks upstream.
@@ -271,6 +277,7 @@ impl Shared {
 
     /// Makes `exchange` the answer for the rest of the build.
     pub(super) fn freeze(&self, exchange: Exchange, private: bool) -> Result<(), String> {
+        let told = self.told().map(|told| (told, exchange.clone()));
         let inserted = {
             let mut ledger = self.ledger();
             if private {
@@ -281,6 +288,9 @@ impl Shared {
             ledger.checked.insert(exchange.body, true);
             ledger.transcript.insert(exchange)
         };
+        if let (Some((told, exchange)), Ok(())) = (told, &inserted) {
+            told.take(exchange);
+        }
         if matches!(inserted, Err(TranscriptError::TooMany)) {
             let allowed = EXCHANGES_MAX as u64;
             self.exceed(Exceeded { limit: Limit::Answers, allowed, found: allowed + 1 });
@@ -343,9 +353,9 @@ impl Shared {
     }
 
     /// Whether a tunnel to `origin` may be opened.
-    pub(super) fn connects(&self, origin: &Url) -> bool {
+    pub(super) async fn connects(&self, origin: &Url) -> bool {
         match &self.source {
-            Source::Transcript { origins } => origins.contains(&origin.origin().ascii_serialization()),
+            Source::Recorded(recorded) => recorded.reaches(origin).await,
             Source::Upstream(upstream) => {
                 upstream.allow.connects(origin)
                     || self.ledger().vias.values().any(|via| via.real.origin() == origin.origin())

@@ -16,6 +16,7 @@ use super::{
     bases::Tail,
     events::Events,
     execute::{Kept, Secrets},
+    follow::Pace,
     masks::Masks,
     track::{Instruction, Tracker},
 };
@@ -42,6 +43,8 @@ pub(super) struct Log {
     masks: Masks,
     tracker: Arc<Tracker>,
     announcements: Announcements,
+    /// Hears at once what is announced.
+    pace: Pace,
     /// Announced, but what was printed before may be still to come.
     pending: Vec<Announced>,
     /// What went astray before the step that runs.
@@ -78,6 +81,7 @@ impl Log {
             masks: Masks::of(secrets),
             tracker,
             announcements,
+            pace: Pace::Own,
             pending: Vec::new(),
             before: Strays::default(),
             mounts: BTreeSet::new(),
@@ -88,6 +92,11 @@ impl Log {
             broken: None,
             truncated: false,
         })
+    }
+
+    /// Tells `pace` how far the run is.
+    pub(super) fn pace(&mut self, pace: Pace) {
+        self.pace = pace;
     }
 
     /// Takes a line of output, or a piece of a long one.
@@ -179,7 +188,9 @@ impl Log {
     }
 
     fn hear(&mut self) -> io::Result<()> {
-        self.pending.extend(self.announcements.news().map_err(io::Error::other)?);
+        let news = self.announcements.news().map_err(io::Error::other)?;
+        news.iter().for_each(|announced| self.pace.hear(announced));
+        self.pending.extend(news);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ mod events;
 pub mod evidence;
 pub mod execute;
 pub mod failure;
+mod follow;
 pub mod history;
 pub mod import;
 pub mod inputs;

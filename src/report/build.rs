@@ -76,7 +76,7 @@ pub struct Check {
 /// What a check took.
 #[derive(Debug, Serialize)]
 pub struct CheckCost {
-    /// From the end of the recording to that of the replay, in seconds.
+    /// From the start of the replay to its end, its waits for the recording included, in seconds.
     pub replay_seconds: f64,
     /// From the pushed and tagged image to the verdict, in seconds: how much longer the build took.
     pub added_seconds: f64,

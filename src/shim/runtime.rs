@@ -3,8 +3,8 @@
 use std::{
     ffi::OsString,
     fs,
-    io::Write,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    io::{Read, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -23,6 +23,7 @@ pub fn run(args: &[OsString]) -> Result<u8, String> {
     let runtime = read(&profile.join("runtime"))?;
     if args.iter().any(|word| word == "create" || word == "run") {
         let bundle = bundle(args).ok_or("`create` without --bundle")?;
+        wait(&profile)?;
         edit(&bundle, &profile)?;
         if exam::wanted(&profile) {
             return exam::run(&bundle, &profile, runtime.trim_end(), args);
@@ -39,6 +40,16 @@ pub fn run(args: &[OsString]) -> Result<u8, String> {
     }
     let error = Command::new(runtime.trim_end()).args(args).exec();
     Err(format!("cannot run `{}`: {error}", runtime.trim_end()))
+}
+
+/// Where the steps of a build are held, waits until reprov lets this one begin.
+fn wait(profile: &Path) -> Result<(), String> {
+    let gate = profile.join("gate");
+    if !gate.exists() {
+        return Ok(());
+    }
+    let asked = UnixStream::connect(&gate).and_then(|mut gate| gate.read_exact(&mut [0]));
+    asked.map_err(|error| format!("cannot wait at `{}`: {error}", gate.display()))
 }
 
 fn bundle(args: &[OsString]) -> Option<PathBuf> {

@@ -231,6 +231,29 @@ fn every_dependency_says_why() {
     nothing(wrong);
 }
 
+/// A merge can leave a package twice in a lock file, and nothing but a run of the fuzz targets would notice.
+#[test]
+fn what_is_fuzzed_has_the_same_dependencies() {
+    let locked = |path: &str| -> BTreeSet<(String, String)> {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        let lock: toml::Table = toml::from_str(&text).unwrap();
+        let packages = lock["package"].as_array().unwrap();
+        let word = |package: &toml::Value, name: &str| package[name].as_str().unwrap().to_owned();
+        let of: BTreeSet<_> =
+            packages.iter().map(|package| (word(package, "name"), word(package, "version"))).collect();
+        assert_eq!(of.len(), packages.len(), "{path}: a package stands there twice");
+        of
+    };
+    let (own, fuzzed) = (locked("Cargo.lock"), locked("fuzz/Cargo.lock"));
+    let apart = ["arbitrary", "libfuzzer-sys", "reprov-fuzz"];
+    nothing(
+        fuzzed
+            .difference(&own)
+            .filter(|(name, _)| !apart.contains(&name.as_str()))
+            .map(|(name, version)| format!("fuzz/Cargo.lock: {name} {version}, which Cargo.lock has not")),
+    );
+}
+
 #[test]
 fn no_registry_is_compiled_in() {
     // Written in two parts, so that this file does not find itself.

@@ -59,11 +59,12 @@ impl Faulty {
     }
 
     fn record(&self, store: &Store, kind: RepositoryKind) -> Rig {
-        let Mode::Record { mut repositories, access, learn, proxies } = recording(self.url("/repo")) else {
+        let Mode::Record { mut repositories, access, learn, proxies, told } = recording(self.url("/repo"))
+        else {
             unreachable!()
         };
         repositories[0].kind = kind;
-        Rig::start(options(Mode::Record { repositories, access, learn, proxies }, store))
+        Rig::start(options(Mode::Record { repositories, access, learn, proxies, told }, store))
     }
 }
 

@@ -15,7 +15,8 @@ fn mode(upstream: &Upstream, kind: RepositoryKind, keep: bool) -> Mode {
     };
     repositories[0].kind = kind;
     let access = Access { authorization: Some(Secret::new(CANARY)), keep, signers: None };
-    Mode::Record { repositories, access: [("main".to_owned(), access)].into(), learn, proxies }
+    let access = [("main".to_owned(), access)].into();
+    Mode::Record { repositories, access, learn, proxies, told: None }
 }
 
 fn private(upstream: &Upstream, store: &Store, keep: bool) -> Rig {
@@ -120,7 +121,7 @@ async fn a_credential_that_is_no_header_is_refused_unseen() {
     let Mode::Record { repositories, .. } = recording(upstream.url("/repo")) else { unreachable!() };
     let access = Access { authorization: Some(Secret::new("s3cret\r\nX: y")), ..Access::default() };
     let access = [("main".to_owned(), access)].into();
-    let mode = Mode::Record { repositories, access, learn: false, proxies: Proxies::default() };
+    let mode = Mode::Record { repositories, access, learn: false, proxies: Proxies::default(), told: None };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let error = crate::gateway::Gateway::start(listener, options(mode, &store)).unwrap_err();
     let said = format!("{error} {error:?}");

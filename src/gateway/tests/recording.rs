@@ -294,6 +294,7 @@ async fn learning_says_so_and_still_refuses_addresses() {
                 http: Some(Secret::new(format!("http://{}", upstream.addr))),
                 ..Proxies::default()
             },
+            told: None,
         },
         &store,
     ));

@@ -1,7 +1,11 @@
 use reqwest::header::RANGE;
 
-use super::support::{Rig, Upstream, kinds, options, seen, store};
-use crate::{gateway::Mode, model::Digest, transcript::Transcript};
+use super::support::{Rig, Upstream, kinds, options, recording, seen, store};
+use crate::{
+    gateway::{Growing, Mode},
+    model::Digest,
+    transcript::Transcript,
+};
 
 const PATHS: [&str; 7] = ["plain", "chunked", "until-close", "absent", "moved", "vary", "flaky"];
 
@@ -89,9 +93,45 @@ async fn a_checksum_holds_in_a_replay_too() {
     let url = upstream.url("/repo/plain");
     rig.get(&url).await;
     let transcript = rig.close().await.transcript.clone();
-    let mut options = options(Mode::Replay(transcript), &store);
+    let mut options = options(Mode::Replay(transcript.into()), &store);
     options.checksums = vec![(url.clone(), Digest::of(b"other"))];
     let rig = Rig::start(options);
     assert_eq!(rig.get(&url).await.0, 502);
     assert_eq!(rig.close().await.refused[0].reason, "checksum");
+}
+
+#[tokio::test]
+async fn a_replay_waits_for_a_recording_that_grows() {
+    let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
+    let soon = std::time::Duration::from_millis(50);
+    let (told, recorded) = Growing::new(soon);
+    let Mode::Record { repositories, access, learn, proxies, .. } = recording(upstream.url("/repo")) else {
+        unreachable!()
+    };
+    let mode = Mode::Record { repositories, access, learn, proxies, told: Some(told.clone()) };
+    let (first, second) =
+        (Rig::start(options(mode, &store)), Rig::start(options(Mode::Replay(recorded.clone()), &store)));
+    let url = |path: &str| upstream.url(&format!("/repo/{path}"));
+    let asks = async |path: &str| second.get(&url(path)).await;
+    assert!(tokio::time::timeout(soon, asks("plain")).await.is_err(), "nobody recorded it yet");
+    let once = first.get(&url("plain")).await;
+    let recorded_at = tokio::time::Instant::now();
+    assert_eq!(asks("plain").await, once);
+    assert!(recorded_at.elapsed() > soon / 2, "it is seen later than it was recorded");
+    // Of a step that is over nothing more comes, though the recording goes on.
+    recorded.during(Some(0));
+    assert!(tokio::time::timeout(soon, asks("chunked")).await.is_err());
+    assert!(!recorded.is_doubtful());
+    told.step_ended();
+    assert_eq!(asks("chunked").await.0, 403);
+    assert!(recorded.is_doubtful(), "a later step may still ask for it");
+    recorded.during(Some(1));
+    assert!(tokio::time::timeout(soon, asks("absent")).await.is_err());
+    let transcript = first.close().await.transcript.clone();
+    told.end(transcript.clone());
+    assert_eq!(asks("absent").await.0, 403);
+    let closed = second.close().await;
+    assert_eq!(closed.transcript, transcript);
+    let missed: Vec<_> = ["absent", "chunked"].map(|path| ("GET".to_owned(), url(path))).into();
+    assert_eq!(closed.undeclared, missed);
 }

@@ -214,7 +214,8 @@ pub(super) fn recording(url: String) -> Mode {
     let kind = RepositoryKind::Generic;
     let replace = vec!["http://old.example.org/r".to_owned()];
     let repositories = vec![Repository { replace, ..Repository::plain("main".to_owned(), kind, url) }];
-    Mode::Record { repositories, access: [].into(), learn: false, proxies: Proxies::default() }
+    let (access, proxies) = ([].into(), Proxies::default());
+    Mode::Record { repositories, access, learn: false, proxies, told: None }
 }
 
 impl Rig {
@@ -236,7 +237,7 @@ impl Rig {
     }
 
     pub(super) fn replay(transcript: Transcript, store: &Store) -> Self {
-        Self::start(options(Mode::Replay(transcript), store))
+        Self::start(options(Mode::Replay(transcript.into()), store))
     }
 
     /// A client that follows nothing and trusts the gateway only.

@@ -1,4 +1,4 @@
-//! `build --check`: what was recorded is replayed, while the image is packed and pushed, and held against the image.
+//! `build --check`: what is recorded is replayed, a few seconds behind, and held against the image.
 
 use std::{
     sync::Arc,
@@ -22,11 +22,11 @@ use crate::{
         bases::Base,
         evidence::Believed,
         execute::{Execution, Gathered, HeldAgainst, Secrets},
+        follow::{Follower, Leader, Pace, followed},
         rebuild::{self, Original, RebuildError, Replayed, replay},
     },
     model::{Digest, Maxima, Variations},
-    progress::Progress,
-    transcript::Transcript,
+    progress::{Progress, Update},
 };
 
 /// What a check came to, and what it cost.
@@ -34,7 +34,7 @@ use crate::{
 pub struct Checked {
     /// The verdict, as a rebuild's, or why there is none.
     pub judged: Result<rebuild::Outcome, RebuildError>,
-    /// What the replay took, its packing included.
+    /// What the replay took, its packing and what it waited for the recording included.
     pub replay: Duration,
     /// How much longer the build took: from the pushed and tagged image to the verdict.
     pub added: Duration,
@@ -43,18 +43,18 @@ pub struct Checked {
 /// Whom the recording run tells what it came to: nobody, without a check.
 #[derive(Default)]
 pub(super) struct Tell {
-    /// What was recorded, as soon as that is known: with one core nobody, it would only hold up the image.
-    pub(super) recorded: Option<oneshot::Sender<Transcript>>,
+    /// How far it is.
+    pub(super) leader: Option<Arc<Leader>>,
     /// The image's manifest; dropped where there is none.
     pub(super) image: Option<watch::Sender<Option<Digest>>>,
 }
 
-/// A replay that begins when it is told what was recorded.
+/// A replay that begins when there is something to replay; with one core, when it would hold up no image any more.
 pub(super) struct Replaying {
     task: JoinSet<Option<Run>>,
     stop: CancellationToken,
     /// Tells it, where it has to wait for the image.
-    later: Option<oneshot::Sender<Transcript>>,
+    later: Option<oneshot::Sender<()>>,
 }
 
 /// A finished one.
@@ -62,7 +62,6 @@ struct Run {
     replayed: Result<Replayed, RebuildError>,
     started_s: i64,
     took: Duration,
-    inputs: usize,
 }
 
 /// All that a replay needs but the transcript.
@@ -99,19 +98,29 @@ impl Replaying {
             image: request.to.to_string(),
             original: HeldAgainst::Soon(original),
         };
-        let (tell, recorded) = oneshot::channel();
+        let (leader, follower) = followed();
+        let (go, told) = oneshot::channel();
         let mut task = JoinSet::new(); // Dropped with its tasks.
-        task.spawn(async move { Some(Box::pin(parts.replay(recorded.await.ok()?)).await) });
-        let (at_once, later) = if host::cores() > 1 { (Some(tell), None) } else { (None, Some(tell)) };
-        (Self { task, stop, later }, Tell { recorded: at_once, image: Some(image) })
+        task.spawn(async move {
+            told.await.ok()?;
+            follower.begins().await?;
+            Some(Box::pin(parts.replay(follower)).await)
+        });
+        let later = if host::cores() > 1 {
+            let _ = go.send(()); // The task waits for it.
+            None
+        } else {
+            Some(go)
+        };
+        (Self { task, stop, later }, Tell { leader: Some(leader), image: Some(image) })
     }
 
     /// Ends it: there is no image that it could be held against.
     pub(super) async fn abandon(mut self, ports: &Ports) {
         drop(self.later.take());
         self.stop.cancel();
-        if let Some(Run { replayed: Ok(Replayed::Ran(_, removing)), .. }) = self.end().await {
-            removing.end(ports).await;
+        if let Some(Run { replayed: Ok(replayed), .. }) = self.end().await {
+            replayed.discard(ports).await;
         }
     }
 
@@ -133,7 +142,7 @@ impl Replaying {
     ) -> Option<Checked> {
         let began = Instant::now();
         if let Some(later) = self.later.take() {
-            let _ = later.send(execution.closed.transcript.clone()); // The task waits for it.
+            let _ = later.send(()); // The task waits for it.
         }
         let run = self.end().await?;
         let assembled = execution.outcome.as_ref().ok()?;
@@ -155,7 +164,7 @@ impl Replaying {
         if let Ok(outcome) = &mut judged {
             rebuild::follow(ports, async { rebuild::stages_in_store(ports, execution.layers) }, outcome)
                 .await;
-            (outcome.started_s, outcome.inputs) = (run.started_s, run.inputs);
+            (outcome.started_s, outcome.inputs) = (run.started_s, execution.closed.transcript.bodies().len());
             outcome.provenance = Some(believed.clone());
             outcome.logs = rebuild::said_otherwise(ports, execution.events.digest, outcome).await;
             if let Some(key) = &request.key {
@@ -167,9 +176,43 @@ impl Replaying {
 }
 
 impl Parts {
-    async fn replay(self, transcript: Transcript) -> Run {
+    /// Replays beside the recording; once more after it, if that was not as good as a replay after it.
+    async fn replay(self, follower: Follower) -> Run {
+        let (beside, began) = (follower.is_beside(), Instant::now());
+        let run = self.run(&follower).await;
+        let doubt = if beside { self.doubt(&follower, &run.replayed).await } else { None };
+        let Some(why) = doubt.filter(|_| !self.ports.cancel.is_cancelled()) else { return run };
+        self.ports.progress.update(Update::Warning(&format!("{why}: it runs once more")));
+        if let Ok(replayed) = run.replayed {
+            replayed.discard(&self.ports).await;
+        }
+        let _ = follower.over().await; // Of one that was no good, this is about to be ended.
+        Run { took: began.elapsed(), ..self.run(&follower).await }
+    }
+
+    /// Why a replay beside the recording says less than one after it, if it does.
+    async fn doubt(
+        &self,
+        follower: &Follower,
+        replayed: &Result<Replayed, RebuildError>,
+    ) -> Option<&'static str> {
+        let Ok(replayed) = replayed else { return None };
+        if replayed.lacked_room() {
+            return Some("there was no room for a replay beside the build");
+        }
+        if follower.is_near() {
+            return Some("the replay caught up with the build, so both may have seen the same second");
+        }
+        let differs = match replayed.image() {
+            Some(image) => self.original.differs(&image.manifest.digest).await,
+            None => true,
+        };
+        let doubtful = differs && follower.recorded().is_doubtful();
+        doubtful.then_some("requests of the replay had to wait for the build's")
+    }
+
+    async fn run(&self, follower: &Follower) -> Run {
         let (started_s, began) = (host::now_s(), Instant::now());
-        let inputs = transcript.bodies().len();
         let gathered = Gathered {
             checkout: &self.checkout,
             bases: &self.bases,
@@ -177,10 +220,11 @@ impl Parts {
             tools: self.tools.clone(),
             image: self.image.clone(),
             varied: Variations::default(),
-            original: Some(self.original),
-            recorded: None,
+            original: Some(self.original.clone()),
+            pace: Pace::Follows(follower.clone()),
         };
-        let replayed = replay(&self.ports, &self.definition, gathered, transcript, &self.maxima).await;
-        Run { replayed, started_s, took: began.elapsed(), inputs }
+        let recorded = follower.recorded();
+        let replayed = replay(&self.ports, &self.definition, gathered, recorded, &self.maxima).await;
+        Run { replayed, started_s, took: began.elapsed() }
     }
 }

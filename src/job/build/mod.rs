@@ -26,6 +26,7 @@ use super::{
     configured::SignerError,
     evidence::{Believed, By, EvidenceError, Trust, chain},
     execute::{ExecuteError, Execution, Gathered, Kept, Secrets, execute},
+    follow::Pace,
     inputs::{Bodies, InputsTo},
     live,
     plan::PlanError,
@@ -216,8 +217,8 @@ pub struct Outcome {
     pub tests: Option<test::Outcome>,
 }
 
-/// Builds, attests, pushes; tags last. A check replays meanwhile, where cores allow, and holds up no tag: an image that
-/// drifts is an image.
+/// Builds, attests, pushes; tags last. A check replays meanwhile, where cores allow, a few seconds behind, and holds up
+/// no tag: an image that drifts is an image.
 ///
 /// # Errors
 /// [`BuildError`] if it could not be tried or not be pushed; a failed build is an [`Outcome`].
@@ -251,13 +252,14 @@ struct Made {
     published: Option<Result<(Believed, Option<test::Outcome>), BuildError>>,
 }
 
-/// Builds and records, then pushes; a replay is told of it between the two.
+/// Builds and records, then pushes; a replay is told how far that is.
 async fn make(ports: &Ports, request: &Request, planned: &Planned, tell: Tell) -> Result<Made, BuildError> {
     let mode = gateway::Mode::Record {
         repositories: planned.definition.external.repositories.clone(),
         access: planned.access.clone(),
         learn: planned.definition.external.learn,
         proxies: ports.network.proxies.clone(),
+        told: tell.leader.as_ref().map(|leader| leader.growing()),
     };
     let gathered = Gathered {
         checkout: &request.checkout,
@@ -267,7 +269,7 @@ async fn make(ports: &Ports, request: &Request, planned: &Planned, tell: Tell) -
         image: request.to.to_string(),
         varied: Variations::default(),
         original: None,
-        recorded: tell.recorded,
+        pace: tell.leader.map_or(Pace::Own, Pace::Leads),
     };
     let definition = &planned.definition;
     let (execution, removing) = execute(ports, definition, gathered, mode, &request.maxima).await?;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::ExecuteError;
@@ -22,6 +22,7 @@ use super::{
     check::check,
     configured,
     failure::{self, Failure},
+    follow::Pace,
     live::{self, Live, SharedLog},
     log::Log,
     plan::Plan,
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{
     attest::{BuildDefinition, Clock},
-    buildroot::{self, BuildrootError, Ended, Ids, Profile, Tools, Workspace, enter},
+    buildroot::{self, BuildrootError, Ended, Gate, Ids, Profile, Tools, Workspace, enter},
     compute,
     engine::{BuildRequest, Buildah, Engine, GIT_DIRECTORY, Hint},
     gateway::{Ca, Closed, Gateway, Mode, Options, StepRef, Traffic},
@@ -39,7 +40,6 @@ use crate::{
     progress::Update,
     report,
     store::{LogDir, StoreError},
-    transcript::Transcript,
 };
 
 /// Secrets by id, for `RUN --mount=type=secret`.
@@ -143,8 +143,9 @@ pub struct Gathered<'a> {
     pub varied: Variations,
     /// The manifest that it is held against: if another comes out, the layers of every stage are kept, as of a recorded run.
     pub original: Option<HeldAgainst>,
-    /// Told what was recorded as soon as the engine is done and its run is good: the result is still to be packed.
-    pub recorded: Option<oneshot::Sender<Transcript>>,
+    /// Whether it follows another run, or another one it: that one ends as soon as the engine is done and its run is
+    /// good, when the result is still to be packed.
+    pub(super) pace: Pace,
 }
 
 /// A manifest that the result of a run should be.
@@ -158,7 +159,7 @@ pub enum HeldAgainst {
 
 impl HeldAgainst {
     /// Whether `manifest` is another one; not, where there is none.
-    async fn differs(&self, manifest: &Digest) -> bool {
+    pub(super) async fn differs(&self, manifest: &Digest) -> bool {
         match self {
             Self::Known(original) => original != manifest,
             Self::Soon(told) => {
@@ -183,12 +184,12 @@ pub async fn execute(
     maxima: &Maxima,
 ) -> Result<(Execution, Removing), ExecuteError> {
     check(definition)?;
-    let Gathered { checkout, bases, secrets, tools, image, varied, original, recorded } = gathered;
+    let Gathered { checkout, bases, secrets, tools, image, varied, original, pace } = gathered;
     let profile = layer::Profile::named(&definition.external.normalize.profile)?;
     let plan = Plan::of(definition, checkout, bases)?;
     let root = ports.store.root().to_owned();
     let ids = if varied.has(Variation::Uid) { Ids::another(&root)? } else { Ids::find(&root)? };
-    let allowance = buildroot::allowance(&root, maxima)?;
+    let allowance = pace.allows(buildroot::allowance(&root, maxima)?);
     let workspace = Workspace::create(&root, root.join("blobs/sha256"), ids, tools).await?.within(&allowance);
     let workspace = workspace.varied(&varied)?;
     let builds = matches!(mode, Mode::Record { .. }) && original.is_none();
@@ -203,8 +204,9 @@ pub async fn execute(
         allowance,
         varied,
         original,
+        pace,
     };
-    let execution = run.execute(checkout, bases, (mode, recorded), &live).await;
+    let execution = run.execute(checkout, bases, mode, &live).await;
     let removing = Removing(tokio::spawn(workspace.remove()));
     match live.end(ports, execution) {
         Ok(execution) => Ok((execution, removing)),
@@ -225,6 +227,7 @@ struct Run<'a> {
     allowance: Allowance,
     varied: Variations,
     original: Option<HeldAgainst>,
+    pace: Pace,
 }
 
 impl Run<'_> {
@@ -232,20 +235,21 @@ impl Run<'_> {
         &self,
         checkout: &SharedCheckout,
         bases: &[Base],
-        (mode, recorded): (Mode, Option<oneshot::Sender<Transcript>>),
+        mode: Mode,
         live: &Live,
     ) -> Result<Execution, ExecuteError> {
         let ca = Ca::generate()?;
         let records = matches!(mode, Mode::Record { .. });
-        self.prepare(checkout, &ca)?;
+        let gate = self.prepare(checkout, &ca)?;
         let tracker = Arc::new(Tracker::new(self.plan.instructions.clone()));
         let announced = (tracker.clone(), self.workspace.announcements());
         let log = live.start(&self.ports.store, announced, self.secrets, &self.bounds())?;
+        log.lock().pace(self.pace.clone());
         let engine = self.engine();
         self.ports.progress.update(Update::Phase("bases", ""));
         bases::load(self.ports, self.workspace, &engine, bases).await?;
         let started_s = host::now_s();
-        let building = self.build(&engine, ca, mode, (&log, &tracker));
+        let building = self.build(&engine, (ca, mode, gate), (&log, &tracker));
         let (built, ()) = tokio::join!(building, self.read_ahead(bases, records));
         let (ended, closed) = built?;
         let (mut execution, mounts) = self.ran(&log, ended, closed)?;
@@ -260,8 +264,8 @@ impl Run<'_> {
         if let Some(failure) = failure::judge(ended, &execution, external, || self.ports.store.room_bytes()) {
             execution.outcome = Err(failure);
         } else {
-            if let Some(recorded) = recorded {
-                let _ = recorded.send(execution.closed.transcript.clone()); // Whoever asked may be gone.
+            if let Pace::Leads(leader) = &self.pace {
+                leader.end(execution.closed.transcript.clone());
             }
             self.ports.progress.update(Update::Phase("layers", ""));
             let Run { ports, definition, plan, workspace, .. } = *self;
@@ -337,8 +341,8 @@ impl Run<'_> {
         Buildah { program: self.workspace.engine_program(), root: self.workspace.root() }
     }
 
-    /// Context, Dockerfile, lowered files and profile, owned by the cage's root.
-    fn prepare(&self, checkout: &SharedCheckout, ca: &Ca) -> Result<(), ExecuteError> {
+    /// Context, Dockerfile, lowered files and profile, owned by the cage's root; and where its steps ask, if they do.
+    fn prepare(&self, checkout: &SharedCheckout, ca: &Ca) -> Result<Option<Gate>, ExecuteError> {
         let dir = self.workspace.dir();
         let failed = |source| ExecuteError::Io { path: dir.into(), source };
         checkout.lock().export(
@@ -376,14 +380,15 @@ impl Run<'_> {
             Clock::Real => self.varied.time_s().map(buildroot::Clock::Shifted),
         };
         self.workspace.write_profile(&Profile { ca_pem: ca.pem(), env, files, clock })?;
-        Ok(self.workspace.hand_over()?)
+        let gate = self.pace.is_held().then(|| self.workspace.gate()).transpose()?;
+        self.workspace.hand_over()?;
+        Ok(gate)
     }
 
     async fn build(
         &self,
         engine: &Buildah,
-        ca: Ca,
-        mode: Mode,
+        (ca, mode, gate): (Ca, Mode, Option<Gate>),
         (log, tracker): (&SharedLog, &Arc<Tracker>),
     ) -> Result<(Ended, Closed), ExecuteError> {
         let mut cage =
@@ -396,9 +401,11 @@ impl Run<'_> {
         let options = self.gateway_options((log, tracker), ca, mode, stop.clone());
         let gateway = Gateway::start(listener, options)?;
         let progress = self.ports.progress.clone();
-        let waiting = cage.wait(self.plan.timeout, &stop, |line| log.lock().line(line, progress.as_ref()));
+        let limit = self.pace.limit(self.plan.timeout);
+        let waiting = cage.wait(limit, &stop, |line| log.lock().line(line, progress.as_ref()));
         let ended = tokio::select! {
             ended = waiting => ended,
+            error = self.pace.hold(gate) => Err(error),
             error = log.tick() => Err(error),
         };
         let closed = gateway.close().await;

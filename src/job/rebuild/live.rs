@@ -116,6 +116,7 @@ pub(super) async fn run(job: &Job<'_>, ready: &Ready<'_>) -> Result<Outcome, Reb
         access: access(job, ready, definition)?,
         learn: external.learn,
         proxies: job.ports.network.proxies.clone(),
+        told: None,
     };
     say(job, "today's repositories");
     let original = Some(job.manifest.digest);
@@ -214,7 +215,7 @@ async fn third(
     live: &Execution,
 ) -> Result<Result<Explained, String>, RebuildError> {
     let definition = &ready.believed.provenance.definition;
-    let mode = Mode::Replay(live.closed.transcript.clone());
+    let mode = Mode::Replay(live.closed.transcript.clone().into());
     let execution = match job.run_as(ready, definition, Variations::default(), (mode, None)).await? {
         Replayed::Ran(execution, removing) => {
             removing.end(job.ports).await;

@@ -22,6 +22,7 @@ use super::{
     evidence::{Believed, Evidence, EvidenceError, Found, Trust, chain},
     execute::{ExecuteError, Execution, Gathered, HeldAgainst, Secrets},
     failure::says_full,
+    follow::Pace,
     publish::{PublishError, Publisher},
 };
 use crate::{
@@ -364,7 +365,7 @@ impl Job<'_> {
     ) -> Result<Outcome, RebuildError> {
         let definition = &ready.believed.provenance.definition;
         let original = kept.then_some(self.manifest.digest);
-        let mode = Mode::Replay(ready.transcript.clone());
+        let mode = Mode::Replay(ready.transcript.clone().into());
         let replayed = self.run_as(ready, definition, varied.clone(), (mode, original)).await?;
         Box::pin(self.judge(ready, replayed, (varied, kept), InputBodies::default())).await
     }
@@ -425,7 +426,7 @@ impl Job<'_> {
         definition: &BuildDefinition,
         varied: Variations,
     ) -> Result<Replayed, RebuildError> {
-        let mode = Mode::Replay(ready.transcript.clone());
+        let mode = Mode::Replay(ready.transcript.clone().into());
         self.run_as(ready, definition, varied, (mode, None)).await
     }
 
@@ -440,7 +441,7 @@ impl Job<'_> {
         let (secrets, tools) = (&self.request.secrets, builder.tools.clone());
         let image = self.image.to_string();
         let original = original.map(HeldAgainst::Known);
-        let gathered = Gathered { checkout, bases, secrets, tools, image, varied, original, recorded: None };
+        let gathered = Gathered { checkout, bases, secrets, tools, image, varied, original, pace: Pace::Own };
         replay::again(self.ports, definition, gathered, mode, &self.request.maxima).await
     }
 

@@ -5,7 +5,7 @@ use crate::{
     attest::{BuildDefinition, Provenance},
     compute, diff,
     drift::{self, Explained, InputBodies, InstructionRef},
-    gateway::Mode,
+    gateway::{Mode, Recorded},
     host,
     job::{
         Ports, accepted,
@@ -15,12 +15,11 @@ use crate::{
         failure::Failure,
         live,
     },
-    model::{Descriptor, ImageName, Maxima, Verdict},
+    model::{Descriptor, ImageName, Limit, Maxima, Verdict},
     oci::Image,
     progress::Update,
     recipe::Acceptance,
     store::LogDir,
-    transcript::Transcript,
 };
 
 /// What came of a replay.
@@ -34,15 +33,31 @@ pub(in crate::job) enum Replayed {
 
 impl Replayed {
     /// The image, if there is one.
-    pub(super) fn image(&self) -> Option<&Assembled> {
+    pub(in crate::job) fn image(&self) -> Option<&Assembled> {
         match self {
             Self::Ran(execution, _) => execution.outcome.as_ref().ok(),
             Self::Unbuildable(_) => None,
         }
     }
+
+    /// Waits until nothing is left of it.
+    pub(in crate::job) async fn discard(self, ports: &Ports) {
+        if let Self::Ran(_, removing) = self {
+            removing.end(ports).await;
+        }
+    }
+
+    /// Whether it failed for want of room, of which there may be more at another time.
+    pub(in crate::job) fn lacked_room(&self) -> bool {
+        let Self::Ran(execution, _) = self else { return false };
+        let lacks = |failure: &Failure| {
+            failure.full || failure.exceeded.is_some_and(|exceeded| exceeded.limit != Limit::Time)
+        };
+        execution.outcome.as_ref().is_err_and(lacks)
+    }
 }
 
-/// Runs `definition` on what was `gathered`, from `transcript` alone. Nothing is kept of it but the answer and the log's
+/// Runs `definition` on what was `gathered`, from what is `recorded` alone. Nothing is kept of it but the answer and the log's
 /// blobs; of a failed one the log itself.
 ///
 /// # Errors
@@ -51,10 +66,10 @@ pub(in crate::job) async fn replay(
     ports: &Ports,
     definition: &BuildDefinition,
     gathered: Gathered<'_>,
-    transcript: Transcript,
+    recorded: Recorded,
     maxima: &Maxima,
 ) -> Result<Replayed, RebuildError> {
-    again(ports, definition, gathered, Mode::Replay(transcript), maxima).await
+    again(ports, definition, gathered, Mode::Replay(recorded), maxima).await
 }
 
 /// [`replay`], or the same from the repositories of the day.

@@ -17,11 +17,11 @@ use crate::support::{Fault, Faulty, Lab, Mirror, Process, Ran, Registry, fixture
 const VERDICT: &str = "https://reprov.example/rebuild/v1";
 
 /// Builds a Dockerfile of these steps, which find a mirror at `$MIRROR`, with `--check`.
-fn build(lab: &Lab, repository: &str, mirror: &Mirror, steps: &str, more: &[&str]) -> Ran {
+pub(super) fn build(lab: &Lab, repository: &str, mirror: &Mirror, steps: &str, more: &[&str]) -> Ran {
     Lab::run(building(lab, repository, mirror, steps, more))
 }
 
-fn building(lab: &Lab, repository: &str, mirror: &Mirror, steps: &str, more: &[&str]) -> Command {
+pub(super) fn building(lab: &Lab, repository: &str, mirror: &Mirror, steps: &str, more: &[&str]) -> Command {
     let (registry, dockerfile) =
         (Registry::shared(), format!("FROM base.example/tiny:1\nARG MIRROR\n{steps}"));
     let dir = PathBuf::from(lab.path(repository));
@@ -36,7 +36,7 @@ fn building(lab: &Lab, repository: &str, mirror: &Mirror, steps: &str, more: &[&
 }
 
 /// Digest of the referrer and statement of every signed attestation beside the tagged image.
-fn attested(repository: &str) -> Vec<(String, Value)> {
+pub(super) fn attested(repository: &str) -> Vec<(String, Value)> {
     let registry = Registry::shared();
     let image = registry.tag(repository, "1").expect("the image is tagged");
     let bundles = registry.referrers(repository, &image).into_iter();
@@ -117,8 +117,7 @@ fn what_reproduces_is_said_at_once_and_beside_the_image() {
 fn what_drifts_is_an_image_and_a_no() {
     let (lab, registry) = (Lab::new(), Registry::shared());
     let to = registry.name("check-drift");
-    // The replay begins once the last step is over, so not in the second of the first.
-    let dockerfile = fs::read_to_string(fixtures("drift/Dockerfile")).unwrap() + "RUN sleep 1\n";
+    let dockerfile = fs::read_to_string(fixtures("drift/Dockerfile")).unwrap();
     let source = lab.source("drift", &[("Dockerfile", &dockerfile)]);
     let ran = lab.build(registry, &source, &to, &["--check"]).exits(1);
     let answer = ran.json();
@@ -203,8 +202,9 @@ fn without_a_key_the_verdict_is_in_the_answer_alone() {
 fn without_an_image_there_is_nothing_to_check() {
     let (lab, mirror) = (Lab::new(), Mirror::start("check-failed"));
     let ran = build(&lab, "check-failed", &mirror, "RUN exit 7\n", &[]).exits(1);
-    assert!(ran.json()["check"].is_null() && !ran.err.contains("\ncheck:"), "{ran}");
+    assert!(ran.json()["check"].is_null(), "{ran}");
     assert_eq!(Registry::shared().tag("check-failed", "1"), None);
+    assert_eq!(lab.leftovers(), [""; 0]);
     let unchecked = ["build", ".", "--tag", "oci:x:1", "--no-sign", "--accept", "explained"];
     lab.reprov(&unchecked).exits(2).says("--check");
 }
@@ -297,7 +297,7 @@ fn tagged(lab: &Lab, repository: &str) -> Child {
 }
 
 /// What a child said that ended.
-fn ended(command: &str, child: Child) -> Ran {
+pub(super) fn ended(command: &str, child: Child) -> Ran {
     let output = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let (out, err) = (text(output.stdout), text(output.stderr));

@@ -1,6 +1,7 @@
 //! Whole jobs: build, rebuild, trace, as an engineer would run them.
 
 mod attest;
+mod beside;
 pub(crate) mod buildroot;
 mod check;
 mod ci;

@@ -18,8 +18,12 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
+    /// How late a late package comes.
+    pub(crate) const LATE: Duration = Duration::from_secs(5);
+
     /// Serves `/greeting`, `/large` (2 MiB, with any query), `/short` (always cut), `/moved` (a redirect to `/large`),
-    /// `/endless`, `/slow` (endless too, a byte at a time) and any `/package/NAME`; `word` makes the bytes differ from those of every other test.
+    /// `/endless`, `/slow` (endless too, a byte at a time) and any `/package/NAME` (one that begins with `late`
+    /// comes [`Mirror::LATE`] after it was asked for); `word` makes the bytes differ from those of every other test.
     pub(crate) fn start(word: &str) -> Self {
         Self::serve(word, None)
     }
@@ -97,6 +101,9 @@ fn answer(
         }
         Some(body) => ("200 OK", "", body.as_slice()),
         None if path.starts_with("/package/") => {
+            if path.starts_with("/package/late") {
+                thread::sleep(Mirror::LATE);
+            }
             packaged = format!("{path}{package}");
             ("200 OK", "", packaged.as_bytes())
         }
