@@ -67,8 +67,16 @@ fn beside([a, b]: [&[u8]; 2]) -> [Vec<Vec<u8>>; 2] {
             of_a.push(path.to_vec());
             of_b.push(path.to_vec());
         });
-        passed.expect("what is in memory can be read");
-        let Ok(Some(one)) = a.entry() else {
+        // A content may be cut short in one of them.
+        let one = match passed {
+            Ok(()) => a.entry().ok().flatten(),
+            Err((0, _)) => None,
+            Err(_) => {
+                rest(&mut a, &mut of_a);
+                return [of_a, of_b];
+            }
+        };
+        let Some(one) = one else {
             rest(&mut b, &mut of_b);
             return [of_a, of_b];
         };

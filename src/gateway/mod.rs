@@ -36,7 +36,7 @@ use self::{
 };
 pub use self::{
     ca::Ca,
-    growing::{Growing, Recorded},
+    growing::{Doubt, Growing, Recorded},
 };
 use crate::{
     model::{Digest, Exceeded, Proxies, Repository, Secret},

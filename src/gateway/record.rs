@@ -82,6 +82,7 @@ struct Recording<'run> {
     checksum: Option<Digest>,
     /// Who must have signed the content; a HEAD has none.
     pinned: Option<Pinned>,
+    asked: Instant,
 }
 
 /// Asks upstream, and goes on to the end whether or not the client still listens. `lead` ends with it.
@@ -94,8 +95,9 @@ pub(super) async fn record(
 ) {
     let checksum = shared.checksum(&ask.url);
     let pinned = upstream.allow.pinned(&route.repository).filter(|_| !ask.is_head());
+    let asked = Instant::now();
     let recording =
-        Recording { shared: &shared, upstream: &upstream, ask: &ask, route: &route, checksum, pinned };
+        Recording { shared: &shared, upstream: &upstream, ask: &ask, route: &route, checksum, pinned, asked };
     if shared.abort.run_until_cancelled(recording.run(start)).await.is_none() {
         shared.failed(&ask, "unfinished", StatusCode::BAD_GATEWAY);
     }
@@ -254,7 +256,7 @@ impl Recording<'_> {
         let carried =
             self.ask.headers.contains_key(header::AUTHORIZATION) || has_userinfo(&self.route.upstream);
         let private = self.upstream.allow.is_private(&self.route.repository, carried);
-        match self.shared.freeze(exchange.clone(), private) {
+        match self.shared.freeze(exchange.clone(), private, self.asked) {
             Ok(()) => Ok(exchange),
             Err(error) => Err(self.failure(Reason::Transcript, &error)),
         }

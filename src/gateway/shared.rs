@@ -1,13 +1,15 @@
 //! What all connections share.
 
 use std::{
-    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use hyper::StatusCode;
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
@@ -24,7 +26,7 @@ use crate::{
         limits::{EXCHANGES_MAX, REDIRECTS_MAX},
     },
     store::Store,
-    transcript::{Event, Exchange, Transcript, TranscriptError, canonical_url, redact_url},
+    transcript::{Event, Exchange, TranscriptError, canonical_url, redact_url},
 };
 
 /// Recordings under way at once.
@@ -275,8 +277,8 @@ impl Shared {
         Turn::Lead(Lead { shared: Arc::clone(self), flight, _done: done })
     }
 
-    /// Makes `exchange` the answer for the rest of the build.
-    pub(super) fn freeze(&self, exchange: Exchange, private: bool) -> Result<(), String> {
+    /// Makes `exchange`, which was `asked` for then, the answer for the rest of the build.
+    pub(super) fn freeze(&self, exchange: Exchange, private: bool, asked: Instant) -> Result<(), String> {
         let told = self.told().map(|told| (told, exchange.clone()));
         let inserted = {
             let mut ledger = self.ledger();
@@ -289,7 +291,7 @@ impl Shared {
             ledger.transcript.insert(exchange)
         };
         if let (Some((told, exchange)), Ok(())) = (told, &inserted) {
-            told.take(exchange);
+            told.take(exchange, asked);
         }
         if matches!(inserted, Err(TranscriptError::TooMany)) {
             let allowed = EXCHANGES_MAX as u64;
@@ -371,10 +373,4 @@ fn bare(url: &Url) -> String {
     let _ = url.set_password(None);
     let _ = url.set_username("");
     redact_url(&url)
-}
-
-/// The https origins of a recording.
-pub(super) fn origins(transcript: &Transcript) -> BTreeSet<String> {
-    let urls = transcript.exchanges().filter_map(|exchange| canonical_url(&exchange.url).ok());
-    urls.filter(|url| url.scheme() == "https").map(|url| url.origin().ascii_serialization()).collect()
 }

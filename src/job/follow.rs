@@ -2,16 +2,10 @@
 //!
 //! Each RUN step of the replay begins some seconds after the same one of the recording began, and sees what was fetched
 //! as long after it was fetched. So what a step writes by the clock differs from what was recorded, if the replay is not
-//! the faster of the two: that is looked at when the step ends. Whatever makes a replay beside the recording less than
-//! one after it makes it doubtful, and then it is done once more, after it.
+//! much the faster of the two: that is looked at when it asks for something, and when the step ends. What may make a
+//! replay beside the recording less than one after it makes it doubtful, and then it is done once more, after it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -26,11 +20,12 @@ use crate::{
     transcript::Transcript,
 };
 
-/// What lies between a time that the recording wrote and the same one of the replay: FAT and zip count in steps of 2 s,
-/// and the end of a step is heard of a quarter of a second late.
-const DISTANCE: Duration = Duration::from_millis(2250);
-/// How far behind the recording the replay is held, so that it may lose some of it.
-const BEHIND: Duration = Duration::from_millis(2500);
+/// What lies between a time that the recording wrote and the same one of the replay: FAT and zip count in steps of 2 s.
+const DISTANCE: Duration = Duration::from_secs(2);
+/// How late the end of a step may be heard of.
+const HEARD: Duration = Duration::from_millis(250);
+/// How far behind the recording the replay is held, so that it may lose some of it: what was read once is read faster.
+const BEHIND: Duration = Duration::from_secs(3);
 /// Of the machine's memory, what a replay leaves free while it runs beside the recording: that is never to fail for it.
 const MEMORY_SHARE: u64 = 4;
 
@@ -68,15 +63,13 @@ struct Course {
 pub(super) struct Follower {
     recorded: Recorded,
     course: watch::Receiver<Course>,
-    /// A step ended too near to the recorded one.
-    near: Arc<AtomicBool>,
 }
 
 /// Both ends of a recording that is followed. Wants tokio's runtime.
 pub(super) fn followed() -> (Arc<Leader>, Follower) {
-    let (growing, recorded) = Growing::new(BEHIND);
+    let (growing, recorded) = Growing::new(BEHIND, DISTANCE);
     let (told, course) = watch::channel(Course::default());
-    (Arc::new(Leader { growing, course: told }), Follower { recorded, course, near: Arc::default() })
+    (Arc::new(Leader { growing, course: told }), Follower { recorded, course })
 }
 
 impl Leader {
@@ -126,7 +119,13 @@ impl Follower {
     /// nothing to replay.
     pub(super) async fn begins(&self) -> Option<()> {
         let mut told = self.course.clone();
-        told.wait_for(|course| !course.began.is_empty() || course.over.is_some()).await.ok().map(drop)
+        told.wait_for(|course| !course.began.is_empty() || course.over.is_some()).await.ok()?;
+        if self.is_beside() { Some(()) } else { self.recorded.whole().await }
+    }
+
+    /// Waits until a replay sees the whole recording, and what it does lies behind all of it. None: that was no good.
+    pub(super) async fn whole(&self) -> Option<()> {
+        self.recorded.whole().await
     }
 
     /// Whether the recording still runs.
@@ -135,13 +134,8 @@ impl Follower {
     }
 
     /// Waits for the end of the recording; none: it was no good.
-    pub(super) async fn over(&self) -> Option<()> {
+    async fn over(&self) -> Option<()> {
         self.course.clone().wait_for(|course| course.over.is_some()).await.ok().map(drop)
-    }
-
-    /// Whether times that both wrote may be the same by chance.
-    pub(super) fn is_near(&self) -> bool {
-        self.near.load(Ordering::Relaxed)
     }
 
     /// Waits until the RUN step number `step`, counted from 0, may begin. For ever, if the recording was no good: then
@@ -158,25 +152,29 @@ impl Follower {
             Some(from) => sleep_until(from + BEHIND).await,
             None => std::future::pending().await,
         }
-        self.recorded.during(Some(step));
     }
 
     /// Takes what the shim of the replay said.
     fn hear(&self, announced: &Announced) {
-        if let (Announced::Ended { .. }, Some(step)) = (announced, self.recorded.step()) {
-            self.recorded.during(None);
-            self.ended(step, Instant::now());
+        match (announced, self.recorded.step()) {
+            (Announced::Ended { .. }, Some(step)) => {
+                self.recorded.during(None);
+                self.ended(step, Instant::now());
+            }
+            // Nobody let it begin, so nothing is known of when it did.
+            (Announced::Began { .. }, None) => self.recorded.came_near(),
+            _ => {}
         }
     }
 
     fn ended(&self, step: usize, now: Instant) {
         let course = self.course.borrow();
         let near = match course.ended.get(step) {
-            Some(ended) => now.saturating_duration_since(*ended) < DISTANCE,
+            Some(ended) => now.saturating_duration_since(*ended) < DISTANCE + HEARD,
             None => course.over.is_none(), // The recording is not that far.
         };
         if near {
-            self.near.store(true, Ordering::Relaxed);
+            self.recorded.came_near();
         }
     }
 }
@@ -221,13 +219,16 @@ impl Pace {
         sleep(timeout).await;
     }
 
-    /// Lets each step in at `gate` begin when its turn has come; returns only if that fails.
-    pub(super) async fn hold(&self, gate: Option<Gate>) -> BuildrootError {
+    /// Lets each step in at `gate` begin when its turn has come, and `heard` has taken what the shim said until then;
+    /// returns only if that fails.
+    pub(super) async fn hold(&self, gate: Option<Gate>, heard: impl Fn()) -> BuildrootError {
         let (Self::Follows(follower), Some(gate)) = (self, gate) else { return std::future::pending().await };
         for step in 0.. {
             match gate.next().await {
                 Ok(waiting) => {
                     follower.turn(step).await;
+                    heard();
+                    follower.recorded.during(Some(step));
                     waiting.go().await;
                 }
                 Err(error) => return error,
@@ -240,7 +241,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buildroot::Strays;
+    use crate::{buildroot::Strays, gateway::Doubt};
 
     const S: Duration = Duration::from_secs(1);
     const SOON: Duration = Duration::from_millis(20);
@@ -266,7 +267,6 @@ mod tests {
             leader.note(&ended(), at); // The engine removes a container twice.
         }
         assert!(comes(0).await && !comes(1).await && !comes(2).await);
-        assert_eq!(follower.recorded().step(), Some(0));
         assert_eq!(follower.begins().await, Some(()));
         assert!(follower.is_beside() && tokio::time::timeout(SOON, follower.over()).await.is_err());
         leader.end(Transcript::default());
@@ -276,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_ends_too_near_is_told() {
-        let near = |recorded: Option<Duration>, own: Duration, over: bool| {
+        let near = async |recorded: Option<Duration>, own: Duration, over: bool| {
             let ((leader, follower), begin) = (followed(), Instant::now());
             leader.note(&began(), begin);
             if let Some(recorded) = recorded {
@@ -285,13 +285,27 @@ mod tests {
             if over {
                 leader.end(Transcript::default());
             }
+            follower.recorded.during(Some(0));
             follower.ended(0, begin + own);
-            follower.is_near()
+            follower.recorded.doubt().await == Some(Doubt::Near)
         };
-        assert!(!near(Some(S), S + DISTANCE, false));
-        assert!(near(Some(S), S * 2, false) && near(Some(S * 9), S, false));
-        assert!(near(None, S * 60, false), "the recorded one runs still");
-        assert!(!near(None, S * 60, true), "there was no such step");
+        assert!(!near(Some(S), S + DISTANCE + HEARD, false).await);
+        assert!(near(Some(S), S * 2, false).await && near(Some(S * 9), S, false).await);
+        assert!(near(None, S * 60, false).await, "the recorded one runs still");
+        assert!(!near(None, S * 60, true).await, "there was no such step");
+    }
+
+    #[tokio::test]
+    async fn a_step_that_nobody_let_begin_is_told() {
+        let (_leader, follower) = followed();
+        follower.recorded.during(Some(0));
+        follower.hear(&began());
+        follower.hear(&ended());
+        follower.hear(&ended()); // The engine removes a container twice.
+        assert_eq!(follower.recorded.step(), None);
+        let (_leader, follower) = followed();
+        follower.hear(&began());
+        assert_eq!(follower.recorded.doubt().await, Some(Doubt::Near));
     }
 
     #[tokio::test]

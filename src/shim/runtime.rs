@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
@@ -45,7 +45,7 @@ pub fn run(args: &[OsString]) -> Result<u8, String> {
 /// Where the steps of a build are held, waits until reprov lets this one begin.
 fn wait(profile: &Path) -> Result<(), String> {
     let gate = profile.join("gate");
-    if !gate.exists() {
+    if fs::symlink_metadata(&gate).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(());
     }
     let asked = UnixStream::connect(&gate).and_then(|mut gate| gate.read_exact(&mut [0]));

@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use reqwest::header::RANGE;
 
 use super::support::{Rig, Upstream, kinds, options, recording, seen, store};
 use crate::{
-    gateway::{Growing, Mode},
+    gateway::{Doubt, Growing, Mode},
     model::Digest,
     transcript::Transcript,
 };
@@ -103,8 +105,8 @@ async fn a_checksum_holds_in_a_replay_too() {
 #[tokio::test]
 async fn a_replay_waits_for_a_recording_that_grows() {
     let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
-    let soon = std::time::Duration::from_millis(50);
-    let (told, recorded) = Growing::new(soon);
+    let soon = Duration::from_millis(50);
+    let (told, recorded) = Growing::new(soon, soon);
     let Mode::Record { repositories, access, learn, proxies, .. } = recording(upstream.url("/repo")) else {
         unreachable!()
     };
@@ -118,20 +120,38 @@ async fn a_replay_waits_for_a_recording_that_grows() {
     let recorded_at = tokio::time::Instant::now();
     assert_eq!(asks("plain").await, once);
     assert!(recorded_at.elapsed() > soon / 2, "it is seen later than it was recorded");
+    assert_eq!(recorded.doubt().await, None);
     // Of a step that is over nothing more comes, though the recording goes on.
     recorded.during(Some(0));
-    assert!(tokio::time::timeout(soon, asks("chunked")).await.is_err());
-    assert!(!recorded.is_doubtful());
     told.step_ended();
     assert_eq!(asks("chunked").await.0, 403);
-    assert!(recorded.is_doubtful(), "a later step may still ask for it");
     recorded.during(Some(1));
-    assert!(tokio::time::timeout(soon, asks("absent")).await.is_err());
+    assert!(tokio::time::timeout(soon, asks("moved")).await.is_err());
+    assert!(tokio::time::timeout(soon, recorded.doubt()).await.is_err(), "it may still be recorded");
+    first.get(&url("vary")).await;
+    assert_eq!(asks("vary").await.0, 200);
+    first.get(&url("chunked")).await;
     let transcript = first.close().await.transcript.clone();
     told.end(transcript.clone());
     assert_eq!(asks("absent").await.0, 403);
+    assert_eq!(recorded.doubt().await, Some(Doubt::Unanswered), "a replay of the whole has it");
     let closed = second.close().await;
     assert_eq!(closed.transcript, transcript);
     let missed: Vec<_> = ["absent", "chunked"].map(|path| ("GET".to_owned(), url(path))).into();
     assert_eq!(closed.undeclared, missed);
+}
+
+#[tokio::test]
+async fn who_asks_too_soon_after_the_recorded_request_is_near() {
+    let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
+    let (told, recorded) = Growing::new(Duration::ZERO, Duration::from_mins(1));
+    let Mode::Record { repositories, access, learn, proxies, .. } = recording(upstream.url("/repo")) else {
+        unreachable!()
+    };
+    let mode = Mode::Record { repositories, access, learn, proxies, told: Some(told) };
+    let (first, second) =
+        (Rig::start(options(mode, &store)), Rig::start(options(Mode::Replay(recorded.clone()), &store)));
+    let url = upstream.url("/repo/plain");
+    assert_eq!(first.get(&url).await, second.get(&url).await);
+    assert_eq!(recorded.doubt().await, Some(Doubt::Near));
 }

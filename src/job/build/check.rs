@@ -15,6 +15,7 @@ use super::{Planned, Request};
 use crate::{
     attest::BuildDefinition,
     buildroot::Tools,
+    gateway::Doubt,
     host,
     job::{
         Ports, SharedCheckout,
@@ -186,29 +187,29 @@ impl Parts {
         if let Ok(replayed) = run.replayed {
             replayed.discard(&self.ports).await;
         }
-        let _ = follower.over().await; // Of one that was no good, this is about to be ended.
-        Run { took: began.elapsed(), ..self.run(&follower).await }
+        let _ = follower.whole().await; // Of one that was no good, this is about to be ended.
+        let run = self.run(&follower).await;
+        Run { took: began.elapsed(), ..run }
     }
 
-    /// Why a replay beside the recording says less than one after it, if it does.
+    /// Why a replay beside the recording may say less than one after it.
     async fn doubt(
         &self,
         follower: &Follower,
         replayed: &Result<Replayed, RebuildError>,
     ) -> Option<&'static str> {
-        let Ok(replayed) = replayed else { return None };
-        if replayed.lacked_room() {
-            return Some("there was no room for a replay beside the build");
-        }
-        if follower.is_near() {
-            return Some("the replay caught up with the build, so both may have seen the same second");
-        }
-        let differs = match replayed.image() {
-            Some(image) => self.original.differs(&image.manifest.digest).await,
-            None => true,
+        let Some(image) = replayed.as_ref().ok().and_then(Replayed::image) else {
+            return Some("the replay came to no image beside the build"); // There may have been no room for both.
         };
-        let doubtful = differs && follower.recorded().is_doubtful();
-        doubtful.then_some("requests of the replay had to wait for the build's")
+        match follower.recorded().doubt().await? {
+            Doubt::Near => Some("the replay caught up with the build, so both may have seen the same second"),
+            Doubt::Unanswered => Some("the replay asked for something before the build had it"),
+            Doubt::Late => self
+                .original
+                .differs(&image.manifest.digest)
+                .await
+                .then_some("the replay had to wait for what the build fetched, and differs"),
+        }
     }
 
     async fn run(&self, follower: &Follower) -> Run {

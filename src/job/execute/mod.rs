@@ -402,10 +402,11 @@ impl Run<'_> {
         let gateway = Gateway::start(listener, options)?;
         let progress = self.ports.progress.clone();
         let limit = self.pace.limit(self.plan.timeout);
+        let heard = || drop(log.lock().settle_all()); // What fails here fails the next tick.
         let waiting = cage.wait(limit, &stop, |line| log.lock().line(line, progress.as_ref()));
         let ended = tokio::select! {
             ended = waiting => ended,
-            error = self.pace.hold(gate) => Err(error),
+            error = self.pace.hold(gate, heard) => Err(error),
             error = log.tick() => Err(error),
         };
         let closed = gateway.close().await;

@@ -15,7 +15,7 @@ use crate::{
         failure::Failure,
         live,
     },
-    model::{Descriptor, ImageName, Limit, Maxima, Verdict},
+    model::{Descriptor, ImageName, Maxima, Verdict},
     oci::Image,
     progress::Update,
     recipe::Acceptance,
@@ -45,15 +45,6 @@ impl Replayed {
         if let Self::Ran(_, removing) = self {
             removing.end(ports).await;
         }
-    }
-
-    /// Whether it failed for want of room, of which there may be more at another time.
-    pub(in crate::job) fn lacked_room(&self) -> bool {
-        let Self::Ran(execution, _) = self else { return false };
-        let lacks = |failure: &Failure| {
-            failure.full || failure.exceeded.is_some_and(|exceeded| exceeded.limit != Limit::Time)
-        };
-        execution.outcome.as_ref().is_err_and(lacks)
     }
 }
 
