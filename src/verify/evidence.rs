@@ -145,7 +145,7 @@ pub enum Said {
 /// A statement by a signer who may make it, about this image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Believed {
-    /// The statement.
+    /// The statement; of a provenance without the lists that `said` has.
     pub statement: Statement,
     /// What it says.
     pub said: Said,

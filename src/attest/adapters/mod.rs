@@ -173,7 +173,7 @@ fn statement(
 }
 
 fn provenance(version: Version, predicate: Value, subjects: &[Digest]) -> Claims {
-    let slsa = Slsa::new(version, strict::without_nulls(predicate));
+    let slsa = Slsa::new(version, strict::without_nulls(&predicate).into_owned());
     let build_type = slsa.build_type.as_str();
     if buildkit::is(build_type) {
         buildkit::read(&slsa, subjects)
