@@ -210,6 +210,8 @@ pub struct Evidence {
     pub judged: Judged,
     /// Whom to believe.
     pub roots: Arc<Roots>,
+    /// Bytes of attestations and transcripts that were read.
+    pub size_bytes: u64,
     /// Attestations that were opened, in the order of their digests.
     pub opened: Vec<Opened>,
     /// What was refused before it could be opened.
@@ -233,6 +235,7 @@ impl Evidence {
         Self {
             judged,
             roots,
+            size_bytes: 0,
             opened: Vec::new(),
             refused: Vec::new(),
             unread: Vec::new(),
