@@ -183,8 +183,9 @@ impl Http {
 
     /// [`Http::fetch`] in one try.
     pub(super) async fn fetch_once(&self, ask: &Ask<'_>, size_bytes_max: u64) -> Result<Whole, Trouble> {
-        let answer = self.send(ask).await?;
-        let (status, headers) = (answer.status(), answer.response.headers().clone());
+        let mut answer = self.send(ask).await?;
+        let status = answer.status();
+        let headers = std::mem::take(answer.response.headers_mut());
         let mut body = Vec::new();
         if ask.method == Method::HEAD {
             // No body follows, whatever its length is said to be.
