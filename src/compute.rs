@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn stops_what_is_apart() {
         use std::time::Duration;
-        let endless = super::apart(2, || std::future::pending::<()>());
+        let endless = super::apart(2, std::future::pending::<()>);
         assert!(tokio::time::timeout(Duration::from_millis(10), endless).await.is_err());
     }
 

@@ -20,7 +20,9 @@ pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |half: u8| char::from(DIGITS[usize::from(half & 15)]);
     let mut text = String::with_capacity(bytes.len() * 2);
-    bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(*byte)]));
+    for byte in bytes {
+        text.extend([digit(byte >> 4), digit(*byte)]);
+    }
     text
 }
 
