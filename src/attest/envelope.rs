@@ -126,13 +126,10 @@ pub(super) fn decoded(
     what: &'static str,
 ) -> Result<Vec<u8>, EnvelopeError> {
     let text = strict::text(map, field).filter(|text| !text.is_empty()).ok_or(EnvelopeError::Field(what))?;
-    let engine = match (text.contains(['-', '_']), text.ends_with('=')) {
-        (false, true) => STANDARD,
-        (false, false) => STANDARD_NO_PAD,
-        (true, true) => URL_SAFE,
-        (true, false) => URL_SAFE_NO_PAD,
-    };
-    engine.decode(text).map_err(|_| EnvelopeError::Base64(what))
+    // A text that both alphabets read means the same in both.
+    let [usual, of_urls] =
+        if text.ends_with('=') { [STANDARD, URL_SAFE] } else { [STANDARD_NO_PAD, URL_SAFE_NO_PAD] };
+    usual.decode(&text).or_else(|_| of_urls.decode(&text)).map_err(|_| EnvelopeError::Base64(what))
 }
 
 #[cfg(test)]

@@ -95,8 +95,8 @@ impl Failed {
         if statement.predicate_type != FAILURE_PREDICATE {
             return Err(FailedError::PredicateType(shown(&statement.predicate_type)));
         }
-        let failure = statement.predicate.get("failure").cloned().unwrap_or_default();
-        let failure = serde_json::from_value(without_nulls(failure))?;
+        let failure = statement.predicate.get("failure").unwrap_or(&serde_json::Value::Null);
+        let failure = Deserialize::deserialize(&*without_nulls(failure))?;
         let inner = Statement { predicate_type: SLSA_PROVENANCE.to_owned(), ..statement.clone() };
         let failed = Self { build: Provenance::read(&inner)?, failure };
         for name in ["log", "events"] {

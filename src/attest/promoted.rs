@@ -139,7 +139,7 @@ impl Promoted {
         if statement.predicate_type != PROMOTION_PREDICATE {
             return Err(PromotedError::PredicateType(shown(&statement.predicate_type)));
         }
-        let promoted: Self = serde_json::from_value(without_nulls(statement.predicate.clone()))?;
+        let promoted = Self::deserialize(&*without_nulls(&statement.predicate))?;
         let said = [
             ("from", &promoted.from),
             ("to", &promoted.to),

@@ -277,12 +277,12 @@ pub(super) fn read_definition<E: DeserializeOwned + Serialize, I: DeserializeOwn
     if statement.predicate_type != SLSA_PROVENANCE {
         return Err(ProvenanceError::PredicateType(shown(&statement.predicate_type)));
     }
-    let predicate = without_nulls(statement.predicate.clone());
+    let predicate = without_nulls(&statement.predicate);
     let found = predicate.pointer("/buildDefinition/buildType").and_then(Value::as_str).unwrap_or_default();
     if found != build_type {
         return Err(ProvenanceError::BuildType { found: shown(found), wanted: build_type });
     }
-    let Predicate { build_definition, run_details } = serde_json::from_value(predicate)?;
+    let Predicate { build_definition, run_details } = Predicate::deserialize(&*predicate)?;
     let external = E::deserialize(&build_definition.external_parameters)?;
     if to_value(&external) != build_definition.external_parameters {
         return Err(ProvenanceError::Parameters(build_type));

@@ -249,7 +249,7 @@ impl Rebuilt {
         if statement.predicate_type != REBUILD_PREDICATE {
             return Err(RebuiltError::PredicateType(shown(&statement.predicate_type)));
         }
-        Ok(serde_json::from_value(without_nulls(statement.predicate.clone()))?)
+        Ok(Self::deserialize(&*without_nulls(&statement.predicate))?)
     }
 }
 

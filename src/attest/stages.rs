@@ -57,7 +57,7 @@ impl StageLayers {
     /// [`StageLayersError`].
     pub fn read(bytes: &[u8]) -> Result<Self, StageLayersError> {
         let value = strict::read(bytes, STAGE_LAYERS_SIZE_BYTES_MAX)?;
-        Ok(serde_json::from_value(strict::without_nulls(value))?)
+        Ok(Self::deserialize(&*strict::without_nulls(&value))?)
     }
 
     /// The layer of the image that an instruction made by copying from another stage.

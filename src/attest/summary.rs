@@ -93,7 +93,7 @@ impl Summary {
         if statement.predicate_type != SLSA_SUMMARY {
             return Err(SummaryError::PredicateType(shown(&statement.predicate_type)));
         }
-        let summary: Self = serde_json::from_value::<Self>(without_nulls(statement.predicate.clone()))?;
+        let summary = Self::deserialize(&*without_nulls(&statement.predicate))?;
         let wrong = |field, found: &str| Err(SummaryError::Value { field, found: shown(found) });
         if summary.verifier.id.is_empty() {
             return wrong("verifier.id", "");

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     statement::Statement,
-    strict::{shown, without_nulls},
+    strict::{bare, shown},
 };
 use crate::model::{
     ResourceDescriptor,
@@ -68,14 +68,26 @@ impl View {
     /// # Errors
     /// [`ViewError`], naming the first field that a provenance must have and this one has not.
     pub fn read(statement: &Statement) -> Result<Self, ViewError> {
-        match statement.predicate_type.as_str() {
-            SLSA_PROVENANCE => Self::v1(&without_nulls(statement.predicate.clone())),
-            SLSA_PROVENANCE_V02 => Self::v02(&without_nulls(statement.predicate.clone())),
-            other => Err(ViewError::PredicateType(shown(other))),
-        }
+        Self::take(&mut statement.clone())
     }
 
-    fn v1(predicate: &Value) -> Result<Self, ViewError> {
+    /// [`View::read`], but what went in and what came out are moved out of `statement`, not copied: they may be thousands.
+    ///
+    /// # Errors
+    /// Those of [`View::read`].
+    pub fn take(statement: &mut Statement) -> Result<Self, ViewError> {
+        let read = match statement.predicate_type.as_str() {
+            SLSA_PROVENANCE => Self::v1,
+            SLSA_PROVENANCE_V02 => Self::v02,
+            other => return Err(ViewError::PredicateType(shown(other))),
+        };
+        if let Some(bare) = bare(&statement.predicate) {
+            statement.predicate = bare;
+        }
+        read(&mut statement.predicate)
+    }
+
+    fn v1(predicate: &mut Value) -> Result<Self, ViewError> {
         let external =
             map(predicate, "/buildDefinition/externalParameters", "buildDefinition.externalParameters")?;
         let boasted = |pointer| predicate.pointer(pointer) == Some(&Value::Bool(true));
@@ -83,6 +95,7 @@ impl View {
             ("reproducible", "/runDetails/metadata/buildkit_reproducible"),
             ("hermetic", "/runDetails/metadata/buildkit_hermetic"),
         ];
+        let boasts = boasts.into_iter().filter(|(_, at)| boasted(at)).map(|(word, _)| word).collect();
         Ok(Self {
             build_type: text(predicate, "/buildDefinition/buildType", "buildDefinition.buildType")?,
             builder_id: builder(predicate, "/runDetails/builder/id")?,
@@ -103,11 +116,11 @@ impl View {
             finished_on_s: time(predicate, "/runDetails/metadata/finishedOn", "finishedOn")?,
             tainted: tainted(predicate)?,
             configured_from: None,
-            boasts: boasts.into_iter().filter(|(_, at)| boasted(at)).map(|(word, _)| word).collect(),
+            boasts,
         })
     }
 
-    fn v02(predicate: &Value) -> Result<Self, ViewError> {
+    fn v02(predicate: &mut Value) -> Result<Self, ViewError> {
         let configured = predicate.pointer("/invocation/configSource").cloned();
         let boasted = predicate.pointer("/metadata/reproducible") == Some(&Value::Bool(true));
         Ok(Self {
@@ -180,12 +193,13 @@ fn map(
     }
 }
 
+/// The list there, taken out.
 fn descriptors(
-    predicate: &Value,
+    predicate: &mut Value,
     pointer: &str,
     field: &'static str,
 ) -> Result<Vec<ResourceDescriptor>, ViewError> {
-    predicate.pointer(pointer).cloned().map_or(Ok(Vec::new()), |value| shaped(value, field))
+    predicate.pointer_mut(pointer).map_or(Ok(Vec::new()), |value| shaped(value.take(), field))
 }
 
 fn shaped<T: serde::de::DeserializeOwned>(value: Value, field: &'static str) -> Result<T, ViewError> {

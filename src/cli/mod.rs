@@ -130,7 +130,7 @@ struct Context<'a> {
 /// Runs the command line; never panics on bad input.
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = test::own_config(args.into_iter().collect(), &valued());
+    let args = test::own_config(args.into_iter().collect(), valued);
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),

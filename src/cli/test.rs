@@ -80,9 +80,12 @@ pub(super) struct Args {
 }
 
 /// `--config` behind `test` becomes `--tests`: there it is container-structure-test's flag, and everywhere else reprov's own.
-/// `valued` are the flags before a command that take a value of their own.
-pub(super) fn own_config(mut args: Vec<OsString>, valued: &[String]) -> Vec<OsString> {
-    let mut at = 1;
+/// `valued` tells the flags before a command that take a value of their own.
+pub(super) fn own_config(mut args: Vec<OsString>, valued: impl FnOnce() -> Vec<String>) -> Vec<OsString> {
+    if args.iter().all(|word| word != "test") {
+        return args;
+    }
+    let (mut at, valued) = (1, valued());
     while let Some(word) = args.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
         at += if valued.iter().any(|flag| flag == word) { 2 } else { 1 };
     }
@@ -281,7 +284,7 @@ mod tests {
         let check = |given: &str, expected: &str| {
             let words = given.split(' ').map(OsString::from).collect();
             let valued = ["--config", "--format"].map(str::to_owned);
-            let found = own_config(words, &valued).join(std::ffi::OsStr::new(" "));
+            let found = own_config(words, || valued.into()).join(std::ffi::OsStr::new(" "));
             assert_eq!(found, expected);
         };
         check("reprov test x --config a.yaml", "reprov test x --tests a.yaml");

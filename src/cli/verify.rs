@@ -2,8 +2,6 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use futures_util::{StreamExt as _, stream};
-
 use super::{
     Context,
     bundle::BundleArgs,
@@ -14,11 +12,8 @@ use super::{
     sign::SignArgs,
 };
 use crate::{
-    job::{
-        Ports,
-        verify::{Identity, Request, Room, VerifyError, attest, counter, now_s, verify},
-    },
-    model::{ImageName, limits, names, rfc3339, time::parse_rfc3339},
+    job::verify::{Identity, Request, Room, VerifyError, attest, counter, each, now_s},
+    model::{ImageName, names, rfc3339, time::parse_rfc3339},
     policy::Policy,
     progress::Silent,
     report::verify as view,
@@ -96,7 +91,7 @@ impl Args {
             visited: counter(),
         };
         let ports = context.ports(Arc::new(Silent))?;
-        let answers = all(&ports, &request, &names).await;
+        let answers = each(&ports, &request, &names).await.map_err(Failure::internal)?;
         let mut exit = Exit::Ok;
         let mut images = Vec::new();
         for (name, answer) in names.iter().zip(answers) {
@@ -186,12 +181,6 @@ impl Args {
         context.console.answer(&answer, &answer.text(context.console.verbose()));
         Ok(if refused { Exit::Findings } else { Exit::Ok })
     }
-}
-
-/// Every image, some at a time, the answers in their order.
-async fn all(ports: &Ports, request: &Request, names: &[ImageName]) -> Vec<Result<Judgement, VerifyError>> {
-    let each: Vec<_> = names.iter().map(|name| verify(ports, request, name)).collect();
-    stream::iter(each).buffered(limits::VERIFIED_AT_ONCE_MAX).collect().await
 }
 
 /// The answer about one image, and what it makes the process end with.

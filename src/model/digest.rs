@@ -14,6 +14,18 @@ pub struct Digest([u8; 32]);
 #[serde(transparent)]
 pub struct DiffId(pub Digest);
 
+/// `bytes` in lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half & 15)]);
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.extend([digit(byte >> 4), digit(*byte)]);
+    }
+    text
+}
+
 /// Why a text is not a digest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
@@ -37,7 +49,7 @@ impl FromStr for Digest {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&self.hex())
     }
 }
 
@@ -93,7 +105,7 @@ impl Digest {
     /// The 64 hex digits without `sha256:`.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.to_string().split_off("sha256:".len())
+        hex(&self.0)
     }
 
     /// The first 12 hex digits, for people.

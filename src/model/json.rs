@@ -1,12 +1,12 @@
 //! JSON read strictly and written canonically.
 
-use std::{fmt, io::Write as _};
+use std::{cell::Cell, fmt, io::Write as _};
 
 use serde::{
     Deserialize,
     de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, map::Entry};
 
 use super::limits::JSON_DEPTH_MAX;
 
@@ -19,8 +19,24 @@ pub const STANDS_TWICE: &str = "stands twice";
 /// # Errors
 /// Whatever breaks one of these, with line and column.
 pub fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    read(bytes, &Count::new(usize::MAX))
+}
+
+/// [`parse`] of at most `values_max` values (members, items); nothing if there are more, of which no more are held.
+///
+/// # Errors
+/// Those of [`parse`].
+pub fn parse_at_most(bytes: &[u8], values_max: usize) -> Result<Option<Value>, serde_json::Error> {
+    let count = Count::new(values_max);
+    match read(bytes, &count) {
+        Err(_) if count.is_exceeded() => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+fn read(bytes: &[u8], count: &Count) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: 0 }.deserialize(&mut deserializer)?;
+    let value = Strict { depth: 0, count }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
@@ -83,21 +99,49 @@ fn separated<T>(
     out.push(close);
 }
 
-struct Strict {
-    depth: usize,
+/// How many values were begun, and how many may be.
+struct Count {
+    values: Cell<usize>,
+    values_max: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl Count {
+    fn new(values_max: usize) -> Self {
+        Self { values: Cell::new(0), values_max }
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.values.get() > self.values_max
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Strict<'a> {
+    depth: usize,
+    count: &'a Count,
+}
+
+impl Strict<'_> {
+    fn deeper(self) -> Self {
+        Self { depth: self.depth + 1, ..self }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         if self.depth > JSON_DEPTH_MAX {
             return Err(D::Error::custom(format_args!("deeper than {JSON_DEPTH_MAX} levels")));
         }
+        self.count.values.set(self.count.values.get() + 1);
+        if self.count.is_exceeded() {
+            return Err(D::Error::custom(format_args!("more than {} values", self.count.values_max)));
+        }
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
@@ -125,7 +169,7 @@ impl<'de> Visitor<'de> for Strict {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(Strict { depth: self.depth + 1 })? {
+        while let Some(item) = access.next_element_seed(self.deeper())? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -133,11 +177,12 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            if map.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("key {key:?} {STANDS_TWICE}")));
-            }
-            let value = access.next_value_seed(Strict { depth: self.depth + 1 })?;
-            map.insert(key, value);
+            match map.entry(key) {
+                Entry::Vacant(place) => place.insert(access.next_value_seed(self.deeper())?),
+                Entry::Occupied(twice) => {
+                    return Err(A::Error::custom(format_args!("key {:?} {STANDS_TWICE}", twice.key())));
+                }
+            };
         }
         Ok(Value::Object(map))
     }
@@ -149,7 +194,7 @@ pub struct StrictValue(pub Value);
 
 impl<'de> Deserialize<'de> for StrictValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Strict { depth: 0 }.deserialize(deserializer).map(Self)
+        Strict { depth: 0, count: &Count::new(usize::MAX) }.deserialize(deserializer).map(Self)
     }
 }
 
@@ -164,6 +209,18 @@ mod tests {
         }
         assert!(parse(b"\"\xff\"").is_err());
         assert!(parse("[".repeat(200_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn counts_values() {
+        let check = |text: &str, values: usize| {
+            assert!(parse_at_most(text.as_bytes(), values).unwrap().is_some(), "{text}");
+            assert!(parse_at_most(text.as_bytes(), values - 1).unwrap().is_none(), "{text}");
+        };
+        check("1", 1);
+        check(r#"{"a":[1,2],"b":{}}"#, 5);
+        check(r#"{"a,[{\"":",,\\","b":1}"#, 3);
+        assert!(parse_at_most(b"{", 9).is_err());
     }
 
     #[test]

@@ -182,10 +182,14 @@ pub const DEPENDENCIES_MAX: usize = 64;
 pub const REGISTRY_REQUESTS_MAX: usize = 16;
 /// Images verified at once.
 pub const VERIFIED_AT_ONCE_MAX: usize = 16;
+/// Threads that these are shared out to.
+pub const VERIFYING_THREADS_MAX: usize = 4;
 /// Bytes of attestations held at once, over all images.
 pub const EVIDENCE_HELD_BYTES_MAX: u64 = 32 << 20;
 /// Bytes of attestations of one image held at once.
 pub const ATTESTATIONS_BATCH_BYTES_MAX: u64 = 16 << 20;
+/// Bytes that are read and judged in less than a millisecond, so by whichever thread waits for them.
+pub const COMPUTED_HERE_BYTES_MAX: u64 = 64 << 10;
 /// Largest attestation that is verified; one of 5,000 dependencies has two MiB.
 pub const ATTESTATION_SIZE_BYTES_MAX: u64 = 16 << 20;
 /// Largest attestation of which is told apart in which wrong way it was signed.

@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 /// separators of lines, fillers and tags become `\u{…}`.
 #[must_use]
 pub fn printable(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         let hidden = c.is_control()

@@ -16,6 +16,7 @@ pub use index::{Index, usual as usual_platform};
 pub use manifest::Manifest;
 pub use write::{artifact_bytes, manifest_bytes};
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::model::{Descriptor, json, limits::BLOB_SIZE_BYTES_MAX};
@@ -79,7 +80,7 @@ fn shape(what: &'static str, why: impl Into<String>) -> OciError {
 
 /// Reads one descriptor and holds its size against the bound.
 fn descriptor(what: &'static str, place: &str, value: &Value) -> Result<Descriptor, OciError> {
-    let descriptor: Descriptor = serde_json::from_value(value.clone())
+    let descriptor = Descriptor::deserialize(value)
         .map_err(|error| shape(what, format!("`{place}` is no descriptor of ours: {error}")))?;
     if descriptor.size > BLOB_SIZE_BYTES_MAX {
         return Err(shape(what, format!("`{place}` claims {} bytes", descriptor.size)));

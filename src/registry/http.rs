@@ -143,10 +143,10 @@ pub(super) struct Answer<'a> {
 
 /// All connections to registries.
 pub(super) struct Http {
-    pub options: Options,
-    pub access: Access,
+    pub options: Arc<Options>,
+    pub access: Arc<Access>,
     clients: Mutex<BTreeMap<(Patience, Roots), reqwest::Client>>,
-    turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+    turns: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 /// Which certificates a client believes.
@@ -160,8 +160,14 @@ enum Roots {
 
 impl Http {
     pub(super) fn new(options: Options) -> Self {
-        let access = Access::new(options.docker_config.clone(), options.programs.clone());
-        Self { options, access, clients: Mutex::default(), turns: Mutex::default() }
+        let access = Arc::new(Access::new(options.docker_config.clone(), options.programs.clone()));
+        Self { options: Arc::new(options), access, clients: Mutex::default(), turns: Arc::default() }
+    }
+
+    /// With the same logins and limits, and connections of its own.
+    pub(super) fn twin(&self) -> Self {
+        let (options, access) = (Arc::clone(&self.options), Arc::clone(&self.access));
+        Self { options, access, clients: Mutex::default(), turns: Arc::clone(&self.turns) }
     }
 
     /// Sends and reads everything, at most `size_bytes_max` of body, trying again where that may help.
@@ -177,8 +183,9 @@ impl Http {
 
     /// [`Http::fetch`] in one try.
     pub(super) async fn fetch_once(&self, ask: &Ask<'_>, size_bytes_max: u64) -> Result<Whole, Trouble> {
-        let answer = self.send(ask).await?;
-        let (status, headers) = (answer.status(), answer.response.headers().clone());
+        let mut answer = self.send(ask).await?;
+        let status = answer.status();
+        let headers = std::mem::take(answer.response.headers_mut());
         let mut body = Vec::new();
         if ask.method == Method::HEAD {
             // No body follows, whatever its length is said to be.

@@ -128,6 +128,13 @@ impl Registries {
         Self { http: Http::new(options), uploads: Uploads::default() }
     }
 
+    /// The same door for another runtime: a connection lives no longer than the one that it was made on. Logins are
+    /// shared, and how many requests may be under way.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Self { http: self.http.twin(), uploads: Uploads::default() }
+    }
+
     /// The descriptor of the manifest or index `name` means now: by digest, else tag, else `latest` (in a layout: else
     /// the only image).
     ///

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use reqwest::{StatusCode, header::ACCEPT};
+use serde::Deserialize as _;
 use serde_json::Value;
 use url::Url;
 
@@ -123,8 +124,7 @@ struct Listed {
 impl Listed {
     /// Takes what can be read: a malformed entry of one tool must not hide the good ones of others.
     fn add(&mut self, what: &str, entries: &[Value]) -> Result<(), RegistryError> {
-        let readable =
-            entries.iter().filter_map(|entry| serde_json::from_value::<Descriptor>(entry.clone()).ok());
+        let readable = entries.iter().filter_map(|entry| Descriptor::deserialize(entry).ok());
         for descriptor in readable {
             if self.seen.insert(descriptor.digest) {
                 self.descriptors.push(descriptor);

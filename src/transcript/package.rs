@@ -1,5 +1,7 @@
 //! What package a fetched file is, by its URL alone.
 
+use std::borrow::Cow;
+
 /// Longest name or version that is taken for one, in bytes.
 const WORD_SIZE_BYTES_MAX: usize = 256;
 /// Endings of archives that are named `NAME-VERSION`.
@@ -134,7 +136,10 @@ fn normalized(name: &str) -> String {
 }
 
 /// `text` with its escapes read once; none if that is no UTF-8.
-fn decoded(text: &str) -> Option<String> {
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
@@ -144,7 +149,7 @@ fn decoded(text: &str) -> Option<String> {
             let (high, low) = (digit(ahead.next())?, digit(ahead.next())?);
             u8::try_from(high * 16 + low).ok()
         };
-        match escaped().filter(|_| byte == b'%') {
+        match (byte == b'%').then(escaped).flatten() {
             Some(escaped) => {
                 bytes.push(escaped);
                 let _ = rest.nth(1); // Its two digits.
@@ -152,7 +157,7 @@ fn decoded(text: &str) -> Option<String> {
             None => bytes.push(byte),
         }
     }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

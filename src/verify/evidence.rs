@@ -145,7 +145,7 @@ pub enum Said {
 /// A statement by a signer who may make it, about this image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Believed {
-    /// The statement.
+    /// The statement; of a provenance without the lists that `said` has.
     pub statement: Statement,
     /// What it says.
     pub said: Said,
@@ -210,6 +210,8 @@ pub struct Evidence {
     pub judged: Judged,
     /// Whom to believe.
     pub roots: Arc<Roots>,
+    /// Bytes of attestations and transcripts that were read.
+    pub size_bytes: u64,
     /// Attestations that were opened, in the order of their digests.
     pub opened: Vec<Opened>,
     /// What was refused before it could be opened.
@@ -233,6 +235,7 @@ impl Evidence {
         Self {
             judged,
             roots,
+            size_bytes: 0,
             opened: Vec::new(),
             refused: Vec::new(),
             unread: Vec::new(),

@@ -143,8 +143,8 @@ fn about(statement: &Statement, judged: &Judged) -> Result<(), No> {
 }
 
 /// Keeps those of `vouching` that may say this.
-fn allowed(statement: Statement, mut vouching: Vec<usize>, roots: &Roots) -> Result<Believed, No> {
-    let kind = statement.predicate_type.as_str();
+fn allowed(mut statement: Statement, mut vouching: Vec<usize>, roots: &Roots) -> Result<Believed, No> {
+    let kind = &statement.predicate_type;
     vouching.retain(|index| roots.0[*index].may_say(kind));
     if vouching.is_empty() {
         return Err((
@@ -152,9 +152,9 @@ fn allowed(statement: Statement, mut vouching: Vec<usize>, roots: &Roots) -> Res
             format!("its signer may not make statements of type {kind}"),
         ));
     }
-    let said = match kind {
+    let said = match kind.as_str() {
         SLSA_PROVENANCE | SLSA_PROVENANCE_V02 => {
-            let view = View::read(&statement).map_err(|error| match error {
+            let view = View::take(&mut statement).map_err(|error| match error {
                 ViewError::Builder => (Code::BuilderMissing, error.to_string()),
                 _ => (Code::ProvenanceMalformed, error.to_string()),
             })?;

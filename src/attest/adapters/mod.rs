@@ -117,11 +117,11 @@ fn open(
         return Err(AdapterError::Unknown(keys(&map)));
     }
     if map.contains_key("_type") {
-        return statement(Statement::from_value(Value::Object(map))?, found, others);
+        return statement(&Statement::from_value(Value::Object(map))?, found, others);
     }
     if map.contains_key("payloadType") {
         let envelope = Envelope::from_value(Value::Object(map))?;
-        return statement(envelope.statement()?, found, others);
+        return statement(&envelope.statement()?, found, others);
     }
     let framed = ["dsseEnvelope", "bundle", "SLSA"].iter().find_map(|frame| map.remove(*frame));
     if let Some(framed) = framed {
@@ -136,7 +136,7 @@ fn open(
         return Ok(());
     }
     if let Some(version) = Version::of_shape(&document) {
-        found.push(provenance(version, document, &[]));
+        found.push(provenance(version, &document, &[]));
         return Ok(());
     }
     // buildx: `buildx.build.provenance[/PLATFORM]` in a metadata file, `PLATFORM: {SLSA}` of an inspected index.
@@ -152,7 +152,7 @@ fn open(
 }
 
 fn statement(
-    statement: Statement,
+    statement: &Statement,
     found: &mut Vec<Claims>,
     others: &mut Vec<String>,
 ) -> Result<(), AdapterError> {
@@ -168,12 +168,12 @@ fn statement(
     if subjects.is_empty() {
         return Err(AdapterError::Shape("statement", "no subject has a sha256 digest"));
     }
-    found.push(provenance(version, statement.predicate, &subjects));
+    found.push(provenance(version, &statement.predicate, &subjects));
     Ok(())
 }
 
-fn provenance(version: Version, predicate: Value, subjects: &[Digest]) -> Claims {
-    let slsa = Slsa::new(version, strict::without_nulls(predicate));
+fn provenance(version: Version, predicate: &Value, subjects: &[Digest]) -> Claims {
+    let slsa = Slsa::new(version, strict::without_nulls(predicate).into_owned());
     let build_type = slsa.build_type.as_str();
     if buildkit::is(build_type) {
         buildkit::read(&slsa, subjects)

@@ -39,7 +39,7 @@ pub(super) async fn deepen(ports: &Ports, request: &Request, name: &ImageName, e
             evidence.presence.insert(digest, presence);
         }
         if kind == "transcript" && transcripts {
-            let read = transcript(ports, name, &digest).await;
+            let read = transcript(ports, name, &digest, &mut evidence.size_bytes).await;
             if let Err((why, true)) = &read {
                 evidence.unread.push(Unread { at: Some(digest), why: why.clone() });
             }
@@ -62,8 +62,13 @@ fn presence(found: Result<bool, RegistryError>) -> Presence {
     }
 }
 
-/// The transcript; why not, and whether another look may say more.
-async fn transcript(ports: &Ports, name: &ImageName, digest: &Digest) -> Result<Transcript, (String, bool)> {
+/// The transcript, whose size is added to `size_bytes`; why not, and whether another look may say more.
+async fn transcript(
+    ports: &Ports,
+    name: &ImageName,
+    digest: &Digest,
+    size_bytes: &mut u64,
+) -> Result<Transcript, (String, bool)> {
     let said =
         |error: &dyn std::error::Error| printable(&format!("the transcript {digest}: {}", chain(error)));
     let read = ports.registries.read_named(name, digest, limits::TRANSCRIPT_JUDGED_SIZE_BYTES_MAX).await;
@@ -71,5 +76,6 @@ async fn transcript(ports: &Ports, name: &ImageName, digest: &Digest) -> Result<
     let unread =
         |error: &RegistryError| error.is_unavailable() || matches!(error, RegistryError::TooLarge { .. });
     let bytes = read.map_err(|error| (said(&error), unread(&error)))?;
+    *size_bytes += bytes.len() as u64;
     Transcript::parse(&bytes).map_err(|error| (said(&error), false))
 }

@@ -13,7 +13,7 @@ use crate::{
         Ports,
         evidence::{EvidenceError, chain},
     },
-    model::{Descriptor, Digest, ImageName, limits, names},
+    model::{Descriptor, Digest, ImageName, digest::hex, limits, names},
     oci::Manifest,
     registry::{RegistryError, legacy_tag},
     verify::{Candidate, Code, Evidence, Form, Judged, Place, Refused, Unread, open},
@@ -58,7 +58,7 @@ pub async fn gather(ports: &Ports, request: &Request, image: &ImageName) -> Resu
     let judged = Judged {
         image: name.to_string(),
         descriptor: descriptor.clone(),
-        sha512: Sha512::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha512: hex(&Sha512::digest(&bytes)),
         index: [names::OCI_INDEX, names::DOCKER_LIST].contains(&descriptor.media_type.as_str()),
     };
     let mut evidence = Evidence::new(judged, Arc::clone(&request.roots));
@@ -324,6 +324,8 @@ async fn open_batch(
         }
         open(candidate, &roots, &judged)
     };
-    let opened = compute::each(candidates, work).await;
+    let size_bytes = candidates.iter().map(|candidate| candidate.bytes.len() as u64).sum();
+    evidence.size_bytes += size_bytes;
+    let opened = compute::each_sized(size_bytes, candidates, work).await;
     evidence.opened.extend(opened);
 }

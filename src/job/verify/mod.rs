@@ -6,9 +6,15 @@ mod gather;
 pub mod keyless;
 mod recurse;
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 pub use attest::{Identity, attest};
 pub use gather::gather;
@@ -99,10 +105,74 @@ pub async fn verify(ports: &Ports, request: &Request, image: &ImageName) -> Resu
     Ok(judged(&request, evidence).await)
 }
 
-/// Judges on another thread: a statement of thousands of dependencies takes its time.
+/// [`verify`] for each of `images`, some at a time, on all cores; the answers in their order.
+///
+/// # Errors
+/// If the system has no descriptors left.
+///
+/// # Panics
+/// If verifying one does.
+pub async fn each(
+    ports: &Ports,
+    request: &Request,
+    images: &[ImageName],
+) -> io::Result<Vec<Result<Judgement, VerifyError>>> {
+    if let [image] = images {
+        return Ok(vec![verify(ports, request, image).await]);
+    }
+    let threads = host::cores().min(limits::VERIFYING_THREADS_MAX).min(images.len());
+    let (ports, request) = (ports.clone(), request.clone());
+    let queue = Arc::new(Queue { images: images.to_vec(), next: AtomicUsize::new(0) });
+    let work = move || {
+        let ports = Ports { registries: Arc::new(ports.registries.twin()), ..ports.clone() };
+        let taking = Taking { ports, request: request.clone(), queue: Arc::clone(&queue) };
+        taking.lanes(limits::VERIFIED_AT_ONCE_MAX / threads)
+    };
+    let mut answers: Vec<Answer> = compute::apart(threads, work).await?.into_iter().flatten().collect();
+    answers.sort_unstable_by_key(|(index, _)| *index);
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+}
+
+/// Images, and which of them nobody took yet.
+struct Queue {
+    images: Vec<ImageName>,
+    next: AtomicUsize,
+}
+
+type Answer = (usize, Result<Judgement, VerifyError>);
+
+/// Who takes images from a queue, on one thread.
+struct Taking {
+    ports: Ports,
+    request: Request,
+    queue: Arc<Queue>,
+}
+
+impl Taking {
+    /// So many images at a time, until there are none left.
+    async fn lanes(self, count: usize) -> Vec<Answer> {
+        let shared = Arc::new(self);
+        let lanes: JoinSet<_> = (0..count).map(|_| Arc::clone(&shared).lane()).collect();
+        lanes.join_all().await.into_iter().flatten().collect()
+    }
+
+    /// One image after the other.
+    async fn lane(self: Arc<Self>) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        loop {
+            let index = self.queue.next.fetch_add(1, Ordering::Relaxed);
+            let Some(image) = self.queue.images.get(index) else { return answers };
+            // Boxed, since it is large and would be copied.
+            let answer = Box::pin(verify(&self.ports, &self.request, image)).await;
+            answers.push((index, answer));
+        }
+    }
+}
+
+/// Judges; on another thread what takes its time, as a statement of thousands of dependencies does.
 async fn judged(request: &Request, evidence: Evidence) -> Judgement {
     let (policy, now_s) = (Arc::clone(&request.policy), request.now_s);
-    compute::run(move || judge(&evidence, &policy, now_s)).await
+    compute::sized(evidence.size_bytes, move || judge(&evidence, &policy, now_s)).await
 }
 
 /// Now, seconds since 1970.
