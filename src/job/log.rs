@@ -189,7 +189,9 @@ impl Log {
 
     fn hear(&mut self) -> io::Result<()> {
         let news = self.announcements.news().map_err(io::Error::other)?;
-        news.iter().for_each(|announced| self.pace.hear(announced));
+        for announced in &news {
+            self.pace.hear(announced);
+        }
         self.pending.extend(news);
         Ok(())
     }
