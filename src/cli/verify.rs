@@ -91,7 +91,7 @@ impl Args {
             visited: counter(),
         };
         let ports = context.ports(Arc::new(Silent))?;
-        let answers = each(&ports, &request, &names).await.map_err(Failure::internal)?;
+        let answers = each(&ports, &request, &names).await.map_err(Failure::unavailable)?;
         let mut exit = Exit::Ok;
         let mut images = Vec::new();
         for (name, answer) in names.iter().zip(answers) {

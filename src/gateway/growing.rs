@@ -99,7 +99,7 @@ pub enum Doubt {
 
 impl Growing {
     /// Nothing yet; what it will be told is seen `behind` later, and who asks less than `distance` after the recorded
-    /// request was made is too near.
+    /// request was made is too near. Wants tokio's runtime.
     #[must_use]
     pub fn new(behind: Duration, distance: Duration) -> (Self, Recorded) {
         let (told, news) = mpsc::unbounded_channel();

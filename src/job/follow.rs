@@ -16,17 +16,16 @@ use crate::{
     buildroot::{Announced, BuildrootError, Gate},
     gateway::{Growing, Recorded},
     host,
+    job::live::TICK,
     model::Allowance,
     transcript::Transcript,
 };
 
 /// What lies between a time that the recording wrote and the same one of the replay: FAT and zip count in steps of 2 s.
 const DISTANCE: Duration = Duration::from_secs(2);
-/// How late the end of a step may be heard of.
-const HEARD: Duration = Duration::from_millis(250);
 /// How far behind the recording the replay is held, so that it may lose some of it: what was read once is read faster.
 const BEHIND: Duration = Duration::from_secs(3);
-/// Of the machine's memory, what a replay leaves free while it runs beside the recording: that is never to fail for it.
+/// Of the machine's memory, what a replay leaves free while it runs beside the recording, which is not to fail for it.
 const MEMORY_SHARE: u64 = 4;
 
 /// What a run has to do with another one.
@@ -170,7 +169,7 @@ impl Follower {
     fn ended(&self, step: usize, now: Instant) {
         let course = self.course.borrow();
         let near = match course.ended.get(step) {
-            Some(ended) => now.saturating_duration_since(*ended) < DISTANCE + HEARD,
+            Some(ended) => now.saturating_duration_since(*ended) < DISTANCE + TICK,
             None => course.over.is_none(), // The recording is not that far.
         };
         if near {
@@ -289,7 +288,7 @@ mod tests {
             follower.ended(0, begin + own);
             follower.recorded.doubt().await == Some(Doubt::Near)
         };
-        assert!(!near(Some(S), S + DISTANCE + HEARD, false).await);
+        assert!(!near(Some(S), S + DISTANCE + TICK, false).await);
         assert!(near(Some(S), S * 2, false).await && near(Some(S * 9), S, false).await);
         assert!(near(None, S * 60, false).await, "the recorded one runs still");
         assert!(!near(None, S * 60, true).await, "there was no such step");

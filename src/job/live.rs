@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How late a step may be told to have begun or ended.
-const TICK: Duration = Duration::from_millis(250);
+pub(super) const TICK: Duration = Duration::from_millis(250);
 /// What the cage enters: the stage all but the last, each step that too.
 const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"];
 

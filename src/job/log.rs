@@ -153,11 +153,10 @@ impl Log {
 
     /// Takes an event that happens now; false if there is no room for it. A disk that fails is told by the next tick.
     pub(super) fn event(&mut self, event: &Event) -> bool {
-        if self.broken.is_some() {
+        if !self.settle_all() {
             return true; // What came behind half a line would be none.
         }
-        let taken = self.settle_all().and_then(|()| self.write(event));
-        taken.unwrap_or_else(|error| {
+        self.write(event).unwrap_or_else(|error| {
             self.broken = Some(error);
             true
         })
@@ -181,10 +180,12 @@ impl Log {
         self.settle_begun()
     }
 
-    /// Everything that was announced so far, at once.
-    pub(super) fn settle_all(&mut self) -> io::Result<()> {
-        self.hear()?;
-        self.settle()
+    /// Takes everything that was announced so far, at once; false if that fails, now or before. The next tick tells it.
+    pub(super) fn settle_all(&mut self) -> bool {
+        if self.broken.is_none() {
+            self.broken = self.hear().and_then(|()| self.settle()).err();
+        }
+        self.broken.is_none()
     }
 
     fn hear(&mut self) -> io::Result<()> {
@@ -266,7 +267,7 @@ impl Log {
     pub(super) fn finish(&mut self, progress: &dyn Progress) -> Result<(), StoreError> {
         let rest = self.masks.rest();
         let shown = if rest.is_empty() { Ok(()) } else { self.shown(&rest, progress) };
-        let settled = shown.and_then(|()| self.settle_all());
+        let settled = shown.and_then(|()| self.hear()).and_then(|()| self.settle());
         let Some(writer) = self.writer.take() else { return Ok(()) };
         settled.map_err(|source| writer.failed(source))?;
         let (digest, size) = writer.finish()?;

@@ -402,7 +402,9 @@ impl Run<'_> {
         let gateway = Gateway::start(listener, options)?;
         let progress = self.ports.progress.clone();
         let limit = self.pace.limit(self.plan.timeout);
-        let heard = || drop(log.lock().settle_all()); // What fails here fails the next tick.
+        let heard = || {
+            log.lock().settle_all();
+        };
         let waiting = cage.wait(limit, &stop, |line| log.lock().line(line, progress.as_ref()));
         let ended = tokio::select! {
             ended = waiting => ended,
@@ -461,7 +463,9 @@ impl Run<'_> {
             checksums,
             step: Arc::new(move || {
                 // Without the announcements nobody knows who asks; better no line than a wrong one.
-                heard.lock().settle_all().ok()?;
+                if !heard.lock().settle_all() {
+                    return None;
+                }
                 let step = follow.requester();
                 step.map(|step| StepRef { step: step.text, line: Some(step.line) })
             }),

@@ -87,6 +87,11 @@ pub enum VerifyError {
     Evidence(#[from] EvidenceError),
 }
 
+/// The system has too few descriptors left.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot verify several images at once (`ulimit -n` says how many files may be open)")]
+pub struct ThreadsError(#[source] io::Error);
+
 impl VerifyError {
     /// Whether the registry was asked, and has no such image.
     #[must_use]
@@ -108,7 +113,7 @@ pub async fn verify(ports: &Ports, request: &Request, image: &ImageName) -> Resu
 /// [`verify`] for each of `images`, some at a time, on all cores; the answers in their order.
 ///
 /// # Errors
-/// If the system has no descriptors left.
+/// [`ThreadsError`]; what is wrong with one image is its own answer.
 ///
 /// # Panics
 /// If verifying one does.
@@ -116,7 +121,7 @@ pub async fn each(
     ports: &Ports,
     request: &Request,
     images: &[ImageName],
-) -> io::Result<Vec<Result<Judgement, VerifyError>>> {
+) -> Result<Vec<Result<Judgement, VerifyError>>, ThreadsError> {
     if let [image] = images {
         return Ok(vec![verify(ports, request, image).await]);
     }
@@ -128,7 +133,8 @@ pub async fn each(
         let taking = Taking { ports, request: request.clone(), queue: Arc::clone(&queue) };
         taking.lanes(limits::VERIFIED_AT_ONCE_MAX / threads)
     };
-    let mut answers: Vec<Answer> = compute::apart(threads, work).await?.into_iter().flatten().collect();
+    let mut answers: Vec<Answer> =
+        compute::apart(threads, work).await.map_err(ThreadsError)?.into_iter().flatten().collect();
     answers.sort_unstable_by_key(|(index, _)| *index);
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
