@@ -4,8 +4,9 @@ use reqwest::header::RANGE;
 
 use super::support::{Rig, Upstream, kinds, options, recording, seen, store};
 use crate::{
-    gateway::{Doubt, Growing, Mode},
+    gateway::{Doubt, Growing, Mode, Recorded},
     model::Digest,
+    store::Store,
     transcript::Transcript,
 };
 
@@ -102,17 +103,21 @@ async fn a_checksum_holds_in_a_replay_too() {
     assert_eq!(rig.close().await.refused[0].reason, "checksum");
 }
 
+/// A gateway that records, and one that replays what that does.
+fn beside(upstream: &Upstream, store: &Store, (told, recorded): (Growing, &Recorded)) -> (Rig, Rig) {
+    let Mode::Record { repositories, access, learn, proxies, .. } = recording(upstream.url("/repo")) else {
+        unreachable!()
+    };
+    let mode = Mode::Record { repositories, access, learn, proxies, told: Some(told) };
+    (Rig::start(options(mode, store)), Rig::start(options(Mode::Replay(recorded.clone()), store)))
+}
+
 #[tokio::test]
 async fn a_replay_waits_for_a_recording_that_grows() {
     let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
     let soon = Duration::from_millis(50);
     let (told, recorded) = Growing::new(soon, Duration::ZERO);
-    let Mode::Record { repositories, access, learn, proxies, .. } = recording(upstream.url("/repo")) else {
-        unreachable!()
-    };
-    let mode = Mode::Record { repositories, access, learn, proxies, told: Some(told.clone()) };
-    let (first, second) =
-        (Rig::start(options(mode, &store)), Rig::start(options(Mode::Replay(recorded.clone()), &store)));
+    let (first, second) = beside(&upstream, &store, (told.clone(), &recorded));
     let url = |path: &str| upstream.url(&format!("/repo/{path}"));
     let asks = async |path: &str| second.get(&url(path)).await;
     assert!(tokio::time::timeout(soon, asks("plain")).await.is_err(), "nobody recorded it yet");
@@ -147,13 +152,23 @@ async fn a_replay_waits_for_a_recording_that_grows() {
 async fn who_asks_too_soon_after_the_recorded_request_is_near() {
     let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
     let (told, recorded) = Growing::new(Duration::ZERO, Duration::from_mins(1));
-    let Mode::Record { repositories, access, learn, proxies, .. } = recording(upstream.url("/repo")) else {
-        unreachable!()
-    };
-    let mode = Mode::Record { repositories, access, learn, proxies, told: Some(told) };
-    let (first, second) =
-        (Rig::start(options(mode, &store)), Rig::start(options(Mode::Replay(recorded.clone()), &store)));
+    let (first, second) = beside(&upstream, &store, (told, &recorded));
     let url = upstream.url("/repo/plain");
     assert_eq!(first.get(&url).await, second.get(&url).await);
     assert_eq!(recorded.doubt().await, Some(Doubt::Near));
+}
+
+#[tokio::test]
+async fn who_waits_longer_than_clients_may_is_late() {
+    let (upstream, (_dir, store)) = (Upstream::start(None).await, store());
+    let (told, recorded) = Growing::new(Duration::ZERO, Duration::ZERO);
+    let (first, second) = beside(&upstream, &store, (told, &recorded));
+    let url = upstream.url("/repo/plain");
+    let records = async {
+        tokio::time::sleep(Duration::from_millis(5200)).await;
+        first.get(&url).await
+    };
+    let (again, once) = tokio::join!(second.get(&url), records);
+    assert_eq!(again, once);
+    assert_eq!(recorded.doubt().await, Some(Doubt::Late));
 }
