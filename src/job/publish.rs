@@ -138,7 +138,7 @@ impl<'a> Publisher<'a> {
     pub async fn list(&self) -> Result<(), PublishError> {
         let unlisted = std::mem::take(&mut *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(subject) = &self.subject else { return Ok(()) };
-        let listed = self.ports.registries.list_attachments(&self.to, subject, &unlisted).await;
+        let listed = self.ports.registries.list_attachments(&self.to, subject, &unlisted, None).await;
         listed.map_err(self.failed("the list of attestations")).map(drop)
     }
 

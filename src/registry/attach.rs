@@ -13,9 +13,11 @@ use super::{
     RegistryError,
     http::Http,
     manifest::{self, digest_of, entries},
+    neighbours::Neighbours,
     place::Place,
     pull, push,
     referrers::fallback_tag,
+    watch,
 };
 use crate::model::{Descriptor, Digest, names::OCI_INDEX};
 
@@ -23,10 +25,32 @@ use crate::model::{Descriptor, Digest, names::OCI_INDEX};
 pub(super) const ROUNDS_MAX: usize = 60;
 /// Longest pause for a slow round.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Within this, and four times what they took since, writers who have just looked look once more before they write.
+const STAGGER: Duration = Duration::from_millis(100);
 /// How often our entries must be seen before they count as kept, the registry's word that it took them included: whoever
 /// read the index before we wrote it writes within the pause between, and what he overwrote is missed at its end. A look
 /// in the middle of it would find out sooner, but nothing else.
 pub(super) const SIGHTINGS: usize = 2;
+
+/// What was there before we attached something. As long as nothing else comes, and nobody else on this machine attaches
+/// to the same image, no requests are spent on what others may write while we do.
+#[derive(Debug)]
+pub struct Before {
+    /// What [`super::Registries::referrers`] said.
+    pub entries: Vec<Descriptor>,
+    pub(super) at: Instant,
+    pub(super) neighbours: Option<Neighbours>,
+}
+
+impl Before {
+    fn listed(&self) -> BTreeSet<Digest> {
+        self.entries.iter().map(|entry| entry.digest).collect()
+    }
+
+    fn met_others(&self) -> bool {
+        self.neighbours.as_ref().is_some_and(Neighbours::any)
+    }
+}
 
 /// Writes `bytes`, the manifest `attachment`; whether the registry lists it by itself.
 pub(super) async fn put(
@@ -46,30 +70,44 @@ pub(super) async fn list(
     place: &Place,
     subject: &Digest,
     attachments: &[Descriptor],
+    before: Option<&Before>,
 ) -> Result<Vec<Digest>, RegistryError> {
     let Some(last) = attachments.last() else { return Ok(Vec::new()) };
     let unlisted = |source| RegistryError::Unlisted { digest: last.digest, subject: *subject, source };
-    let merged = merge(http, place, subject, attachments).await;
+    // Of many who begin at once, most then see that they are not alone.
+    if let Some(before) = before {
+        let took = before.at.elapsed();
+        tokio::time::sleep(random(STAGGER.max(took.saturating_mul(4)).min(PAUSE_MAX))).await;
+    }
+    let merged = merge(http, place, subject, attachments, before).await;
     merged.map_err(|error| unlisted(Some(Box::new(error))))?.ok_or_else(|| unlisted(None))
 }
 
 /// Adds `attachments` to the fallback tag until they stay there; the dead entries dropped on the way. Nothing if others
 /// kept overwriting it.
+///
+/// Once the tag does not list what was there before, or what we wrote, others are writing; what they write while we do is
+/// looked for, since they may not look again themselves.
 async fn merge(
     http: &Http,
     place: &Place,
     subject: &Digest,
     attachments: &[Descriptor],
+    before: Option<&Before>,
 ) -> Result<Option<Vec<Digest>>, RegistryError> {
-    let mut dead = Vec::new();
-    let mut seen = Vec::new();
+    let tag = fallback_tag(subject);
+    let mut expected = before.map(Before::listed);
+    let mut alone = true;
+    let (mut dead, mut seen) = (Vec::new(), Vec::new());
     let mut sightings = 0;
     for _ in 0..ROUNDS_MAX {
         let began = Instant::now();
         let (mut index, etag) = current(http, place, subject).await?;
-        let there: BTreeSet<Digest> = entries(&index).iter().filter_map(digest_of).collect();
-        // Others do not look whether an update ate theirs; whoever saw it can put it back.
-        let eaten = eaten(http, place, &seen, &there, &mut dead).await?;
+        let there = listed(&index);
+        alone &= expected.as_ref() == Some(&there) && !before.is_some_and(Before::met_others);
+        let ours = attachments.iter().map(|attachment| attachment.digest);
+        let cared_for = there.iter().copied().chain(ours).collect();
+        let eaten = eaten(http, place, &seen, &cared_for, &mut dead).await?;
         remember(&mut seen, &index);
         if eaten.is_empty() && attachments.iter().all(|attachment| there.contains(&attachment.digest)) {
             sightings += 1;
@@ -87,8 +125,19 @@ async fn merge(
         for entry in eaten {
             append(&mut index, entry);
         }
-        match write(http, place, subject, &index, etag.as_deref()).await {
+        let writing = write(http, place, subject, &index, etag.as_deref());
+        let written = if alone {
+            writing.await
+        } else {
+            let (written, others) = watch::meanwhile(http, place, &tag, etag.as_deref(), writing).await;
+            for other in others.iter().filter(|found| manifest::is_index(&found.descriptor.media_type)) {
+                remember(&mut seen, &manifest::read(&place.name(&tag), &other.bytes, None)?.1);
+            }
+            written
+        };
+        match written {
             Ok(()) => {
+                expected = Some(listed(&index));
                 sightings = 1;
                 pause_after(began).await;
             }
@@ -107,17 +156,17 @@ async fn merge(
     Ok(None)
 }
 
-/// Entries that were seen before and are listed no more, though their manifests are there; those without one are dead.
+/// Entries that were seen before and nobody cares for, though their manifests are there; those without one are dead.
 async fn eaten(
     http: &Http,
     place: &Place,
     seen: &[Value],
-    there: &BTreeSet<Digest>,
+    cared_for: &BTreeSet<Digest>,
     dead: &mut Vec<Digest>,
 ) -> Result<Vec<Value>, RegistryError> {
     let mut eaten = Vec::new();
     for entry in seen {
-        let Some(digest) = digest_of(entry).filter(|digest| !there.contains(digest)) else { continue };
+        let Some(digest) = digest_of(entry).filter(|digest| !cared_for.contains(digest)) else { continue };
         if dead.contains(&digest) {
             continue;
         }
@@ -128,6 +177,10 @@ async fn eaten(
         }
     }
     Ok(eaten)
+}
+
+fn listed(index: &Map<String, Value>) -> BTreeSet<Digest> {
+    entries(index).iter().filter_map(digest_of).collect()
 }
 
 fn remember(seen: &mut Vec<Value>, index: &Map<String, Value>) {
@@ -207,10 +260,15 @@ pub(super) async fn pause_after(began: Instant) {
     tokio::time::sleep(took.saturating_mul(2).min(PAUSE_MAX)).await;
 }
 
-/// 100 to 600 ms. Random, so that writers who met once do not meet for ever; nothing that lasts depends on it.
+/// 100 to 600 ms. Random, so that writers who met once do not meet for ever.
 pub(super) async fn pause() {
-    let random = RandomState::new().hash_one(0_u8) % 500;
-    tokio::time::sleep(Duration::from_millis(100 + random)).await;
+    tokio::time::sleep(Duration::from_millis(100) + random(Duration::from_millis(500))).await;
+}
+
+/// Less than `most`; nothing that lasts depends on it.
+fn random(most: Duration) -> Duration {
+    let share = RandomState::new().hash_one(0_u8) >> 32; // Of 2^32.
+    most.mul_f64(share as f64 / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod layout;
 mod legacy;
 mod manifest;
 mod mirrors;
+mod neighbours;
 mod place;
 mod program;
 mod pull;
@@ -27,6 +28,7 @@ mod retry;
 mod tests;
 mod transfer;
 mod upload;
+mod watch;
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +37,7 @@ use std::{
 };
 
 pub use self::{
+    attach::Before,
     conf::{ConfError, RegistriesConf, is_short},
     error::RegistryError,
     legacy::is_image_layer,
@@ -42,7 +45,9 @@ pub use self::{
     retry::Waits,
     transfer::{CopyBlobError, Known},
 };
-use self::{http::Http, layout::Layout, place::Place, push::Uploads, retry::Patience};
+use self::{
+    http::Http, layout::Layout, neighbours::Neighbours, place::Place, push::Uploads, retry::Patience,
+};
 use crate::{
     model::{Descriptor, Digest, ImageName, Location, Network, names::OCI_MANIFEST},
     store::Store,
@@ -368,6 +373,24 @@ impl Registries {
         }
     }
 
+    /// [`Registries::referrers`] for somebody who is about to attach something to `subject`; kept until
+    /// [`Registries::list_attachments`].
+    ///
+    /// # Errors
+    /// Those of [`Registries::referrers`].
+    pub async fn before_attaching(
+        &self,
+        name: &ImageName,
+        subject: &Digest,
+    ) -> Result<Before, RegistryError> {
+        let neighbours = match self.site(name)? {
+            Site::Registry(place) => Some(Neighbours::meet(&place, subject)),
+            Site::Layout(_) => None,
+        };
+        let at = std::time::Instant::now();
+        Ok(Before { entries: self.referrers(name, subject).await?, at, neighbours })
+    }
+
     /// Writes `manifest_bytes`, an OCI manifest whose `subject` is `subject`, and sees to it that it is listed as
     /// referring to it, whatever others attach at the same time. Its blobs must have been pushed before. Doing it again
     /// changes nothing.
@@ -386,7 +409,7 @@ impl Registries {
         match put.listed {
             Listed::FallbackTag => {
                 let dropped =
-                    self.list_attachments(name, subject, std::slice::from_ref(&put.descriptor)).await?;
+                    self.list_attachments(name, subject, std::slice::from_ref(&put.descriptor), None).await?;
                 Ok(Attached { dropped, ..put })
             }
             Listed::Api | Listed::Index => Ok(put),
@@ -423,9 +446,12 @@ impl Registries {
         name: &ImageName,
         subject: &Descriptor,
         attachments: &[Descriptor],
+        before: Option<&Before>,
     ) -> Result<Vec<Digest>, RegistryError> {
         match self.site(name)? {
-            Site::Registry(place) => attach::list(&self.http, &place, &subject.digest, attachments).await,
+            Site::Registry(place) => {
+                attach::list(&self.http, &place, &subject.digest, attachments, before).await
+            }
             Site::Layout(_) => Ok(Vec::new()),
         }
     }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use reqwest::{
     StatusCode,
-    header::{ACCEPT, RANGE},
+    header::{ACCEPT, IF_NONE_MATCH, RANGE},
 };
 
 use super::{
@@ -35,17 +35,42 @@ pub(super) fn reference(selector: &Selector) -> String {
 /// Reads the manifest `reference`, a tag or a digest, and checks its bytes against all that was promised: the digest
 /// asked for and the one in `Docker-Content-Digest`.
 pub(super) async fn manifest(http: &Http, place: &Place, reference: &str) -> Result<Manifest, RegistryError> {
+    let ask = ask_manifest(place, reference);
+    let whole = http.fetch(&ask, MANIFEST_SIZE_BYTES_MAX).await?.success(&ask.what)?;
+    checked_manifest(&ask.what, reference, whole)
+}
+
+/// [`manifest`] in one try, if there is one and it is not the one that had `etag`.
+pub(super) async fn changed(
+    http: &Http,
+    place: &Place,
+    reference: &str,
+    etag: Option<&str>,
+) -> Result<Option<Manifest>, Trouble> {
+    let mut ask = ask_manifest(place, reference);
+    if let Some(etag) = etag {
+        ask = ask.header(IF_NONE_MATCH, etag);
+    }
+    let whole = http.fetch_once(&ask, MANIFEST_SIZE_BYTES_MAX).await?;
+    match whole.status {
+        StatusCode::NOT_MODIFIED | StatusCode::NOT_FOUND => Ok(None),
+        _ => Ok(Some(checked_manifest(&ask.what, reference, whole.success(&ask.what)?)?)),
+    }
+}
+
+fn ask_manifest<'a>(place: &'a Place, reference: &str) -> Ask<'a> {
     let what = format!("manifest {}", place.name(reference));
-    let ask = Ask::get(place, place.url(&format!("manifests/{reference}")), what.clone())
-        .header(ACCEPT, manifest::ACCEPT);
-    let whole = http.fetch(&ask, MANIFEST_SIZE_BYTES_MAX).await?.success(&what)?;
+    Ask::get(place, place.url(&format!("manifests/{reference}")), what).header(ACCEPT, manifest::ACCEPT)
+}
+
+fn checked_manifest(what: &str, reference: &str, whole: Whole) -> Result<Manifest, RegistryError> {
     let actual = Digest::of(&whole.body);
     let asked = reference.starts_with("sha256:").then_some(reference);
     for expected in asked.into_iter().chain(promised(&whole)) {
-        matches(&what, expected, actual)?;
+        matches(what, expected, actual)?;
     }
     let content_type = whole.header("content-type").and_then(|value| value.split(';').next()).map(str::trim);
-    let (media_type, _) = manifest::read(&what, &whole.body, content_type)?;
+    let (media_type, _) = manifest::read(what, &whole.body, content_type)?;
     let etag = whole.header("etag").map(ToOwned::to_owned);
     Ok(Manifest { descriptor: Descriptor::of(&media_type, &whole.body), bytes: whole.body, etag })
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     oci::{Manifest, artifact_bytes},
     progress::Update,
-    registry::{Listed, RegistryError, legacy_tag},
+    registry::{Before, Listed, RegistryError, legacy_tag},
     signing::{SignError, Signer},
 };
 
@@ -37,6 +37,7 @@ pub(super) async fn bundle(key: &Signer, payload: &[u8]) -> Result<(Envelope, Ve
 
 /// What is beside the image already.
 struct There {
+    before: Before,
     /// Whether anybody's bundle is.
     any_bundle: bool,
     /// Ours, saying the same.
@@ -65,15 +66,15 @@ impl Attaching<'_> {
             let legacy = self.append_legacy(envelope).await?;
             return Ok(Attached { digest: *digest, existing: true, evidence: wanted, legacy });
         }
-        let (envelope, bytes) = match there.same {
+        let (envelope, bytes) = match &there.same {
             Some((_, envelope)) => {
                 let hint = self.key.public().hint();
                 let bytes = Bundle { hint, envelope: envelope.clone() }.to_bytes();
-                (envelope, bytes)
+                (envelope.clone(), bytes)
             }
             None => bundle(self.key, payload).await?,
         };
-        let digest = self.push(&bytes, evidence.as_ref(), kept).await?;
+        let digest = self.push(&bytes, evidence.as_ref(), kept, &there).await?;
         let legacy = self.append_legacy(&envelope).await?;
         Ok(Attached { digest, existing: false, evidence: wanted, legacy })
     }
@@ -97,13 +98,13 @@ impl Attaching<'_> {
     /// always is called so.
     async fn there(&self, payload: &[u8], wanted: Option<Digest>) -> Result<There, AttestError> {
         let registries = &self.ports.registries;
-        let listed = registries.referrers(self.image, &self.subject.digest).await.map_err(self.failed())?;
+        let before = registries.before_attaching(self.image, &self.subject.digest).await;
+        let before = before.map_err(self.failed())?;
+        let listed = &before.entries;
         let is_bundle = |entry: &Descriptor| entry.artifact_type.as_deref() == Some(BUNDLE);
-        let mut there = There {
-            any_bundle: listed.iter().any(is_bundle),
-            same: None,
-            evidence: listed.iter().map(|entry| entry.digest).find(|digest| Some(*digest) == wanted),
-        };
+        let any_bundle = listed.iter().any(is_bundle);
+        let evidence = listed.iter().map(|entry| entry.digest).find(|digest| Some(*digest) == wanted);
+        let mut same = None;
         let ours = |entry: &&Descriptor| {
             let named = entry.annotations.get(BUNDLE_PREDICATE_TYPE);
             is_bundle(entry) && named.is_none_or(|named| named == self.predicate_type)
@@ -118,11 +119,11 @@ impl Attaching<'_> {
                 && envelope.payload == payload
                 && envelope.verified_by(std::slice::from_ref(&self.key.public())).is_some()
             {
-                there.same = Some((entry.digest, envelope));
+                same = Some((entry.digest, envelope));
                 break;
             }
         }
-        Ok(there)
+        Ok(There { before, any_bundle, same, evidence })
     }
 
     async fn opened(&self, entry: &Descriptor) -> Result<Option<Envelope>, RegistryError> {
@@ -172,6 +173,7 @@ impl Attaching<'_> {
         bundle: &[u8],
         evidence: Option<&(Vec<u8>, Vec<Descriptor>)>,
         kept: &[(Taken, &'static str)],
+        there: &There,
     ) -> Result<Digest, AttestError> {
         let (registries, store) = (&self.ports.registries, &self.ports.store);
         let annotations = BTreeMap::from([
@@ -183,10 +185,14 @@ impl Attaching<'_> {
         let layer = Descriptor::of(BUNDLE, bundle);
         let statement =
             artifact_bytes(BUNDLE, std::slice::from_ref(&layer), Some(self.subject), &annotations);
-        let small = [Descriptor::of(OCI_EMPTY, OCI_EMPTY_BYTES), layer];
-        for blob in &small {
-            registries.push_fresh(self.image, blob, store).await.map_err(self.failed())?;
+        let empty = Descriptor::of(OCI_EMPTY, OCI_EMPTY_BYTES);
+        // Where a bundle is, its config is; and a registry may stumble over one that is sent while somebody names it.
+        if there.any_bundle {
+            registries.push_blob(self.image, &empty, store, None).await.map_err(self.failed())?;
+        } else {
+            registries.push_fresh(self.image, &empty, store).await.map_err(self.failed())?;
         }
+        registries.push_fresh(self.image, &layer, store).await.map_err(self.failed())?;
         for (taken, media_type) in kept {
             let blob = Descriptor::new(media_type, taken.digest, taken.size_bytes);
             registries.push_blob(self.image, &blob, store, None).await.map_err(self.failed())?;
@@ -205,7 +211,8 @@ impl Attaching<'_> {
                 unlisted.push(put.descriptor);
             }
         }
-        let listed = registries.list_attachments(self.image, self.subject, &unlisted).await;
+        let listed =
+            registries.list_attachments(self.image, self.subject, &unlisted, Some(&there.before)).await;
         listed.map_err(self.failed())?;
         Ok(Digest::of(&statement))
     }

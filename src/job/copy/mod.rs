@@ -367,7 +367,7 @@ impl Carrier<'_> {
 
     async fn list_of(&self, subject: &Digest, attachments: &[Descriptor]) -> Result<(), CopyError> {
         let about = Descriptor::new("", *subject, 0);
-        let listed = self.ports.registries.list_attachments(self.to, &about, attachments).await;
+        let listed = self.ports.registries.list_attachments(self.to, &about, attachments, None).await;
         let dropped = listed.map_err(|source| written("the list of referrers", self.to, source))?;
         for digest in dropped {
             let text = format!("{digest} was listed at the target but is gone; its entry was dropped");

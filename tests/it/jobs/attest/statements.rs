@@ -1,6 +1,16 @@
 //! A statement that somebody else wrote: signed byte for byte, attached to what it names and to nothing else.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
 use super::*;
+use crate::support::{Fault, Faulty};
 
 fn statement(subject: &str, more: &str) -> String {
     format!(
@@ -129,4 +139,63 @@ fn six_at_once_are_all_found() {
         wanted.sort();
         assert_eq!(found, wanted);
     }
+}
+
+/// Others who write while we do, as cosign does: once, without a look whether it stayed.
+#[test]
+fn what_another_writes_while_we_write_is_put_back() {
+    let (lab, registry) = (Lab::new(), Arc::new(Registry::start(&[])));
+    let digest = tagged(registry.as_ref(), "app", &json!({}));
+    let tag = digest.replace(':', "-");
+    let (shelf, subject, list) = (Arc::clone(&registry), digest.clone(), tag.clone());
+    let looks = AtomicUsize::new(0);
+    let proxy = Faulty::before(registry.as_ref(), move |line, before| {
+        if line == format!("GET /v2/app/manifests/{list}") {
+            looks.fetch_add(1, Ordering::SeqCst);
+        } else if line.starts_with("PUT /v2/app/manifests/sha256:") {
+            add(shelf.as_ref(), &subject, "before we look");
+        } else if line == format!("PUT /v2/app/manifests/{list}") && before == 0 {
+            add(shelf.as_ref(), &subject, "while we write");
+            // Of three looks by two at least one has its answer.
+            let (from, began) = (looks.load(Ordering::SeqCst), Instant::now());
+            while looks.load(Ordering::SeqCst) < from + 3 && began.elapsed() < Duration::from_secs(5) {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Fault::None
+    });
+    let predicate = file(&lab, "predicate.json", "{\"a\":1}");
+    let args = ["--statement", &predicate, "--type", "custom"];
+    let made = attest(&lab, &proxy.name("app"), &args).exits(0).json();
+    let index = registry.tag("app", &tag).unwrap();
+    let listed = Shelf::manifest(registry.as_ref(), "app", &index).unwrap();
+    let listed = listed["manifests"].as_array().unwrap();
+    let digests: Vec<&str> = listed.iter().map(|entry| entry["digest"].as_str().unwrap()).collect();
+    assert_eq!(digests.len(), 3, "{digests:?}");
+    assert!(digests.contains(&made["subjects"][0]["attestation"].as_str().unwrap()));
+}
+
+/// Attaches something with `name` in it and adds it to what the fallback tag lists now.
+fn add(shelf: &Registry, subject: &str, name: &str) {
+    let config = shelf.put_blob("app", b"{}");
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": "application/x",
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
+        "layers": [],
+        "subject": {"mediaType": MANIFEST, "digest": subject, "size": 1},
+        "annotations": {"name": name},
+    });
+    let (digest, tag) = (shelf.put_manifest("app", &manifest), subject.replace(':', "-"));
+    let mut entries = match shelf.tag("app", &tag) {
+        Some(there) => {
+            Shelf::manifest(shelf, "app", &there).unwrap()["manifests"].as_array().unwrap().clone()
+        }
+        None => Vec::new(),
+    };
+    entries.push(json!({"mediaType": MANIFEST, "digest": digest, "size": manifest.to_string().len()}));
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
+    let index = shelf.put_manifest("app", &index);
+    shelf.set_tag("app", &tag, &index);
 }

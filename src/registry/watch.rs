@@ -1,0 +1,81 @@
+//! Seeing what others write while we write.
+//!
+//! Registries have no compare-and-swap: what stood behind a tag between our last look and our writing is gone, and who
+//! wrote it may never look again (cosign does not). So a writer who knows that he is not alone goes on looking until his
+//! own words are there, and can put back what he saw.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{http::Http, place::Place, pull, pull::Manifest};
+
+/// Looks under way at once: the next is at the registry while the last one's answer is still coming.
+const LANES: usize = 2;
+/// Each look waits for so much of the time that has passed: quick registries are looked at closely, and slow ones are
+/// not asked without end.
+const SHARE: u32 = 32;
+/// Shorter than this nobody can sleep.
+const TIMER: Duration = Duration::from_millis(1);
+/// How long an answer may be late once our own writing is done.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Does `writing`, and meanwhile looks time and again at what stands behind `tag`, where `etag` was seen last: its
+/// answer, and what else was seen there. Looks that fail are no looks.
+pub(super) async fn meanwhile<T>(
+    http: &Http,
+    place: &Place,
+    tag: &str,
+    etag: Option<&str>,
+    writing: impl Future<Output = T>,
+) -> (T, Vec<Manifest>) {
+    let done = CancellationToken::new();
+    let lanes = futures_util::future::join_all((0..LANES).map(|_| look(http, place, tag, etag, &done)));
+    let write = async {
+        let written = writing.await;
+        done.cancel();
+        written
+    };
+    let (written, seen) = tokio::join!(write, lanes);
+    (written, seen.into_iter().flatten().collect())
+}
+
+/// What one lane sees until `done`.
+async fn look(
+    http: &Http,
+    place: &Place,
+    tag: &str,
+    etag: Option<&str>,
+    done: &CancellationToken,
+) -> Vec<Manifest> {
+    let began = Instant::now();
+    let (mut seen, mut etag) = (Vec::new(), etag.map(ToOwned::to_owned));
+    let late = async {
+        done.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::pin!(late);
+    while !done.is_cancelled() {
+        let found = tokio::select! {
+            found = pull::changed(http, place, tag, etag.as_deref()) => found,
+            () = &mut late => break,
+        };
+        match found {
+            Ok(Some(found)) => {
+                etag.clone_from(&found.etag);
+                seen.push(found);
+                // Without one, each look would bring the whole index.
+                if etag.is_none() {
+                    break;
+                }
+            }
+            Ok(None) => {}
+            Err(_) => break,
+        }
+        let pause = began.elapsed() / SHARE;
+        if pause >= TIMER {
+            tokio::time::sleep(pause).await;
+        }
+    }
+    seen
+}
