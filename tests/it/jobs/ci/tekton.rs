@@ -7,7 +7,7 @@ use regex::{Captures, Regex};
 use serde_json::{Value, json};
 
 use super::{Project, REPOSITORY, Shelf, known, list, manifest, yaml};
-use crate::support::{Base, Lab, Ran, Registry, fixtures};
+use crate::support::{Base, Lab, Ran, Registry, fixtures, root};
 
 /// `value` with what a task run was given in the place of `$(params.NAME)` and `$(workspaces.NAME.path)`.
 fn replaced(value: &str, given: &BTreeMap<String, String>) -> String {
@@ -65,8 +65,9 @@ fn run(
     }
     let buildah = |words: &[String]| {
         let mut buildah = lab.command("buildah");
-        let [root, run] = ["images", "run"].map(|name| lab.path(name));
-        buildah.args(["--root", &root, "--runroot", &run, "--storage-driver=vfs"]).args(words);
+        let [images, run] = ["images", "run"].map(|name| lab.path(name));
+        let driver = if root() { "overlay" } else { "vfs" };
+        buildah.args(["--root", &images, "--runroot", &run, "--storage-driver", driver]).args(words);
         Lab::run(buildah)
     };
     let from = ["from".to_owned(), format!("oci:{}:latest", Base::Debian.layout())];
