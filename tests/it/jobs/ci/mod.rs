@@ -53,8 +53,8 @@ fn texts(value: &Value) -> impl Iterator<Item = (String, String)> {
 
 /// A project with a Dockerfile that copies all it is given, its key, and a registry that asks for a password.
 struct Project {
+    registry: Registry, // Before the lab that it may work in, when both end.
     lab: Lab,
-    registry: Registry,
     source: PathBuf,
     commit: String,
 }
