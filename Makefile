@@ -26,7 +26,7 @@ buildroot: needs build
 test: needs
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) + 1))} $(CARGO) test --locked
 
-# npm, cargo, curl and heredocs; several hundred real Dockerfiles; a report in a real browser.
+# npm, cargo, curl and heredocs; several hundred real Dockerfiles; a report in a real browser; docs/ci.md with Docker.
 acceptance: needs
 	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
 	$(CARGO) test --locked --test it -- --ignored --skip ecosystems:: --skip interop::
@@ -67,7 +67,7 @@ lint: needs
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
 	@command -v shellcheck >/dev/null || { echo "shellcheck is not installed: scripts not checked"; exit 0; }; \
-	    shellcheck .ci/run tools/* fixtures/demo fixtures/demo-night fixtures/registry fixtures/repository fixtures/repositories fixtures/corpus fixtures/elsewhere fixtures/base/* fuzz/run buildroot/make
+	    shellcheck .ci/run tools/* fixtures/demo fixtures/demo-night fixtures/registry fixtures/ghcr fixtures/repository fixtures/repositories fixtures/corpus fixtures/elsewhere fixtures/base/* fuzz/run buildroot/make
 
 # Ten minutes for each reader of bytes from outside; needs a C++ compiler, which Debian's gcc does not bring.
 fuzz: needs

@@ -54,7 +54,8 @@ impl Base {
         blob(manifest["layers"][0]["digest"].as_str().unwrap())
     }
 
-    fn layout(self) -> &'static str {
+    /// The OCI layout that has it under `latest`.
+    pub(crate) fn layout(self) -> &'static str {
         static DEBIAN: LazyLock<String> = LazyLock::new(|| make("debian"));
         static TINY: LazyLock<String> = LazyLock::new(|| make("tiny"));
         match self {
@@ -69,15 +70,12 @@ fn make(kind: &str) -> String {
 }
 
 impl Registry {
+    /// Who may read and write in a registry that asks.
+    pub(crate) const LOGIN: (&str, &str) = ("builder", "canary-password");
+
     /// Starts one that has `bases`.
     pub(crate) fn start(bases: &[Base]) -> Self {
-        let mut command = Command::new(fixtures("registry"));
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let (host, files) = line.trim().split_once(' ').expect("fixtures/registry prints host and directory");
-        let files = PathBuf::from(files).join("docker/registry/v2");
-        let registry = Self { host: host.to_owned(), files, child };
+        let registry = Self::run(Command::new(fixtures("registry")));
         for base in bases {
             let (from, to) = (format!("oci:{}:latest", base.layout()), base.used(&registry));
             must(
@@ -89,6 +87,22 @@ impl Registry {
         registry
     }
 
+    /// Starts one that asks for [`Self::LOGIN`]; `command` is `fixtures/registry`, or what runs it.
+    pub(crate) fn private(mut command: Command) -> Self {
+        command.env("REGISTRY_AUTH", "htpasswd").env("REGISTRY_AUTH_HTPASSWD_REALM", "tests");
+        command.env("REGISTRY_AUTH_HTPASSWD_PATH", fixtures("htpasswd"));
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let (host, files) = line.trim().split_once(' ').expect("fixtures/registry prints host and directory");
+        let files = PathBuf::from(files).join("docker/registry/v2");
+        Self { host: host.to_owned(), files, child }
+    }
+
     /// The one that most tests share, with all bases; each test has repositories of its own there.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Registry> = OnceLock::new();
@@ -98,6 +112,11 @@ impl Registry {
     /// `HOST:PORT`
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The process that was started, in whose namespaces it runs.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// `HOST:PORT/REPOSITORY:1`
