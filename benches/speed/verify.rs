@@ -1,15 +1,18 @@
-//! Verifying images over a loopback registry: one, and a thousand, beside a plain client that asks for the same bytes.
+//! Verifying images over loopback registries, one in memory and Debian's: one image, and a thousand, beside a plain
+//! client that asks for the same bytes.
 
 use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::Instant,
 };
 
+use futures_util::StreamExt as _;
 use reprov::{
     attest::{Bundle, Envelope, Statement, Subject, View, pae},
     model::{Descriptor, Digest, names},
@@ -107,7 +110,9 @@ fn pages(key: &PrivateKey, count: usize) -> Pages {
         pages
             .insert(format!("{base}/referrers/{digest}"), (names::OCI_INDEX, index.to_string().into_bytes()));
         pages.insert(format!("{base}/manifests/{}", entry.digest), (names::OCI_MANIFEST, referrer));
-        pages.insert(format!("{base}/blobs/{}", layer.digest), ("application/octet-stream", bundle));
+        for blob in [bundle, config.into_bytes(), b"{}".to_vec()] {
+            pages.insert(format!("{base}/blobs/{}", Digest::of(&blob)), ("application/octet-stream", blob));
+        }
     }
     pages
 }
@@ -130,6 +135,90 @@ fn bundle(key: &PrivateKey, digest: &Digest, more: usize) -> Vec<u8> {
     Bundle { hint: key.public().hint(), envelope }.to_bytes()
 }
 
+/// The same where what refers to an image is listed by the fallback tag.
+fn by_tag(pages: &Pages) -> Pages {
+    let tagged = |(path, page): (&String, &(&'static str, Vec<u8>))| {
+        (path.replace("/referrers/sha256:", "/manifests/sha256-"), page.clone())
+    };
+    pages.iter().map(tagged).collect()
+}
+
+/// Debian's registry, until it is dropped.
+struct Real {
+    host: String,
+    child: Child,
+}
+
+impl Real {
+    /// With all that is in `pages`.
+    async fn start(pages: &Pages) -> Self {
+        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/registry"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let real = Self { host: line.split(' ').next().unwrap().to_owned(), child };
+        let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+        // What is named before what names it.
+        for (part, blobs) in [
+            ("/blobs/", true),
+            ("/manifests/1", false),
+            ("/manifests/sha256:", false),
+            ("/manifests/sha256-", false),
+        ] {
+            let pages = pages.iter().filter(|(path, _)| path.contains(part));
+            let puts: Vec<_> = pages.map(|(path, page)| real.put(&client, path, page, blobs)).collect();
+            futures_util::stream::iter(puts).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+        }
+        real
+    }
+
+    async fn put(
+        &self,
+        client: &reqwest::Client,
+        path: &str,
+        (kind, body): &(&'static str, Vec<u8>),
+        blob: bool,
+    ) {
+        let mut url = format!("http://{}{path}", self.host);
+        if blob {
+            let (place, digest) = url.split_once("/blobs/").unwrap();
+            let opened = client.post(format!("{place}/blobs/uploads/")).send().await.unwrap();
+            let location = opened.headers()["location"].to_str().unwrap();
+            url = format!("{location}&digest={digest}");
+        }
+        let sent = client.put(url).header("content-type", *kind).body(body.clone()).send().await.unwrap();
+        assert_eq!(sent.status(), 201, "{path}: {}", sent.text().await.unwrap());
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take()); // Which is its sign to end.
+        let _ = self.child.wait();
+    }
+}
+
+/// The thousand at Debian's registry, whose own work is part of both times.
+fn real(pages: &Pages, verify: &dyn Fn(&str, usize) -> run::Cost) -> Row {
+    let pages = by_tag(pages);
+    let memory = Registry::start(pages.clone());
+    verify(&memory.host, IMAGES);
+    let asked = std::mem::take(&mut *memory.asked.lock().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let real = runtime.block_on(Real::start(&pages));
+    let turns: Vec<_> =
+        (0..ROUNDS).map(|_| (verify(&real.host, IMAGES).wall_s, plain(&real.host, &asked))).collect();
+    let (ours, peer) = (median(turns.iter().map(|turn| turn.0)), median(turns.iter().map(|turn| turn.1)));
+    Row {
+        what: "verify of 1,000 images at docker-registry; peer: a plain client asks for the same at the same concurrency",
+        ours: format!("{ours:.2} s, {} requests an image", asked.len() / IMAGES),
+        peer: format!("{peer:.2} s"),
+        figure: ours / peer,
+        unit: " ×",
+        target: Target::AtMost(1.3),
+    }
+}
+
 pub(crate) fn rows() -> Vec<Row> {
     eprintln!("verify");
     let dir = tempfile::tempdir().unwrap();
@@ -137,18 +226,16 @@ pub(crate) fn rows() -> Vec<Row> {
     let trusted = dir.path().join("key.pub");
     fs::write(&trusted, key.public_pem()).unwrap();
     let trusted = trusted.to_str().unwrap();
-    let registry = Registry::start(pages(&key, IMAGES));
+    let pages = pages(&key, IMAGES);
+    let registry = Registry::start(pages.clone());
     let store = dir.path().join("store");
-    let names: Vec<String> = (0..IMAGES).map(|number| format!("{}/app/{number}:1", registry.host)).collect();
-    let command = |count: usize| {
+    let verify_at = |host: &str, count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("{host}/app/{number}:1")).collect();
         let mut words = vec![REPROV, "verify", "--trust", trusted, "--store", store.to_str().unwrap()];
-        words.extend(names[..count].iter().map(String::as_str));
-        words.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        words.extend(names.iter().map(String::as_str));
+        run::run(&words)
     };
-    let verify = |count: usize| {
-        let words = command(count);
-        run::run(&words.iter().map(String::as_str).collect::<Vec<_>>())
-    };
+    let verify = |count: usize| verify_at(&registry.host, count);
     verify(1);
     registry.asked.lock().unwrap().clear();
     verify(IMAGES);
@@ -162,8 +249,9 @@ pub(crate) fn rows() -> Vec<Row> {
     let (client, memory) = (of(|turn| turn.3), of(|turn| turn.0.peak_mib));
     let per_image = asked.len() / IMAGES;
     vec![
+        real(&pages, &verify_at),
         Row {
-            what: "verify of 1,000 images; peer: a plain keep-alive client asks for the same at the same concurrency",
+            what: "verify of 1,000 images, served from memory; peer: a plain client asks for the same at the same concurrency",
             ours: format!("{all:.2} s, {per_image} requests an image"),
             peer: format!("{client:.2} s"),
             figure: all / client,
@@ -200,7 +288,6 @@ pub(crate) fn rows() -> Vec<Row> {
 
 /// Seconds that a plain client takes for the same requests, `AT_ONCE` at a time.
 fn plain(host: &str, asked: &[String]) -> f64 {
-    use futures_util::StreamExt as _;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();

@@ -79,7 +79,7 @@ pub(super) async fn list(
         let took = before.at.elapsed();
         tokio::time::sleep(random(STAGGER.max(took.saturating_mul(4)).min(PAUSE_MAX))).await;
     }
-    let merged = merge(http, place, subject, attachments, before).await;
+    let merged = Box::pin(merge(http, place, subject, attachments, before)).await; // Large, with all its looks.
     merged.map_err(|error| unlisted(Some(Box::new(error))))?.ok_or_else(|| unlisted(None))
 }
 
@@ -265,10 +265,10 @@ pub(super) async fn pause() {
     tokio::time::sleep(Duration::from_millis(100) + random(Duration::from_millis(500))).await;
 }
 
-/// Less than `most`; nothing that lasts depends on it.
+/// At most `most`; nothing that lasts depends on it.
 fn random(most: Duration) -> Duration {
-    let share = RandomState::new().hash_one(0_u8) >> 32; // Of 2^32.
-    most.mul_f64(share as f64 / f64::from(u32::MAX))
+    let share = u32::try_from(RandomState::new().hash_one(0_u8) >> 32).unwrap_or_default(); // Of 2^32.
+    most * share / u32::MAX
 }
 
 #[cfg(test)]

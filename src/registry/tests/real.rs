@@ -112,7 +112,7 @@ async fn many_are_listed_at_once() {
         put.push(one.descriptor);
     }
     assert_eq!(listed(&registries, &image, &subject).await, ["before"]);
-    let dropped = registries.list_attachments(&image, &subject, &put).await.unwrap();
+    let dropped = registries.list_attachments(&image, &subject, &put, None).await.unwrap();
     assert_eq!(dropped, []);
     assert_eq!(listed(&registries, &image, &subject).await, ["before", "one", "two"]);
 }
