@@ -9,7 +9,12 @@ use super::{
     statement::{Statement, Subject},
     strict::{shown, to_value, without_nulls},
 };
-use crate::model::{ResourceDescriptor, names::SLSA_SUMMARY, rfc3339, time::parse_rfc3339};
+use crate::model::{
+    ResourceDescriptor,
+    names::{SLSA_SUMMARY, SOURCE_LEVEL_MAX},
+    rfc3339,
+    time::parse_rfc3339,
+};
 
 /// That somebody verified an image, by which policy, and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,6 +161,13 @@ impl Summary {
     pub fn build_level(&self) -> u8 {
         let number = |level: &String| level.strip_prefix("SLSA_BUILD_LEVEL_")?.parse().ok();
         self.verified_levels.iter().find_map(number).unwrap_or_default()
+    }
+
+    /// The level of the source track that it vouches for; 0: none.
+    #[must_use]
+    pub fn source_level(&self) -> u8 {
+        let named = |level: &u8| self.verified_levels.contains(&format!("SLSA_SOURCE_LEVEL_{level}"));
+        (1..=SOURCE_LEVEL_MAX).find(named).unwrap_or_default()
     }
 
     /// The same in JSON.

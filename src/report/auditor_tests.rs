@@ -106,6 +106,7 @@ fn answers_about_verifying() {
         summary: full.then(digest),
         built: None,
         reproduced_by: 0,
+        source_level: 0,
         dependencies: Vec::new(),
     };
     let below = Judgement { dependencies: vec![("base".into(), judgement(false))], ..judgement(true) };

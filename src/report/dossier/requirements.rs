@@ -54,6 +54,8 @@ pub struct Facts<'a> {
     pub signers: &'a [&'static str],
     /// Its SLSA build level by the policy.
     pub level: u8,
+    /// The level of the source track that a believed verifier vouches for; 0: nobody does.
+    pub source_level: u8,
     /// Whether a policy was applied and nothing refused the image.
     pub passed: bool,
     /// Predicate types of statements that are believed.
@@ -196,40 +198,36 @@ fn build_track(facts: &Facts<'_>) -> Vec<Requirement> {
 
 fn source_track(facts: &Facts<'_>) -> Vec<Requirement> {
     let commit = facts.own("commit");
+    let level = facts.source_level;
+    let vouched = format!("a believed verifier vouches for SLSA source level {level} of the commit");
     let why = match commit {
+        _ if level >= 1 => vouched.as_str(),
         Some(State::Verified) => "the commit is named, and the source kept beside the image holds it",
         Some(_) => "the commit is named by the builder's word; the repository was not asked",
         None => "no commit is named",
     };
     let state = match commit {
+        _ if level >= 1 => Met::Met,
         Some(State::Verified) => Met::Met,
         Some(State::Claimed) => Met::Partly,
         _ => Met::Unmet,
     };
-    let absent = "no source attestation is in the archive, and nobody asked the repository";
+    let absent = "no believed summary of the commit is in the archive, and nobody asked the repository";
+    let higher = |id, asks, wanted: u8| {
+        let why = if level == 0 { absent } else { &vouched };
+        row((SOURCE, id), asks, met(level >= wanted), why, &["image"])
+    };
     vec![
         row(
             (SOURCE, "L1 version controlled"),
             "The source is a revision of a version control system",
             state,
             why,
-            &["trace.json"],
+            if level >= 1 { &["image"] } else { &["trace.json"] },
         ),
-        row(
-            (SOURCE, "L2 history and provenance"),
-            "Changes to the branch are kept, and by whom",
-            Met::Unmet,
-            absent,
-            &[],
-        ),
-        row(
-            (SOURCE, "L3 continuous controls"),
-            "Technical controls were in force for every change",
-            Met::Unmet,
-            absent,
-            &[],
-        ),
-        row((SOURCE, "L4 two-party review"), "Two people looked at every change", Met::Unmet, absent, &[]),
+        higher("L2 history and provenance", "Changes to the branch are kept, and by whom", 2),
+        higher("L3 continuous controls", "Technical controls were in force for every change", 3),
+        higher("L4 two-party review", "Two people looked at every change", 4),
     ]
 }
 
@@ -438,7 +436,8 @@ mod tests {
     }
 
     fn facts(tree: &Node, level: u8) -> Facts<'_> {
-        Facts { tree, signers: &["image", "keys"], level, passed: true, believed: &[], rebuilt: &[] }
+        let (believed, rebuilt): (&[String], &[Rebuilt]) = (&[], &[]);
+        Facts { tree, signers: &["image", "keys"], level, source_level: 0, passed: true, believed, rebuilt }
     }
 
     fn of(all: &[Requirement], id: &str) -> Met {
@@ -466,6 +465,22 @@ mod tests {
         assert_eq!(of(&all, "L3 isolated"), Met::Unmet);
         assert_eq!(of(&all, "L1 version controlled"), Met::Partly);
         assert_eq!(of(&all, "PS.2.1"), Met::Unmet);
+    }
+
+    #[test]
+    fn a_verifier_vouches_for_a_level_of_the_source_and_those_below() {
+        let tree = node("image", State::Verified);
+        let ids = [
+            "L1 version controlled",
+            "L2 history and provenance",
+            "L3 continuous controls",
+            "L4 two-party review",
+        ];
+        for source_level in 0..=4 {
+            let all = requirements(&Facts { source_level, ..facts(&tree, 0) });
+            let found = ids.iter().filter(|id| of(&all, id) == Met::Met).count();
+            assert_eq!(found, usize::from(source_level));
+        }
     }
 
     #[test]
