@@ -9,8 +9,8 @@ use super::{
     RefusedInput, Repository, Rule, Sbom, Severity, Signer, Source, Summaries, Tests, Trust, Waiver,
     tables::{
         BasesTable, File, InputsTable, ParametersTable, PromoteTable, PromotedTable, RebuildTable,
-        RefusedTable, RepositoryTable, RuleTable, SbomTable, SourceTable, SummariesTable, TestsTable, Text, TrustTable,
-        WaiverTable,
+        RefusedTable, RepositoryTable, RuleTable, SbomTable, SourceTable, SummariesTable, TestsTable, Text,
+        TrustTable, WaiverTable,
     },
     when,
 };

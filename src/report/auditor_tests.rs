@@ -23,6 +23,7 @@ fn evidence_answers() {
         digest: digest(),
         verdict: "passed".into(),
         level: 2,
+        source_level: 3,
         codes: vec!["no-policy".into(), "waived:stale".into()],
     };
     let contents = crate::dossier::Contents {

@@ -41,10 +41,8 @@ pub(super) fn attested(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
     if words.is_empty() {
         return vec![unattested(case.evidence, told, id, &named.uri)];
     }
-    let judged: Vec<Option<Finding>> = words
-        .iter()
-        .map(|word| trouble(case, wanted, word).or_else(|| too_low(wanted, word)))
-        .collect();
+    let judged: Vec<Option<Finding>> =
+        words.iter().map(|word| trouble(case, wanted, word).or_else(|| too_low(wanted, word))).collect();
     let met = judged.contains(&None);
     let found = judged.into_iter().flatten().filter(|found| !met || found.code == Code::SourceFailed);
     found.map(|found| if met { found.counting(Severity::Warn) } else { found }).collect()
@@ -70,7 +68,8 @@ pub(super) fn fact(case: &Case<'_>, told: &Told<'_>) -> Option<Fact> {
 
 /// Whether `opened` speaks of the commit and repository that a believed provenance names.
 pub(in crate::verify) fn speaks(evidence: &Evidence, opened: &Opened) -> bool {
-    opened.of_commits.is_some() && evidence.provenances().any(|(.., view)| word(evidence, view, opened).is_some())
+    opened.of_commits.is_some()
+        && evidence.provenances().any(|(.., view)| word(evidence, view, opened).is_some())
 }
 
 /// The word with the highest level, of those the first.
@@ -111,7 +110,9 @@ fn trouble(case: &Case<'_>, wanted: &Source, word: &Word<'_>) -> Option<Finding>
     let (who, at) = (&word.summary.verifier.id, word.opened.at.digest());
     if !word.summary.passed() {
         let text = format!("`{who}` says that the commit FAILED");
-        return Some(Finding::new(Code::SourceFailed, text).at(format!("{at}#/predicate/verificationResult")));
+        return Some(
+            Finding::new(Code::SourceFailed, text).at(format!("{at}#/predicate/verificationResult")),
+        );
     }
     let fits = |allowed: &Vec<Pattern>| {
         word.subject.source_refs().any(|name| allowed.iter().any(|pattern| pattern.matches(name)))
@@ -143,8 +144,10 @@ fn too_low(wanted: &Source, word: &Word<'_>) -> Option<Finding> {
 
 /// That nobody who is trusted vouches for the commit, and what there is instead.
 fn unattested(evidence: &Evidence, told: &Told<'_>, id: &str, uri: &str) -> Finding {
-    let beside: Vec<String> =
-        evidence.opened.iter().filter_map(|opened| Some((opened, other(opened, id)?))).map(named).collect();
+    let mut beside: Vec<(&Opened, String)> =
+        evidence.opened.iter().filter_map(|opened| Some((opened, other(opened, id)?))).collect();
+    beside.sort_by_key(|(opened, _)| opened.predicate_type.is_none());
+    let beside: Vec<String> = beside.into_iter().map(named).collect();
     let more = match beside.len().saturating_sub(NAMED_MAX) {
         0 => String::new(),
         more => format!("; and {more} more"),
@@ -162,10 +165,10 @@ fn named((opened, why): (&Opened, String)) -> String {
     format!("attestation {} {why}", opened.at.digest().short())
 }
 
-/// Why a summary, or what says that it is one, is no word for the commit `id`.
+/// Why a summary, what says that it is one, or what cannot be read, is no word for the commit `id`.
 fn other(opened: &Opened, id: &str) -> Option<String> {
     match (&opened.state, &opened.of_commits) {
-        _ if opened.predicate_type.as_deref() != Some(SLSA_SUMMARY) => None,
+        _ if opened.predicate_type.as_deref().is_some_and(|kind| kind != SLSA_SUMMARY) => None,
         (_, Some(said)) => Some(match of_commit(opened, id) {
             Some((_, summary)) => format!("is about it in `{}`", summary.resource_uri),
             None => {
@@ -224,7 +227,9 @@ mod tests {
         ] {
             assert_ne!(repository(other).as_deref(), Some(own.as_str()), "{other}");
         }
-        for none in ["", "git+", "https://git.example.org", "https://git.example.org/", ".git", "shop/checkout"] {
+        for none in
+            ["", "git+", "https://git.example.org", "https://git.example.org/", ".git", "shop/checkout"]
+        {
             assert_eq!(repository(none), None, "{none}");
         }
     }
