@@ -216,3 +216,69 @@ fn hex_len(algorithm: &str) -> Option<usize> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA1: &str = "4015b57a143aec5156fd1444a017a32137a3fd0f";
+
+    fn read(subject: &Value) -> Result<Statement, StatementError> {
+        let statement =
+            json!({"_type": STATEMENT_V1, "subject": subject, "predicateType": "x", "predicate": {}});
+        Statement::parse(statement.to_string().as_bytes())
+    }
+
+    fn commits(subject: &Value) -> Option<Vec<String>> {
+        read(subject).unwrap().commits().map(|all| all.into_iter().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn a_commit_is_a_commit_and_nothing_else() {
+        let sha256 = "7".repeat(64);
+        let own = |id: &str| Some(vec![id.to_owned()]);
+        assert_eq!(commits(&json!([{"digest": {"gitCommit": SHA1}}])), own(SHA1));
+        assert_eq!(commits(&json!([{"digest": {"gitCommit": sha256}}])), own(&sha256));
+        assert_eq!(
+            commits(&json!([{"digest": {"gitCommit": SHA1, "gitTree": "x", "sha1": SHA1}}])),
+            own(SHA1)
+        );
+        assert_eq!(commits(&json!([{"digest": {"gitCommit": SHA1, "sha256": sha256}}])), None);
+        let image = json!({"digest": {"sha256": sha256}});
+        assert_eq!(commits(&json!([image, {"digest": {"gitCommit": SHA1}}])), None);
+        for no_commit in
+            [&SHA1[1..], &SHA1.to_uppercase(), &format!("{SHA1}0"), "", "main", &format!("{SHA1} ")]
+        {
+            let refused = read(&json!([{"digest": {"gitCommit": no_commit}}])).unwrap_err();
+            assert!(matches!(refused, StatementError::NoDigest), "{no_commit}: {refused}");
+        }
+        let other = json!([{"digest": {"gitCommit": SHA1, "sha1": "7".repeat(40)}}]);
+        assert!(matches!(read(&other), Err(StatementError::NoDigest)));
+    }
+
+    #[test]
+    fn annotations_stay_and_may_name_refs() {
+        let subject =
+            |annotations: &Value| json!([{"digest": {"gitCommit": SHA1}, "annotations": annotations}]);
+        let refs = |annotations: &Value| {
+            let statement = read(&subject(annotations)).unwrap();
+            assert_eq!(Statement::parse(&statement.to_bytes()).unwrap(), statement);
+            statement.subject[0].source_refs().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            refs(&json!({"sourceRefs": ["refs/heads/main", 1, "refs/tags/v1"]})),
+            ["refs/heads/main", "refs/tags/v1"]
+        );
+        assert_eq!(refs(&json!({"source_refs": ["a"]})), ["a"]);
+        assert_eq!(refs(&json!({"sourceRefs": ["a"], "source_refs": ["b"]})), ["a"]);
+        for none in [
+            json!({}),
+            json!(null),
+            json!("refs/heads/main"),
+            json!({"sourceRefs": "a"}),
+            json!({"sourceRefs": {"a": 1}}),
+        ] {
+            assert_eq!(refs(&none), [""; 0], "{none}");
+        }
+    }
+}

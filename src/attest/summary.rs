@@ -176,3 +176,39 @@ impl Summary {
         to_value(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn knows_the_level_of_the_source() {
+        let level = |levels: Value| {
+            let predicate = json!({"verifier": {"id": "x"}, "resourceUri": "x", "policy": {"uri": "x"},
+                "verificationResult": "PASSED", "verifiedLevels": levels});
+            let subject =
+                Subject { name: String::new(), digest: BTreeMap::new(), annotations: serde_json::Map::new() };
+            let predicate_type = SLSA_SUMMARY.to_owned();
+            Summary::read(&Statement { subject: vec![subject], predicate_type, predicate })
+                .map(|it| it.source_level())
+        };
+        for n in 1..=4 {
+            assert_eq!(level(json!(["SLSA_BUILD_LEVEL_1", format!("SLSA_SOURCE_LEVEL_{n}")])).unwrap(), n);
+        }
+        for none in [
+            "SLSA_SOURCE_LEVEL_0",
+            "SLSA_SOURCE_LEVEL_5",
+            "SLSA_SOURCE_LEVEL_+3",
+            "SLSA_SOURCE_LEVEL_03",
+            "SLSA_SOURCE_LEVEL_3 ",
+            "slsa_source_level_3",
+            "ORG_SLSA_SOURCE_LEVEL_3",
+            "SLSA_BUILD_LEVEL_3",
+        ] {
+            assert_eq!(level(json!([none])).unwrap(), 0, "{none}");
+        }
+        assert!(level(json!(["SLSA_SOURCE_LEVEL_2", "SLSA_SOURCE_LEVEL_3"])).is_err());
+    }
+}
