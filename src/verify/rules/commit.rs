@@ -167,17 +167,19 @@ fn named((opened, why): (&Opened, String)) -> String {
 
 /// Why a summary, what says that it is one, or what cannot be read, is no word for the commit `id`.
 fn other(opened: &Opened, id: &str) -> Option<String> {
-    match (&opened.state, &opened.of_commits) {
-        _ if opened.predicate_type.as_deref().is_some_and(|kind| kind != SLSA_SUMMARY) => None,
-        (_, Some(said)) => Some(match of_commit(opened, id) {
-            Some((_, summary)) => format!("is about it in `{}`", summary.resource_uri),
-            None => {
-                let first = said.statement.commits().and_then(|all| all.first().copied().map(str::to_owned));
-                format!("is about another commit ({})", first.unwrap_or_default())
-            }
-        }),
-        (State::Refused(refused), None) => Some(format!("is not believed: {}", refused.why)),
-        (State::Believed(believed), None) => match &believed.said {
+    if opened.predicate_type.as_deref().is_some_and(|kind| kind != SLSA_SUMMARY) {
+        return None;
+    }
+    if let Some((_, summary)) = of_commit(opened, id) {
+        return Some(format!("is about it in `{}`", summary.resource_uri));
+    }
+    if let Some(said) = &opened.of_commits {
+        let first = said.statement.subject.iter().find_map(Subject::commit).unwrap_or_default();
+        return Some(format!("is about another commit ({first})"));
+    }
+    match &opened.state {
+        State::Refused(refused) => Some(format!("is not believed: {}", refused.why)),
+        State::Believed(believed) => match &believed.said {
             Said::Summary(summary) if summary.source_level() > 0 => Some("is about the image".to_owned()),
             _ => None,
         },

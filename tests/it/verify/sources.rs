@@ -188,7 +188,7 @@ const UNATTESTED: &[(&str, &str, Change)] = &[
         it["predicate"]["resourceUri"] = "git+https://git.example.org.evil.example/shop/checkout".into();
     }),
     ("the tree's id", "is not believed: no subject has", |it| {
-        it["subject"][0]["digest"] = json!({"gitTree": COMMIT})
+        it["subject"][0]["digest"] = json!({"gitTree": COMMIT});
     }),
     ("an id by the uri alone", "is not believed: subject 0: no `digest`", |it| {
         it["subject"][0]["digest"] = json!({});

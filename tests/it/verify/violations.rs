@@ -228,7 +228,7 @@ const BESIDE: &[(&str, &str, Attach)] = &[
     ("source-unattested", "[source]", |_| {}),
     ("source-unattested", "[source]", |stand| {
         sources::attach(stand, By::Other, |it| {
-            it["subject"][0]["digest"]["gitCommit"] = "7".repeat(40).into()
+            it["subject"][0]["digest"]["gitCommit"] = "7".repeat(40).into();
         });
     }),
     ("source-failed", "[source]", |stand| {
