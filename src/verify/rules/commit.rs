@@ -189,7 +189,13 @@ fn other(opened: &Opened, id: &str) -> Option<String> {
 /// A repository's URI without what may differ though it is the same one: how it is fetched (`git+`, https or ssh), a
 /// forge's user, case of the host, what of it was taken, `.git`. None: nothing is left.
 fn repository(uri: &str) -> Option<String> {
-    let (place, _) = split(uri.strip_prefix("git+").unwrap_or(uri));
+    let uri = uri.strip_prefix("git+").unwrap_or(uri);
+    // A path may have an `@` of its own: what has slashes behind it is a ref only if it is a whole one.
+    let is_ref = |name: &str| name.starts_with("refs/") || !name.contains('/');
+    let place = match split(uri) {
+        (place, Some(name)) if is_ref(name) && !place.ends_with('/') => place,
+        _ => uri,
+    };
     let place = place.trim_end_matches('/');
     let place = place.strip_suffix(".git").unwrap_or(place);
     let (scheme, rest) = place.split_once("://")?;
@@ -211,6 +217,7 @@ mod tests {
             "git+https://git.example.org/shop/checkout.git",
             "git+https://git.example.org/shop/checkout/",
             "git+https://git.example.org/shop/checkout@refs/heads/main",
+            "git+https://git.example.org/shop/checkout.git@v1.4.0",
             "git+ssh://git@git.example.org/shop/checkout.git",
         ] {
             assert_eq!(repository(same).as_deref(), Some(own.as_str()), "{same}");
@@ -219,6 +226,8 @@ mod tests {
             "git+https://git.example.org/shop/Checkout",
             "git+https://git.example.org/shop/checkout2",
             "git+https://git.example.org/shop/checkout/x",
+            "git+https://git.example.org/shop/checkout@eve/x",
+            "git+https://git.example.org/shop/checkout/@eve",
             "git+https://git.example.org.evil.example/shop/checkout",
             "git+https://evil.example/git.example.org/shop/checkout",
             "git+https://eve@git.example.org/shop/checkout",
@@ -229,6 +238,7 @@ mod tests {
         ] {
             assert_ne!(repository(other).as_deref(), Some(own.as_str()), "{other}");
         }
+        assert_ne!(repository("https://h.example/a/@b/r"), repository("https://h.example/a/@c/r"));
         for none in
             ["", "git+", "https://git.example.org", "https://git.example.org/", ".git", "shop/checkout"]
         {
