@@ -9,7 +9,12 @@ use super::{
     statement::{Statement, Subject},
     strict::{shown, to_value, without_nulls},
 };
-use crate::model::{ResourceDescriptor, names::SLSA_SUMMARY, rfc3339, time::parse_rfc3339};
+use crate::model::{
+    ResourceDescriptor,
+    names::{SLSA_SUMMARY, SOURCE_LEVEL_MAX},
+    rfc3339,
+    time::parse_rfc3339,
+};
 
 /// That somebody verified an image, by which policy, and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,9 +163,52 @@ impl Summary {
         self.verified_levels.iter().find_map(number).unwrap_or_default()
     }
 
+    /// The level of the source track that it vouches for; 0: none.
+    #[must_use]
+    pub fn source_level(&self) -> u8 {
+        let named = |level: &u8| self.verified_levels.contains(&format!("SLSA_SOURCE_LEVEL_{level}"));
+        (1..=SOURCE_LEVEL_MAX).find(named).unwrap_or_default()
+    }
+
     /// The same in JSON.
     #[must_use]
     pub fn to_value(&self) -> Value {
         to_value(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn knows_the_level_of_the_source() {
+        let level = |levels: Value| {
+            let predicate = json!({"verifier": {"id": "x"}, "resourceUri": "x", "policy": {"uri": "x"},
+                "verificationResult": "PASSED", "verifiedLevels": levels});
+            let subject =
+                Subject { name: String::new(), digest: BTreeMap::new(), annotations: serde_json::Map::new() };
+            let predicate_type = SLSA_SUMMARY.to_owned();
+            Summary::read(&Statement { subject: vec![subject], predicate_type, predicate })
+                .map(|it| it.source_level())
+        };
+        for n in 1..=4 {
+            assert_eq!(level(json!(["SLSA_BUILD_LEVEL_1", format!("SLSA_SOURCE_LEVEL_{n}")])).unwrap(), n);
+        }
+        for none in [
+            "SLSA_SOURCE_LEVEL_0",
+            "SLSA_SOURCE_LEVEL_5",
+            "SLSA_SOURCE_LEVEL_+3",
+            "SLSA_SOURCE_LEVEL_03",
+            "SLSA_SOURCE_LEVEL_3 ",
+            "slsa_source_level_3",
+            "ORG_SLSA_SOURCE_LEVEL_3",
+            "SLSA_BUILD_LEVEL_3",
+        ] {
+            assert_eq!(level(json!([none])).unwrap(), 0, "{none}");
+        }
+        assert!(level(json!(["SLSA_SOURCE_LEVEL_2", "SLSA_SOURCE_LEVEL_3"])).is_err());
     }
 }

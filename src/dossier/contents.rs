@@ -98,8 +98,16 @@ pub struct Judged {
     pub verdict: String,
     /// Its SLSA build level.
     pub level: u8,
+    /// The level of SLSA's source track that a believed verifier vouches for; not written where nobody does.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub source_level: u8,
     /// Codes of what was found, sorted, with `waived:` before those that somebody puts up with.
     pub codes: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(level: &u8) -> bool {
+    *level == 0
 }
 
 /// Something that is not in the archive.

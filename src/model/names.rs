@@ -28,6 +28,8 @@ pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 pub const SLSA_PROVENANCE_V02: &str = "https://slsa.dev/provenance/v0.2";
 /// SLSA verification summary predicate type.
 pub const SLSA_SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
+/// The highest level of SLSA's source track.
+pub const SOURCE_LEVEL_MAX: u8 = 4;
 /// in-toto statement v1 `_type`.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
 /// in-toto statement v0.1 `_type`, read but never written.

@@ -6,18 +6,18 @@ use toml::Spanned;
 
 use super::{
     Allowed, Bases, Closed, Parameters, Pattern, Policy, PolicyError, Promote, Promoted, Rebuild, Refused,
-    RefusedInput, Repository, Rule, Sbom, Severity, Signer, Summaries, Tests, Trust, Waiver,
+    RefusedInput, Repository, Rule, Sbom, Severity, Signer, Source, Summaries, Tests, Trust, Waiver,
     tables::{
         BasesTable, File, InputsTable, ParametersTable, PromoteTable, PromotedTable, RebuildTable,
-        RefusedTable, RepositoryTable, RuleTable, SbomTable, SummariesTable, TestsTable, Text, TrustTable,
-        WaiverTable,
+        RefusedTable, RepositoryTable, RuleTable, SbomTable, SourceTable, SummariesTable, TestsTable, Text,
+        TrustTable, WaiverTable,
     },
     when,
 };
 use crate::model::{
     Digest, Verdict,
     limits::POLICY_SIZE_BYTES_MAX,
-    names::SLSA_PROVENANCE,
+    names::{SLSA_PROVENANCE, SOURCE_LEVEL_MAX},
     nearest::distance,
     syntax::{Syntax, line_of, shown},
 };
@@ -85,6 +85,7 @@ impl Reader<'_> {
             sources: self.patterns("sources", file.sources)?,
             refs: self.patterns("refs", file.refs)?,
             clean_source: file.clean_source.unwrap_or(false),
+            source: file.source.map(|table| self.source(table)).transpose()?,
             build_types: file.build_types.map(BTreeSet::from_iter),
             parameters,
             depth: usize::try_from(self.number("depth", file.depth, 0..=16)?.unwrap_or(0))
@@ -170,7 +171,18 @@ impl Reader<'_> {
             level: small(self.number("level", table.level, 0..=3)?.unwrap_or(1)),
             predicates: self.patterns("predicates", table.predicates)?,
             verifiers: table.verifiers,
+            source_level: self
+                .number("source-level", table.source_level, 0..=i64::from(SOURCE_LEVEL_MAX))?
+                .map_or(SOURCE_LEVEL_MAX, small),
             rebuilders: table.rebuilders.map_or(Allowed::Any, allowed),
+        })
+    }
+
+    fn source(&self, table: SourceTable) -> Result<Source, PolicyError> {
+        Ok(Source {
+            level: small(self.number("level", table.level, 1..=i64::from(SOURCE_LEVEL_MAX))?.unwrap_or(1)),
+            max_age_s: self.span("max-age", table.max_age)?,
+            refs: self.patterns("refs", table.refs)?,
         })
     }
 

@@ -73,6 +73,8 @@ pub struct Policy {
     pub refs: Option<Vec<Pattern>>,
     /// Whether the source must be a whole commit: no uncommitted changes.
     pub clean_source: bool,
+    /// What verifiers must have said of the commit.
+    pub source: Option<Source>,
     /// How it may be built.
     pub build_types: Option<BTreeSet<String>>,
     /// What the caller of the build may choose.
@@ -124,6 +126,8 @@ pub struct Trust {
     pub predicates: Option<Vec<Pattern>>,
     /// Which verifiers it may speak for; none: its summaries are not believed.
     pub verifiers: BTreeSet<String>,
+    /// The level of SLSA's source track that its summaries of commits vouch for at most; any if not said.
+    pub source_level: u8,
     /// Which rebuilders it may speak for; any if not said.
     pub rebuilders: Allowed,
 }
@@ -140,6 +144,17 @@ pub enum Signer {
         /// Who vouched for it, exact.
         issuer: String,
     },
+}
+
+/// What verifiers must have said of the commit an image was built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The least level of SLSA's source track.
+    pub level: u8,
+    /// How old it may be, in seconds.
+    pub max_age_s: Option<i64>,
+    /// Branches and tags of which the commit must have been one; any if not said.
+    pub refs: Option<Vec<Pattern>>,
 }
 
 /// What the caller of a build may choose.
@@ -346,6 +361,7 @@ impl Policy {
             sources: None,
             refs: None,
             clean_source: false,
+            source: None,
             build_types: None,
             parameters: Parameters::default(),
             depth: 0,

@@ -24,6 +24,7 @@ pub(super) struct File {
     pub(super) sources: Option<Vec<Text>>,
     pub(super) refs: Option<Vec<Text>>,
     pub(super) clean_source: Option<bool>,
+    pub(super) source: Option<SourceTable>,
     pub(super) build_types: Option<Vec<String>>,
     pub(super) external_parameters: Option<Text>,
     pub(super) parameters: Option<ParametersTable>,
@@ -58,7 +59,16 @@ pub(super) struct TrustTable {
     pub(super) predicates: Option<Vec<Text>>,
     #[serde(default)]
     pub(super) verifiers: BTreeSet<String>,
+    pub(super) source_level: Option<Spanned<i64>>,
     pub(super) rebuilders: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct SourceTable {
+    pub(super) level: Option<Spanned<i64>>,
+    pub(super) max_age: Option<Text>,
+    pub(super) refs: Option<Vec<Text>>,
 }
 
 #[derive(Deserialize)]

@@ -56,6 +56,29 @@ fn says_what_is_promoted_where() {
 }
 
 #[test]
+fn says_what_verifiers_must_have_said_of_the_commit() {
+    let policy = read("builders = [\"*\"]\n[source]").unwrap();
+    assert_eq!(policy.source, Some(Source { level: 1, max_age_s: None, refs: None }));
+    let text = "builders = [\"*\"]\n[source]\nlevel = 4\nmax-age = \"1h\"\nrefs = [\"refs/tags/*\"]";
+    let source = read(text).unwrap().source.unwrap();
+    assert_eq!((source.level, source.max_age_s), (4, Some(3600)));
+    assert!(source.refs.unwrap()[0].matches("refs/tags/v1"));
+    for level in ["0", "5", "-1"] {
+        refused(&format!("builders = [\"*\"]\n[source]\nlevel = {level}"), "line 3: `level");
+    }
+    refused(
+        "builders = [\"*\"]\n[source]\nlevels = 3",
+        "line 3: unknown key `levels`; did you mean `level`?",
+    );
+    refused("builders = [\"*\"]\n[source]\nmax-age = \"old\"", "line 3: `max-age");
+    refused("builders = [\"*\"]\n[source]\nrefs = [\"\"]", "matches nothing");
+    let trust = |rest: &str| format!("builders = [\"*\"]\n[[trust]]\nkey = \"scs.pub\"\n{rest}");
+    assert_eq!(read(&trust("")).unwrap().trust[0].source_level, 4);
+    assert_eq!(read(&trust("source-level = 2")).unwrap().trust[0].source_level, 2);
+    refused(&trust("source-level = 5"), "line 4: `source-level = \"5\"`: write 0 to 4");
+}
+
+#[test]
 fn values_that_mean_nothing_have_their_line() {
     refused("builders = [", "line 1:");
     refused("builders = 1", "line 1:");

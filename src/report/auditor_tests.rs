@@ -23,6 +23,7 @@ fn evidence_answers() {
         digest: digest(),
         verdict: "passed".into(),
         level: 2,
+        source_level: 3,
         codes: vec!["no-policy".into(), "waived:stale".into()],
     };
     let contents = crate::dossier::Contents {
@@ -106,6 +107,7 @@ fn answers_about_verifying() {
         summary: full.then(digest),
         built: None,
         reproduced_by: 0,
+        source_level: 0,
         dependencies: Vec::new(),
     };
     let below = Judgement { dependencies: vec![("base".into(), judgement(false))], ..judgement(true) };

@@ -20,7 +20,10 @@ use sigstore_verify::{
     },
 };
 
-use crate::{attest::PublicKey, model::Digest};
+use crate::{
+    attest::{PublicKey, Statement},
+    model::Digest,
+};
 
 /// Certificate authorities, logs and timestamp authorities that are trusted, each for its time.
 pub struct TrustedRoot {
@@ -225,8 +228,9 @@ struct Read {
     bundle: Bundle,
     /// The envelope in it, if it has one.
     envelope: Option<DsseEnvelope>,
-    /// What was signed of an envelope whose entries know it as a file (`hashedrekord`): then the bundle holds a signature over
-    /// these bytes instead.
+    /// What was signed of an envelope whose entries know it as a file (`hashedrekord`), or which is about commits and so about
+    /// nothing whose digest could be given: then the bundle holds a signature over these bytes instead, and the caller
+    /// asks what they are about.
     framed: Option<Vec<u8>>,
     /// Entries that were taken out.
     second: Vec<Value>,
@@ -246,8 +250,20 @@ impl Read {
         let first = |entry: &sigstore_verify::types::TransparencyLogEntry| {
             entry.kind_version == KindVersion::HashedRekordV001
         };
+        let of_commits = |envelope: &DsseEnvelope| {
+            Statement::parse(envelope.payload.as_bytes()).is_ok_and(|said| said.commits().is_some())
+        };
+        let entries = &bundle.verification_material.tlog_entries;
         let framed = match &envelope {
-            Some(envelope) if bundle.verification_material.tlog_entries.iter().any(first) => {
+            Some(envelope) if entries.iter().any(first) || of_commits(envelope) => {
+                let whole = [KindVersion::DsseV001, KindVersion::IntotoV002];
+                if let Some(entry) = entries.iter().find(|entry| whole.contains(&entry.kind_version)) {
+                    let (kind, version) = (entry.kind_version.kind(), entry.kind_version.version());
+                    let message = format!(
+                        "its log entry is of kind {kind} {version}, which cannot be judged of a statement about a commit"
+                    );
+                    return Err(Refused { fault: Fault::Log, message });
+                }
                 let signature = MessageSignature::new(envelope.signature.sig.clone());
                 bundle.content = SignatureContent::MessageSignature(signature);
                 Some(envelope.pae())

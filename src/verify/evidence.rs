@@ -166,6 +166,9 @@ pub struct Opened {
     pub signer: Option<String>,
     /// Whether it is believed.
     pub state: State,
+    /// A summary about commits and nothing else, by a signer who may make it. Of the image it says nothing by itself, so
+    /// it is not believed: it counts where a believed provenance names such a commit, and nowhere else.
+    pub of_commits: Option<Box<Believed>>,
     /// What an unsigned annotation names it, if that is another type than it has.
     pub annotated: Option<String>,
 }
@@ -262,11 +265,11 @@ impl Evidence {
         })
     }
 
-    /// Everything that is not believed.
+    /// Everything that is not believed; what is said of the commit it was built from is no part of that.
     pub fn refusals(&self) -> impl Iterator<Item = &Refused> {
         let opened = self.opened.iter().filter_map(|opened| match &opened.state {
-            State::Refused(refused) => Some(refused),
-            State::Believed(_) => None,
+            State::Refused(refused) if !super::rules::commit::speaks(self, opened) => Some(refused),
+            _ => None,
         });
         opened.chain(&self.refused)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Believed, Code, Evidence, Finding, Opened, State, Status, Verdict,
-    rules::{self, provenance},
+    rules::{self, commit, provenance},
 };
 use crate::{
     attest::View,
@@ -31,6 +31,8 @@ pub struct Judgement {
     pub facts: Vec<Fact>,
     /// Its SLSA build level, as the policy grants it.
     pub level: u8,
+    /// The level of SLSA's source track of the commit it was built from, by the word of a trusted verifier; 0: nobody's.
+    pub source_level: u8,
     /// Attestations that the verdict rests on: referrer and statement.
     pub used: Vec<Digest>,
     /// The summary that stood in for judging, if one did.
@@ -125,7 +127,10 @@ pub fn judge(evidence: &Evidence, policy: &Policy, now_s: i64) -> Judgement {
             judgement.summary = Some(accepted.digest);
             judgement.used.push(accepted.digest);
             // Nothing is judged by it; but what is older stays older, whoever verified it.
-            judgement.built = best(&case).map(|best| provenance::built(&best.told));
+            if let Some(best) = best(&case) {
+                judgement.built = Some(provenance::built(&best.told));
+                judgement.source_level = commit::level(&case, &best.told);
+            }
         }
         None => whole(&case, &mut judgement, &mut findings),
     }
@@ -152,7 +157,7 @@ fn begun(evidence: &Evidence) -> Judgement {
         digest: opened.at.digest(),
         statement: opened.statement,
         signer: opened.signer.clone(),
-        verified: matches!(opened.state, State::Believed(_)),
+        verified: matches!(opened.state, State::Believed(_)) || commit::speaks(evidence, opened),
     };
     Judgement {
         image: evidence.judged.image.clone(),
@@ -163,6 +168,7 @@ fn begun(evidence: &Evidence) -> Judgement {
         attestations: evidence.opened.iter().map(line).collect(),
         facts: Vec::new(),
         level: 0,
+        source_level: 0,
         used: Vec::new(),
         summary: None,
         built: None,
@@ -182,7 +188,9 @@ fn whole(case: &Case<'_>, judgement: &mut Judgement, findings: &mut Vec<Finding>
         judgement.level = provenance::level(case, &best.told);
         judgement.facts = provenance::facts(case, &best.told);
         judgement.built = Some(provenance::built(&best.told));
+        judgement.source_level = commit::level(case, &best.told);
         judgement.used.push(best.told.opened.at.digest());
+        judgement.used.extend(commit::used(case, &best.told));
         judgement.dependencies = rules::bases::judgements(case, &best.told);
         findings.extend(best.findings);
     } else if case.policy.least_level > 0 {

@@ -30,6 +30,7 @@ pub fn open(candidate: Candidate, roots: &Roots, judged: &Judged) -> Opened {
         statement: None,
         signer: None,
         annotated: None,
+        of_commits: None,
         state: State::Refused(Refused::new(None, Code::Unsigned, "")), // Replaced below.
     };
     opened.state = match look(candidate, roots, judged, &mut opened) {
@@ -69,8 +70,24 @@ fn look(candidate: Candidate, roots: &Roots, judged: &Judged, opened: &mut Opene
     opened.signer = vouching.first().map(|index| roots.0[*index].name.clone());
     let statement = Statement::parse(&envelope.payload).map_err(|error| of_statement(&error))?;
     opened.predicate_type = Some(statement.predicate_type.clone());
-    about(&statement, judged)?;
+    if let Err(no) = about(&statement, judged) {
+        opened.of_commits = of_commits(statement, vouching, roots)?;
+        return Err(no);
+    }
     allowed(statement, vouching, roots)
+}
+
+/// A summary about commits alone (SLSA 1.2, "Source verification summary attestation"), if it is one and its signer may make
+/// it. Any other statement that is not about the image is about something else.
+fn of_commits(
+    statement: Statement,
+    vouching: Vec<usize>,
+    roots: &Roots,
+) -> Result<Option<Box<Believed>>, No> {
+    if statement.predicate_type != SLSA_SUMMARY || statement.commits().is_none() {
+        return Ok(None);
+    }
+    allowed(statement, vouching, roots).map(|believed| Some(Box::new(believed)))
 }
 
 /// Roots whose key made one of the signatures.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     attest::PublicKey,
+    model::names::SOURCE_LEVEL_MAX,
     policy::{Allowed, Pattern, Trust},
 };
 
@@ -36,6 +37,8 @@ pub struct Root {
     pub predicates: Option<Vec<Pattern>>,
     /// Which verifiers it may speak for.
     pub verifiers: BTreeSet<String>,
+    /// The level of SLSA's source track that its summaries of commits vouch for at most.
+    pub source_level: u8,
     /// Which rebuilders it may speak for.
     pub rebuilders: Allowed,
 }
@@ -45,8 +48,16 @@ impl Root {
     #[must_use]
     pub fn key(key: PublicKey, builders: Allowed, level: u8) -> Self {
         let name = format!("key {}", key.fingerprint());
-        let (verifiers, rebuilders) = (BTreeSet::new(), Allowed::Any);
-        Self { signer: RootSigner::Key(key), name, builders, level, predicates: None, verifiers, rebuilders }
+        Self {
+            signer: RootSigner::Key(key),
+            name,
+            builders,
+            level,
+            predicates: None,
+            verifiers: BTreeSet::new(),
+            source_level: SOURCE_LEVEL_MAX,
+            rebuilders: Allowed::Any,
+        }
     }
 
     /// The `signer` that a policy's `[[trust]]` names, for what that lets it say.
@@ -63,6 +74,7 @@ impl Root {
             level: trust.level,
             predicates: trust.predicates.clone(),
             verifiers: trust.verifiers.clone(),
+            source_level: trust.source_level,
             rebuilders: trust.rebuilders.clone(),
         }
     }

@@ -182,6 +182,9 @@ pub enum AttestError {
 
 /// At most three of some digests, for a message.
 fn shown(digests: &[Digest]) -> String {
+    if digests.is_empty() {
+        return "it names no image".to_owned();
+    }
     let first: Vec<_> = digests.iter().take(3).map(Digest::to_string).collect();
     let more = if digests.len() > 3 { ", …" } else { "" };
     format!("{}{more}", first.join(", "))

@@ -292,7 +292,7 @@ fn said(root: &Root) -> Value {
         names
     });
     json!({"signer": signer, "builders": allowed(&root.builders), "level": root.level, "predicates": predicates,
-        "verifiers": root.verifiers, "rebuilders": allowed(&root.rebuilders)})
+        "verifiers": root.verifiers, "source_level": root.source_level, "rebuilders": allowed(&root.rebuilders)})
 }
 
 /// All that decides whether a step must be done again, as one digest.

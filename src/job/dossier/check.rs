@@ -81,13 +81,18 @@ pub async fn check(ports: &Ports, from: impl Read, wanted: &Wanted) -> Result<Ch
         again.push(recorded(&one.role, &one.name, &judgement));
     }
     below_counts(&mut again, terms.policy.depth);
-    for (one, now) in contents.judged.iter().zip(&again) {
-        if now != one {
-            differs.push(format!(
-                "{} {}: recorded as {} with {:?}, judged now as {} with {:?}",
-                one.role, one.digest, one.verdict, one.codes, now.verdict, now.codes
-            ));
-        }
+    let said = |one: &Judged| {
+        let (level, source) = (one.level, one.source_level);
+        format!("{} (build level {level}, source level {source}) with {:?}", one.verdict, one.codes)
+    };
+    for (one, now) in contents.judged.iter().zip(&again).filter(|(one, now)| one != now) {
+        differs.push(format!(
+            "{} {}: recorded as {}, judged now as {}",
+            one.role,
+            one.digest,
+            said(one),
+            said(now)
+        ));
     }
     differs.extend(wanted.differs(&contents, silent));
     Ok(Checked { digest, contents, judged: again, differs })

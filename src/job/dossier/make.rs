@@ -181,6 +181,7 @@ fn index(contents: &Contents, judgement: &Judgement, evidence: &Evidence, tree: 
         tree,
         signers: &signers,
         level: judgement.level,
+        source_level: judgement.source_level,
         passed: contents.policy.is_some() && judgement.verdict == crate::verify::Verdict::Passed,
         believed: &believed,
         rebuilt: &rebuilt,

@@ -160,6 +160,7 @@ fn recorded(role: &str, name: &str, judgement: &Judgement) -> Judged {
         digest: judgement.descriptor.digest,
         verdict: judgement.verdict.name().to_owned(),
         level: judgement.level,
+        source_level: judgement.source_level,
         codes,
     }
 }

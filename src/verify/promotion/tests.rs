@@ -18,6 +18,7 @@ fn judgement(number: u8, verdict: Verdict, findings: Vec<Finding>) -> Judgement 
         summary: None,
         built: None,
         reproduced_by: 0,
+        source_level: 0,
         dependencies: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod bases;
 pub(super) mod calendar;
+pub(super) mod commit;
 mod contents;
 mod inputs;
 mod promoted;
@@ -31,6 +32,7 @@ pub(super) const OF_PROVENANCE: &[OfProvenance] = &[
     provenance::level_wanted,
     provenance::boasts,
     source::source,
+    commit::attested,
     bases::named,
     bases::buildroot,
     bases::verified,
@@ -52,6 +54,7 @@ pub(super) fn ask_provenance(policy: &Policy) -> bool {
         || policy.build_types.is_some()
         || policy.repositories.is_some()
         || policy.clean_source
+        || policy.source.is_some()
         || policy.hermetic
         || policy.log
         || policy.evidence

@@ -146,6 +146,7 @@ pub(in crate::verify) fn facts(case: &Case<'_>, told: &Told<'_>) -> Vec<Fact> {
         }
         let commit = commit(source).map(str::to_owned);
         facts.extend(commit.map(|value| Fact { name: "commit", value, status }));
+        facts.extend(super::commit::fact(case, told));
     }
     let finished = told.view.finished_on_s.map(rfc3339);
     let status = worth(policy.max_age_s.is_some());

@@ -6,12 +6,14 @@ use super::super::{
     Code, Finding,
     judge::{Case, Told},
 };
-use crate::attest::commit;
+use crate::attest::{View, commit};
 
 /// Repository, branch or tag, commit, and whether it was a whole one.
 pub(super) fn source(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
     let policy = case.policy;
-    if policy.sources.is_none() && policy.refs.is_none() && !policy.clean_source {
+    // What is said of a commit holds for a build from that commit, with nothing added.
+    let whole = policy.clean_source || policy.source.is_some();
+    if policy.sources.is_none() && policy.refs.is_none() && !whole {
         return Vec::new();
     }
     let place = || told.place("buildDefinition/resolvedDependencies");
@@ -38,9 +40,7 @@ pub(super) fn source(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
             findings.push(Finding::new(Code::RefNotAllowed, format!("{shown} is not allowed")).at(place()));
         }
     }
-    if policy.clean_source
-        && told.view.external.get("source").and_then(|source| source.get("dirty")) == Some(&Value::Bool(true))
-    {
+    if whole && is_dirty(told.view) {
         let text = "it was built from a source with changes that no commit has";
         findings.push(
             Finding::new(Code::SourceDirty, text)
@@ -50,8 +50,13 @@ pub(super) fn source(case: &Case<'_>, told: &Told<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Whether the builder says that it was built with changes that no commit has.
+pub(super) fn is_dirty(view: &View) -> bool {
+    view.external.get("source").and_then(|source| source.get("dirty")) == Some(&Value::Bool(true))
+}
+
 /// A repository's URI and the ref after `@`, which is none of its user's name.
-fn split(uri: &str) -> (&str, Option<&str>) {
+pub(super) fn split(uri: &str) -> (&str, Option<&str>) {
     match uri.rsplit_once('@') {
         Some((repository, name))
             if !name.contains("://")

@@ -79,7 +79,7 @@ impl Signed {
 }
 
 /// The archive `one.tar` with other contents, rightly listed and sealed.
-fn rewritten(lab: &Lab, edit: impl FnOnce(&mut Contents, &mut BTreeMap<String, Vec<u8>>)) {
+pub(super) fn rewritten(lab: &Lab, edit: impl FnOnce(&mut Contents, &mut BTreeMap<String, Vec<u8>>)) {
     let bytes = fs::read(lab.path("one.tar")).unwrap();
     let mut bodies = BTreeMap::new();
     let keep = |member: &Member, body: &mut dyn std::io::Read| {

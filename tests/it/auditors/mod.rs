@@ -3,4 +3,5 @@
 mod archive;
 mod keyless;
 mod layouts;
+mod sources;
 mod trace;

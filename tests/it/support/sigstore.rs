@@ -92,16 +92,48 @@ impl Sigstore {
         })
     }
 
-    /// A bundle around a statement, signed by `identity` by the word of `issuer`, and logged.
+    /// A bundle around a statement, signed by `identity` by the word of `issuer`, and logged as an envelope.
     pub(crate) fn bundle(&self, identity: &str, issuer: &str, payload: &[u8]) -> Value {
+        self.logged(identity, issuer, payload, |signature, certificate| {
+            let hash = |bytes: &[u8]| json!({"algorithm": "sha256", "value": hex(&sha256(bytes))});
+            let spec = json!({
+                "envelopeHash": hash(signature.as_bytes()),
+                "payloadHash": hash(payload),
+                "signatures": [{"signature": signature, "verifier": STANDARD.encode(certificate)}],
+            });
+            ("dsse", spec)
+        })
+    }
+
+    /// The same, logged as a file: the log knows what was signed, not that it is an envelope.
+    pub(crate) fn bundle_as_file(&self, identity: &str, issuer: &str, payload: &[u8]) -> Value {
+        self.logged(identity, issuer, payload, |signature, certificate| {
+            let value = hex(&sha256(&pae(STATEMENT, payload)));
+            let spec = json!({
+                "data": {"hash": {"algorithm": "sha256", "value": value}},
+                "signature": {"content": signature, "publicKey": {"content": STANDARD.encode(certificate)}},
+            });
+            ("hashedrekord", spec)
+        })
+    }
+
+    /// `entry` says kind and content of the log's entry, of a signature and a certificate.
+    fn logged(
+        &self,
+        identity: &str,
+        issuer: &str,
+        payload: &[u8],
+        entry: impl FnOnce(&str, &str) -> (&'static str, Value),
+    ) -> Value {
         let key = KeyPair::generate().unwrap();
         let certificate = self.certify(&key, identity, issuer);
         let signature = STANDARD.encode(key.sign(&pae(STATEMENT, payload)).unwrap());
+        let (kind, spec) = entry(&signature, &certificate.pem());
         json!({
             "mediaType": BUNDLE,
             "verificationMaterial": {
                 "certificate": {"rawBytes": STANDARD.encode(certificate.der())},
-                "tlogEntries": [self.entry(payload, &signature, &certificate.pem())],
+                "tlogEntries": [self.entry(kind, &spec)],
             },
             "dsseEnvelope": {
                 "payload": STANDARD.encode(payload),
@@ -138,17 +170,8 @@ impl Sigstore {
     }
 
     /// An entry of Rekor's: the only one of its log, with promise, proof and checkpoint.
-    fn entry(&self, payload: &[u8], signature: &str, certificate: &str) -> Value {
-        let hash = |bytes: &[u8]| json!({"algorithm": "sha256", "value": hex(&sha256(bytes))});
-        let body = json!({
-            "apiVersion": "0.0.1", "kind": "dsse",
-            "spec": {
-                "envelopeHash": hash(signature.as_bytes()),
-                "payloadHash": hash(payload),
-                "signatures": [{"signature": signature, "verifier": STANDARD.encode(certificate)}],
-            },
-        })
-        .to_string();
+    fn entry(&self, kind: &str, spec: &Value) -> Value {
+        let body = json!({"apiVersion": "0.0.1", "kind": kind, "spec": spec}).to_string();
         let id = sha256(&self.log.subject_public_key_info());
         let encoded = STANDARD.encode(&body);
         let promised = format!(
@@ -162,7 +185,7 @@ impl Sigstore {
         json!({
             "logIndex": "0",
             "logId": {"keyId": STANDARD.encode(&id)},
-            "kindVersion": {"kind": "dsse", "version": "0.0.1"},
+            "kindVersion": {"kind": kind, "version": "0.0.1"},
             "integratedTime": SIGNED_S.to_string(),
             "inclusionPromise": {"signedEntryTimestamp": STANDARD.encode(self.log.sign(promised.as_bytes()).unwrap())},
             "inclusionProof": {

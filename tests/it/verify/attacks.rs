@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Instant};
 
 use crate::support::Ran;
 
-use super::{bytes, network, stand::denials};
+use super::{bytes, network, sources, stand::denials};
 
 /// What an attack ends with.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +62,21 @@ pub(crate) const ROWS: &[Row] = &[
     row(11, "base64 with a foreign character", No("envelope-malformed"), bytes::foreign_base64),
     row(11, "the payload is an object", No("envelope-malformed"), bytes::object_payload),
     row(12, "about another image", No("subject-mismatch"), bytes::another_image),
+    row(
+        12,
+        "a source's summary, about another commit",
+        No("source-unattested"),
+        sources::summary_of_another_commit,
+    ),
+    row(
+        12,
+        "a source's summary, about another repository",
+        No("source-unattested"),
+        sources::summary_of_another_repository,
+    ),
     row(13, "the right name, a wrong digest", No("subject-mismatch"), bytes::right_name),
     row(13, "the digest of the config", No("subject-mismatch"), bytes::config_digest),
+    row(13, "the commit that it was built from", No("subject-mismatch"), sources::provenance_of_the_commit),
     row(14, "no subject", No("subject-malformed"), bytes::no_subject),
     row(14, "a subject without a digest", No("subject-malformed"), bytes::subject_without_digest),
     row(14, "a short digest", No("subject-malformed"), bytes::short_digest),

@@ -5,6 +5,7 @@ mod bytes;
 mod honest;
 mod keyless;
 mod network;
+pub(crate) mod sources;
 pub(crate) mod stand;
 mod summaries;
 mod violations;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    By, Stand,
+    By, Stand, sources,
     stand::{BUILDER, PROVENANCE, REPOSITORY, SUMMARY, all_codes, denials},
 };
 
@@ -92,6 +92,22 @@ fn a_summary_has_the_fields_of_slsa_1_2_and_stands_in() {
     let ran = other.by_policy(&text, &["--as-of", summary["timeVerified"].as_str().unwrap()]).exits(0);
     assert_eq!(ran.json()["images"][0]["summary"], ran.json()["images"][0]["attestations"][0]["digest"]);
     assert_eq!(all_codes(&ran), ["summary-used"]);
+}
+
+#[test]
+fn a_summary_rests_on_what_was_said_of_the_commit_and_takes_no_level_from_it() {
+    let stand = Stand::new();
+    stand.honest();
+    let of_commit = sources::attach(&stand, By::Other, |_| {});
+    let inputs = |source: &str| {
+        let text = format!("builders = [\"{BUILDER}\"]\n{}{source}", sources::trust(""));
+        let summary = attached(&stand, &summarised(&stand, &text, 0));
+        assert_eq!(summary["verifiedLevels"], json!(["SLSA_BUILD_LEVEL_1"]));
+        summary["inputAttestations"].to_string()
+    };
+    let hex = of_commit.strip_prefix("sha256:").unwrap();
+    assert!(inputs("[source]\nlevel = 3\n").contains(hex));
+    assert!(!inputs("").contains(hex), "nobody asked");
 }
 
 fn summary() -> Value {

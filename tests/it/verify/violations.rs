@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
-    By, Stand,
+    By, Stand, sources,
     stand::{PROMOTION, PROVENANCE, REBUILD, REPOSITORY, denials},
 };
 use crate::support::sha256;
@@ -225,6 +225,24 @@ const BESIDE: &[(&str, &str, Attach)] = &[
     ("stale", "[promoted]\nto = [\"registry.example.org/shop/*\"]\nmax-age = \"1h\"", |stand| {
         stand.attach(By::Ours, PROMOTION, &promoted());
     }),
+    ("source-unattested", "[source]", |_| {}),
+    ("source-unattested", "[source]", |stand| {
+        sources::attach(stand, By::Other, |it| {
+            it["subject"][0]["digest"]["gitCommit"] = "7".repeat(40).into();
+        });
+    }),
+    ("source-failed", "[source]", |stand| {
+        sources::attach(stand, By::Other, |it| it["predicate"]["verificationResult"] = "FAILED".into());
+    }),
+    ("source-level-low", "[source]\nlevel = 4", |stand| {
+        sources::attach(stand, By::Other, |_| {});
+    }),
+    ("source-ref-not-allowed", "[source]\nrefs = [\"refs/heads/main\"]", |stand| {
+        sources::attach(stand, By::Other, |_| {});
+    }),
+    ("source-stale", "[source]\nmax-age = \"1h\"", |stand| {
+        sources::attach(stand, By::Other, |_| {});
+    }),
     ("closed", "closed = [\"sat\"]", |_| {}),
     ("closed", "closed = [\"2026-01-01..2026-01-06\"]", |_| {}),
 ];
@@ -235,7 +253,8 @@ fn every_violation_beside_provenance_has_its_word() {
         let stand = Stand::new();
         stand.honest();
         attach(&stand);
-        let ran = stand.by_policy(&format!("{HEAD}{policy}"), &[]).exits(1);
+        let trust = if code.starts_with("source-") { sources::trust("") } else { String::new() };
+        let ran = stand.by_policy(&format!("{HEAD}{trust}{policy}"), &[]).exits(1);
         let found = denials(&ran);
         let lacking = *code == "predicate-missing" || *code == "sbom-missing";
         let own: Vec<&String> = found.iter().filter(|one| !lacking || *one != "signer-untrusted").collect();

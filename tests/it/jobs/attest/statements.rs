@@ -73,6 +73,13 @@ fn a_foreign_subject_is_refused_unless_the_statement_is_to_choose() {
         let nowhere = file(&lab, "nowhere.json", &statement(&sha256(b"nowhere"), ""));
         let args = ["--statement", &nowhere, "--subject-from-statement"];
         attest(&lab, &shelf.name("app"), &args).exits(1).says("not about anything in");
+        // A commit is no image: what is said of it is attached by others (docs/verification.md, "Sources").
+        let commit = statement(&sha256(b""), "").replace("sha256", "gitCommit");
+        let commit = file(&lab, "commit.json", &commit);
+        for more in [&[][..], &["--subject-from-statement"]] {
+            let args = [&["--statement", &commit][..], more].concat();
+            attest(&lab, &shelf.name("app"), &args).exits(1).says("it names no image");
+        }
     }
 }
 
