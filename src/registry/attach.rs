@@ -19,7 +19,7 @@ use super::{
     referrers::fallback_tag,
     watch,
 };
-use crate::model::{Descriptor, Digest, names::OCI_INDEX};
+use crate::model::{Descriptor, Digest, limits::REFERRERS_MAX, names::OCI_INDEX};
 
 /// Rounds of writing and looking again before giving up.
 pub(super) const ROUNDS_MAX: usize = 60;
@@ -127,7 +127,7 @@ async fn merge(
         }
         let writing = write(http, place, subject, &index, etag.as_deref());
         let written = if alone {
-            writing.await
+            Some(writing.await)
         } else {
             let (written, others) = watch::meanwhile(http, place, &tag, etag.as_deref(), writing).await;
             for other in others.iter().filter(|found| manifest::is_index(&found.descriptor.media_type)) {
@@ -136,21 +136,22 @@ async fn merge(
             written
         };
         match written {
-            Ok(()) => {
+            None => {} // Somebody was faster: what stands there now is looked at anew.
+            Some(Ok(())) => {
                 expected = Some(listed(&index));
                 sightings = 1;
                 pause_after(began).await;
             }
-            Err(RegistryError::Refused { status: 412, .. }) => pause().await,
+            Some(Err(RegistryError::Refused { status: 412, .. })) => pause().await,
             // With one dead entry the registry takes no index at all.
-            Err(error) if error.says("MANIFEST_BLOB_UNKNOWN") => {
+            Some(Err(error)) if error.says("MANIFEST_BLOB_UNKNOWN") => {
                 let found = find_dead(http, place, &index).await?;
                 if found.is_empty() {
                     return Err(error);
                 }
                 dead.extend(found);
             }
-            Err(error) => return Err(error),
+            Some(Err(error)) => return Err(error),
         }
     }
     Ok(None)
@@ -186,7 +187,8 @@ fn listed(index: &Map<String, Value>) -> BTreeSet<Digest> {
 fn remember(seen: &mut Vec<Value>, index: &Map<String, Value>) {
     let known: BTreeSet<Digest> = seen.iter().filter_map(digest_of).collect();
     let new = |entry: &&Value| digest_of(entry).is_some_and(|digest| !known.contains(&digest));
-    seen.extend(entries(index).iter().filter(new).cloned());
+    let room = REFERRERS_MAX.saturating_sub(seen.len());
+    seen.extend(entries(index).iter().filter(new).take(room).cloned());
 }
 
 /// The fallback index as it is, with its `ETag`; an empty one if there is none or something else stands there.

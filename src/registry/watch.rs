@@ -15,20 +15,30 @@ const LANES: usize = 2;
 /// Each look waits for so much of the time that has passed: quick registries are looked at closely, and slow ones are
 /// not asked without end.
 const SHARE: u32 = 32;
+/// How often what stands there may change while a lane looks.
+const CHANGES_MAX: usize = 8;
 /// Shorter than this nobody can sleep.
 const TIMER: Duration = Duration::from_millis(1);
 /// How long an answer may be late once our own writing is done.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// Does `writing`, and meanwhile looks time and again at what stands behind `tag`, where `etag` was seen last: its
-/// answer, and what else was seen there. Looks that fail are no looks.
+/// answer, and what else was seen there. If something else stands there already, nothing is written. Looks that fail are
+/// no looks.
 pub(super) async fn meanwhile<T>(
     http: &Http,
     place: &Place,
     tag: &str,
     etag: Option<&str>,
     writing: impl Future<Output = T>,
-) -> (T, Vec<Manifest>) {
+) -> (Option<T>, Vec<Manifest>) {
+    // A connection for each lane and for the writing: making one may take longer than all that follows.
+    let first = (0..=LANES).map(|_| pull::changed(http, place, tag, etag));
+    let first = futures_util::future::join_all(first).await;
+    let changed: Vec<Manifest> = first.into_iter().filter_map(|look| look.ok().flatten()).collect();
+    if !changed.is_empty() {
+        return (None, changed);
+    }
     let done = CancellationToken::new();
     let lanes = futures_util::future::join_all((0..LANES).map(|_| look(http, place, tag, etag, &done)));
     let write = async {
@@ -36,8 +46,8 @@ pub(super) async fn meanwhile<T>(
         done.cancel();
         written
     };
-    let (written, seen) = tokio::join!(write, lanes);
-    (written, seen.into_iter().flatten().collect())
+    let (seen, written) = tokio::join!(lanes, write);
+    (Some(written), seen.into_iter().flatten().collect())
 }
 
 /// What one lane sees until `done`.
@@ -65,7 +75,7 @@ async fn look(
                 etag.clone_from(&found.etag);
                 seen.push(found);
                 // Without one, each look would bring the whole index.
-                if etag.is_none() {
+                if etag.is_none() || seen.len() == CHANGES_MAX {
                     break;
                 }
             }
