@@ -1,12 +1,14 @@
 //! Verifying images over loopback registries, one in memory and Debian's: one image, and a thousand, beside a plain
 //! client that asks for the same bytes.
 
+mod real;
+
 use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    ops::Range,
     sync::{Arc, Mutex},
     thread,
     time::Instant,
@@ -85,36 +87,46 @@ fn serve(stream: TcpStream, pages: &Pages, log: &Mutex<Vec<String>>) -> Option<(
     }
 }
 
-/// Images `app/0` to `app/N`, each with a provenance of its own.
-fn pages(key: &PrivateKey, count: usize) -> Pages {
+/// Images `app/0` to `app/999`, each with a provenance of its own, and `app/1000` with two hundred.
+fn pages(key: &PrivateKey) -> Pages {
     let mut pages = Pages::new();
-    for number in 0..count {
-        let config = format!("{{\"number\":{number}}}");
-        let manifest = json!({"schemaVersion": 2, "mediaType": names::OCI_MANIFEST, "layers": [],
-            "config": Descriptor::of(names::OCI_CONFIG, config.as_bytes())})
-        .to_string()
-        .into_bytes();
-        let digest = Digest::of(&manifest);
-        let bundle = bundle(key, &digest, 0);
-        let layer = Descriptor::of(names::BUNDLE, &bundle);
+    for number in 0..IMAGES {
+        image(&mut pages, key, number, 1);
+    }
+    image(&mut pages, key, IMAGES, 200);
+    pages
+}
+
+fn image(pages: &mut Pages, key: &PrivateKey, number: usize, attestations: usize) {
+    let config = format!("{{\"number\":{number}}}");
+    let manifest = json!({"schemaVersion": 2, "mediaType": names::OCI_MANIFEST, "layers": [],
+        "config": Descriptor::of(names::OCI_CONFIG, config.as_bytes())})
+    .to_string()
+    .into_bytes();
+    let subject = Descriptor::of(names::OCI_MANIFEST, &manifest);
+    let base = format!("/v2/app/{number}");
+    let mut blobs = vec![config.into_bytes(), b"{}".to_vec()];
+    let mut entries = Vec::new();
+    for more in 0..attestations {
+        let bundle = bundle(key, &subject.digest, more);
         let referrer =
             json!({"schemaVersion": 2, "mediaType": names::OCI_MANIFEST, "artifactType": names::BUNDLE,
-            "config": Descriptor::of(names::OCI_EMPTY, b"{}"), "layers": [layer],
-            "subject": Descriptor::of(names::OCI_MANIFEST, &manifest)})
+            "config": Descriptor::of(names::OCI_EMPTY, b"{}"), "layers": [Descriptor::of(names::BUNDLE, &bundle)],
+            "subject": subject})
             .to_string()
             .into_bytes();
         let entry = Descriptor::of(names::OCI_MANIFEST, &referrer);
-        let index = json!({"schemaVersion": 2, "mediaType": names::OCI_INDEX, "manifests": [entry]});
-        let base = format!("/v2/app/{number}");
-        pages.insert(format!("{base}/manifests/1"), (names::OCI_MANIFEST, manifest));
-        pages
-            .insert(format!("{base}/referrers/{digest}"), (names::OCI_INDEX, index.to_string().into_bytes()));
         pages.insert(format!("{base}/manifests/{}", entry.digest), (names::OCI_MANIFEST, referrer));
-        for blob in [bundle, config.into_bytes(), b"{}".to_vec()] {
-            pages.insert(format!("{base}/blobs/{}", Digest::of(&blob)), ("application/octet-stream", blob));
-        }
+        entries.push(entry);
+        blobs.push(bundle);
     }
-    pages
+    let index = json!({"schemaVersion": 2, "mediaType": names::OCI_INDEX, "manifests": entries}).to_string();
+    let list = format!("{base}/referrers/{}", subject.digest);
+    pages.insert(list, (names::OCI_INDEX, index.into_bytes()));
+    pages.insert(format!("{base}/manifests/1"), (names::OCI_MANIFEST, manifest));
+    for blob in blobs {
+        pages.insert(format!("{base}/blobs/{}", Digest::of(&blob)), ("application/octet-stream", blob));
+    }
 }
 
 /// The documented example about `digest`, with `more` dependencies, signed.
@@ -135,141 +147,8 @@ fn bundle(key: &PrivateKey, digest: &Digest, more: usize) -> Vec<u8> {
     Bundle { hint: key.public().hint(), envelope }.to_bytes()
 }
 
-/// The same where what refers to an image is listed by the fallback tag.
-fn by_tag(pages: &Pages) -> Pages {
-    let tagged = |(path, page): (&String, &(&'static str, Vec<u8>))| {
-        (path.replace("/referrers/sha256:", "/manifests/sha256-"), page.clone())
-    };
-    pages.iter().map(tagged).collect()
-}
-
-/// Debian's registry, until it is dropped.
-struct Real {
-    host: String,
-    child: Child,
-}
-
-impl Real {
-    /// With all that is in `pages`.
-    async fn start(pages: &Pages) -> Self {
-        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/registry"));
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let real = Self { host: line.split(' ').next().unwrap().to_owned(), child };
-        let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
-        // What is named before what names it.
-        for (part, blobs) in [
-            ("/blobs/", true),
-            ("/manifests/1", false),
-            ("/manifests/sha256:", false),
-            ("/manifests/sha256-", false),
-        ] {
-            let pages = pages.iter().filter(|(path, _)| path.contains(part));
-            let puts: Vec<_> = pages.map(|(path, page)| real.put(&client, path, page, blobs)).collect();
-            futures_util::stream::iter(puts).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
-        }
-        real
-    }
-
-    async fn put(
-        &self,
-        client: &reqwest::Client,
-        path: &str,
-        (kind, body): &(&'static str, Vec<u8>),
-        blob: bool,
-    ) {
-        let mut url = format!("http://{}{path}", self.host);
-        if blob {
-            let (place, digest) = url.split_once("/blobs/").unwrap();
-            let opened = client.post(format!("{place}/blobs/uploads/")).send().await.unwrap();
-            let location = opened.headers()["location"].to_str().unwrap();
-            url = format!("{location}&digest={digest}");
-        }
-        let sent = client.put(url).header("content-type", *kind).body(body.clone()).send().await.unwrap();
-        assert_eq!(sent.status(), 201, "{path}: {}", sent.text().await.unwrap());
-    }
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take()); // Which is its sign to end.
-        let _ = self.child.wait();
-    }
-}
-
-/// At Debian's registry, whose own work is part of all times.
-fn real(pages: &Pages, trusted: &str, verify: &dyn Fn(&str, usize) -> run::Cost) -> Vec<Row> {
-    /// How many cosign is given in one command.
-    const SOME: u16 = 100;
-    let pages = by_tag(pages);
-    let memory = Registry::start(pages.clone());
-    verify(&memory.host, IMAGES);
-    let asked = std::mem::take(&mut *memory.asked.lock().unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let real = runtime.block_on(Real::start(&pages));
-    let cosign = cosign();
-    let theirs = |count: usize| {
-        let names = names(&real.host, count);
-        let mut words =
-            vec![cosign.as_str(), "verify-attestation", "--key", trusted, "--insecure-ignore-tlog"];
-        words.extend(["--type", "slsaprovenance1"]);
-        words.extend(names.iter().map(String::as_str));
-        run::run(&words)
-    };
-    let (mut all, mut client, mut one, mut their_one, mut their_some) =
-        (vec![], vec![], vec![], vec![], vec![]);
-    for _ in 0..ROUNDS {
-        all.push(verify(&real.host, IMAGES));
-        client.push(plain(&real.host, &asked));
-        one.push(verify(&real.host, 1));
-        their_one.push(theirs(1));
-        their_some.push(theirs(usize::from(SOME)));
-    }
-    let wall = |costs: &[run::Cost]| median(costs.iter().map(|cost| cost.wall_s));
-    let cpu = |costs: &[run::Cost]| median(costs.iter().map(|cost| cost.cpu_s));
-    let (ours, client) = (wall(&all), median(client));
-    let (one_s, their_s) = (wall(&one), wall(&their_one));
-    let each_s = wall(&their_some) / f64::from(SOME);
-    let faster = |what, ours: f64, peer: f64, least| Row {
-        what,
-        ours: format!("{:.1} ms", ours * 1000.0),
-        peer: format!("{:.1} ms", peer * 1000.0),
-        figure: peer / ours,
-        unit: " ×",
-        target: Target::AtLeast(least),
-    };
-    let an_image = ours / 1000.0;
-    vec![
-        Row {
-            what: "verify of 1,000 images at docker-registry; peer: a plain client asks for the same at the same concurrency",
-            ours: format!("{ours:.2} s, {} requests an image", asked.len() / IMAGES),
-            peer: format!("{client:.2} s"),
-            figure: ours / client,
-            unit: " ×",
-            target: Target::AtMost(1.3),
-        },
-        faster(
-            "verify of one image at docker-registry; peer: `cosign verify-attestation` 3",
-            one_s,
-            their_s,
-            5.0,
-        ),
-        faster("the same, CPU time", cpu(&one), cpu(&their_one), 5.0),
-        faster("verify of 1,000 images there, an image; peer: cosign 3, one by one", an_image, their_s, 10.0),
-        faster("the same; peer: cosign 3, 100 images in one command", an_image, each_s, 1.0),
-    ]
-}
-
-/// cosign 3, as Debian packages it.
-fn cosign() -> String {
-    let installed = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/interop")).output().unwrap();
-    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
-    format!("{}/cosign3", String::from_utf8(installed.stdout).unwrap().trim())
-}
-
-fn names(host: &str, count: usize) -> Vec<String> {
-    (0..count).map(|number| format!("{host}/app/{number}:1")).collect()
+fn names(host: &str, images: Range<usize>) -> Vec<String> {
+    images.map(|number| format!("{host}/app/{number}:1")).collect()
 }
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -279,16 +158,16 @@ pub(crate) fn rows() -> Vec<Row> {
     let trusted = dir.path().join("key.pub");
     fs::write(&trusted, key.public_pem()).unwrap();
     let trusted = trusted.to_str().unwrap();
-    let pages = pages(&key, IMAGES);
+    let pages = pages(&key);
     let registry = Registry::start(pages.clone());
     let store = dir.path().join("store");
-    let verify_at = |host: &str, count: usize| {
-        let names = names(host, count);
+    let verify_at = |host: &str, images: Range<usize>| {
+        let names = names(host, images);
         let mut words = vec![REPROV, "verify", "--trust", trusted, "--store", store.to_str().unwrap()];
         words.extend(names.iter().map(String::as_str));
         run::run(&words)
     };
-    let verify = |count: usize| verify_at(&registry.host, count);
+    let verify = |count: usize| verify_at(&registry.host, 0..count);
     verify(1);
     registry.asked.lock().unwrap().clear();
     verify(IMAGES);
@@ -301,7 +180,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let (all, quarter, one) = (of(|turn| turn.0.wall_s), of(|turn| turn.1.wall_s), of(|turn| turn.2.wall_s));
     let (client, memory) = (of(|turn| turn.3), of(|turn| turn.0.peak_mib));
     let per_image = asked.len() / IMAGES;
-    let mut rows = real(&pages, trusted, &verify_at);
+    let mut rows = real::rows(&pages, trusted, &verify_at);
     rows.extend([
         Row {
             what: "verify of 1,000 images, served from memory; peer: a plain client asks for the same at the same concurrency",
