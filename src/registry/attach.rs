@@ -19,7 +19,11 @@ use super::{
     referrers::fallback_tag,
     watch,
 };
-use crate::model::{Descriptor, Digest, names::OCI_INDEX};
+use crate::model::{
+    Descriptor, Digest,
+    limits::{MANIFEST_SIZE_BYTES_MAX, REFERRERS_MAX},
+    names::OCI_INDEX,
+};
 
 /// Rounds of writing and looking again before giving up.
 pub(super) const ROUNDS_MAX: usize = 60;
@@ -183,10 +187,19 @@ fn listed(index: &Map<String, Value>) -> BTreeSet<Digest> {
     entries(index).iter().filter_map(digest_of).collect()
 }
 
+/// Keeps what `index` lists, each once, and no more than one list may hold: the rest could not be put back.
 fn remember(seen: &mut Vec<Value>, index: &Map<String, Value>) {
-    let known: BTreeSet<Digest> = seen.iter().filter_map(digest_of).collect();
-    let new = |entry: &&Value| digest_of(entry).is_some_and(|digest| !known.contains(&digest));
-    seen.extend(entries(index).iter().filter(new).cloned());
+    let size_bytes = |entry: &Value| entry.to_string().len() as u64;
+    let mut known: BTreeSet<Digest> = seen.iter().filter_map(digest_of).collect();
+    let mut room = MANIFEST_SIZE_BYTES_MAX.saturating_sub(seen.iter().map(size_bytes).sum());
+    for entry in entries(index) {
+        let size = size_bytes(entry);
+        let fits = seen.len() < REFERRERS_MAX && size <= room;
+        if fits && digest_of(entry).is_some_and(|digest| known.insert(digest)) {
+            room -= size;
+            seen.push(entry.clone());
+        }
+    }
 }
 
 /// The fallback index as it is, with its `ETag`; an empty one if there is none or something else stands there.
@@ -284,5 +297,27 @@ mod tests {
         assert_eq!(index["manifests"][0], json!({"digest": "sha512:x", "odd": 1}));
         assert_eq!(digest_of(&index["manifests"][1]), Some(Digest::of(b"{}")));
         assert_eq!(index["annotations"]["a"], "b");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_each_once() {
+        let entry = |number: usize| json!({"digest": Digest::of(&number.to_le_bytes()).to_string()});
+        let index = json!({"manifests": [entry(1), entry(1), {"digest": "sha512:x"}, entry(2)]});
+        let mut seen = Vec::new();
+        remember(&mut seen, index.as_object().unwrap());
+        assert_eq!(seen, [entry(1), entry(2)]);
+        let index = json!({"manifests": (0..2000).map(entry).collect::<Vec<_>>()});
+        remember(&mut seen, index.as_object().unwrap());
+        assert_eq!(seen.len(), REFERRERS_MAX);
+        let large = |number: usize| {
+            let mut entry = entry(number);
+            entry["annotations"] = json!({"a": "x".repeat(1 << 20)});
+            entry
+        };
+        let (mut seen, large) = (Vec::new(), (0..9).map(large).collect::<Vec<_>>());
+        for one in large.chunks(3) {
+            remember(&mut seen, json!({ "manifests": one }).as_object().unwrap());
+        }
+        assert_eq!(seen, large[..3]);
     }
 }

@@ -300,3 +300,17 @@ async fn uploads_that_stumble_stall_or_fail() {
         "Refused",
     );
 }
+
+/// Whoever is asked what others write may answer each look with another list as large as any.
+#[tokio::test]
+async fn what_is_seen_while_writing_is_held_within_bounds() {
+    let filler = "x".repeat((4 << 20) - 200);
+    let index = format!(r#"{{"manifests":[],"mediaType":"{OCI_INDEX}","annotations":{{"a":"{filler}"}}}}"#);
+    let (server, _) = serve(move |_, before| ok(&format!("ETag: \"{before}\"\r\n"), index.clone())).await;
+    let place = Place::new(&server.host, "app", true).unwrap();
+    let registries = registries();
+    let writing = tokio::time::sleep(Duration::from_secs(3));
+    let ((), seen) = watch::meanwhile(&registries.http, &place, "tag", None, writing).await;
+    let size_bytes: usize = seen.iter().map(|found| found.bytes.len()).sum();
+    assert!(!seen.is_empty() && size_bytes <= 40 << 20, "{size_bytes}");
+}
