@@ -305,13 +305,32 @@ fn a_summary_of_a_commit_stands_in_for_nothing() {
     assert_eq!(ran.json()["images"][0]["summary"], Value::Null, "{ran}");
 }
 
+/// Whoever may speak for a verifier may verify images too, unless the policy says that its word is good for no build level.
+#[test]
+fn who_is_granted_no_build_level_stands_in_for_no_judging() {
+    for (level, code) in [(1, 0), (0, 1)] {
+        let stand = Stand::new();
+        let trust = trust(&format!("level = {level}"));
+        let text = format!("builders = [\"{BUILDER}\"]\n{trust}[source]\n[summaries]\nmax-age = \"7d\"\n");
+        attach(&stand, By::Other, |it| {
+            it["subject"] = stand.subject();
+            it["predicate"]["policy"]["digest"] = json!({"sha256": Digest::of(text.as_bytes()).hex()});
+            it["predicate"]["verifiedLevels"] = json!(["SLSA_BUILD_LEVEL_3"]);
+        });
+        let ran = stand.by_policy(&text, &[]).exits(code);
+        assert_eq!(ran.json()["images"][0]["summary"].is_string(), code == 0, "{ran}");
+        assert_eq!(all_codes(&ran).contains(&"summary-level".to_owned()), code == 1, "{ran}");
+    }
+}
+
 #[test]
 fn a_signer_vouches_for_no_more_than_it_is_granted() {
     let stand = Stand::new();
     stand.honest();
     attach(&stand, By::Other, |_| {});
     let granted = |level: u8, wanted: u8| {
-        let trust = trust(&format!("source-level = {level}"));
+        let only = format!("level = 0\npredicates = [\"{SUMMARY}\"]"); // As docs/verification.md has it.
+        let trust = trust(&format!("source-level = {level}\n{only}"));
         stand.by_policy(&format!("builders = [\"{BUILDER}\"]\n{trust}[source]\nlevel = {wanted}"), &[])
     };
     let ran = granted(2, 3).exits(1);
