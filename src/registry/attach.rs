@@ -102,7 +102,7 @@ async fn merge(
     let tag = fallback_tag(subject);
     let mut expected = before.map(Before::listed);
     let mut alone = true;
-    let (mut dead, mut seen) = (Vec::new(), Vec::new());
+    let (mut dead, mut seen) = (Vec::new(), Seen::default());
     let mut sightings = 0;
     for _ in 0..ROUNDS_MAX {
         let began = Instant::now();
@@ -111,8 +111,8 @@ async fn merge(
         alone &= expected.as_ref() == Some(&there) && !before.is_some_and(Before::met_others);
         let ours = attachments.iter().map(|attachment| attachment.digest);
         let cared_for = there.iter().copied().chain(ours).collect();
-        let eaten = eaten(http, place, &seen, &cared_for, &mut dead).await?;
-        remember(&mut seen, &index);
+        let eaten = eaten(http, place, &seen.entries, &cared_for, &mut dead).await?;
+        seen.remember(&index);
         if eaten.is_empty() && attachments.iter().all(|attachment| there.contains(&attachment.digest)) {
             sightings += 1;
             if sightings == SIGHTINGS {
@@ -135,7 +135,7 @@ async fn merge(
         } else {
             let (written, others) = watch::meanwhile(http, place, &tag, etag.as_deref(), writing).await;
             for other in others.iter().filter(|found| manifest::is_index(&found.descriptor.media_type)) {
-                remember(&mut seen, &manifest::read(&place.name(&tag), &other.bytes, None)?.1);
+                seen.remember(&manifest::read(&place.name(&tag), &other.bytes, None)?.1);
             }
             written
         };
@@ -187,17 +187,26 @@ fn listed(index: &Map<String, Value>) -> BTreeSet<Digest> {
     entries(index).iter().filter_map(digest_of).collect()
 }
 
-/// Keeps what `index` lists, each once, and no more than one list may hold: the rest could not be put back.
-fn remember(seen: &mut Vec<Value>, index: &Map<String, Value>) {
-    let size_bytes = |entry: &Value| entry.to_string().len() as u64;
-    let mut known: BTreeSet<Digest> = seen.iter().filter_map(digest_of).collect();
-    let mut room = MANIFEST_SIZE_BYTES_MAX.saturating_sub(seen.iter().map(size_bytes).sum());
-    for entry in entries(index) {
-        let size = size_bytes(entry);
-        let fits = seen.len() < REFERRERS_MAX && size <= room;
-        if fits && digest_of(entry).is_some_and(|digest| known.insert(digest)) {
-            room -= size;
-            seen.push(entry.clone());
+/// Entries that were listed at some time, each once, and no more than one list may hold: the rest could not be put back.
+#[derive(Default)]
+struct Seen {
+    entries: Vec<Value>,
+    known: BTreeSet<Digest>,
+    size_bytes: u64,
+}
+
+impl Seen {
+    fn remember(&mut self, index: &Map<String, Value>) {
+        for entry in entries(index) {
+            let Some(digest) = digest_of(entry).filter(|digest| !self.known.contains(digest)) else {
+                continue;
+            };
+            let size_bytes = self.size_bytes + entry.to_string().len() as u64;
+            if self.known.len() < REFERRERS_MAX && size_bytes <= MANIFEST_SIZE_BYTES_MAX {
+                self.size_bytes = size_bytes;
+                self.known.insert(digest);
+                self.entries.push(entry.clone());
+            }
         }
     }
 }
@@ -303,21 +312,21 @@ mod tests {
     fn what_is_remembered_is_bounded_and_each_once() {
         let entry = |number: usize| json!({"digest": Digest::of(&number.to_le_bytes()).to_string()});
         let index = json!({"manifests": [entry(1), entry(1), {"digest": "sha512:x"}, entry(2)]});
-        let mut seen = Vec::new();
-        remember(&mut seen, index.as_object().unwrap());
-        assert_eq!(seen, [entry(1), entry(2)]);
+        let mut seen = Seen::default();
+        seen.remember(index.as_object().unwrap());
+        assert_eq!(seen.entries, [entry(1), entry(2)]);
         let index = json!({"manifests": (0..2000).map(entry).collect::<Vec<_>>()});
-        remember(&mut seen, index.as_object().unwrap());
-        assert_eq!(seen.len(), REFERRERS_MAX);
+        seen.remember(index.as_object().unwrap());
+        assert_eq!(seen.entries.len(), REFERRERS_MAX);
         let large = |number: usize| {
             let mut entry = entry(number);
             entry["annotations"] = json!({"a": "x".repeat(1 << 20)});
             entry
         };
-        let (mut seen, large) = (Vec::new(), (0..9).map(large).collect::<Vec<_>>());
+        let (mut seen, large) = (Seen::default(), (0..9).map(large).collect::<Vec<_>>());
         for one in large.chunks(3) {
-            remember(&mut seen, json!({ "manifests": one }).as_object().unwrap());
+            seen.remember(json!({ "manifests": one }).as_object().unwrap());
         }
-        assert_eq!(seen, large[..3]);
+        assert_eq!(seen.entries, large[..3]);
     }
 }
