@@ -135,6 +135,23 @@ fn wherever_it_lies_beside_the_image_and_whatever_its_tool_calls_its_refs() {
     }
 }
 
+/// in-toto lets one thing be a subject more than once, here for each of its names.
+#[test]
+fn one_commit_may_stand_there_for_each_of_its_branches_and_tags() {
+    let stand = Stand::new();
+    stand.honest();
+    attach(&stand, By::Other, |it| {
+        let names = ["refs/heads/main", "refs/tags/v1.4.0"];
+        let subject = |name| json!({"digest": {"gitCommit": COMMIT}, "annotations": {"sourceRefs": [name]}});
+        it["subject"] = names.map(subject).to_vec().into();
+    });
+    for fits in ["refs/heads/main", "refs/tags/*"] {
+        stand.by_policy(&policy(&format!("refs = [\"{fits}\"]")), &[]).exits(0);
+    }
+    let ran = stand.by_policy(&policy("refs = [\"refs/heads/release\"]"), &[]).exits(1);
+    assert_eq!(denials(&ran), ["source-ref-not-allowed"]);
+}
+
 #[test]
 fn one_repository_has_several_names() {
     for same in ["https://git.example.org/shop/checkout.git", "git+ssh://git@GIT.example.org/shop/checkout/"]
