@@ -108,7 +108,8 @@ async fn merge(
         let began = Instant::now();
         let (mut index, etag) = current(http, place, subject).await?;
         let there = listed(&index);
-        alone &= expected.as_ref() == Some(&there) && !before.is_some_and(Before::met_others);
+        alone &= expected.as_ref().is_none_or(|expected| *expected == there);
+        alone &= !before.is_some_and(Before::met_others);
         let ours = attachments.iter().map(|attachment| attachment.digest);
         let cared_for = there.iter().copied().chain(ours).collect();
         let eaten = eaten(http, place, &seen.entries, &cared_for, &mut dead).await?;
