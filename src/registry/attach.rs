@@ -19,13 +19,17 @@ use super::{
     referrers::fallback_tag,
     watch,
 };
-use crate::model::{Descriptor, Digest, limits::REFERRERS_MAX, names::OCI_INDEX};
+use crate::model::{
+    Descriptor, Digest,
+    limits::{MANIFEST_SIZE_BYTES_MAX, REFERRERS_MAX},
+    names::OCI_INDEX,
+};
 
 /// Rounds of writing and looking again before giving up.
 pub(super) const ROUNDS_MAX: usize = 60;
 /// Longest pause for a slow round.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Within this, and four times what they took since, writers who have just looked look once more before they write.
+/// Within this, or as long as they took since, writers who have just looked look once more before they write.
 const STAGGER: Duration = Duration::from_millis(100);
 /// How often our entries must be seen before they count as kept, the registry's word that it took them included: whoever
 /// read the index before we wrote it writes within the pause between, and what he overwrote is missed at its end. A look
@@ -77,7 +81,7 @@ pub(super) async fn list(
     // Of many who begin at once, most then see that they are not alone.
     if let Some(before) = before {
         let took = before.at.elapsed();
-        tokio::time::sleep(random(STAGGER.max(took.saturating_mul(4)).min(PAUSE_MAX))).await;
+        tokio::time::sleep(random(STAGGER.max(took).min(PAUSE_MAX))).await;
     }
     let merged = Box::pin(merge(http, place, subject, attachments, before)).await; // Large, with all its looks.
     merged.map_err(|error| unlisted(Some(Box::new(error))))?.ok_or_else(|| unlisted(None))
@@ -98,17 +102,18 @@ async fn merge(
     let tag = fallback_tag(subject);
     let mut expected = before.map(Before::listed);
     let mut alone = true;
-    let (mut dead, mut seen) = (Vec::new(), Vec::new());
+    let (mut dead, mut seen) = (Vec::new(), Seen::default());
     let mut sightings = 0;
     for _ in 0..ROUNDS_MAX {
         let began = Instant::now();
         let (mut index, etag) = current(http, place, subject).await?;
         let there = listed(&index);
-        alone &= expected.as_ref() == Some(&there) && !before.is_some_and(Before::met_others);
+        alone &= expected.as_ref().is_none_or(|expected| *expected == there);
+        alone &= !before.is_some_and(Before::met_others);
         let ours = attachments.iter().map(|attachment| attachment.digest);
         let cared_for = there.iter().copied().chain(ours).collect();
-        let eaten = eaten(http, place, &seen, &cared_for, &mut dead).await?;
-        remember(&mut seen, &index);
+        let eaten = eaten(http, place, &seen.entries, &cared_for, &mut dead).await?;
+        seen.remember(&index);
         if eaten.is_empty() && attachments.iter().all(|attachment| there.contains(&attachment.digest)) {
             sightings += 1;
             if sightings == SIGHTINGS {
@@ -131,7 +136,7 @@ async fn merge(
         } else {
             let (written, others) = watch::meanwhile(http, place, &tag, etag.as_deref(), writing).await;
             for other in others.iter().filter(|found| manifest::is_index(&found.descriptor.media_type)) {
-                remember(&mut seen, &manifest::read(&place.name(&tag), &other.bytes, None)?.1);
+                seen.remember(&manifest::read(&place.name(&tag), &other.bytes, None)?.1);
             }
             written
         };
@@ -184,11 +189,28 @@ fn listed(index: &Map<String, Value>) -> BTreeSet<Digest> {
     entries(index).iter().filter_map(digest_of).collect()
 }
 
-fn remember(seen: &mut Vec<Value>, index: &Map<String, Value>) {
-    let known: BTreeSet<Digest> = seen.iter().filter_map(digest_of).collect();
-    let new = |entry: &&Value| digest_of(entry).is_some_and(|digest| !known.contains(&digest));
-    let room = REFERRERS_MAX.saturating_sub(seen.len());
-    seen.extend(entries(index).iter().filter(new).take(room).cloned());
+/// Entries that were listed at some time, each once, and no more than one list may hold: the rest could not be put back.
+#[derive(Default)]
+struct Seen {
+    entries: Vec<Value>,
+    known: BTreeSet<Digest>,
+    size_bytes: u64,
+}
+
+impl Seen {
+    fn remember(&mut self, index: &Map<String, Value>) {
+        for entry in entries(index) {
+            let Some(digest) = digest_of(entry).filter(|digest| !self.known.contains(digest)) else {
+                continue;
+            };
+            let size_bytes = self.size_bytes + entry.to_string().len() as u64;
+            if self.known.len() < REFERRERS_MAX && size_bytes <= MANIFEST_SIZE_BYTES_MAX {
+                self.size_bytes = size_bytes;
+                self.known.insert(digest);
+                self.entries.push(entry.clone());
+            }
+        }
+    }
 }
 
 /// The fallback index as it is, with its `ETag`; an empty one if there is none or something else stands there.
@@ -286,5 +308,27 @@ mod tests {
         assert_eq!(index["manifests"][0], json!({"digest": "sha512:x", "odd": 1}));
         assert_eq!(digest_of(&index["manifests"][1]), Some(Digest::of(b"{}")));
         assert_eq!(index["annotations"]["a"], "b");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_each_once() {
+        let entry = |number: usize| json!({"digest": Digest::of(&number.to_le_bytes()).to_string()});
+        let index = json!({"manifests": [entry(1), entry(1), {"digest": "sha512:x"}, entry(2)]});
+        let mut seen = Seen::default();
+        seen.remember(index.as_object().unwrap());
+        assert_eq!(seen.entries, [entry(1), entry(2)]);
+        let index = json!({"manifests": (0..2000).map(entry).collect::<Vec<_>>()});
+        seen.remember(index.as_object().unwrap());
+        assert_eq!(seen.entries.len(), REFERRERS_MAX);
+        let large = |number: usize| {
+            let mut entry = entry(number);
+            entry["annotations"] = json!({"a": "x".repeat(1 << 20)});
+            entry
+        };
+        let (mut seen, large) = (Seen::default(), (0..9).map(large).collect::<Vec<_>>());
+        for one in large.chunks(3) {
+            seen.remember(json!({ "manifests": one }).as_object().unwrap());
+        }
+        assert_eq!(seen.entries, large[..3]);
     }
 }

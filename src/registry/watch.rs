@@ -9,18 +9,19 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{http::Http, place::Place, pull, pull::Manifest};
+use crate::model::limits::MANIFEST_SIZE_BYTES_MAX;
 
 /// Looks under way at once: the next is at the registry while the last one's answer is still coming.
 const LANES: usize = 2;
 /// Each look waits for so much of the time that has passed: quick registries are looked at closely, and slow ones are
 /// not asked without end.
 const SHARE: u32 = 32;
-/// How often what stands there may change while a lane looks.
-const CHANGES_MAX: usize = 8;
 /// Shorter than this nobody can sleep.
 const TIMER: Duration = Duration::from_millis(1);
 /// How long an answer may be late once our own writing is done.
 const GRACE: Duration = Duration::from_millis(200);
+/// So many bytes of lists a lane holds before it stops looking: several of the largest, hundreds of what others write.
+const HELD_SIZE_BYTES_MAX: u64 = 4 * MANIFEST_SIZE_BYTES_MAX;
 
 /// Does `writing`, and meanwhile looks time and again at what stands behind `tag`, where `etag` was seen last: its
 /// answer, and what else was seen there. If something else stands there already, nothing is written. Looks that fail are
@@ -60,6 +61,7 @@ async fn look(
 ) -> Vec<Manifest> {
     let began = Instant::now();
     let (mut seen, mut etag) = (Vec::new(), etag.map(ToOwned::to_owned));
+    let mut held_bytes = 0;
     let late = async {
         done.cancelled().await;
         tokio::time::sleep(GRACE).await;
@@ -73,9 +75,10 @@ async fn look(
         match found {
             Ok(Some(found)) => {
                 etag.clone_from(&found.etag);
+                held_bytes += found.bytes.len() as u64;
                 seen.push(found);
                 // Without one, each look would bring the whole index.
-                if etag.is_none() || seen.len() == CHANGES_MAX {
+                if etag.is_none() || held_bytes >= HELD_SIZE_BYTES_MAX {
                     break;
                 }
             }

@@ -300,3 +300,36 @@ async fn uploads_that_stumble_stall_or_fail() {
         "Refused",
     );
 }
+
+/// Whoever is asked what others write may answer each look with another list as large as any.
+#[tokio::test]
+async fn what_is_seen_while_writing_is_held_within_bounds() {
+    let filler = "x".repeat((4 << 20) - 200);
+    let index = format!(r#"{{"manifests":[],"mediaType":"{OCI_INDEX}","annotations":{{"a":"{filler}"}}}}"#);
+    let (server, _) = serve(move |_, before| ok(&format!("ETag: \"{before}\"\r\n"), index.clone())).await;
+    let place = Place::new(&server.host, "app", true).unwrap();
+    let registries = registries();
+    let writing = tokio::time::sleep(Duration::from_secs(3));
+    let ((), seen) = watch::meanwhile(&registries.http, &place, "tag", None, writing).await;
+    let size_bytes: usize = seen.iter().map(|found| found.bytes.len()).sum();
+    assert!(!seen.is_empty() && size_bytes <= 40 << 20, "{size_bytes}");
+}
+
+/// The other side of it: who is alone, as `copy` mostly is, spends no requests on what others may write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_lists_alone_looks_once_before_and_once_after() {
+    let list = std::sync::Mutex::new(None::<Vec<u8>>);
+    let (server, image) = serve(move |request, _| {
+        if request.line.starts_with("PUT") {
+            std::thread::sleep(Duration::from_millis(100));
+            *list.lock().unwrap() = Some(request.body.clone());
+            return Reply::Full(201, String::new(), Vec::new());
+        }
+        list.lock().unwrap().clone().map_or_else(|| status(404), |list| ok("ETag: \"1\"\r\n", list))
+    })
+    .await;
+    let (subject, one) = (Descriptor::of(OCI_MANIFEST, b"subject"), Descriptor::of(OCI_MANIFEST, b"one"));
+    registries().list_attachments(&image, &subject, &[one], None).await.unwrap();
+    let methods: Vec<_> = server.seen().iter().map(|request| request.line[..3].to_owned()).collect();
+    assert_eq!(methods, ["GET", "PUT", "GET"]);
+}

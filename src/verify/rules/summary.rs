@@ -26,13 +26,12 @@ pub(in crate::verify) fn stand_in(case: &Case<'_>) -> Standing {
         let granted =
             believed.roots.iter().map(|index| case.evidence.roots.0[*index].level).max().unwrap_or_default();
         let place = opened.at.digest().to_string();
+        let level = summary.build_level().min(granted);
         match objection(case, wanted, summary) {
             Some(finding) => standing.findings.push(finding.at(place)),
-            None if summary.build_level().min(granted) < case.policy.least_level => {
-                let text = format!(
-                    "the summary vouches for SLSA build level {}",
-                    summary.build_level().min(granted)
-                );
+            // Who is granted none verifies something else, as sources.
+            None if granted == 0 || level < case.policy.least_level => {
+                let text = format!("the summary vouches for SLSA build level {level}");
                 standing.findings.push(Finding::new(Code::SummaryLevel, text).at(place));
             }
             None if standing.accepted.is_none() => {
@@ -42,7 +41,6 @@ pub(in crate::verify) fn stand_in(case: &Case<'_>) -> Standing {
                     summary.time_verified.as_deref().unwrap_or_default()
                 );
                 standing.findings.push(Finding::new(Code::SummaryUsed, text).at(place));
-                let level = summary.build_level().min(granted);
                 standing.accepted = Some(Accepted { digest: opened.at.digest(), level });
             }
             None => {}

@@ -135,6 +135,23 @@ fn wherever_it_lies_beside_the_image_and_whatever_its_tool_calls_its_refs() {
     }
 }
 
+/// in-toto lets one thing be a subject more than once, here for each of its names.
+#[test]
+fn one_commit_may_stand_there_for_each_of_its_branches_and_tags() {
+    let stand = Stand::new();
+    stand.honest();
+    attach(&stand, By::Other, |it| {
+        let names = ["refs/heads/main", "refs/tags/v1.4.0"];
+        let subject = |name| json!({"digest": {"gitCommit": COMMIT}, "annotations": {"sourceRefs": [name]}});
+        it["subject"] = names.map(subject).to_vec().into();
+    });
+    for fits in ["refs/heads/main", "refs/tags/*"] {
+        stand.by_policy(&policy(&format!("refs = [\"{fits}\"]")), &[]).exits(0);
+    }
+    let ran = stand.by_policy(&policy("refs = [\"refs/heads/release\"]"), &[]).exits(1);
+    assert_eq!(denials(&ran), ["source-ref-not-allowed"]);
+}
+
 #[test]
 fn one_repository_has_several_names() {
     for same in ["https://git.example.org/shop/checkout.git", "git+ssh://git@GIT.example.org/shop/checkout/"]
@@ -305,13 +322,32 @@ fn a_summary_of_a_commit_stands_in_for_nothing() {
     assert_eq!(ran.json()["images"][0]["summary"], Value::Null, "{ran}");
 }
 
+/// Whoever may speak for a verifier may verify images too, unless the policy says that its word is good for no build level.
+#[test]
+fn who_is_granted_no_build_level_stands_in_for_no_judging() {
+    for (level, code) in [(1, 0), (0, 1)] {
+        let stand = Stand::new();
+        let trust = trust(&format!("level = {level}"));
+        let text = format!("builders = [\"{BUILDER}\"]\n{trust}[source]\n[summaries]\nmax-age = \"7d\"\n");
+        attach(&stand, By::Other, |it| {
+            it["subject"] = stand.subject();
+            it["predicate"]["policy"]["digest"] = json!({"sha256": Digest::of(text.as_bytes()).hex()});
+            it["predicate"]["verifiedLevels"] = json!(["SLSA_BUILD_LEVEL_3"]);
+        });
+        let ran = stand.by_policy(&text, &[]).exits(code);
+        assert_eq!(ran.json()["images"][0]["summary"].is_string(), code == 0, "{ran}");
+        assert_eq!(all_codes(&ran).contains(&"summary-level".to_owned()), code == 1, "{ran}");
+    }
+}
+
 #[test]
 fn a_signer_vouches_for_no_more_than_it_is_granted() {
     let stand = Stand::new();
     stand.honest();
     attach(&stand, By::Other, |_| {});
     let granted = |level: u8, wanted: u8| {
-        let trust = trust(&format!("source-level = {level}"));
+        let only = format!("level = 0\npredicates = [\"{SUMMARY}\"]"); // As docs/verification.md has it.
+        let trust = trust(&format!("source-level = {level}\n{only}"));
         stand.by_policy(&format!("builders = [\"{BUILDER}\"]\n{trust}[source]\nlevel = {wanted}"), &[])
     };
     let ran = granted(2, 3).exits(1);
