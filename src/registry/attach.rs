@@ -15,7 +15,8 @@ use super::{
     manifest::{self, digest_of, entries},
     neighbours::Neighbours,
     place::Place,
-    pull, push,
+    pull::{self, Version},
+    push,
     referrers::fallback_tag,
     watch,
 };
@@ -106,7 +107,7 @@ async fn merge(
     let mut sightings = 0;
     for _ in 0..ROUNDS_MAX {
         let began = Instant::now();
-        let (mut index, etag) = current(http, place, subject).await?;
+        let (mut index, version) = current(http, place, subject).await?;
         let there = listed(&index);
         alone &= expected.as_ref().is_none_or(|expected| *expected == there);
         alone &= !before.is_some_and(Before::met_others);
@@ -130,18 +131,19 @@ async fn merge(
         for entry in eaten {
             append(&mut index, entry);
         }
-        let writing = write(http, place, subject, &index, etag.as_deref());
+        let writing = write(http, place, subject, &index, version.etag.as_deref());
         let written = if alone {
             Some(writing.await)
         } else {
-            let (written, others) = watch::meanwhile(http, place, &tag, etag.as_deref(), writing).await;
+            let (written, others) = watch::meanwhile(http, place, &tag, &version, writing).await;
             for other in others.iter().filter(|found| manifest::is_index(&found.descriptor.media_type)) {
                 seen.remember(&manifest::read(&place.name(&tag), &other.bytes, None)?.1);
             }
             written
         };
         match written {
-            None => {} // Somebody was faster: what stands there now is looked at anew.
+            // Somebody was faster: what stands there now is looked at anew.
+            None => tokio::time::sleep(random(STAGGER)).await,
             Some(Ok(())) => {
                 expected = Some(listed(&index));
                 sightings = 1;
@@ -213,19 +215,19 @@ impl Seen {
     }
 }
 
-/// The fallback index as it is, with its `ETag`; an empty one if there is none or something else stands there.
+/// The fallback index as it is, and what stands there; an empty one if there is none or something else stands there.
 async fn current(
     http: &Http,
     place: &Place,
     subject: &Digest,
-) -> Result<(Map<String, Value>, Option<String>), RegistryError> {
+) -> Result<(Map<String, Value>, Version), RegistryError> {
     let tag = fallback_tag(subject);
     match pull::manifest(http, place, &tag).await {
         Ok(found) if manifest::is_index(&found.descriptor.media_type) => {
-            Ok((manifest::read(&place.name(&tag), &found.bytes, None)?.1, found.etag))
+            Ok((manifest::read(&place.name(&tag), &found.bytes, None)?.1, Version::from(&found)))
         }
-        Ok(found) => Ok((empty(), found.etag)),
-        Err(error) if error.is_not_found() => Ok((empty(), None)),
+        Ok(found) => Ok((empty(), Version::from(&found))),
+        Err(error) if error.is_not_found() => Ok((empty(), Version::default())),
         Err(error) => Err(error),
     }
 }

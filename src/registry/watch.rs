@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{http::Http, place::Place, pull, pull::Manifest};
+use super::{
+    http::Http,
+    place::Place,
+    pull::{self, Manifest, Version},
+};
 use crate::model::limits::MANIFEST_SIZE_BYTES_MAX;
 
 /// Looks under way at once: the next is at the registry while the last one's answer is still coming.
@@ -23,25 +27,25 @@ const GRACE: Duration = Duration::from_millis(200);
 /// So many bytes of lists a lane holds before it stops looking: several of the largest, hundreds of what others write.
 const HELD_SIZE_BYTES_MAX: u64 = 4 * MANIFEST_SIZE_BYTES_MAX;
 
-/// Does `writing`, and meanwhile looks time and again at what stands behind `tag`, where `etag` was seen last: its
-/// answer, and what else was seen there. If something else stands there already, nothing is written. Looks that fail are
+/// Does `writing`, and meanwhile looks time and again at what stands behind `tag`, where `version` was seen last:
+/// its answer, and what else was seen there. If something else stands there already, nothing is written. Looks that fail are
 /// no looks.
 pub(super) async fn meanwhile<T>(
     http: &Http,
     place: &Place,
     tag: &str,
-    etag: Option<&str>,
+    version: &Version,
     writing: impl Future<Output = T>,
 ) -> (Option<T>, Vec<Manifest>) {
     // A connection for each lane and for the writing: making one may take longer than all that follows.
-    let first = (0..=LANES).map(|_| pull::changed(http, place, tag, etag));
+    let first = (0..=LANES).map(|_| pull::changed(http, place, tag, version));
     let first = futures_util::future::join_all(first).await;
     let changed: Vec<Manifest> = first.into_iter().filter_map(|look| look.ok().flatten()).collect();
     if !changed.is_empty() {
         return (None, changed);
     }
     let done = CancellationToken::new();
-    let lanes = futures_util::future::join_all((0..LANES).map(|_| look(http, place, tag, etag, &done)));
+    let lanes = futures_util::future::join_all((0..LANES).map(|_| look(http, place, tag, version, &done)));
     let write = async {
         let written = writing.await;
         done.cancel();
@@ -56,29 +60,29 @@ async fn look(
     http: &Http,
     place: &Place,
     tag: &str,
-    etag: Option<&str>,
+    version: &Version,
     done: &CancellationToken,
 ) -> Vec<Manifest> {
     let began = Instant::now();
-    let (mut seen, mut etag) = (Vec::new(), etag.map(ToOwned::to_owned));
+    let (mut seen, mut version) = (Vec::new(), version.clone());
     let mut held_bytes = 0;
     let late = async {
         done.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::pin!(late);
-    while !done.is_cancelled() {
+    // Without an ETag each look would bring the whole list.
+    while !done.is_cancelled() && (version.digest.is_none() || version.etag.is_some()) {
         let found = tokio::select! {
-            found = pull::changed(http, place, tag, etag.as_deref()) => found,
+            found = pull::changed(http, place, tag, &version) => found,
             () = &mut late => break,
         };
         match found {
             Ok(Some(found)) => {
-                etag.clone_from(&found.etag);
+                version = Version::from(&found);
                 held_bytes += found.bytes.len() as u64;
                 seen.push(found);
-                // Without one, each look would bring the whole index.
-                if etag.is_none() || held_bytes >= HELD_SIZE_BYTES_MAX {
+                if held_bytes >= HELD_SIZE_BYTES_MAX {
                     break;
                 }
             }

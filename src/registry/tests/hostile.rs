@@ -305,12 +305,22 @@ async fn uploads_that_stumble_stall_or_fail() {
 #[tokio::test]
 async fn what_is_seen_while_writing_is_held_within_bounds() {
     let filler = "x".repeat((4 << 20) - 200);
-    let index = format!(r#"{{"manifests":[],"mediaType":"{OCI_INDEX}","annotations":{{"a":"{filler}"}}}}"#);
-    let (server, _) = serve(move |_, before| ok(&format!("ETag: \"{before}\"\r\n"), index.clone())).await;
+    let (server, _) = serve(move |_, before| {
+        if before < 3 {
+            return status(404); // The looks before it writes.
+        }
+        let index = format!(
+            r#"{{"manifests":[],"mediaType":"{OCI_INDEX}","annotations":{{"{before}":"{filler}"}}}}"#
+        );
+        ok(&format!("ETag: \"{before}\"\r\n"), index)
+    })
+    .await;
     let place = Place::new(&server.host, "app", true).unwrap();
     let registries = registries();
     let writing = tokio::time::sleep(Duration::from_secs(3));
-    let ((), seen) = watch::meanwhile(&registries.http, &place, "tag", None, writing).await;
+    let version = pull::Version::default();
+    let (written, seen) = watch::meanwhile(&registries.http, &place, "tag", &version, writing).await;
+    assert_eq!(written, Some(()));
     let size_bytes: usize = seen.iter().map(|found| found.bytes.len()).sum();
     assert!(!seen.is_empty() && size_bytes <= 40 << 20, "{size_bytes}");
 }
@@ -332,4 +342,26 @@ async fn who_lists_alone_looks_once_before_and_once_after() {
     registries().list_attachments(&image, &subject, &[one], None).await.unwrap();
     let methods: Vec<_> = server.seen().iter().map(|request| request.line[..3].to_owned()).collect();
     assert_eq!(methods, ["GET", "PUT", "GET"]);
+}
+
+/// A registry that compares nothing and names no version gives each look the whole list; that is no change.
+#[tokio::test]
+async fn a_list_that_comes_whole_each_time_is_written_to_all_the_same() {
+    let first = Descriptor::of(OCI_MANIFEST, b"another's");
+    let list = std::sync::Mutex::new(
+        serde_json::to_vec(&serde_json::json!({"mediaType": OCI_INDEX, "manifests": [first]})).unwrap(),
+    );
+    let (server, image) = serve(move |request, _| {
+        if request.line.starts_with("PUT") {
+            *list.lock().unwrap() = request.body.clone();
+            return Reply::Full(201, String::new(), Vec::new());
+        }
+        ok("", list.lock().unwrap().clone())
+    })
+    .await;
+    let (subject, one) = (Descriptor::of(OCI_MANIFEST, b"subject"), Descriptor::of(OCI_MANIFEST, b"one"));
+    let before = Before { entries: Vec::new(), at: std::time::Instant::now(), neighbours: None };
+    registries().list_attachments(&image, &subject, &[one], Some(&before)).await.unwrap();
+    let puts = server.seen().iter().filter(|request| request.line.starts_with("PUT")).count();
+    assert_eq!(puts, 1);
 }
