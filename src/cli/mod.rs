@@ -138,17 +138,22 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Both reqwest and the gateway's TLS may ask rustls for the process's provider: there is one, and it is this.
     let _ = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default();
     let console = Console::new(&cli.global);
-    let outcome =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::internal).and_then(
-            |runtime| {
-                let outcome = runtime.block_on(dispatch(&cli, &console));
-                runtime.shutdown_timeout(std::time::Duration::from_secs(5));
-                outcome
-            },
-        );
+    let outcome = runtime(&cli.command).enable_all().build().map_err(Failure::internal).and_then(|runtime| {
+        let outcome = runtime.block_on(dispatch(&cli, &console));
+        runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+        outcome
+    });
     console.finish();
     let exit = outcome.unwrap_or_else(|failure| console.failure(&failure));
     ExitCode::from(exit.code())
+}
+
+/// `verify` waits for a few answers, or has threads of its own for many images; more of them would only wake each other.
+fn runtime(command: &Command) -> tokio::runtime::Builder {
+    match command {
+        Command::Verify(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    }
 }
 
 /// The flags of every command that take a value.

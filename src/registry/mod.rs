@@ -34,6 +34,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 pub use self::{
@@ -46,7 +47,8 @@ pub use self::{
     transfer::{CopyBlobError, Known},
 };
 use self::{
-    http::Http, layout::Layout, neighbours::Neighbours, place::Place, push::Uploads, retry::Patience,
+    http::Http, layout::Layout, neighbours::Neighbours, place::Place, push::Uploads, referrers::Apis,
+    retry::Patience,
 };
 use crate::{
     model::{Descriptor, Digest, ImageName, Location, Network, names::OCI_MANIFEST},
@@ -112,6 +114,7 @@ pub struct Attached {
 pub struct Registries {
     http: Http,
     uploads: Uploads,
+    apis: Arc<Apis>,
 }
 
 impl fmt::Debug for Registries {
@@ -130,14 +133,14 @@ impl Registries {
     /// Remembers `options`; connects to nothing and reads no file yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { http: Http::new(options), uploads: Uploads::default() }
+        Self { http: Http::new(options), uploads: Uploads::default(), apis: Arc::default() }
     }
 
     /// The same door for another runtime: a connection lives no longer than the one that it was made on. Logins are
     /// shared, and how many requests may be under way.
     #[must_use]
     pub fn twin(&self) -> Self {
-        Self { http: self.http.twin(), uploads: Uploads::default() }
+        Self { http: self.http.twin(), uploads: Uploads::default(), apis: Arc::clone(&self.apis) }
     }
 
     /// The descriptor of the manifest or index `name` means now: by digest, else tag, else `latest` (in a layout: else
@@ -344,31 +347,6 @@ impl Registries {
                     layout.tag(&image, &tag)
                 };
                 blocking(&dir, work).await
-            }
-        }
-    }
-
-    /// What `name`'s place lists as referring to `subject` (FORMATS.md §5), of any type, each digest once; empty if
-    /// nothing does. The descriptors' types and annotations are hints that nobody vouches for.
-    ///
-    /// # Errors
-    /// [`RegistryError::TooLarge`] past 1,000 entries or 100 pages; anything but a clear "there are none" is an error.
-    pub async fn referrers(
-        &self,
-        name: &ImageName,
-        subject: &Digest,
-    ) -> Result<Vec<Descriptor>, RegistryError> {
-        match self.site(name)? {
-            Site::Registry(place) => match referrers::list(&self.http, &place, subject).await {
-                Err(error) if error.is_unavailable() => {
-                    let read = |place| async move { referrers::list(&self.http, &place, subject).await };
-                    self.mirrors(name, true, read).await?.0.ok_or(error)
-                }
-                listed => listed,
-            },
-            Site::Layout(layout) => {
-                let subject = *subject;
-                blocking(&layout.dir.clone(), move || layout.referrers(&subject)).await
             }
         }
     }

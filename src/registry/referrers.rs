@@ -1,24 +1,77 @@
 //! What refers to an image in a registry (FORMATS.md §5). Reading only.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
+use futures_util::future::join;
 use reqwest::{StatusCode, header::ACCEPT};
 use serde::Deserialize as _;
 use serde_json::Value;
 use url::Url;
 
 use super::{
-    RegistryError,
+    Registries, RegistryError, Site, blocking,
     http::{Ask, Http, Whole},
     manifest::{self, entries},
     place::Place,
     pull,
 };
 use crate::model::{
-    Descriptor, Digest,
+    Descriptor, Digest, ImageName,
     limits::{MANIFEST_SIZE_BYTES_MAX, REFERRER_PAGES_MAX, REFERRERS_MAX},
     names::OCI_INDEX,
 };
+
+impl Registries {
+    /// What `name`'s place lists as referring to `subject` (FORMATS.md §5), of any type, each digest once; empty if
+    /// nothing does. The descriptors' types and annotations are hints that nobody vouches for.
+    ///
+    /// # Errors
+    /// [`RegistryError::TooLarge`] past 1,000 entries or 100 pages; anything but a clear "there are none" is an error.
+    pub async fn referrers(
+        &self,
+        name: &ImageName,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        let read = |place| async move { list(&self.http, &place, subject).await };
+        self.listed(name, subject, read).await
+    }
+
+    /// [`Registries::referrers`] for somebody who waits: in the time of one answer, at the cost of a request more
+    /// where it is not known yet that the registry has the API.
+    ///
+    /// # Errors
+    /// Those of [`Registries::referrers`].
+    pub async fn referrers_at_once(
+        &self,
+        name: &ImageName,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        let read = |place| async move { self.apis.list_at_once(&self.http, &place, subject).await };
+        self.listed(name, subject, read).await
+    }
+
+    /// What `read` finds at `name`'s place, or at a mirror if that is out of reach.
+    async fn listed<Reading: Future<Output = Result<Vec<Descriptor>, RegistryError>>>(
+        &self,
+        name: &ImageName,
+        subject: &Digest,
+        read: impl Fn(Place) -> Reading,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        match self.site(name)? {
+            Site::Registry(place) => match read(place).await {
+                Err(error) if error.is_unavailable() => self.mirrors(name, true, read).await?.0.ok_or(error),
+                listed => listed,
+            },
+            Site::Layout(layout) => {
+                let subject = *subject;
+                blocking(&layout.dir.clone(), move || layout.referrers(&subject)).await
+            }
+        }
+    }
+}
 
 /// Everything the registry lists for `subject`: by its API, or where it has none by the fallback tag.
 pub(super) async fn list(
@@ -29,6 +82,33 @@ pub(super) async fn list(
     match by_api(http, place, subject).await? {
         Some(listed) => Ok(listed),
         None => by_tag(http, place, subject).await,
+    }
+}
+
+/// Which registries have the API and which do not, as far as they were asked.
+#[derive(Debug, Default)]
+pub(super) struct Apis(Mutex<BTreeMap<String, bool>>);
+
+impl Apis {
+    /// [`list`] in the time of one answer: unless this registry is known to have the API, the tag is asked for at the
+    /// same time.
+    pub(super) async fn list_at_once(
+        &self,
+        http: &Http,
+        place: &Place,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        if self.known().get(&place.host) == Some(&true) {
+            return list(http, place, subject).await;
+        }
+        let (listed, tagged) = join(by_api(http, place, subject), by_tag(http, place, subject)).await;
+        let listed = listed?;
+        self.known().insert(place.host.clone(), listed.is_some());
+        listed.map_or(tagged, Ok)
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -62,9 +62,8 @@ pub async fn gather(ports: &Ports, request: &Request, image: &ImageName) -> Resu
         index: [names::OCI_INDEX, names::DOCKER_LIST].contains(&descriptor.media_type.as_str()),
     };
     let mut evidence = Evidence::new(judged, Arc::clone(&request.roots));
-    let (listed, legacy) =
-        join(ports.registries.referrers(&name, &descriptor.digest), legacy(ports, &name, &descriptor.digest))
-            .await;
+    let listing = Box::pin(ports.registries.referrers_at_once(&name, &descriptor.digest)); // Large: two at once.
+    let (listed, legacy) = join(listing, legacy(ports, &name, &descriptor.digest)).await;
     let listed = listed.map_err(failed)?;
     let mut found = Found::default();
     legacy.map_err(failed)?.into_iter().for_each(|one| match one {

@@ -54,7 +54,7 @@ fn few_requests_are_made() {
     stand.registry.forget_requests();
     passes(&stand, &[]);
     let requests = stand.registry.requests(REPOSITORY);
-    assert!(requests.len() <= 5, "{requests:#?}"); // image, list, `.att`, manifest, bundle
+    assert!(requests.len() <= 6, "{requests:#?}"); // image, list (and its tag), `.att`, manifest, bundle
     stand.registry.set(Settings::default().apiless());
     let tag = stand.image.replace(':', "-");
     let entry = stand.registry.referrers(REPOSITORY, &stand.image);
