@@ -209,40 +209,7 @@ fn repository(uri: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Instant};
-
     use super::*;
-    use crate::{
-        model::{Descriptor, ResourceDescriptor},
-        verify::{Candidate, Form, Judged, Place, Roots, open},
-    };
-
-    /// Anybody may put a thousand things beside an image that was made of ten thousand.
-    #[test]
-    fn what_is_about_no_commit_costs_no_look_for_the_source() {
-        let digest = Digest::of(b"image");
-        let descriptor = Descriptor::new("", digest, 1);
-        let judged = Judged { image: String::new(), descriptor, sha512: String::new(), index: false };
-        let mut evidence = Evidence::new(judged.clone(), Arc::new(Roots(Vec::new())));
-        let candidate = Candidate::new(Place::File(digest), Form::Statement, Vec::new(), None);
-        evidence.opened = vec![open(candidate, &evidence.roots, &judged); 1000];
-        let view = View {
-            build_type: String::new(),
-            builder_id: String::new(),
-            external: serde_json::Map::new(),
-            internal: serde_json::Map::new(),
-            dependencies: vec![ResourceDescriptor::default(); 10_000],
-            byproducts: Vec::new(),
-            started_on_s: None,
-            finished_on_s: None,
-            tainted: Vec::new(),
-            configured_from: None,
-            boasts: Vec::new(),
-        };
-        let began = Instant::now();
-        assert!(words(&evidence, &view).is_empty());
-        assert!(began.elapsed().as_millis() < 100, "{:?}", began.elapsed());
-    }
 
     #[test]
     fn one_repository_has_several_names() {
