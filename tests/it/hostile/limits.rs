@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Lab, Mirror, Ran, Registry};
+use crate::support::{Lab, Mirror, Ran, Registry, bomb};
 
 /// A build of one hostile step, on line 3.
 #[track_caller]
@@ -96,6 +96,7 @@ fn a_step_that_makes_files_without_end() {
 
 #[test]
 fn a_step_that_forks_without_end() {
+    let _bomb = bomb();
     is_ended(&Lab::new(), "bomb", "b() { b | b; }; b", &[], ("processes", 8192));
 }
 

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Lab, Ran, Registry, fixtures};
+use crate::support::{Lab, Ran, Registry, bomb, fixtures};
 
 const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
 
@@ -176,7 +176,7 @@ run = ["/no/such"]
 
 #[test]
 fn what_means_harm_is_ended_and_said() {
-    let lab = Lab::new();
+    let (lab, _bomb) = (Lab::new(), bomb());
     let to = image(&lab, "test-hostile", &[("Dockerfile", &format!("{TINY}RUN true\n"))]);
     let began = Instant::now();
     let ran = tried(&lab, &to, HOSTILE, &[]).exits(1);

@@ -32,6 +32,7 @@ pub(crate) use sigstore::Sigstore;
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// What speaks HTTP somewhere.
@@ -57,4 +58,10 @@ pub(crate) fn must(command: &mut Command) -> String {
 /// Whether the tests run as root.
 pub(crate) fn root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Held by a test whose step forks without end: two at once would reach the user's limit of processes before their own.
+pub(crate) fn bomb() -> MutexGuard<'static, ()> {
+    static BOMB: Mutex<()> = Mutex::new(());
+    BOMB.lock().unwrap_or_else(PoisonError::into_inner)
 }
