@@ -18,6 +18,8 @@ use std::{
 };
 
 const POLL: Duration = Duration::from_millis(250);
+/// Processes are counted this often: they double faster than what each has is read.
+const COUNT: Duration = Duration::from_millis(50);
 /// The tree is measured this often even if the disk does not fill: somebody else may free what the build takes.
 const MEASURE: Duration = Duration::from_secs(30);
 
@@ -53,10 +55,19 @@ impl Bounds {
 /// Which bound was passed: its name, what is allowed, what was found.
 pub type Over = (&'static str, u64, u64);
 
-/// Watches from two threads of its own, since a large tree takes a while; `end` must end the cage. `dir` is the
-/// build's directory.
+/// Watches from threads of its own, since a large tree, or what many processes have, takes a while; `end` must end the
+/// cage. `dir` is the build's directory.
 pub fn start(bounds: Bounds, dir: PathBuf, end: fn(Over)) {
-    let of_disk = bounds.clone();
+    let (of_disk, processes) = (bounds.clone(), bounds.processes);
+    thread::spawn(move || {
+        loop {
+            let found = pids().len() as u64;
+            if found > processes {
+                end(("processes", processes, found));
+            }
+            thread::sleep(COUNT);
+        }
+    });
     thread::spawn(move || {
         let hosts = Memory::of_host();
         loop {
@@ -92,12 +103,8 @@ impl Memory {
     }
 
     fn check(&self, bounds: &Bounds) -> Option<Over> {
-        let pids = pids();
-        if pids.len() as u64 > bounds.processes {
-            return Some(("processes", bounds.processes, pids.len() as u64));
-        }
         let (mut threads, mut own) = (0, BTreeMap::new());
-        for pid in pids {
+        for pid in pids() {
             let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
             threads += number(&status, "Threads:").unwrap_or(1);
             own.insert(pid, number(&status, "RssAnon:").unwrap_or(0) << 10);
