@@ -27,9 +27,9 @@ const GRACE: Duration = Duration::from_millis(200);
 /// So many bytes of lists a lane holds before it stops looking: several of the largest, hundreds of what others write.
 const HELD_SIZE_BYTES_MAX: u64 = 4 * MANIFEST_SIZE_BYTES_MAX;
 
-/// Does `writing`, and meanwhile looks time and again at what stands behind `tag`, where `version` was seen last:
-/// its answer, and what else was seen there. If something else stands there already, nothing is written. Looks that fail are
-/// no looks.
+/// Does `writing`, and meanwhile looks time and again at what stands behind `tag`, where `version` was seen last: its
+/// answer, and what else was seen there. If something else stands there already, nothing is written. Looks that fail
+/// are no looks.
 pub(super) async fn meanwhile<T>(
     http: &Http,
     place: &Place,

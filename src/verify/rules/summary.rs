@@ -31,7 +31,12 @@ pub(in crate::verify) fn stand_in(case: &Case<'_>) -> Standing {
             Some(finding) => standing.findings.push(finding.at(place)),
             // Who is granted none verifies something else, as sources.
             None if granted == 0 || level < case.policy.least_level => {
-                let text = format!("the summary vouches for SLSA build level {level}");
+                let why = if granted < summary.build_level() {
+                    ": the policy grants its signer no more"
+                } else {
+                    ""
+                };
+                let text = format!("the summary vouches for SLSA build level {level}{why}");
                 standing.findings.push(Finding::new(Code::SummaryLevel, text).at(place));
             }
             None if standing.accepted.is_none() => {
