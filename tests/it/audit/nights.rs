@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::stand::{Night, bare, came, image, says, step};
 use crate::support::Registry;
 
+/// Time to verify in, and less than a rebuild of the good image can take.
+const SHORT: &str = "5s";
+
 /// The bundles and provenance beside an image are taken away: the list of what refers to it is empty.
 fn lose_evidence(registry: &Registry, repository: &str) {
     let image = registry.tag(repository, "1").unwrap();
@@ -19,7 +22,9 @@ fn three_images_over_some_nights() {
     let (night, registry) = (Night::new(), Registry::shared());
     let lab = &night.lab;
     let [good, drifts, lost] = ["night-good", "night-drifts", "night-lost"].map(|name| registry.name(name));
-    let source = lab.source("good", &[("Dockerfile", "FROM base.example/tiny:1\nRUN echo good > /good\n")]);
+    // It sleeps, so that no machine is fast enough to rebuild it within `SHORT`.
+    let slow = "FROM base.example/tiny:1\nRUN sleep 6 && echo good > /good\n";
+    let source = lab.source("good", &[("Dockerfile", slow)]);
     lab.build(registry, &source, &good, &[]).exits(0);
     lab.build(registry, &source, &lost, &[]).exits(0);
     lab.build(registry, &lab.fixture("drift"), &drifts, &[]).exits(0);
@@ -103,7 +108,7 @@ fn three_images_over_some_nights() {
 
     // What took longer than there is time is not begun; what takes less is.
     group("policy = \"policy.toml\"\n");
-    let short = night.audit(&["--force", "--for", "1s"]).exits(1);
+    let short = night.audit(&["--force", "--for", SHORT]).exits(1);
     let answer = short.json();
     assert_eq!(answer["ended"], "out-of-time", "{short}");
     assert_eq!(came(&answer, &good, "verify"), "done passed", "{short}");
