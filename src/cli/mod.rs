@@ -27,6 +27,7 @@ mod ignore;
 mod import;
 mod key;
 mod koji;
+mod later;
 mod layout;
 mod ledger;
 mod link;
@@ -54,6 +55,7 @@ use tokio_util::sync::CancellationToken;
 use console::Console;
 use failure::{Exit, Failure};
 use global::{Format, Global};
+use later::Later;
 
 /// Builds container images from git in a sealed, recorded buildroot, attests how, rebuilds them from that record, and
 /// explains what does not match.
@@ -69,38 +71,38 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Builds an image from a git commit, attests and pushes it
-    Build(Box<build::Args>),
+    Build(Later<build::Args>),
     /// Rebuilds images from their provenance by replay and confirms their layer digests
-    Rebuild(Box<rebuild::Args>),
+    Rebuild(Later<rebuild::Args>),
     /// Makes a base image of a root file system, attests and pushes it
-    Import(import::Args),
+    Import(Later<import::Args>),
     /// Copies an image with all that refers to it; the tag is written last
-    Copy(copy::Args),
+    Copy(Later<copy::Args>),
     /// Attests an image built elsewhere: signs a statement, or makes one from evidence
-    Attest(Box<attest::Args>),
+    Attest(Later<attest::Args>),
     /// Compares two images: layers, paths, fields, config
-    Diff(diff::Args),
+    Diff(Later<diff::Args>),
     /// Says whether images are what a policy wants, and by whose word
-    Verify(Box<verify::Args>),
+    Verify(Later<verify::Args>),
     /// Moves a tag to an image that a policy lets through, with its evidence
-    Promote(Box<promote::Args>),
+    Promote(Later<promote::Args>),
     /// Verifies and rebuilds the images of an inventory that are due, and remembers it
-    Audit(Box<audit::Args>),
+    Audit(Later<audit::Args>),
     /// Says what changed since the last audit, and how all images stand
-    Report(Box<night::Args>),
+    Report(Later<night::Args>),
     /// Tells people what changed: webhooks, mail, chat, issues
-    Notify(notify::Args),
+    Notify(Later<notify::Args>),
     /// Runs tests in an image, each in a root file system of its own, without a network
-    Test(Box<test::Args>),
+    Test(Later<test::Args>),
     /// Checks a policy, and prints the ones that are built in
     #[command(subcommand)]
     Policy(policy::Command),
     /// Says where an image came from: commit, buildroot, repositories, bases, log
-    Trace(trace::Args),
+    Trace(Later<trace::Args>),
     /// Packs all that an image is judged by into one archive, and judges it again
     Evidence(Box<evidence::Args>),
     /// Tells the life of an image, and of its tag, as the ledger knows it
-    History(history::Args),
+    History(Later<history::Args>),
     /// Checks the ledger, and makes it again from the registries
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -113,11 +115,11 @@ enum Command {
     #[command(subcommand)]
     Store(store::Command),
     /// Says what a code of an answer means
-    Explain(explain::Args),
+    Explain(Later<explain::Args>),
     /// Prints a shell's completions of this command line
-    Completions(describe::Completions),
+    Completions(Later<describe::Completions>),
     /// Prints a manual page, in roff
-    Man(describe::Man),
+    Man(Later<describe::Man>),
 }
 
 /// What every command is given.

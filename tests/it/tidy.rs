@@ -233,6 +233,24 @@ fn every_dependency_says_why() {
 
 /// A merge can leave a package twice in a lock file, and nothing but a run of the fuzz targets would notice.
 #[test]
+fn the_binary_runs_wherever_it_is_copied() {
+    let mut command = std::process::Command::new("readelf");
+    let dynamic = command.args(["-dW", env!("CARGO_BIN_EXE_reprov")]).output().unwrap();
+    let dynamic = String::from_utf8(dynamic.stdout).unwrap();
+    let needed = dynamic.lines().filter(|line| line.contains("(NEEDED)"));
+    let names: BTreeSet<_> =
+        needed.filter_map(|line| Some(line.split_once('[')?.1.split('.').next()?)).collect();
+    let of_every_system = ["ld-linux-aarch64", "ld-linux-x86-64", "libc", "libgcc_s", "libm"];
+    assert!(names.contains("libc"), "{dynamic}");
+    nothing(
+        names
+            .into_iter()
+            .filter(|name| !of_every_system.contains(name))
+            .map(|name| format!("it needs {name}")),
+    );
+}
+
+#[test]
 fn what_is_fuzzed_has_the_same_dependencies() {
     let locked = |path: &str| -> BTreeSet<(String, String)> {
         let text = fs::read_to_string(root().join(path)).unwrap();

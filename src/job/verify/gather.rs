@@ -63,15 +63,17 @@ pub async fn gather(ports: &Ports, request: &Request, image: &ImageName) -> Resu
     };
     let mut evidence = Evidence::new(judged, Arc::clone(&request.roots));
     let listing = Box::pin(ports.registries.referrers_at_once(&name, &descriptor.digest)); // Large: two at once.
-    let (listed, legacy) = join(listing, legacy(ports, &name, &descriptor.digest)).await;
-    let listed = listed.map_err(failed)?;
+    let listed = listing.await.map_err(failed)?;
+    evidence.artifact_types.extend(listed.iter().filter_map(|entry| entry.artifact_type.clone()));
     let mut found = Found::default();
+    // Beside the manifests, not beside the list, which is two requests already.
+    let (legacy, read) =
+        join(legacy(ports, &name, &descriptor.digest), referrers(ports, &name, listed, &mut found)).await;
     legacy.map_err(failed)?.into_iter().for_each(|one| match one {
         Ok(named) => found.named.push(named),
         Err(refused) => found.refused.push(refused),
     });
-    evidence.artifact_types.extend(listed.iter().filter_map(|entry| entry.artifact_type.clone()));
-    referrers(ports, &name, listed, &mut found).await?;
+    read?;
     opened(ports, request, &name, &mut evidence, std::mem::take(&mut found.named)).await?;
     if evidence.believed().next().is_none() && !found.passed_over.is_empty() {
         // A list may lie about types: then everything is opened.

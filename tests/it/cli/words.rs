@@ -95,11 +95,13 @@ fn completions_are_scripts_that_their_shell_can_read() {
         let script = lab.reprov(&["completions", shell]).exits(0).out;
         assert!(script.contains("rebuild") && script.contains("insecure-skip-verify"), "{shell}");
     }
-    let complete = "eval \"$(\"$0\" completions bash)\"; COMP_WORDS=(reprov store p); COMP_CWORD=2; \
-        _reprov reprov p store; echo \"${COMPREPLY[*]}\"";
-    let mut bash = lab.command("bash");
-    bash.args(["-c", complete, lab.program()]);
-    assert_eq!(Lab::run(bash).exits(0).out.trim(), "prune");
+    for before in ["store", "help store"] {
+        let complete = "eval \"$(\"$0\" completions bash)\"; COMP_WORDS=(reprov $1 p); \
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _reprov reprov p store; echo \"${COMPREPLY[*]}\"";
+        let mut bash = lab.command("bash");
+        bash.args(["-c", complete, lab.program(), before]);
+        assert_eq!(Lab::run(bash).exits(0).out.trim(), "prune", "{before}");
+    }
     lab.reprov(&["completions", "sh"]).exits(2);
 }
 
