@@ -47,9 +47,9 @@ mod test;
 mod trace;
 mod verify;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, mem::ManuallyDrop, pin::Pin, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use console::Console;
@@ -133,7 +133,7 @@ struct Context<'a> {
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = test::own_config(args.into_iter().collect(), valued);
-    let cli = match Cli::try_parse_from(&args) {
+    let cli = match parsed(&args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),
     };
@@ -148,6 +148,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     console.finish();
     let exit = outcome.unwrap_or_else(|failure| console.failure(&failure));
     ExitCode::from(exit.code())
+}
+
+/// The command line as it was written; its description is needed no more and left to the end of the process.
+fn parsed(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut described = ManuallyDrop::new(Cli::command());
+    let mut matches = described.try_get_matches_from_mut(args)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Cli::command()))
 }
 
 /// `verify` waits for a few answers, or has threads of its own for many images; more of them would only wake each other.
@@ -201,6 +208,14 @@ fn fits(format: Format, command: &Command) -> Result<(), Failure> {
     if fits { Ok(()) } else { Err(Failure::usage_text(format!("--format {whose}"))) }
 }
 
+/// A command, on the heap and made in a frame of its own: one frame for all of them would be touched page by page.
+#[inline(never)]
+fn apart<'a, Running: Future<Output = Result<Exit, Failure>> + 'a>(
+    command: impl FnOnce() -> Running,
+) -> Pin<Box<dyn Future<Output = Running::Output> + 'a>> {
+    Box::pin(command())
+}
+
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
     fits(cli.global.format, &cli.command)?;
     let (cancel, at_once) = (CancellationToken::new(), CancellationToken::new());
@@ -221,32 +236,30 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         }
     });
     let context = Context { global: &cli.global, console, cancel: cancel.clone() };
-    let command = async {
-        match &cli.command {
-            Command::Build(args) => args.run(&context).await,
-            Command::Rebuild(args) => args.run(&context).await,
-            Command::Import(args) => args.run(&context).await,
-            Command::Copy(args) => args.run(&context).await,
-            Command::Attest(args) => args.run(&context).await,
-            Command::Diff(args) => args.run(&context).await,
-            Command::Verify(args) => args.run(&context).await,
-            Command::Promote(args) => args.run(&context).await,
-            Command::Audit(args) => args.run(&context).await,
-            Command::Test(args) => args.run(&context).await,
-            Command::Policy(command) => command.run(&context),
-            Command::Trace(args) => args.run(&context).await,
-            Command::Report(args) => args.run(&context).await,
-            Command::Notify(args) => args.run(&context).await,
-            Command::Evidence(args) => args.run(&context).await,
-            Command::History(args) => args.run(&context).await,
-            Command::Ledger(command) => command.run(&context).await,
-            Command::Key(command) => command.run(&context),
-            Command::Doctor => doctor::run(&context).await,
-            Command::Store(command) => command.run(&context).await,
-            Command::Explain(args) => args.run(&context),
-            Command::Completions(args) => args.run(&context),
-            Command::Man(args) => args.run(&context),
-        }
+    let command = match &cli.command {
+        Command::Build(args) => apart(|| args.run(&context)),
+        Command::Rebuild(args) => apart(|| args.run(&context)),
+        Command::Import(args) => apart(|| args.run(&context)),
+        Command::Copy(args) => apart(|| args.run(&context)),
+        Command::Attest(args) => apart(|| args.run(&context)),
+        Command::Diff(args) => apart(|| args.run(&context)),
+        Command::Verify(args) => apart(|| args.run(&context)),
+        Command::Promote(args) => apart(|| args.run(&context)),
+        Command::Audit(args) => apart(|| args.run(&context)),
+        Command::Test(args) => apart(|| args.run(&context)),
+        Command::Policy(command) => apart(async || command.run(&context)),
+        Command::Trace(args) => apart(|| args.run(&context)),
+        Command::Report(args) => apart(|| args.run(&context)),
+        Command::Notify(args) => apart(|| args.run(&context)),
+        Command::Evidence(args) => apart(|| args.run(&context)),
+        Command::History(args) => apart(|| args.run(&context)),
+        Command::Ledger(command) => apart(|| command.run(&context)),
+        Command::Key(command) => apart(async || command.run(&context)),
+        Command::Doctor => apart(|| doctor::run(&context)),
+        Command::Store(command) => apart(|| command.run(&context)),
+        Command::Explain(args) => apart(async || args.run(&context)),
+        Command::Completions(args) => apart(async || args.run(&context)),
+        Command::Man(args) => apart(async || args.run(&context)),
     };
     // A job that builds ends by itself, having cleaned up; a download just stops after a moment, or at the second ctrl-c.
     let outcome = tokio::select! {

@@ -22,11 +22,12 @@ use crate::{
 /// Requests of one image at once.
 const AT_ONCE: usize = 8;
 
-/// Bytes that may be an attestation, still in the registry.
+/// Bytes that may be an attestation, still in the registry unless the manifest had them.
 struct Named {
     at: Place,
     form: Form,
     blob: Descriptor,
+    embedded: Option<Vec<u8>>,
     annotated: Option<String>,
 }
 
@@ -34,10 +35,24 @@ struct Named {
 #[derive(Default)]
 struct Found {
     named: Vec<Named>,
+    /// What manifests had of them.
+    embedded_bytes: usize,
     refused: Vec<Refused>,
     unread: Vec<Unread>,
     /// Referrers that by their listed type are no attestations: not opened yet.
     passed_over: Vec<Descriptor>,
+}
+
+impl Found {
+    fn add(&mut self, mut named: Named) {
+        let size_bytes = named.embedded.as_ref().map_or(0, Vec::len);
+        if self.embedded_bytes + size_bytes > limits::EMBEDDED_HELD_BYTES_MAX {
+            named.embedded = None; // There is more than may be held at once.
+        } else {
+            self.embedded_bytes += size_bytes;
+        }
+        self.named.push(named);
+    }
 }
 
 /// Gathers the evidence on `image`: its own bytes against their digest, its referrers by API or fallback tag, what
@@ -70,7 +85,7 @@ pub async fn gather(ports: &Ports, request: &Request, image: &ImageName) -> Resu
     let (legacy, read) =
         join(legacy(ports, &name, &descriptor.digest), referrers(ports, &name, listed, &mut found)).await;
     legacy.map_err(failed)?.into_iter().for_each(|one| match one {
-        Ok(named) => found.named.push(named),
+        Ok(named) => found.add(named),
         Err(refused) => found.refused.push(refused),
     });
     read?;
@@ -148,7 +163,7 @@ async fn manifests(
                 found.refused.push(Refused::unseen(Some(entry.digest), Code::ReferrerMalformed, &why));
             }
             Ok((_, bytes)) => match of_manifest(entry.digest, &bytes) {
-                Ok(named) => found.named.extend(named),
+                Ok(named) => named.into_iter().for_each(|named| found.add(named)),
                 Err(refused) => found.refused.push(refused),
             },
             Err(error) => settle(found, entry.digest, &error),
@@ -195,20 +210,23 @@ fn of_manifest(digest: Digest, bytes: &[u8]) -> Result<Option<Named>, Refused> {
         [one] if manifest.layers().len() == 1 => one,
         _ => return Err(malformed("an attestation's manifest has one layer; this one has several")),
     };
-    data(&manifest, 0).map_err(|why| Refused::new(Some(digest), Code::DescriptorData, why))?;
+    let embedded =
+        embedded(&manifest, 0).map_err(|why| Refused::new(Some(digest), Code::DescriptorData, why))?;
     let annotated = manifest.annotations().get(names::BUNDLE_PREDICATE_TYPE).cloned();
-    Ok(Some(Named { at: Place::Referrer(digest), form: *form, blob: (*layer).clone(), annotated }))
+    Ok(Some(Named { at: Place::Referrer(digest), form: *form, blob: (*layer).clone(), embedded, annotated }))
 }
 
-/// What a descriptor embeds must be the bytes of its digest (image-spec, "Embedded Content").
-fn data(manifest: &Manifest, index: usize) -> Result<(), &'static str> {
+/// What a descriptor embeds, which must be the bytes of its digest (image-spec, "Embedded Content").
+fn embedded(manifest: &Manifest, index: usize) -> Result<Option<Vec<u8>>, &'static str> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let layer = &manifest.layers()[index];
     match manifest.raw().pointer(&format!("/layers/{index}/data")) {
-        None | Some(Value::Null) => Ok(()),
+        None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => match STANDARD.decode(text) {
-            Ok(bytes) if Digest::of(&bytes) == layer.digest => Ok(()),
-            _ => Err("the `data` of its layer are not the bytes of its digest"),
+            Ok(bytes) if bytes.len() as u64 == layer.size && Digest::of(&bytes) == layer.digest => {
+                Ok(Some(bytes))
+            }
+            _ => Err("the `data` of its layer are not the bytes of its digest and size"),
         },
         Some(_) => Err("the `data` of its layer are no text"),
     }
@@ -242,9 +260,11 @@ async fn legacy(
         }
     };
     let envelope = |(index, layer): (usize, &Descriptor)| {
-        data(&manifest, index).map_err(|why| Refused::new(Some(layer.digest), Code::DescriptorData, why))?;
+        let embedded = embedded(&manifest, index)
+            .map_err(|why| Refused::new(Some(layer.digest), Code::DescriptorData, why))?;
         let annotated = layer.annotations.get(names::PREDICATE_TYPE).cloned();
-        Ok(Named { at: Place::Legacy(layer.digest), form: Form::Envelope, blob: layer.clone(), annotated })
+        let at = Place::Legacy(layer.digest);
+        Ok(Named { at, form: Form::Envelope, blob: layer.clone(), embedded, annotated })
     };
     let envelopes = manifest.layers().iter().enumerate();
     Ok(envelopes.filter(|(_, layer)| layer.media_type == names::DSSE_ENVELOPE).map(envelope).collect())
@@ -303,8 +323,11 @@ async fn open_batch(
     batch: Vec<Named>,
 ) {
     let mut found = Found::default();
-    let reads = batch.into_iter().map(|named| async move {
-        let read = ports.registries.read_blob(name, &named.blob).await;
+    let reads = batch.into_iter().map(|mut named| async move {
+        let read = match named.embedded.take() {
+            Some(bytes) => Ok(bytes),
+            None => ports.registries.read_blob(name, &named.blob).await,
+        };
         (named, read)
     });
     let mut reads = stream::iter(reads.collect::<Vec<_>>()).buffered(AT_ONCE);
@@ -329,4 +352,22 @@ async fn open_batch(
     evidence.size_bytes += size_bytes;
     let opened = compute::each_sized(size_bytes, candidates, work).await;
     evidence.opened.extend(opened);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_kept_of_manifests_than_may_be() {
+        let mut found = Found::default();
+        for number in 0..40_u8 {
+            let bytes = vec![number; limits::EMBEDDED_SIZE_BYTES_MAX];
+            let blob = Descriptor::of(names::BUNDLE, &bytes);
+            let at = Place::Referrer(blob.digest);
+            found.add(Named { at, form: Form::Bundle, blob, embedded: Some(bytes), annotated: None });
+        }
+        let kept = found.named.iter().filter(|named| named.embedded.is_some()).count();
+        assert_eq!((found.named.len(), kept), (40, 16));
+    }
 }
