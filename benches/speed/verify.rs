@@ -14,6 +14,7 @@ use std::{
     time::Instant,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::StreamExt as _;
 use reprov::{
     attest::{Bundle, Envelope, Statement, Subject, View, pae},
@@ -33,6 +34,8 @@ const REPROV: &str = env!("CARGO_BIN_EXE_reprov");
 const EXAMPLE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/attestations/build/v1/example.json"));
 const IMAGES: usize = 1000;
+/// The image whose provenance is attached as `reprov attest` does it: the manifest has it too.
+const OURS: usize = IMAGES + 1;
 /// As many as reprov has under way at one registry.
 const AT_ONCE: usize = reprov::model::limits::REGISTRY_REQUESTS_MAX;
 
@@ -87,13 +90,15 @@ fn serve(stream: TcpStream, pages: &Pages, log: &Mutex<Vec<String>>) -> Option<(
     }
 }
 
-/// Images `app/0` to `app/999`, each with a provenance of its own, and `app/1000` with two hundred.
+/// Images `app/0` to `app/999`, each with a provenance of its own, and `app/1000` with two hundred, as cosign attaches
+/// them: each is a blob that has to be asked for; and [`OURS`].
 fn pages(key: &PrivateKey) -> Pages {
     let mut pages = Pages::new();
     for number in 0..IMAGES {
         image(&mut pages, key, number, 1);
     }
     image(&mut pages, key, IMAGES, 200);
+    image(&mut pages, key, OURS, 1);
     pages
 }
 
@@ -109,12 +114,13 @@ fn image(pages: &mut Pages, key: &PrivateKey, number: usize, attestations: usize
     let mut entries = Vec::new();
     for more in 0..attestations {
         let bundle = bundle(key, &subject.digest, more);
-        let referrer =
-            json!({"schemaVersion": 2, "mediaType": names::OCI_MANIFEST, "artifactType": names::BUNDLE,
+        let mut referrer = json!({"schemaVersion": 2, "mediaType": names::OCI_MANIFEST, "artifactType": names::BUNDLE,
             "config": Descriptor::of(names::OCI_EMPTY, b"{}"), "layers": [Descriptor::of(names::BUNDLE, &bundle)],
-            "subject": subject})
-            .to_string()
-            .into_bytes();
+            "subject": subject});
+        if number == OURS {
+            referrer["layers"][0]["data"] = STANDARD.encode(&bundle).into();
+        }
+        let referrer = referrer.to_string().into_bytes();
         let entry = Descriptor::of(names::OCI_MANIFEST, &referrer);
         pages.insert(format!("{base}/manifests/{}", entry.digest), (names::OCI_MANIFEST, referrer));
         entries.push(entry);
@@ -180,7 +186,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let (all, quarter, one) = (of(|turn| turn.0.wall_s), of(|turn| turn.1.wall_s), of(|turn| turn.2.wall_s));
     let (client, memory) = (of(|turn| turn.3), of(|turn| turn.0.peak_mib));
     let per_image = asked.len() / IMAGES;
-    let mut rows = real::rows(&pages, trusted, &verify_at);
+    let mut rows = real::rows(&pages, (trusted, store.to_str().unwrap()), &verify_at);
     rows.extend([
         Row {
             what: "verify of 1,000 images, served from memory; peer: a plain client asks for the same at the same concurrency",
