@@ -14,11 +14,11 @@ use std::{
     time::Instant,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::StreamExt as _;
 use reprov::{
     attest::{Bundle, Envelope, Statement, Subject, View, pae},
     model::{Descriptor, Digest, names},
+    oci::artifact_bytes,
     policy::Policy,
     signing::{KeyType, PrivateKey},
     verify::{Candidate, Evidence, Form, Judged, Place, Root, Roots, judge, open},
@@ -34,8 +34,6 @@ const REPROV: &str = env!("CARGO_BIN_EXE_reprov");
 const EXAMPLE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/attestations/build/v1/example.json"));
 const IMAGES: usize = 1000;
-/// The image whose provenance is attached as `reprov attest` does it: the manifest has it too.
-const OURS: usize = IMAGES + 1;
 /// As many as reprov has under way at one registry.
 const AT_ONCE: usize = reprov::model::limits::REGISTRY_REQUESTS_MAX;
 
@@ -90,15 +88,13 @@ fn serve(stream: TcpStream, pages: &Pages, log: &Mutex<Vec<String>>) -> Option<(
     }
 }
 
-/// Images `app/0` to `app/999`, each with a provenance of its own, and `app/1000` with two hundred, as cosign attaches
-/// them: each is a blob that has to be asked for; and [`OURS`].
+/// Images `app/0` to `app/999`, each with a provenance of its own, and `app/1000` with two hundred.
 fn pages(key: &PrivateKey) -> Pages {
     let mut pages = Pages::new();
     for number in 0..IMAGES {
         image(&mut pages, key, number, 1);
     }
     image(&mut pages, key, IMAGES, 200);
-    image(&mut pages, key, OURS, 1);
     pages
 }
 
@@ -114,13 +110,8 @@ fn image(pages: &mut Pages, key: &PrivateKey, number: usize, attestations: usize
     let mut entries = Vec::new();
     for more in 0..attestations {
         let bundle = bundle(key, &subject.digest, more);
-        let mut referrer = json!({"schemaVersion": 2, "mediaType": names::OCI_MANIFEST, "artifactType": names::BUNDLE,
-            "config": Descriptor::of(names::OCI_EMPTY, b"{}"), "layers": [Descriptor::of(names::BUNDLE, &bundle)],
-            "subject": subject});
-        if number == OURS {
-            referrer["layers"][0]["data"] = STANDARD.encode(&bundle).into();
-        }
-        let referrer = referrer.to_string().into_bytes();
+        let layer = Descriptor::of(names::BUNDLE, &bundle);
+        let referrer = artifact_bytes(names::BUNDLE, &[layer], Some(&subject), &BTreeMap::new());
         let entry = Descriptor::of(names::OCI_MANIFEST, &referrer);
         pages.insert(format!("{base}/manifests/{}", entry.digest), (names::OCI_MANIFEST, referrer));
         entries.push(entry);

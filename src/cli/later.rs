@@ -5,7 +5,8 @@ use std::ops::Deref;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, builder::Resettable, error::Error};
 
-/// The flags of a command without subcommands: `reprov help` and completions list those of all commands.
+/// The flags of a command without subcommands: `reprov help` and completions list the subcommands of commands that
+/// were not asked for.
 #[derive(Debug)]
 pub(super) struct Later<T>(Box<T>);
 
@@ -19,7 +20,11 @@ impl<T> Deref for Later<T> {
 
 impl<T: FromArgMatches> FromArgMatches for Later<T> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        T::from_arg_matches(matches).map(|parsed| Self(Box::new(parsed)))
+        Self::from_arg_matches_mut(&mut matches.clone())
+    }
+
+    fn from_arg_matches_mut(matches: &mut ArgMatches) -> Result<Self, Error> {
+        T::from_arg_matches_mut(matches).map(|parsed| Self(Box::new(parsed)))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {

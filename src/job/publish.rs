@@ -11,7 +11,7 @@ use super::{Ports, bases::Base, execute::Kept, inputs::pack};
 use crate::{
     attest::{Bundle, Statement},
     model::{Descriptor, Digest, ImageName, limits, names},
-    oci::{Image, artifact_bytes, attestation_bytes},
+    oci::{Image, artifact_bytes},
     registry::{Listed, RegistryError},
     signing::{SignError, Signer},
     store::StoreError,
@@ -118,38 +118,12 @@ impl<'a> Publisher<'a> {
         annotations: &BTreeMap<String, String>,
         mount: Option<&ImageName>,
     ) -> Result<Descriptor, PublishError> {
-        let bytes = artifact_bytes(artifact_type, layers, self.subject.as_ref(), annotations);
-        self.attach(artifact_type, (&bytes, layers), annotations, mount).await
-    }
-
-    /// Attaches an attestation.
-    ///
-    /// # Errors
-    /// [`PublishError::Push`].
-    pub async fn attestation(
-        &self,
-        media_type: &str,
-        attestation: &[u8],
-        annotations: &BTreeMap<String, String>,
-    ) -> Result<Descriptor, PublishError> {
-        self.ports.store.put(attestation)?;
-        let bytes = attestation_bytes(media_type, attestation, self.subject.as_ref(), annotations);
-        self.attach(media_type, (&bytes, &[Descriptor::of(media_type, attestation)]), annotations, None).await
-    }
-
-    /// Attaches a manifest whose layers are blobs of the store.
-    async fn attach(
-        &self,
-        artifact_type: &str,
-        (bytes, layers): (&[u8], &[Descriptor]),
-        annotations: &BTreeMap<String, String>,
-        mount: Option<&ImageName>,
-    ) -> Result<Descriptor, PublishError> {
         self.ports.store.put(names::OCI_EMPTY_BYTES)?;
         self.blob(&Descriptor::of(names::OCI_EMPTY, names::OCI_EMPTY_BYTES), None).await?;
         self.blobs(layers, mount).await?;
+        let bytes = artifact_bytes(artifact_type, layers, self.subject.as_ref(), annotations);
         let registries = &self.ports.registries;
-        let put = registries.put_attachment(&self.to, bytes, artifact_type, annotations).await;
+        let put = registries.put_attachment(&self.to, &bytes, artifact_type, annotations).await;
         let put = put.map_err(self.failed(artifact_type))?;
         if put.listed == Listed::FallbackTag {
             self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).push(put.descriptor.clone());
@@ -194,7 +168,9 @@ impl<'a> Publisher<'a> {
             ]),
             None => BTreeMap::new(),
         };
-        let attached = self.attestation(media_type, &bytes, &annotations).await?;
+        self.ports.store.put(&bytes)?;
+        let layers = [Descriptor::of(media_type, &bytes)];
+        let attached = self.artifact(media_type, &layers, &annotations, None).await?;
         self.list().await?;
         Ok(attached)
     }

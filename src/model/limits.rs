@@ -192,11 +192,6 @@ pub const ATTESTATIONS_BATCH_BYTES_MAX: u64 = 16 << 20;
 pub const COMPUTED_HERE_BYTES_MAX: u64 = 64 << 10;
 /// Largest attestation that is verified; one of 5,000 dependencies has two MiB.
 pub const ATTESTATION_SIZE_BYTES_MAX: u64 = 16 << 20;
-/// Largest attestation that its manifest carries too: in base64 it is a third larger, and some registries take no
-/// manifest of more than 4 MiB.
-pub const EMBEDDED_SIZE_BYTES_MAX: usize = 64 << 10;
-/// Bytes of one image's attestations that are kept from manifests; beyond, blobs are asked for.
-pub const EMBEDDED_HELD_BYTES_MAX: usize = 1 << 20;
 /// Largest attestation of which is told apart in which wrong way it was signed.
 pub const ATTESTATION_DOUBTED_BYTES_MAX: usize = 1 << 20;
 /// Largest file of registry credentials.

@@ -14,7 +14,7 @@ pub use config::{Config, platform_name};
 pub use image::Image;
 pub use index::{Index, usual as usual_platform};
 pub use manifest::Manifest;
-pub use write::{artifact_bytes, attestation_bytes, manifest_bytes};
+pub use write::{artifact_bytes, manifest_bytes};
 
 use serde::Deserialize as _;
 use serde_json::Value;

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::model::{
     Descriptor,
     json::canonical,
-    limits::EMBEDDED_SIZE_BYTES_MAX,
     names::{OCI_EMPTY, OCI_EMPTY_BYTES, OCI_MANIFEST},
 };
 
@@ -37,31 +35,6 @@ pub fn manifest_bytes(
 pub fn artifact_bytes(
     artifact_type: &str,
     layers: &[Descriptor],
-    subject: Option<&Descriptor>,
-    annotations: &BTreeMap<String, String>,
-) -> Vec<u8> {
-    artifact(artifact_type, json!(layers), subject, annotations)
-}
-
-/// [`artifact_bytes`] whose one layer is `attestation`, which the manifest carries too if it is small (image-spec,
-/// "Embedded Content"): who has read the manifest need not ask for it.
-#[must_use]
-pub fn attestation_bytes(
-    media_type: &str,
-    attestation: &[u8],
-    subject: Option<&Descriptor>,
-    annotations: &BTreeMap<String, String>,
-) -> Vec<u8> {
-    let mut layer = bare(&Descriptor::of(media_type, attestation));
-    if attestation.len() <= EMBEDDED_SIZE_BYTES_MAX {
-        layer["data"] = json!(STANDARD.encode(attestation));
-    }
-    artifact(media_type, json!([layer]), subject, annotations)
-}
-
-fn artifact(
-    artifact_type: &str,
-    layers: Value,
     subject: Option<&Descriptor>,
     annotations: &BTreeMap<String, String>,
 ) -> Vec<u8> {
@@ -100,19 +73,5 @@ mod tests {
         insta::assert_snapshot!(String::from_utf8(bytes.clone()).unwrap(), @r#"{"annotations":{"a":"1","b":"2"},"artifactType":"x/y","config":{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","mediaType":"application/vnd.oci.empty.v1+json","size":2},"layers":[{"digest":"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","mediaType":"x/y","size":3}],"mediaType":"application/vnd.oci.image.manifest.v1+json","schemaVersion":2,"subject":{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","mediaType":"application/vnd.oci.image.manifest.v1+json","size":2}}"#);
         let read = Manifest::parse(&bytes).unwrap();
         assert_eq!((read.artifact_type(), read.subject().unwrap().digest), (Some("x/y"), subject.digest));
-    }
-
-    #[test]
-    fn a_small_attestation_is_in_its_manifest_too() {
-        let layer = |attestation: &[u8]| {
-            let bytes = attestation_bytes("x/y", attestation, None, &BTreeMap::new());
-            let manifest = Manifest::parse(&bytes).unwrap();
-            assert_eq!(manifest.layers(), [Descriptor::of("x/y", attestation)]);
-            manifest.raw()["layers"][0]["data"].as_str().map(|data| STANDARD.decode(data).unwrap())
-        };
-        assert_eq!(layer(b"abc").unwrap(), b"abc");
-        let largest = vec![b'a'; EMBEDDED_SIZE_BYTES_MAX];
-        assert_eq!(layer(&largest).unwrap(), largest);
-        assert_eq!(layer(&[&largest[..], b"a"].concat()), None);
     }
 }

@@ -87,7 +87,8 @@ fn checked_manifest(what: &str, reference: &str, whole: Whole) -> Result<Manifes
     let content_type = whole.header("content-type").and_then(|value| value.split(';').next()).map(str::trim);
     let (media_type, _) = manifest::read(what, &whole.body, content_type)?;
     let etag = whole.header("etag").map(ToOwned::to_owned);
-    Ok(Manifest { descriptor: Descriptor::of(&media_type, &whole.body), bytes: whole.body, etag })
+    let descriptor = Descriptor::new(&media_type, actual, whole.body.len() as u64);
+    Ok(Manifest { descriptor, bytes: whole.body, etag })
 }
 
 /// Whether the registry has the manifest `reference`.

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 
-use super::{AT_ONCE, IMAGES, OURS, Pages, REPROV, Registry, names, plain};
+use super::{AT_ONCE, IMAGES, Pages, REPROV, Registry, names, plain};
 use crate::{
     run::{self, ROUNDS, median},
     table::{Row, Target},
@@ -25,7 +25,6 @@ struct Turn {
     many: run::Cost,
     client_many_s: f64,
     one: Pair,
-    one_of_ours: Pair,
     cosign_some: run::Cost,
 }
 
@@ -56,10 +55,10 @@ pub(super) fn rows(
         words.extend(names.iter().map(String::as_str));
         run(&words)
     };
-    let one = |image: usize| {
-        let name = &names(&real.host, image..image + 1)[0];
+    let one = || {
+        let name = &names(&real.host, 0..1)[0];
         let ours = [REPROV, "verify", "--trust", trusted, "--store", store, name];
-        (run::steady(&ours), theirs(image..image + 1, run::steady))
+        (run::steady(&ours), theirs(0..1, run::steady))
     };
     let mut turns = Vec::new();
     for _ in 0..ROUNDS {
@@ -68,8 +67,7 @@ pub(super) fn rows(
             client_all_s: plain(&real.host, &of_all),
             many: verify(&real.host, IMAGES..IMAGES + 1),
             client_many_s: plain(&real.host, &of_many),
-            one: one(0),
-            one_of_ours: one(OURS),
+            one: one(),
             cosign_some: theirs(0..usize::from(SOME), run::run),
         });
     }
@@ -118,12 +116,6 @@ fn told(turns: &[Turn], [of_all, of_many]: [usize; 2]) -> Vec<Row> {
             5.0,
         ),
         beside_cosign("the same, CPU time", of(|turn| turn.one.0.cpu_s), of(|turn| turn.one.1.cpu_s), 5.0),
-        beside_cosign(
-            "verify of one image that reprov attested; peer: the same",
-            of(|turn| turn.one_of_ours.0.wall_s),
-            of(|turn| turn.one_of_ours.1.wall_s),
-            5.0,
-        ),
         beside_cosign(
             "verify of 1,000 images there, an image; peer: cosign 3, one by one",
             an_image,

@@ -12,7 +12,7 @@ use crate::{
         limits::BUNDLE_SIZE_BYTES_MAX,
         names::{BUNDLE, BUNDLE_CONTENT, BUNDLE_PREDICATE_TYPE, EVIDENCE, OCI_EMPTY, OCI_EMPTY_BYTES, TITLE},
     },
-    oci::{Manifest, artifact_bytes, attestation_bytes},
+    oci::{Manifest, artifact_bytes},
     progress::Update,
     registry::{Before, Listed, RegistryError, legacy_tag},
     signing::{SignError, Signer},
@@ -183,7 +183,8 @@ impl Attaching<'_> {
         store.put(OCI_EMPTY_BYTES)?;
         store.put(bundle)?;
         let layer = Descriptor::of(BUNDLE, bundle);
-        let statement = attestation_bytes(BUNDLE, bundle, Some(self.subject), &annotations);
+        let statement =
+            artifact_bytes(BUNDLE, std::slice::from_ref(&layer), Some(self.subject), &annotations);
         let empty = Descriptor::of(OCI_EMPTY, OCI_EMPTY_BYTES);
         // Where a bundle is, its config is; and a registry may stumble over one that is sent while somebody names it.
         if there.any_bundle {

@@ -185,6 +185,8 @@ async fn attach(
     key: &Signer,
 ) -> Result<BTreeMap<Digest, Digest>, PromoteError> {
     let (media_type, bytes) = written(statement, Some(key)).await?;
+    ports.store.put(&bytes)?;
+    let layer = Descriptor::of(media_type, &bytes);
     let annotations = BTreeMap::from([
         (names::BUNDLE_CONTENT.to_owned(), "dsse-envelope".to_owned()),
         (names::BUNDLE_PREDICATE_TYPE.to_owned(), statement.predicate_type.clone()),
@@ -194,7 +196,8 @@ async fn attach(
     for subject in subjects.iter().rev() {
         let about = Descriptor::new(&subject.media_type, subject.digest, subject.size);
         let publisher = Publisher::new(ports, &weighing.to, about);
-        let put = publisher.attestation(media_type, &bytes, &annotations).await?;
+        let layers = std::slice::from_ref(&layer);
+        let put = publisher.artifact(media_type, layers, &annotations, None).await?;
         publisher.list().await?;
         attached.insert(subject.digest, put.digest);
     }

@@ -19,15 +19,14 @@ use crate::{
     verify::{Candidate, Code, Evidence, Form, Judged, Place, Refused, Unread, open},
 };
 
-/// Requests of one image at once.
+/// Manifests, or blobs, of one image that are asked for at once.
 const AT_ONCE: usize = 8;
 
-/// Bytes that may be an attestation, still in the registry unless the manifest had them.
+/// Bytes that may be an attestation, still in the registry.
 struct Named {
     at: Place,
     form: Form,
     blob: Descriptor,
-    embedded: Option<Vec<u8>>,
     annotated: Option<String>,
 }
 
@@ -35,24 +34,10 @@ struct Named {
 #[derive(Default)]
 struct Found {
     named: Vec<Named>,
-    /// What manifests had of them.
-    embedded_bytes: usize,
     refused: Vec<Refused>,
     unread: Vec<Unread>,
     /// Referrers that by their listed type are no attestations: not opened yet.
     passed_over: Vec<Descriptor>,
-}
-
-impl Found {
-    fn add(&mut self, mut named: Named) {
-        let size_bytes = named.embedded.as_ref().map_or(0, Vec::len);
-        if self.embedded_bytes + size_bytes > limits::EMBEDDED_HELD_BYTES_MAX {
-            named.embedded = None; // There is more than may be held at once.
-        } else {
-            self.embedded_bytes += size_bytes;
-        }
-        self.named.push(named);
-    }
 }
 
 /// Gathers the evidence on `image`: its own bytes against their digest, its referrers by API or fallback tag, what
@@ -81,13 +66,16 @@ pub async fn gather(ports: &Ports, request: &Request, image: &ImageName) -> Resu
     let listed = listing.await.map_err(failed)?;
     evidence.artifact_types.extend(listed.iter().filter_map(|entry| entry.artifact_type.clone()));
     let mut found = Found::default();
-    // Beside the manifests, not beside the list, which is two requests already.
+    // Beside the manifests: beside the list, which mostly is two requests, it only made those slower. An image that
+    // nothing refers to waits an answer longer.
     let (legacy, read) =
         join(legacy(ports, &name, &descriptor.digest), referrers(ports, &name, listed, &mut found)).await;
+    let mut of_legacy = Vec::new();
     legacy.map_err(failed)?.into_iter().for_each(|one| match one {
-        Ok(named) => found.add(named),
-        Err(refused) => found.refused.push(refused),
+        Ok(named) => found.named.push(named),
+        Err(refused) => of_legacy.push(refused),
     });
+    found.refused.splice(0..0, of_legacy); // First, however many junk referrers there are: not all are told.
     read?;
     opened(ports, request, &name, &mut evidence, std::mem::take(&mut found.named)).await?;
     if evidence.believed().next().is_none() && !found.passed_over.is_empty() {
@@ -163,7 +151,7 @@ async fn manifests(
                 found.refused.push(Refused::unseen(Some(entry.digest), Code::ReferrerMalformed, &why));
             }
             Ok((_, bytes)) => match of_manifest(entry.digest, &bytes) {
-                Ok(named) => named.into_iter().for_each(|named| found.add(named)),
+                Ok(named) => found.named.extend(named),
                 Err(refused) => found.refused.push(refused),
             },
             Err(error) => settle(found, entry.digest, &error),
@@ -210,23 +198,20 @@ fn of_manifest(digest: Digest, bytes: &[u8]) -> Result<Option<Named>, Refused> {
         [one] if manifest.layers().len() == 1 => one,
         _ => return Err(malformed("an attestation's manifest has one layer; this one has several")),
     };
-    let embedded =
-        embedded(&manifest, 0).map_err(|why| Refused::new(Some(digest), Code::DescriptorData, why))?;
+    data(&manifest, 0).map_err(|why| Refused::new(Some(digest), Code::DescriptorData, why))?;
     let annotated = manifest.annotations().get(names::BUNDLE_PREDICATE_TYPE).cloned();
-    Ok(Some(Named { at: Place::Referrer(digest), form: *form, blob: (*layer).clone(), embedded, annotated }))
+    Ok(Some(Named { at: Place::Referrer(digest), form: *form, blob: (*layer).clone(), annotated }))
 }
 
-/// What a descriptor embeds, which must be the bytes of its digest (image-spec, "Embedded Content").
-fn embedded(manifest: &Manifest, index: usize) -> Result<Option<Vec<u8>>, &'static str> {
+/// What a descriptor embeds must be the bytes of its digest (image-spec, "Embedded Content").
+fn data(manifest: &Manifest, index: usize) -> Result<(), &'static str> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let layer = &manifest.layers()[index];
     match manifest.raw().pointer(&format!("/layers/{index}/data")) {
-        None | Some(Value::Null) => Ok(None),
+        None | Some(Value::Null) => Ok(()),
         Some(Value::String(text)) => match STANDARD.decode(text) {
-            Ok(bytes) if bytes.len() as u64 == layer.size && Digest::of(&bytes) == layer.digest => {
-                Ok(Some(bytes))
-            }
-            _ => Err("the `data` of its layer are not the bytes of its digest and size"),
+            Ok(bytes) if Digest::of(&bytes) == layer.digest => Ok(()),
+            _ => Err("the `data` of its layer are not the bytes of its digest"),
         },
         Some(_) => Err("the `data` of its layer are no text"),
     }
@@ -260,11 +245,9 @@ async fn legacy(
         }
     };
     let envelope = |(index, layer): (usize, &Descriptor)| {
-        let embedded = embedded(&manifest, index)
-            .map_err(|why| Refused::new(Some(layer.digest), Code::DescriptorData, why))?;
+        data(&manifest, index).map_err(|why| Refused::new(Some(layer.digest), Code::DescriptorData, why))?;
         let annotated = layer.annotations.get(names::PREDICATE_TYPE).cloned();
-        let at = Place::Legacy(layer.digest);
-        Ok(Named { at, form: Form::Envelope, blob: layer.clone(), embedded, annotated })
+        Ok(Named { at: Place::Legacy(layer.digest), form: Form::Envelope, blob: layer.clone(), annotated })
     };
     let envelopes = manifest.layers().iter().enumerate();
     Ok(envelopes.filter(|(_, layer)| layer.media_type == names::DSSE_ENVELOPE).map(envelope).collect())
@@ -323,11 +306,8 @@ async fn open_batch(
     batch: Vec<Named>,
 ) {
     let mut found = Found::default();
-    let reads = batch.into_iter().map(|mut named| async move {
-        let read = match named.embedded.take() {
-            Some(bytes) => Ok(bytes),
-            None => ports.registries.read_blob(name, &named.blob).await,
-        };
+    let reads = batch.into_iter().map(|named| async move {
+        let read = ports.registries.read_blob(name, &named.blob).await;
         (named, read)
     });
     let mut reads = stream::iter(reads.collect::<Vec<_>>()).buffered(AT_ONCE);
@@ -352,22 +332,4 @@ async fn open_batch(
     evidence.size_bytes += size_bytes;
     let opened = compute::each_sized(size_bytes, candidates, work).await;
     evidence.opened.extend(opened);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_more_is_kept_of_manifests_than_may_be() {
-        let mut found = Found::default();
-        for number in 0..40_u8 {
-            let bytes = vec![number; limits::EMBEDDED_SIZE_BYTES_MAX];
-            let blob = Descriptor::of(names::BUNDLE, &bytes);
-            let at = Place::Referrer(blob.digest);
-            found.add(Named { at, form: Form::Bundle, blob, embedded: Some(bytes), annotated: None });
-        }
-        let kept = found.named.iter().filter(|named| named.embedded.is_some()).count();
-        assert_eq!((found.named.len(), kept), (40, 16));
-    }
 }

@@ -122,6 +122,12 @@ pub(crate) const ROWS: &[Row] = &[
     row(28, "100,000 layers", No("too-large"), bytes::many_layers),
     row(28, "20,000 envelopes in `.att`", No("referrer-malformed"), bytes::many_envelopes),
     row(29, "`data` in the descriptor differs from the blob", No("descriptor-data"), bytes::embedded_data),
+    row(
+        29,
+        "`data` that would pass, of a blob that would not",
+        No("descriptor-data"),
+        bytes::embedded_in_place_of,
+    ),
     row(30, "a child was attested, the index is asked for", No("no-attestation"), bytes::child_of_index),
     row(31, "a summary that says FAILED", No("predicate-missing"), bytes::failed_summary),
     row(32, "`.att` about another image", No("subject-mismatch"), bytes::legacy_of_another),

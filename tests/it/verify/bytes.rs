@@ -449,6 +449,17 @@ pub(super) fn embedded_data() -> Ran {
     descriptor(|layer| layer["data"] = STANDARD.encode(b"something else").into())
 }
 
+/// What would pass, beside the digest of a blob of the same size that would not.
+pub(super) fn embedded_in_place_of() -> Ran {
+    let stand = Stand::new();
+    let bytes = By::Ours.bundle(payload(&stand).as_bytes()).to_string().into_bytes();
+    let digest = stand.registry.put_blob(REPOSITORY, &vec![b' '; bytes.len()]);
+    let layer =
+        json!({"mediaType": BUNDLE, "digest": digest, "size": bytes.len(), "data": STANDARD.encode(&bytes)});
+    stand.attach_layers(BUNDLE, &json!([layer]), &json!({}));
+    stand.verify(&[])
+}
+
 pub(super) fn child_of_index() -> Ran {
     let stand = Stand::new();
     stand.honest();

@@ -28,30 +28,6 @@ fn few_requests_cold() {
 }
 
 #[test]
-fn who_has_read_the_manifest_of_a_small_attestation_need_not_ask_for_it() {
-    let lab = Lab::new();
-    for shelf in both() {
-        let shelf = shelf.as_ref();
-        for (bytes, asked) in [(1_000, 0), (100_000, 1)] {
-            let digest = tagged(shelf, "app", &json!({"bytes": bytes.to_string()}));
-            let predicate = file(&lab, "predicate.json", &json!({"a": "b".repeat(bytes)}).to_string());
-            attest(&lab, &shelf.name("app"), &["--statement", &predicate, "--type", "custom"]).exits(0);
-            let referrer = shelf.referrers("app", &digest).remove(0);
-            let layer = shelf.manifest("app", &referrer).unwrap()["layers"][0].clone();
-            if let Some(data) = layer["data"].as_str() {
-                assert_eq!(layer["digest"], sha256(&STANDARD.decode(data).unwrap()));
-            }
-            let before = shelf.requests("app").len();
-            let ran = lab.reprov(&["verify", &shelf.name("app"), "--trust", &lab.path("signer.pub")]);
-            ran.exits(1).says("attested    https://cosign.sigstore.dev/attestation/v1 by key"); // But no provenance.
-            let requests = shelf.requests("app").split_off(before);
-            let blobs = requests.iter().filter(|request| request.contains("/blobs/")).count();
-            assert_eq!(blobs, asked, "{requests:#?}");
-        }
-    }
-}
-
-#[test]
 fn a_registry_that_refuses_half_way_leaves_nothing_listed_and_the_next_run_completes_it() {
     let parts = ["POST|/blobs/uploads/", "PUT|/manifests/sha256:", "PUT|/manifests/sha256-"];
     for (number, part) in parts.into_iter().enumerate() {
