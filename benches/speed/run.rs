@@ -54,21 +54,23 @@ const STEADY: (usize, usize) = (30, 3);
 /// What a short run of `words` takes when it is repeated: the median of the wall time, the mean of the CPU time, which
 /// the kernel tells in hundredths of a second. Memory is not looked at.
 pub(crate) fn steady(words: &[&str]) -> Cost {
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let (counted, before) = STEADY;
-    let mut once = || {
-        let start = Instant::now();
-        assert!(command.status().unwrap().success(), "{words:?}");
-        start.elapsed().as_secs_f64()
-    };
-    (0..before).for_each(|_| {
-        once();
-    });
+    for _ in 0..before {
+        once(words);
+    }
     let cpu_before_s = of_children_s();
-    let wall_s = median((0..counted).map(|_| once()));
+    let wall_s = median((0..counted).map(|_| once(words)));
     let cpu_s = (of_children_s() - cpu_before_s) / f64::from(u32::try_from(counted).unwrap());
     Cost { wall_s, cpu_s, first_step_s: None, peak_mib: 0.0 }
+}
+
+/// Seconds of one run of `words`, which says nothing.
+pub(crate) fn once(words: &[&str]) -> f64 {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    assert!(command.status().unwrap().success(), "{words:?}");
+    start.elapsed().as_secs_f64()
 }
 
 /// CPU seconds of all children that ended, user and system (proc(5), `cutime` and `cstime`).

@@ -15,7 +15,7 @@ use crate::{
     table::{Row, Target},
 };
 
-/// How many images cosign is given in one command.
+/// How many images cosign is given, in one command and one by one.
 const SOME: u16 = 100;
 
 /// What one round of [`rows`] took.
@@ -25,6 +25,7 @@ struct Turn {
     many: run::Cost,
     client_many_s: f64,
     one: Pair,
+    cosign_one_by_one_s: f64,
     cosign_some: run::Cost,
 }
 
@@ -47,19 +48,18 @@ pub(super) fn rows(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let real = runtime.block_on(Real::start(&pages));
     let cosign = cosign();
-    let theirs = |images: Range<usize>, run: fn(&[&str]) -> run::Cost| {
-        let names = names(&real.host, images);
-        let mut words =
-            vec![cosign.as_str(), "verify-attestation", "--key", trusted, "--insecure-ignore-tlog"];
-        words.extend(["--type", "slsaprovenance1"]);
-        words.extend(names.iter().map(String::as_str));
-        run(&words)
+    let theirs = |images: Range<usize>| {
+        let words =
+            ["verify-attestation", "--key", trusted, "--insecure-ignore-tlog", "--type", "slsaprovenance1"];
+        let words = [cosign.as_str()].into_iter().chain(words).map(str::to_owned);
+        words.chain(names(&real.host, images)).collect::<Vec<_>>()
     };
     let one = || {
         let name = &names(&real.host, 0..1)[0];
         let ours = [REPROV, "verify", "--trust", trusted, "--store", store, name];
-        (run::steady(&ours), theirs(0..1, run::steady))
+        (run::steady(&ours), run::steady(&texts(&theirs(0..1))))
     };
+    let some = 0..usize::from(SOME);
     let mut turns = Vec::new();
     for _ in 0..ROUNDS {
         turns.push(Turn {
@@ -68,7 +68,8 @@ pub(super) fn rows(
             many: verify(&real.host, IMAGES..IMAGES + 1),
             client_many_s: plain(&real.host, &of_many),
             one: one(),
-            cosign_some: theirs(0..usize::from(SOME), run::run),
+            cosign_one_by_one_s: some.clone().map(|image| run::once(&texts(&theirs(image..image + 1)))).sum(),
+            cosign_some: run::run(&texts(&theirs(some.clone()))),
         });
     }
     told(&turns, [of_all.len(), of_many.len()])
@@ -77,7 +78,7 @@ pub(super) fn rows(
 /// The rows of these rounds, in which so many requests were made of a thousand images, and of one with 200 attestations.
 fn told(turns: &[Turn], [of_all, of_many]: [usize; 2]) -> Vec<Row> {
     let of = |figure: fn(&Turn) -> f64| median(turns.iter().map(figure));
-    let (all, cosign_one) = (of(|turn| turn.all.wall_s), of(|turn| turn.one.1.wall_s));
+    let all = of(|turn| turn.all.wall_s);
     let an_image = all / 1000.0;
     let beside_client = |what, ours: f64, peer: f64, asked: usize| Row {
         what,
@@ -112,18 +113,22 @@ fn told(turns: &[Turn], [of_all, of_many]: [usize; 2]) -> Vec<Row> {
         beside_cosign(
             "verify of one image there, repeated; peer: `cosign verify-attestation` 3",
             of(|turn| turn.one.0.wall_s),
-            cosign_one,
+            of(|turn| turn.one.1.wall_s),
             5.0,
         ),
         beside_cosign("the same, CPU time", of(|turn| turn.one.0.cpu_s), of(|turn| turn.one.1.cpu_s), 5.0),
         beside_cosign(
             "verify of 1,000 images there, an image; peer: cosign 3, one by one",
             an_image,
-            cosign_one,
+            of(|turn| turn.cosign_one_by_one_s) / f64::from(SOME),
             10.0,
         ),
         beside_cosign("the same; peer: cosign 3, 100 images in one command", an_image, cosign_each, 1.0),
     ]
+}
+
+fn texts(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }
 
 /// The same where what refers to an image is listed by the fallback tag.
