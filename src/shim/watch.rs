@@ -2,7 +2,8 @@
 //!
 //! Pid 1 sees every process of the build, so this works alike for root and for ordinary users, who on most hosts may
 //! set no cgroup's limits. It looks four times a second at what is cheap to know (twenty times at how many processes
-//! there are), and adds up exactly only when that is suspicious. What it cannot see (memory of the kernel's own, other programs on the disk) the reserves are for.
+//! there are), and adds up exactly only when that is suspicious. What it cannot see (memory of the kernel's own, other
+//! programs on the disk) the reserves are for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
